@@ -1,0 +1,311 @@
+"""Trials: what was run, with what, and what came of it; one table, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsicfast.errors import InputError
+from hsicfast.space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DONE, DIVERGED, LOST = "done", "diverged", "lost"
+STATUSES = (DONE, DIVERGED, LOST)
+# A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser.
+DESIGN, SEARCH = "design", "search"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run.
+
+    Parameters
+    ----------
+    index : int
+        Place in the run, from 0.
+    params : dict
+        Values of the active hyperparameters.
+    objective : float
+        What is minimised or maximised; NaN unless `status` is ``done``.
+    cost : float
+        What the network costs, in the user's unit; NaN where unknown.
+    status : {"done", "diverged", "lost"}
+        A diverged trial is evidence against its hyperparameters; a lost one (killed, node gone) is no evidence.
+    origin : {"design", "search"}
+        Drawn from the law of the space, or proposed by an optimiser.
+    seed : int
+        Seed of the training.
+    metrics : dict
+        Whatever else was reported.
+    message : str
+        Why a trial diverged or was lost.
+    """
+
+    index: int
+    params: dict[str, Any]
+    objective: float
+    cost: float = float("nan")
+    status: str = DONE
+    origin: str = DESIGN
+    seed: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """Trials of one space as columns, sorted by index.
+
+    Build it with :meth:`from_trials`, :meth:`from_arrays`, :meth:`from_frame` or :meth:`from_csv`.
+
+    Examples
+    --------
+    >>> space = SearchSpace({"width": Int(1, 8), "rate": Float(0, 1, active_if={"width": 8})})
+    >>> table = TrialTable.from_arrays(space, {"width": [2, 8], "rate": [None, 0.5]}, [0.3, float("nan")])
+    >>> len(table), table.status.tolist(), table.active("rate").tolist()
+    (2, ['done', 'diverged'], [False, True])
+    >>> table[1].params
+    {'width': 8, 'rate': 0.5}
+    """
+
+    space: SearchSpace
+    values: dict[str, NDArray[np.object_]]
+    objective: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    status: NDArray[np.str_]
+    origin: NDArray[np.str_]
+    index: NDArray[np.int64]
+    seed: NDArray[np.int64]
+    metrics: dict[str, NDArray[Any]]
+    message: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.objective)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: int) -> Trial:
+        return Trial(
+            index=int(self.index[row]),
+            params={name: self.values[name][row] for name in self.space if self.active(name)[row]},
+            objective=float(self.objective[row]),
+            cost=float(self.cost[row]),
+            status=str(self.status[row]),
+            origin=str(self.origin[row]),
+            seed=int(self.seed[row]),
+            metrics={key: column[row] for key, column in self.metrics.items()},
+            message=str(self.message[row]),
+        )
+
+    def active(self, name: str) -> NDArray[np.bool_]:
+        """Trials (n,) in which hyperparameter `name` exists."""
+        exists = np.ones(len(self), dtype=bool)
+        for parent, allowed in self.space[name].conditions.items():
+            exists &= self.active(parent) & np.array([value in allowed for value in self.values[parent]], dtype=bool)
+        return exists
+
+    def select(self, rows: NDArray[Any]) -> TrialTable:
+        """The trials at `rows`, a mask (n,) or positions."""
+        return TrialTable(
+            space=self.space,
+            values={name: column[rows] for name, column in self.values.items()},
+            objective=self.objective[rows],
+            cost=self.cost[rows],
+            status=self.status[rows],
+            origin=self.origin[rows],
+            index=self.index[rows],
+            seed=self.seed[rows],
+            metrics={key: column[rows] for key, column in self.metrics.items()},
+            message=self.message[rows],
+        )
+
+    @property
+    def design(self) -> TrialTable:
+        """The trials drawn from the law of the space."""
+        return self.select(self.origin == DESIGN)
+
+    @property
+    def evidence(self) -> TrialTable:
+        """The trials that say something: all but the lost ones."""
+        return self.select(self.status != LOST)
+
+    def best(self, minimize: bool = True) -> Trial:
+        """The trial with the best objective, the earliest of equals.
+
+        Raises
+        ------
+        InputError
+            Where no trial is done.
+        """
+        if not (self.status == DONE).any():
+            counts = ", ".join(f"{(self.status == status).sum()} {status}" for status in STATUSES)
+            reason = next((str(text) for text in self.message if text), "no reason was given")
+            raise InputError(
+                f"at least one trial must end with a finite objective, but got {counts} (the first said: {reason}); "
+                "lower the learning rate's range or correct the objective"
+            )
+        return self[int(np.nanargmin(self.objective if minimize else -self.objective))]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas frame: a column a hyperparameter (missing = inactive), objective, cost, status, and the rest."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {name: _plain(self.space[name], self.values[name]) for name in self.space}
+        columns |= {"objective": self.objective, "cost": self.cost, "status": self.status.astype(object)}
+        columns |= {"index": self.index, "origin": self.origin.astype(object), "seed": self.seed}
+        return pd.DataFrame(columns | self.metrics | {"message": self.message})
+
+    @classmethod
+    def from_trials(cls, space: SearchSpace, trials: Sequence[Trial]) -> TrialTable:
+        """The table of `trials`, sorted by their index."""
+        ordered = sorted(trials, key=lambda trial: trial.index)
+        keys = dict.fromkeys(key for trial in ordered for key in trial.metrics)
+        return cls._checked(
+            space,
+            {name: [trial.params.get(name) for trial in ordered] for name in space},
+            objective=[trial.objective for trial in ordered],
+            cost=[trial.cost for trial in ordered],
+            status=[trial.status for trial in ordered],
+            origin=[trial.origin for trial in ordered],
+            index=[trial.index for trial in ordered],
+            seed=[trial.seed for trial in ordered],
+            metrics={key: np.array([trial.metrics.get(key, np.nan) for trial in ordered]) for key in keys},
+            message=[trial.message for trial in ordered],
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        space: SearchSpace,
+        values: Mapping[str, Any],
+        objective: ArrayLike,
+        cost: ArrayLike | None = None,
+        status: Sequence[str] | None = None,
+    ) -> TrialTable:
+        """A table from one sequence (n,) a hyperparameter and the `objective` (n,).
+
+        Parameters
+        ----------
+        space : SearchSpace
+            What the values mean.
+        values : mapping of str to sequence (n,)
+            Entries of inactive hyperparameters are ignored; use None or NaN.
+        objective : array_like (n,)
+            NaN or inf means diverged.
+        cost : array_like (n,), optional
+            In any unit, above or equal 0.
+        status : sequence of str (n,), optional
+            ``done``, ``diverged`` or ``lost``; from `objective` by default.
+
+        Raises
+        ------
+        InputError
+            A missing column, lengths that differ, an unknown status, or an active value outside its range.
+        """
+        return cls._checked(space, values, objective=objective, cost=cost, status=status)
+
+    @classmethod
+    def from_frame(cls, space: SearchSpace, frame: pd.DataFrame) -> TrialTable:
+        """The table in a frame as :meth:`to_frame` writes it; only hyperparameters and ``objective`` are needed."""
+        for name in (*space, "objective"):
+            if name not in frame:
+                raise InputError(
+                    f"a table of trials needs a column for each hyperparameter and `objective`, but {name!r} is "
+                    f"missing; the columns are {list(map(str, frame.columns))}"
+                )
+        own = {key: frame[key].to_numpy() for key in ("cost", "status", "origin", "index", "seed") if key in frame}
+        if "message" in frame:
+            own["message"] = frame["message"].fillna("").astype(str).to_numpy(dtype=object)
+        metrics = {
+            str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
+        }
+        values = {name: frame[name].astype(object).to_numpy() for name in space}
+        return cls._checked(space, values, objective=frame["objective"].to_numpy(), metrics=metrics, **own)
+
+    @classmethod
+    def from_csv(cls, space: SearchSpace, path: str | Path) -> TrialTable:
+        """The table in a CSV file as written by ``table.to_frame().to_csv(path, index=False)``."""
+        import pandas as pd
+
+        # Choices such as "None" or "nan" are values here, not gaps: only an empty field is missing.
+        return cls.from_frame(space, pd.read_csv(path, keep_default_na=False, na_values=[""]))
+
+    @classmethod
+    def _checked(cls, space: SearchSpace, values: Mapping[str, Any], objective: ArrayLike, **rest: Any) -> TrialTable:
+        y = np.array(objective, dtype=np.float64)
+        n = len(y)
+        status = rest.get("status")
+        if status is None:
+            status = np.where(np.isfinite(y), DONE, DIVERGED)
+        status = np.asarray(status, dtype=str).reshape(-1)
+        unknown = set(status.tolist()) - set(STATUSES)
+        if unknown:
+            raise InputError(f"a status must be one of {STATUSES}, but got {sorted(unknown)}; correct it")
+        columns: dict[str, Any] = {"status": status, "message": np.full(n, "", dtype=object)}
+        columns |= {"cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
+        columns |= {"index": np.arange(n), "seed": np.zeros(n, dtype=np.int64)}
+        columns |= {key: np.asarray(given) for key, given in rest.items() if given is not None and key != "metrics"}
+        columns["cost"] = columns["cost"].astype(np.float64)
+        columns["status"] = np.where((status == DONE) & ~np.isfinite(y), DIVERGED, status)
+        y = np.where(columns["status"] == DONE, y, np.nan)
+        missing = [name for name in space if name not in values]
+        if missing:
+            raise InputError(f"every hyperparameter needs a column, but {missing} are missing; add them")
+        table = cls(
+            space=space,
+            values={name: np.array([*values[name], None], dtype=object)[:-1] for name in space},
+            objective=y,
+            metrics=dict(rest.get("metrics") or {}),
+            **columns,
+        )
+        table._check_lengths()
+        for name in space.parents_first:
+            table._settle(name, space[name])
+        return table
+
+    def _check_lengths(self) -> None:
+        lengths = {"objective": len(self), "cost": len(self.cost), "status": len(self.status)}
+        lengths |= {name: len(column) for name, column in (self.values | self.metrics).items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"columns must have one length, but got {lengths}; drop or fill the missing entries")
+
+    def _settle(self, name: str, hyperparameter: Hyperparameter) -> None:
+        """Give active values their own type, check them, and blank the inactive ones."""
+        active = self.active(name)
+        column = self.values[name]
+        settled = np.full(len(self), None, dtype=object)
+        settled[active] = [_typed(hyperparameter, value) for value in column[active]]
+        try:
+            hyperparameter.to_unit(settled[active])
+        except InputError as error:
+            raise InputError(f"in column {name!r}, {error}") from None
+        column[:] = settled
+
+
+def _typed(hyperparameter: Hyperparameter, value: Any) -> Any:
+    """`value` as the hyperparameter writes it: a file turns 8 into 8.0 and True into "True"."""
+    if isinstance(hyperparameter, Int | Float):
+        if not hyperparameter.contains(value):
+            return value
+        return int(value) if isinstance(hyperparameter, Int) else float(value)
+    choices = hyperparameter.choices if isinstance(hyperparameter, Choice | Bool) else ()
+    if value in choices:
+        return choices[list(choices).index(value)]
+    if isinstance(value, float) and np.isnan(value):
+        return None
+    return next((choice for choice in choices if str(choice) == str(value)), value)
+
+
+def _plain(hyperparameter: Hyperparameter, column: NDArray[np.object_]) -> NDArray[Any]:
+    """A column for pandas: numbers with NaN for inactive, objects with None otherwise."""
+    if isinstance(hyperparameter, Float) or (isinstance(hyperparameter, Int) and None in column):
+        return column.astype(np.float64)
+    return column.astype(np.int64) if isinstance(hyperparameter, Int) else column
