@@ -1,0 +1,66 @@
+"""What the faces of the core accept: each check passes the clean array on, or says what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsicfast.errors import InputError
+
+Floats = NDArray[np.float64]
+
+TESTS = (None, "permutation", "asymptotic", "gamma")
+
+
+def numbers(x: ArrayLike, name: str, finite: bool = True) -> Floats:
+    given = np.asarray(x)
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold numbers, but its type is {given.dtype}; convert it with astype(float)")
+    array = given.astype(np.float64)
+    if finite and not np.isfinite(array).all():
+        raise InputError(
+            f"{name} must be finite, but {np.count_nonzero(~np.isfinite(array))} values are not; drop them"
+        )
+    return array
+
+
+def samples(x: ArrayLike, name: str) -> Floats:
+    """`x` (n,) or (n, d) as (d, n), contiguous, checked."""
+    array = numbers(x, name)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise InputError(f"{name} must have shape (n,) or (n, d), but got {array.shape}; reshape it")
+    if len(array) < 4:
+        raise InputError(f"at least 4 samples are needed, but {name} has {len(array)}; add some")
+    return np.ascontiguousarray(array.reshape(len(array), -1).T)
+
+
+def carried(u: ArrayLike) -> Floats:
+    x = samples(u, "u")
+    if x.min() < 0 or x.max() > 1:
+        raise InputError(
+            f"carried values must lie in [0, 1], but u runs from {x.min():.6g} to {x.max():.6g}; "
+            "carry them with hyperparameter.to_unit or by ranks"
+        )
+    return x
+
+
+def widths(width: ArrayLike | None, n: int) -> Floats:
+    if width is None:
+        return np.empty(0)
+    lengths = numbers(width, "width")
+    if lengths.shape != (n,) or lengths.min() < 0 or lengths.max() > 1:
+        raise InputError(
+            f"width must hold {n} lengths in [0, 1], but got shape {lengths.shape}; use hyperparameter.width"
+        )
+    return lengths if lengths.any() else np.empty(0)
+
+
+def check_test(test: str | None, n_permutations: int, seed: int, confidence: float) -> None:
+    if test not in TESTS:
+        raise InputError(f"test must be one of {TESTS}, but got {test!r}; choose one of them")
+    if n_permutations < 1:
+        raise InputError(f"`n_permutations >= 1` must hold, but got {n_permutations}; 1000 is usual")
+    if seed < 0:
+        raise InputError(f"`seed >= 0` must hold, but got {seed}; use 0 or above")
+    if not 0 < confidence < 1:
+        raise InputError(f"`0 < confidence < 1` must hold, but got {confidence}; 0.9 is usual")

@@ -1,0 +1,356 @@
+"""The engines: which one to take, and what each makes of checked data.
+
+A goal's data answer with an :class:`Evidence` (the index, its moments, its influence function) whichever engine ran;
+tests and intervals are then the same for both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from hsicfast import inference, kernels, spectral, tiles
+from hsicfast.errors import InputError
+from hsicfast.kernels import Kernel
+
+Floats = NDArray[np.float64]
+
+# "max" looks for the bandwidth here, as published.
+SMALLEST, LARGEST = 1e-4, 5.0
+MAX_GRID = 24
+# Beyond this many cosines the eigenvectors of the feature map cost more than they save.
+MOST_TERMS = 400
+# An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
+MOST_EIGENVALUES = 4000
+
+
+@dataclass(frozen=True)
+class HSICResult:
+    """An index and its evidence.
+
+    Attributes
+    ----------
+    statistic : float
+        The V-statistic S, above or equal 0.
+    r2 : float in [0, 1]
+        S / sqrt(HSIC(X, X) HSIC(Y, Y)).
+    pvalue : float or None
+        None where no test was asked for.
+    ci : (float, float) or None
+        Confidence interval of the index; None where none was asked for.
+    bandwidth : float or (float, float)
+        In use; of x and y for :func:`hsic`. NaN for a kernel without one or a constant column.
+    n : int
+        Number of samples.
+    null_mean : float
+        Mean of S under independence, the noise floor: over all permutations, exactly.
+    engine : {"spectral", "tile"}
+        Which one ran.
+    """
+
+    statistic: float
+    r2: float
+    pvalue: float | None
+    ci: tuple[float, float] | None
+    bandwidth: float | tuple[float, float]
+    n: int
+    null_mean: float
+    engine: str
+
+
+def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float) -> float:
+    """Multiplications an engine needs for one goal-oriented statistic; infinite where it cannot do it.
+
+    The spectral engine does one kernel, the Gaussian, and up to two carried hyperparameters.
+
+    Examples
+    --------
+    >>> gaussian = kernels.GAUSSIAN
+    >>> estimate_cost("spectral", 1000, 1, gaussian, 0.3) < estimate_cost("tile", 1000, 1, gaussian, 0.3)
+    True
+    >>> estimate_cost("spectral", 1000, 3, gaussian, 0.3)
+    inf
+    """
+    if engine == "tile":
+        return float(n * n * (d + 20))  # an exponential is worth about 20 multiplications
+    if kernel is not kernels.GAUSSIAN or d > 2 or bandwidth <= 0 or kernels.n_terms(bandwidth) > MOST_TERMS:
+        return math.inf
+    terms = 2 * kernels.n_terms(bandwidth) + 1
+    return float(n * (d * terms**2 / 2 + terms**d))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Moments of the centred kernel (trace = sum of its eigenvalues, squares = of their squares) beside S."""
+
+    statistic: float
+    trace: float
+    squares: float
+    influence: Floats
+    p: float
+    engine: str
+    eigenvalues: Callable[[], Floats]
+
+    @property
+    def null_mean(self) -> float:
+        """Mean of S over all permutations of the goal: ``p (1 - p) trace / (n - 1)``."""
+        return self.p * (1 - self.p) * self.trace / (len(self.influence) - 1)
+
+    def pvalue(self, test: str) -> float:
+        n, spread = len(self.influence), self.p * (1 - self.p)
+        if test == "gamma":
+            return inference.gamma_pvalue(self.statistic, self.null_mean, 2 * spread**2 * self.squares / n**2)
+        return inference.weighted_chi2_pvalue(n * self.statistic, spread * self.eigenvalues())
+
+    def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
+        r2 = self.statistic / (self.p * (1 - self.p) * math.sqrt(self.squares)) if self.squares > 0 else 0.0
+        return HSICResult(
+            statistic=self.statistic,
+            r2=r2,
+            pvalue=pvalue,
+            ci=inference.interval(self.statistic, self.null_mean, self.influence, confidence),
+            bandwidth=h,
+            n=len(self.influence),
+            null_mean=self.null_mean,
+            engine=self.engine,
+        )
+
+
+class GoalData:
+    """Carried values and goal, checked: what both engines work on."""
+
+    def __init__(self, x: Floats, width: Floats, z: NDArray[np.bool_], kernel: Kernel, engine: str) -> None:
+        if engine not in ("auto", "spectral", "tile"):
+            raise InputError(f"engine must be 'auto', 'spectral' or 'tile', but got {engine!r}; choose one")
+        if len(width) and (engine == "tile" or kernel is not kernels.GAUSSIAN or len(x) > 1):
+            raise InputError(
+                "`width` needs one hyperparameter, kernel='gaussian' and the spectral engine, but got "
+                f"d={len(x)}, kernel={kernel.name!r}, engine={engine!r}; leave `width` out or change them"
+            )
+        self.x, self.width, self.z, self.kernel, self.engine = _anchored(x, kernel), width, z, kernel, engine
+        self.w = z - z.mean()
+
+    def choose(self, h: float) -> str:
+        """The engine in use at bandwidth `h`."""
+        d, n = self.x.shape
+        cost = {name: estimate_cost(name, n, d, self.kernel, h) for name in ("spectral", "tile")}
+        wanted = "spectral" if len(self.width) else self.engine
+        if wanted == "auto":
+            return min(cost, key=lambda name: cost[name])
+        if math.isinf(cost[wanted]):
+            raise InputError(
+                f"the spectral engine needs kernel='gaussian', at most 2 columns and a bandwidth above "
+                f"{self.smallest():.2g}, but got kernel={self.kernel.name!r}, {d} columns, bandwidth={h}; "
+                "use engine='tile' or another bandwidth"
+            )
+        return wanted
+
+    def smallest(self) -> float:
+        """Smallest bandwidth of the spectral engine."""
+        return kernels.TERMS / (MOST_TERMS - kernels.TERMS * kernels.TAIL)
+
+    def features(self, h: float) -> Floats:
+        """Features (n, r), for two hyperparameters the products of theirs."""
+        columns = [carried_features(column, self.width, h) for column in self.x]
+        if len(columns) == 1:
+            return columns[0]
+        return np.einsum("ia,ib->iab", *columns).reshape(len(self.z), -1)
+
+    def evidence(self, h: float) -> Evidence:
+        """Statistic and moments at bandwidth `h`."""
+        return self._spectral(h) if self.choose(h) == "spectral" else self._tile(h)
+
+    def statistic(self, h: float) -> float:
+        """Statistic alone."""
+        if self.choose(h) == "spectral":
+            return float(((self.w @ self.features(h)) ** 2).sum()) / len(self.z) ** 2
+        return self._tile(h).statistic
+
+    def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
+        """Statistics (n_permutations,) of permuted goals; the same permutations for every `h`."""
+        n, m = len(self.z), int(self.z.sum())
+        if self.choose(h) == "spectral":
+            psi = self.features(h)
+            offsets = np.array([0, psi.shape[1]])
+            return spectral.permuted_statistics(psi, offsets, m, n_permutations, np.uint64(seed))[:, 0]
+        size = min(m, n - m)
+        rows = tiles.weighted_rows(self.x, self.w, self.kernel.code, h, 0.0)
+        membership = spectral.subset_membership(n, m, n_permutations, np.uint64(seed))
+        sums = tiles.subset_sums(self.x, membership, self.kernel.code, h, 0.0).sum(axis=0)
+        return (sums[:, 0] - 2 * size / n * sums[:, 1] + (size / n) ** 2 * rows[:, 1].sum()) / n**2
+
+    def _spectral(self, h: float) -> Evidence:
+        n = len(self.z)
+        psi = self.features(h)
+        psi -= psi.mean(axis=0)
+        direction = self.w @ psi / n
+        covariance = psi.T @ psi / n
+        projected = psi @ direction
+        return Evidence(
+            statistic=float(direction @ direction),
+            trace=float(np.trace(covariance)),
+            squares=float((covariance**2).sum()),
+            influence=self._influence(projected, float(direction @ direction)),
+            p=float(self.z.mean()),
+            engine="spectral",
+            eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
+        )
+
+    def _tile(self, h: float) -> Evidence:
+        n = len(self.z)
+        shift = _typical(self.x, self.kernel, h)
+        rows = tiles.weighted_rows(self.x, self.w, self.kernel.code, h, shift)
+        total = rows[:, 1].sum()
+        statistic = max(float(self.w @ rows[:, 0]), 0.0) / n**2
+        squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
+        projected = rows[:, 0] / n
+        return Evidence(
+            statistic=statistic,
+            trace=float(rows[:, 3].sum() / n - total / n**2),
+            squares=float(squares),
+            influence=self._influence(projected - projected.mean(), statistic),
+            p=float(self.z.mean()),
+            engine="tile",
+            eigenvalues=lambda: _eigenvalues(self.x, self.kernel, h),
+        )
+
+    def _influence(self, projected: Floats, statistic: float) -> Floats:
+        """Influence of each trial on S, from ``g_i = (1/n) sum_j w_j k~_ij``: ``2 (w_i g_i - S)``.
+
+        With k centred the derivative by mean(z) vanishes.
+        """
+        return 2 * (self.w * projected - statistic)
+
+
+def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, confidence: float) -> HSICResult:
+    """The published "max" bandwidth.
+
+    The test compares like with like: the maximum over one grid of bandwidths, of the data and of each permutation.
+    The statistic itself is refined between the grid's points.
+    """
+    if not data.kernel.has_bandwidth:
+        raise InputError(f"bandwidth='max' needs a kernel with a bandwidth, but got {data.kernel.name!r}; drop it")
+    if test not in (None, "permutation"):
+        raise InputError(f"bandwidth='max' needs test='permutation' or None, but got {test!r}: its law is not known")
+    smallest = data.smallest() * 1.01 if len(data.width) or data.engine == "spectral" else SMALLEST
+    grid = np.geomspace(smallest, LARGEST, MAX_GRID)
+    found = np.array([data.statistic(h) for h in grid])
+    top = int(found.argmax())
+    refined = optimize.minimize_scalar(
+        lambda log_h: -data.statistic(math.exp(log_h)),
+        bounds=(math.log(grid[max(top - 1, 0)]), math.log(grid[min(top + 1, MAX_GRID - 1)])),
+        method="bounded",
+    )
+    best = math.exp(refined.x) if -refined.fun > found[top] else float(grid[top])
+    pvalue = None
+    if test == "permutation":
+        permuted = np.max([data.permuted(h, n_permutations, seed) for h in grid], axis=0)
+        pvalue = inference.permutation_pvalue(float(found[top]), permuted)
+    return data.evidence(best).result(pvalue, confidence, best)
+
+
+class PairedData:
+    """Two samples and their kernels, checked."""
+
+    def __init__(self, x: Floats, y: Floats, kernel_x: Kernel, kernel_y: Kernel, h_x: float, h_y: float) -> None:
+        self.x, self.y = _anchored(x, kernel_x), _anchored(y, kernel_y)
+        self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
+        self.shift_x, self.shift_y = _typical(self.x, kernel_x, h_x), _typical(self.y, kernel_y, h_y)
+
+    def rows(self, order: NDArray[np.int64]) -> Floats:
+        """Row sums (n, 7) of :func:`hsicfast.tiles.paired_rows`, y read in `order`."""
+        return tiles.paired_rows(
+            self.x,
+            self.y,
+            order,
+            self.kernel_x.code,
+            self.h_x,
+            self.shift_x,
+            self.kernel_y.code,
+            self.h_y,
+            self.shift_y,
+        )
+
+    def statistic(self, rows: Floats) -> float:
+        n = len(rows)
+        both, total_x, total_y = rows[:, 0].sum(), rows[:, 1].sum(), rows[:, 2].sum()
+        return float(both - 2 * (rows[:, 1] @ rows[:, 2]) / n + total_x * total_y / n**2) / n**2
+
+    def result(self, test: str | None, n_permutations: int, seed: int, confidence: float | None) -> HSICResult:
+        n = self.x.shape[1]
+        rows = self.rows(np.arange(n))
+        statistic = max(self.statistic(rows), 0.0)  # a sum of squares: below 0 only by rounding
+        squares_x, squares_y = _own(rows[:, 3], rows[:, 1]), _own(rows[:, 4], rows[:, 2])
+        traces = (rows[:, 5].mean() - rows[:, 1].sum() / n**2) * (rows[:, 6].mean() - rows[:, 2].sum() / n**2)
+        null_mean = float(traces / (n - 1))
+        pvalue = None
+        if test == "permutation":
+            random = np.random.default_rng(seed)
+            permuted = np.array([self.statistic(self.rows(random.permutation(n))) for _ in range(n_permutations)])
+            pvalue = inference.permutation_pvalue(statistic, permuted)
+        elif test == "gamma":
+            pvalue = inference.gamma_pvalue(statistic, null_mean, 2 * squares_x * squares_y / n**2)
+        elif test == "asymptotic":
+            first = _eigenvalues(self.x, self.kernel_x, self.h_x)
+            second = _eigenvalues(self.y, self.kernel_y, self.h_y)
+            pvalue = inference.weighted_chi2_pvalue(n * statistic, np.outer(first, second).ravel())
+        ci = None
+        if confidence is not None:
+            ci = inference.interval(statistic, null_mean, self._influence(rows), confidence)
+        r2 = statistic / math.sqrt(squares_x * squares_y) if squares_x > 0 and squares_y > 0 else 0.0
+        return HSICResult(statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, "tile")
+
+    def _influence(self, rows: Floats) -> Floats:
+        """Influence of each sample on the statistic, up to a constant.
+
+        With row means k_i, l_i and means k, l: the derivative of ``E kl + k l - 2 E k_i l_i`` at sample i is
+        ``2 E_j k_ij l_ij + 2 k_i l + 2 k l_i - 2 (k_i l_i + E_j k_ij l_j + E_j l_ij k_j)``.
+        """
+        n = len(rows)
+        k, mean_l = rows[:, 1] / n, rows[:, 2] / n
+        k_l = tiles.weighted_rows(self.x, mean_l, self.kernel_x.code, self.h_x, self.shift_x)[:, 0] / n
+        l_k = tiles.weighted_rows(self.y, k, self.kernel_y.code, self.h_y, self.shift_y)[:, 0] / n
+        return 2 * (rows[:, 0] / n + k * mean_l.mean() + mean_l * k.mean() - k * mean_l - k_l - l_k)
+
+
+def carried_features(u: Floats, width: Floats, h: float) -> Floats:
+    """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points."""
+    feature_map = kernels.gaussian_features(float(h))
+    return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
+
+
+def _own(squares: Floats, totals: Floats) -> float:
+    """HSIC(X, X) from the row sums of k^2 and k."""
+    n = len(totals)
+    return float(squares.sum() - 2 * (totals**2).sum() / n + totals.sum() ** 2 / n**2) / n**2
+
+
+def _anchored(x: Floats, kernel: Kernel) -> Floats:
+    """`x` (d, n) around 0 where the kernel would otherwise square an offset; centring makes that the same HSIC."""
+    return x - x.mean(axis=1, keepdims=True) if kernel is kernels.LINEAR else x
+
+
+def _typical(x: Floats, kernel: Kernel, h: float) -> float:
+    """Mean entry of the first Gram row: taken off before summing, it saves digits and changes nothing else."""
+    row = np.empty(x.shape[1])
+    tiles.fill_row(x, 0, 0, row, kernel.code, h)
+    return float(row.mean())
+
+
+def _eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
+    """Eigenvalues of the centred kernel under the sample's own law."""
+    n = x.shape[1]
+    if n > MOST_EIGENVALUES:
+        raise InputError(
+            f"the asymptotic test needs at most {MOST_EIGENVALUES} samples outside the spectral engine, but got {n}; "
+            "use test='gamma' or 'permutation'"
+        )
+    matrix = np.empty((n, n))
+    tiles.gram(x, kernel.code, h, matrix)
+    tiles.center(matrix)
+    return np.linalg.eigvalsh(matrix) / n

@@ -1,0 +1,200 @@
+"""The checked faces of the core: ``goal_hsic`` and ``hsic``.
+
+Everything here checks its input, chooses an engine, and turns sums from :mod:`hsicfast.spectral` and
+:mod:`hsicfast.tiles` into a statistic with its evidence.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsicfast import bandwidth as bandwidths
+from hsicfast import checks, inference, kernels, tiles
+from hsicfast.engines import GoalData, HSICResult, PairedData, maximised
+from hsicfast.errors import InputError
+from hsicfast.goal import best_fraction
+
+Floats = NDArray[np.float64]
+
+__all__ = ["HSICResult", "center", "goal_hsic", "gram", "hsic"]
+
+
+def goal_hsic(
+    u: ArrayLike,
+    y: ArrayLike,
+    goal: float = 0.1,
+    kernel: str = "gaussian",
+    bandwidth: str | float = "median",
+    minimize: bool = True,
+    test: str | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+    engine: str = "auto",
+    *,
+    width: ArrayLike | None = None,
+    confidence: float = 0.9,
+) -> HSICResult:
+    """Goal-oriented index of a carried hyperparameter, or of several together.
+
+    ``S = HSIC(U, Z) = (1/n^2) sum_ij w_i w_j k(u_i, u_j)`` with ``Z = 1{y among the best goal n}``,
+    ``w = z - mean(z)`` (Novello et al. 2023, eq. 8, with mean(z) for the nominal quantile).
+
+    Parameters
+    ----------
+    u : array_like (n,) or (n, d)
+        Carried values in [0, 1].
+    y : array_like (n,)
+        Objective of each trial; NaN and inf miss the goal.
+    goal : float in (0, 1)
+        The best fraction.
+    kernel : str
+        One of ``hsicfast.kernels.KERNELS``.
+    bandwidth : {"median", "max"} or float > 0
+        Median of the non-zero distances; the one in (1e-4, 5) that maximises S, found anew in each permutation; or a
+        number.
+    minimize : bool
+        Whether small y are good.
+    test : {None, "permutation", "asymptotic", "gamma"}
+        How the p-value is found; "max" needs "permutation".
+    n_permutations : int >= 1
+    seed : int >= 0
+        Of the permutations.
+    engine : {"auto", "spectral", "tile"}
+        "auto" takes the cheaper by :func:`hsicfast.engines.estimate_cost`.
+    width : array_like (n,), optional
+        Where a value stands for an interval of [0, 1] (an Int, Choice or Bool), its length, `u` being the middle.
+        The kernel is then the mean over both intervals.
+    confidence : float in (0, 1)
+        Of the interval.
+
+    Raises
+    ------
+    InputError
+        Values outside [0, 1] or not finite, lengths that differ, fewer than 4 samples, a bad option.
+
+    Examples
+    --------
+    >>> u = np.linspace(0, 1, 100)
+    >>> result = goal_hsic(u, (u - 0.5) ** 2, bandwidth=0.2, test="permutation")
+    >>> result.engine, result.pvalue < 0.01, result.statistic > result.null_mean
+    ('spectral', True, True)
+    """
+    x = checks.carried(u)
+    n = x.shape[1]
+    objective = checks.numbers(y, "y", finite=False)
+    if objective.ndim != 1 or len(objective) != n:
+        raise InputError(f"u and y must have one length, but got {n} and {objective.shape}; drop the surplus")
+    lengths = checks.widths(width, n)
+    kind = kernels.find(kernel)
+    checks.check_test(test, n_permutations, seed, confidence)
+    z = best_fraction(objective, goal, minimize).met
+    if not z.any() or z.all() or np.all(x == x[:, :1]):
+        # No trial differs from another in the goal or in u: exactly independent.
+        return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral")
+    data = GoalData(x, lengths, z, kind, engine)
+    if bandwidth == "max":
+        return maximised(data, test, n_permutations, seed, confidence)
+    h = bandwidths.resolve(x, kind, bandwidth)
+    evidence = data.evidence(h)
+    pvalue = None
+    if test == "permutation":
+        pvalue = inference.permutation_pvalue(evidence.statistic, data.permuted(h, n_permutations, seed))
+    elif test is not None:
+        pvalue = evidence.pvalue(test)
+    return evidence.result(pvalue, confidence, h)
+
+
+def hsic(
+    x: ArrayLike,
+    y: ArrayLike,
+    kernel_x: str = "gaussian",
+    kernel_y: str = "gaussian",
+    bandwidth_x: str | float = "median",
+    bandwidth_y: str | float = "median",
+    test: str | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+    engine: str = "auto",
+    *,
+    confidence: float | None = None,
+) -> HSICResult:
+    """HSIC of two samples with any kernels, in O(n) memory (Gretton et al. 2005, eq. 4, V-statistic).
+
+    ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred.
+
+    Parameters
+    ----------
+    x, y : array_like (n,) or (n, d)
+        Finite numbers.
+    kernel_x, kernel_y : str
+        One of ``hsicfast.kernels.KERNELS``.
+    bandwidth_x, bandwidth_y : "median" or float > 0
+    test : {None, "permutation", "asymptotic", "gamma"}
+    n_permutations : int >= 1
+    seed : int >= 0
+    engine : {"auto", "tile"}
+    confidence : float in (0, 1), optional
+        Adds the interval, for a second pass over the pairs.
+
+    Raises
+    ------
+    InputError
+        Values not finite, lengths that differ, fewer than 4 samples, a bad option.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0)
+    >>> round(hsic(x, x, "linear", "linear").statistic, 6)  # the squared variance
+    27.5625
+    """
+    a, b = checks.samples(x, "x"), checks.samples(y, "y")
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"x and y must have one length, but got {a.shape[1]} and {b.shape[1]}; drop the surplus")
+    if engine not in ("auto", "tile"):
+        raise InputError(f"engine must be 'auto' or 'tile', but got {engine!r}; goal_hsic alone has a spectral engine")
+    checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
+    kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
+    n = a.shape[1]
+    if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
+        ci = None if confidence is None else (0.0, 0.0)
+        return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile")
+    pair = PairedData(
+        a, b, kind_x, kind_y, bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
+    )
+    return pair.result(test, n_permutations, seed, confidence)
+
+
+def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "median") -> Floats:
+    """The Gram matrix (n, n) of `x` (n,) or (n, d), made in parallel without a temporary beside it.
+
+    Examples
+    --------
+    >>> gram([0.0, 1.0, 2.0, 4.0], "energy")[0].tolist()
+    [-0.0, -1.0, -2.0, -4.0]
+    """
+    a = checks.samples(x, "x")
+    kind = kernels.find(kernel)
+    out = np.empty((a.shape[1], a.shape[1]))
+    tiles.gram(a, kind.code, bandwidths.resolve(a, kind, bandwidth), out)
+    return out
+
+
+def center(k: Floats) -> Floats:
+    """Centre a symmetric matrix (n, n) of float64 in place, ``H K H`` with ``H = I - 1/n``, and return it.
+
+    Examples
+    --------
+    >>> center(np.eye(2)).tolist()
+    [[0.5, -0.5], [-0.5, 0.5]]
+    """
+    square = isinstance(k, np.ndarray) and k.ndim == 2 and k.shape[0] == k.shape[1]
+    if not square or k.dtype != np.float64 or not k.flags.writeable:
+        raise InputError(
+            f"center works in place on a writeable square float64 array, but got "
+            f"{type(k).__name__} {getattr(k, 'shape', '')} {getattr(k, 'dtype', '')}; pass np.array(k, dtype=float)"
+        )
+    tiles.center(k)
+    return k

@@ -1,0 +1,48 @@
+"""The two torchvision operators: declared where the compiled ones are missing, and only there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+import lightning_tasks
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_torchvision_and_lightning_import_after_the_package() -> None:
+    code = "import lightning_tasks, torchvision, pytorch_lightning; print(torchvision.datasets.MNIST.__name__)"
+    assert run(code) == "MNIST"
+
+
+def test_the_operators_exist_and_are_not_declared_twice() -> None:
+    assert hasattr(torch.ops.torchvision, "nms")
+    assert not lightning_tasks.declare_torchvision_operators()
+
+
+def test_nothing_is_declared_where_the_compiled_operators_load() -> None:
+    # the stand-in for a library that loads declares what the real one declares
+    code = """
+import torch
+from importlib.machinery import ModuleSpec, PathFinder
+kept = torch.library.Library("torchvision", "DEF")
+PathFinder.find_spec = classmethod(
+    lambda cls, name, path=None, target=None, real=PathFinder.find_spec:
+    ModuleSpec("_C", None, origin="compiled.so") if name == "_C" else real(name, path, target)
+)
+loaded = []
+torch.ops.load_library = loaded.append
+import lightning_tasks
+print(loaded, lightning_tasks._declared)
+"""
+    assert run(code) == "['compiled.so'] []"
+
+
+def test_nothing_is_declared_without_torchvision(monkeypatch) -> None:
+    monkeypatch.setattr(lightning_tasks, "find_spec", lambda name: None)
+    assert not lightning_tasks.declare_torchvision_operators()
