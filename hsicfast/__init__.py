@@ -13,6 +13,7 @@ J. Sci. Comput. 94:45 (2023).
 
 from hsicfast.errors import InputError
 from hsicfast.hsic import HSICResult, center, goal_hsic, gram, hsic
+from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
 
@@ -24,8 +25,10 @@ __all__ = [
     "InputError",
     "Int",
     "SearchSpace",
+    "Sensitivity",
     "Trial",
     "TrialTable",
+    "analyse",
     "center",
     "goal_hsic",
     "gram",

@@ -121,6 +121,33 @@ class Evidence:
         )
 
 
+def evidence_of(psi: Floats, z: NDArray[np.bool_]) -> Evidence:
+    """Evidence of a goal `z` (n,) in features `psi` (n, r): the spectral engine's answer."""
+    n = len(z)
+    w = z - z.mean()
+    centred = psi - psi.mean(axis=0)
+    direction = w @ centred / n
+    covariance = centred.T @ centred / n
+    statistic = float(direction @ direction)
+    return Evidence(
+        statistic=statistic,
+        trace=float(np.trace(covariance)),
+        squares=float((covariance**2).sum()),
+        influence=_goal_influence(w, centred @ direction, statistic),
+        p=float(z.mean()),
+        engine="spectral",
+        eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
+    )
+
+
+def _goal_influence(w: Floats, projected: Floats, statistic: float) -> Floats:
+    """Influence of each trial on S, from ``g_i = (1/n) sum_j w_j k~_ij``: ``2 (w_i g_i - S)``.
+
+    With k centred the derivative by mean(z) vanishes.
+    """
+    return 2 * (w * projected - statistic)
+
+
 class GoalData:
     """Carried values and goal, checked: what both engines work on."""
 
@@ -163,7 +190,7 @@ class GoalData:
 
     def evidence(self, h: float) -> Evidence:
         """Statistic and moments at bandwidth `h`."""
-        return self._spectral(h) if self.choose(h) == "spectral" else self._tile(h)
+        return evidence_of(self.features(h), self.z) if self.choose(h) == "spectral" else self._tile(h)
 
     def statistic(self, h: float) -> float:
         """Statistic alone."""
@@ -184,23 +211,6 @@ class GoalData:
         sums = tiles.subset_sums(self.x, membership, self.kernel.code, h, 0.0).sum(axis=0)
         return (sums[:, 0] - 2 * size / n * sums[:, 1] + (size / n) ** 2 * rows[:, 1].sum()) / n**2
 
-    def _spectral(self, h: float) -> Evidence:
-        n = len(self.z)
-        psi = self.features(h)
-        psi -= psi.mean(axis=0)
-        direction = self.w @ psi / n
-        covariance = psi.T @ psi / n
-        projected = psi @ direction
-        return Evidence(
-            statistic=float(direction @ direction),
-            trace=float(np.trace(covariance)),
-            squares=float((covariance**2).sum()),
-            influence=self._influence(projected, float(direction @ direction)),
-            p=float(self.z.mean()),
-            engine="spectral",
-            eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
-        )
-
     def _tile(self, h: float) -> Evidence:
         n = len(self.z)
         shift = _typical(self.x, self.kernel, h)
@@ -213,18 +223,11 @@ class GoalData:
             statistic=statistic,
             trace=float(rows[:, 3].sum() / n - total / n**2),
             squares=float(squares),
-            influence=self._influence(projected - projected.mean(), statistic),
+            influence=_goal_influence(self.w, projected - projected.mean(), statistic),
             p=float(self.z.mean()),
             engine="tile",
             eigenvalues=lambda: _eigenvalues(self.x, self.kernel, h),
         )
-
-    def _influence(self, projected: Floats, statistic: float) -> Floats:
-        """Influence of each trial on S, from ``g_i = (1/n) sum_j w_j k~_ij``: ``2 (w_i g_i - S)``.
-
-        With k centred the derivative by mean(z) vanishes.
-        """
-        return 2 * (self.w * projected - statistic)
 
 
 def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, confidence: float) -> HSICResult:

@@ -101,6 +101,10 @@ class SearchSpace(Mapping[str, Hyperparameter]):
             f"{parent}={'|'.join(map(str, conditions[parent]))}" for parent in self if parent in conditions
         )
 
+    def depends(self, name: str, parent: str) -> bool:
+        """Whether `parent` decides, directly or not, if `name` exists."""
+        return parent in self._all_conditions(name)
+
     def fix(self, values: Mapping[str, Any]) -> SearchSpace | None:
         """The space that is left once `values` are fixed, or None where nothing is.
 

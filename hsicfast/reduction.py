@@ -1,0 +1,143 @@
+"""What to fix, to what, and why: the step between the two steps (Novello et al. 2023, section 5).
+
+Published rule: search what the index finds, fix the rest at values that are cheap. Lack of evidence is not evidence of
+irrelevance, so every decision carries its numbers, and where nothing was found nothing is fixed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast.sensitivity import Sensitivity
+from hsicfast.space import SearchSpace
+
+SEARCH, FIX = "search", "fix"
+# A value is priced by the trials around it: those of the same level, or the nearest quarter of a continuum.
+NEIGHBOURS = 0.25
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of one hyperparameter.
+
+    Attributes
+    ----------
+    name : str
+    action : {"search", "fix"}
+    value : object
+        What it is fixed to; None where it is searched.
+    reason : str
+        One sentence with its numbers.
+    """
+
+    name: str
+    action: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """The space that is left to search.
+
+    Attributes
+    ----------
+    space : SearchSpace
+        Without the fixed hyperparameters.
+    fixed : dict
+        Name -> value.
+    decisions : tuple of Decision
+        In the order of the space.
+    """
+
+    space: SearchSpace
+    fixed: dict[str, Any]
+    decisions: tuple[Decision, ...]
+
+
+def reduce(sensitivity: Sensitivity, alpha: float = 0.05) -> Reduction:
+    """Search what was found to matter, fix the rest to cheap values that good trials had.
+
+    Parameters
+    ----------
+    sensitivity : Sensitivity
+        Of the design trials.
+    alpha : float in (0, 1)
+        A hyperparameter is searched where its p-value, not adjusted, is at most alpha: to search one too many costs
+        trials, to fix one too many costs the optimum.
+
+    Returns
+    -------
+    Reduction
+        A hyperparameter on which a searched one depends is searched, too. Where nothing was found, nothing is fixed.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, TrialTable, analyse
+    >>> space = SearchSpace({"rate": Float(0, 1), "size": Float(0, 1)})
+    >>> rate, size = np.random.default_rng(0).random((2, 200))
+    >>> table = TrialTable.from_arrays(space, {"rate": rate, "size": size}, (rate - 0.3) ** 2, cost=size)
+    >>> reduction = reduce(analyse(space, table))
+    >>> list(reduction.space), reduction.fixed["size"] < 0.25
+    (['rate'], True)
+    """
+    space = sensitivity.trials.space
+    decisions = {name: _judge(sensitivity, name, alpha) for name in space}
+    if all(decision.action == FIX for decision in decisions.values()):
+        n = len(sensitivity.trials)
+        nothing = f"no hyperparameter was found to matter with {n} trials, which is no ground to fix any"
+        return Reduction(space, {}, tuple(Decision(name, SEARCH, None, nothing) for name in space))
+    searched = [name for name, decision in decisions.items() if decision.action == SEARCH]
+    for name, decision in decisions.items():
+        children = [child for child in searched if space.depends(child, name)]
+        if decision.action == FIX and children:
+            reason = f"{', '.join(children)}, to be searched, exists only under some of its values"
+            decisions[name] = Decision(name, SEARCH, None, reason)
+    fixed = {name: decision.value for name, decision in decisions.items() if decision.action == FIX}
+    left = space.fix(fixed)
+    return Reduction(space if left is None else left, fixed, tuple(decisions[name] for name in space))
+
+
+def _judge(sensitivity: Sensitivity, name: str, alpha: float) -> Decision:
+    index = sensitivity[name]
+    if math.isnan(index.pvalue):
+        return Decision(name, SEARCH, None, f"it exists in {index.n} trials, too few to judge it")
+    evidence = f"p = {index.pvalue:.2g} over {index.n} trials"
+    if index.pvalue <= alpha:
+        return Decision(name, SEARCH, None, f"it decides about the goal ({evidence})")
+    value, price = _cheap_good_value(sensitivity, name, alpha)
+    return Decision(name, FIX, value, f"no evidence that it decides about the goal ({evidence}); {price}")
+
+
+def _cheap_good_value(sensitivity: Sensitivity, name: str, alpha: float) -> tuple[Any, str]:
+    """A value that a trial of the goal set had: the cheapest where it drives the cost, else the best trial's."""
+    table = sensitivity.trials.select(sensitivity.trials.active(name))
+    carried = sensitivity.carried(name)
+    good = np.flatnonzero(carried.z)
+    values = table.values[name]
+    if len(good) == 0:
+        return values[len(values) // 2], "no trial that has it ended well: set to a value that was tried"
+    loss = table.objective if sensitivity.minimize else -table.objective
+    cost_index = next((index for index in sensitivity.cost_indices if index.name == name), None)
+    if cost_index is None or not cost_index.pvalue <= alpha:
+        return values[good[np.argmin(loss[good])]], "it does not drive the cost either: set as in the best trial"
+    prices = np.array([_price(carried.u, carried.width, table.cost, row) for row in good])
+    cheapest = good[np.lexsort((loss[good], prices))[0]]
+    return values[
+        cheapest
+    ], f"it drives the cost (p = {cost_index.pvalue:.2g}): set to the cheapest value of a good trial"
+
+
+def _price(u: NDArray[np.float64], width: NDArray[np.float64], cost: NDArray[np.float64], row: np.intp | int) -> float:
+    """Median cost of the trials around that of `row`."""
+    around = u == u[row]
+    if width[row] == 0 or not around[np.isfinite(cost)].any():
+        nearest = max(int(NEIGHBOURS * len(u)), 1)
+        distance = np.abs(u - u[row])
+        around = distance <= np.partition(distance, nearest - 1)[nearest - 1]
+    return float(np.nanmedian(cost[around]))
