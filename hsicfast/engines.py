@@ -186,7 +186,7 @@ class GoalData:
         columns = [carried_features(column, self.width, h) for column in self.x]
         if len(columns) == 1:
             return columns[0]
-        return np.einsum("ia,ib->iab", *columns).reshape(len(self.z), -1)
+        return product_features(*columns)
 
     def evidence(self, h: float) -> Evidence:
         """Statistic and moments at bandwidth `h`."""
@@ -325,6 +325,11 @@ def carried_features(u: Floats, width: Floats, h: float) -> Floats:
     """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points."""
     feature_map = kernels.gaussian_features(float(h))
     return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
+
+
+def product_features(first: Floats, second: Floats) -> Floats:
+    """Features (n, r1 r2) of the product of two kernels: all products of theirs."""
+    return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
 
 
 def _own(squares: Floats, totals: Floats) -> float:

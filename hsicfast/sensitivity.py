@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import checks, inference, kernels, spectral
-from hsicfast.engines import carried_features, evidence_of
+from hsicfast.engines import carried_features, evidence_of, product_features
 from hsicfast.errors import InputError
 from hsicfast.goal import best_fraction, check_fraction
 from hsicfast.space import SearchSpace
@@ -75,8 +75,10 @@ class Pair:
         The published index: the kernel on the couple. It contains both main effects.
     pure : float
         What is left once both main effects are out: both kernels made orthogonal to constants under the uniform law.
-    pvalue, pvalue_pure : float
-        By permutation of the goal, not adjusted for the number of pairs.
+    pvalue : float
+        Of the goal depending on neither, by permutation of the goal; not adjusted for the number of pairs.
+    pvalue_pure : float
+        Of no interaction whatever the main effects, by flipping the signs of the trials' terms; not adjusted.
     """
 
     first: str
@@ -324,19 +326,32 @@ def _pairs(table: TrialTable, question: _Question) -> tuple[Pair, ...]:
         mean = kernels.gaussian_features(question.bandwidth).mean
         # k - m m^T / M, the kernel orthogonal to constants, has the features of k less their part along E psi(U).
         pure = [psi - np.outer(psi @ mean, mean) / (mean @ mean) for psi in couple]
-        published, left = (_product(features, z, question) for features in (couple, pure))
-        found.append(Pair(first, second, published[0], left[0], published[1], left[1]))
+        index, pvalue = _published_pair(product_features(*couple), z, question)
+        left, pvalue_pure = _pure_pair(product_features(*pure), z, question)
+        found.append(Pair(first, second, index, left, pvalue, pvalue_pure))
     return tuple(sorted(found, key=lambda pair: -pair.hsic))
 
 
-def _product(couple: list[Floats], z: NDArray[np.bool_], question: _Question) -> tuple[float, float]:
-    """Index and permutation p-value of the product of two kernels given by their features."""
+def _published_pair(psi: Floats, z: NDArray[np.bool_], question: _Question) -> tuple[float, float]:
+    """Index of the kernel on the couple and its p-value under permutations of the goal."""
     n = len(z)
-    statistic = float((((couple[0] * (z - z.mean())[:, None]).T @ couple[1]) ** 2).sum()) / n**2
-    permuted = spectral.permuted_pair_statistics(
-        couple[0], couple[1], int(z.sum()), question.n_permutations, np.uint64(question.seed)
+    statistic = float((((z - z.mean()) @ psi) ** 2).sum()) / n**2
+    permuted = spectral.permuted_statistics(
+        psi, np.array([0, psi.shape[1]]), int(z.sum()), question.n_permutations, np.uint64(question.seed)
     )
-    return statistic, inference.permutation_pvalue(statistic, permuted)
+    return statistic, inference.permutation_pvalue(statistic, permuted[:, 0])
+
+
+def _pure_pair(psi: Floats, z: NDArray[np.bool_], question: _Question) -> tuple[float, float]:
+    """Index of the pure interaction and its p-value under random signs (a wild bootstrap).
+
+    A main effect leaves the terms w_j psi_j with mean zero but not exchangeable: permuting the goal rejects up to three
+    times too often where one hyperparameter alone decides. Signs keep each term's size, and so the right spread.
+    """
+    terms = (z - z.mean())[:, None] * psi / len(z)
+    signs = np.random.default_rng(question.seed).integers(0, 2, (question.n_permutations, len(z))) * 2.0 - 1.0
+    statistic = float((terms.sum(axis=0) ** 2).sum())
+    return statistic, inference.permutation_pvalue(statistic, ((signs @ terms) ** 2).sum(axis=1))
 
 
 def _carry(table: TrialTable, name: str, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:

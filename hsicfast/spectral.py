@@ -1,4 +1,4 @@
-"""Compiled spectral engine: features of the Gaussian on [0, 1], their permuted sums, and those of pairs.
+"""Compiled spectral engine: features of the Gaussian on [0, 1] and their sums over permuted goals.
 
 For a goal z with w = z - mean(z), the statistic (1/n^2) sum_ij w_i w_j k(u_i, u_j) is the squared length of the
 r numbers (1/n) sum_j w_j psi(u_j), where psi is the feature map of :func:`hsicfast.kernels.gaussian_features`.
@@ -187,49 +187,4 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
                 for a in range(offsets[h], offsets[h + 1]):
                     length += (chosen[a] - size / n * total[a]) ** 2
                 out[b, h] = length / n / n
-    return out
-
-
-@njit(cache=True, fastmath=FASTMATH, parallel=True)
-def permuted_pair_statistics(first, second, m, n_permutations, seed):
-    """Statistics of random goals for the product of two kernels.
-
-    ``S = (1/n^2) sum_ab (sum_(j in subset) first_ja second_jb - (m/n) sum_j first_ja second_jb)^2``.
-
-    Parameters
-    ----------
-    first : (n, r1), second : (n, r2)
-        Features of the two hyperparameters.
-
-    Returns
-    -------
-    (n_permutations,); cost O(n_permutations m r1 r2)
-    """
-    n = first.shape[0]
-    r1 = first.shape[1]
-    r2 = second.shape[1]
-    size = min(m, n - m)
-    out = np.empty(n_permutations)
-    total = np.zeros((r1, r2))
-    for j in range(n):
-        for a in range(r1):
-            for b in range(r2):
-                total[a, b] += first[j, a] * second[j, b]
-    for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
-        order = np.arange(n)
-        state = _start(seed, slot)
-        chosen = np.empty((r1, r2))
-        for draw in range(slot * DRAWS, min(n_permutations, (slot + 1) * DRAWS)):
-            state = _draw_subset(order, size, state)
-            chosen[:, :] = 0.0
-            for i in range(size):
-                j = order[i]
-                for a in range(r1):
-                    for b in range(r2):
-                        chosen[a, b] += first[j, a] * second[j, b]
-            length = 0.0
-            for a in range(r1):
-                for b in range(r2):
-                    length += (chosen[a, b] - size / n * total[a, b]) ** 2
-            out[draw] = length / n / n
     return out

@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from yaml_tasks import config
 
-CONF = Path(__file__).parents[2] / "conf"
-TASKS = ("runge", "bateman", "mnist", "cifar")
 SIZES = {"train_size": 20, "validation_size": 10, "test_size": 10}
-
-
-def config(name: str, trainer: str = "cpu") -> DictConfig:
-    """conf/task/<name>.yaml and the trainer, placed as in the composed config."""
-    task, machine = OmegaConf.load(CONF / "task" / f"{name}.yaml"), OmegaConf.load(CONF / "trainer" / f"{trainer}.yaml")
-    return OmegaConf.create({"task": task, "trainer": machine})
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:

@@ -151,7 +151,7 @@ def test_nothing_is_downloaded_where_the_files_are(mnist_root: Path, cifar_root:
     [
         (
             {"train_size": 55, "validation_size": 6},
-            r"`train_size \+ validation_size <= 60` must hold, but got 55 \+ 6;",
+            r"`train_size \+ validation_size <= 60` must hold, but got 55 \+ 6",
         ),
         ({"train_size": None, "validation_size": 59}, r"<= 60` must hold, but got None \+ 59; pass smaller"),
         ({"test_size": 31}, "`test_size <= 30` must hold, but got 31; pass a smaller `task.data.test_size=`"),
@@ -173,9 +173,7 @@ def test_other_classes_and_other_shapes_are_refused(cifar_root: Path, tmp_path: 
     with pytest.raises(ValueError, match=r"must be 32 x 32 in 3 channels, but '.*0.png' is 16 x 8 in 3; resize it"):
         task.load()
     shutil.rmtree(tmp_path / "test" / "class3")
-    with pytest.raises(
-        ValueError, match=r"the same 10 folders of classes, but '.*' has 10 and 9 of them; pass another"
-    ):
+    with pytest.raises(ValueError, match=r"the same 10 folders of classes, but '.*' has 10 and 9 of them; pass"):
         task.prepare()
 
 

@@ -1,0 +1,341 @@
+"""One conformance suite for all executors, then what only some can do."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hsicfast import executors
+from hsicfast.errors import InputError
+from hsicfast.executors import Job, Local, Processes, accepts_seed, run_trial
+from hsicfast.store import check_writable, read_result, read_results, result_path
+from hsicfast.trials import DESIGN, DIVERGED, DONE, LOST, SEARCH
+
+
+def obey(params, seed):
+    """Do what the params say, in whatever process."""
+    deed = params["do"]
+    if "note" in params:
+        with Path(params["note"]).open("a") as file:
+            file.write("x")
+    if deed == "raise":
+        raise RuntimeError("some long story\nout of paper")
+    if deed == "exit":
+        sys.exit(0)
+    if deed == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if deed == "die" or (deed == "die once" and len(Path(params["note"]).read_text()) == 1):
+        os._exit(3)
+    if deed == "sleep":
+        time.sleep(params["seconds"])
+    if deed == "threads":
+        return {"objective": 0.0, "omp": os.environ["OMP_NUM_THREADS"], "pid": os.getpid()}
+    if deed == "text":
+        return "good"
+    return {"objective": math.nan if deed == "nan" else float(len(deed)), "cost": 2.0, "seed_seen": seed}
+
+
+def jobs(*deeds, **more):
+    return [Job(i, {"do": deed, **more}, seed=100 + i, origin=DESIGN) for i, deed in enumerate(deeds)]
+
+
+@pytest.fixture(scope="module")
+def processes():
+    pool = Processes(workers=2)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(params=["local", "processes"])
+def executor(request):
+    return Local() if request.param == "local" else request.getfixturevalue("processes")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    check_writable(tmp_path / "results")
+    return tmp_path
+
+
+class TestConformance:
+    def test_every_job_ends_once_with_its_own_seed(self, executor):
+        trials = {trial.index: trial for trial in executor.run(obey, jobs("a", "bb", "ccc", "dddd"))}
+        assert sorted(trials) == [0, 1, 2, 3]
+        for index, trial in trials.items():
+            assert (trial.objective, trial.cost, trial.status, trial.origin) == (index + 1.0, 2.0, DONE, DESIGN)
+            assert trial.seed == trial.metrics["seed_seen"] == 100 + index
+
+    def test_no_jobs(self, executor):
+        assert list(executor.run(obey, [])) == []
+
+    def test_result_is_durable_before_it_is_told(self, executor, folder):
+        for trial in executor.run(obey, jobs("a", "raise", "nan"), folder):
+            stored = read_result(result_path(folder, trial.index))
+            assert (stored.params, stored.status, stored.message) == (trial.params, trial.status, trial.message)
+        assert len(read_results(folder)) == 3
+
+    def test_exception_is_a_diverged_trial(self, executor):
+        trials = {trial.index: trial for trial in executor.run(obey, jobs("a", "raise", "nan", "b"))}
+        assert [trials[i].status for i in range(4)] == [DONE, DIVERGED, DIVERGED, DONE]
+        assert trials[1].message == "RuntimeError: out of paper"
+        assert trials[2].message == "the objective was nan"
+        assert math.isnan(trials[2].objective)
+        assert trials[2].cost == 2.0
+
+    def test_stop_ends_those_in_flight_and_starts_no_other(self, executor):
+        taken, ended = [], []
+
+        def lazily():
+            for job in jobs(*["a"] * 50):
+                taken.append(job.index)
+                yield job
+
+        for trial in executor.run(obey, lazily(), should_stop=lambda: len(ended) >= 5):
+            ended.append(trial.index)
+        assert sorted(ended) == sorted(taken)
+        assert 5 <= len(ended) <= 7
+
+    def test_jobs_are_taken_as_there_is_room(self, executor):
+        taken = []
+
+        def lazily():
+            for job in jobs(*["a"] * 20):
+                taken.append(job.index)
+                yield job
+
+        run = executor.run(obey, lazily())
+        next(run)
+        assert len(taken) <= 3
+        run.close()
+
+    def test_no_result_at_all_stops_the_run_and_loses_nothing(self, executor, folder):
+        with pytest.raises(InputError, match="an objective must be a number, but got 'good'; return a float"):
+            for _ in executor.run(obey, jobs("a", "b", "text", "c"), folder):
+                pass
+        assert {0, 1} <= set(read_results(folder)) <= {0, 1, 3}
+
+    def test_works_again_after_an_error(self, executor):
+        with pytest.raises(InputError):
+            list(executor.run(obey, jobs("text")))
+        assert len(list(executor.run(obey, jobs("a", "b")))) == 2
+
+
+class TestProcesses:
+    def test_dead_workers_cost_their_own_trial_only(self, processes, folder):
+        trials = {
+            t.index: t for t in processes.run(obey, jobs("a", "kill", "b", "die", "c", note=folder / "note"), folder)
+        }
+        assert [trials[i].status for i in range(5)] == [DONE, LOST, DONE, LOST, DONE]
+        assert trials[1].message == "its process died (SIGKILL), 3 times"
+        assert trials[3].message == "its process died (exit code 3), 3 times"
+        assert len((folder / "note").read_text()) == 3 + 2 * 3
+        assert read_results(folder)[3].status == LOST
+
+    def test_one_death_is_forgiven(self, processes, folder):
+        (trial,) = processes.run(obey, jobs("die once", note=folder / "note"), folder)
+        assert trial.status == DONE
+        assert (folder / "note").read_text() == "xx"
+
+    def test_trial_that_leaves_its_process(self, processes):
+        lost, done = sorted(processes.run(obey, jobs("exit", "a")), key=lambda trial: trial.index)
+        assert (lost.status, lost.message) == (LOST, "it left its process (SystemExit 0), 3 times")
+        assert done.status == DONE
+
+    def test_stored_result_of_a_dead_worker_counts(self, processes, folder, monkeypatch):
+        # It dies between making its result durable and telling: the first result stands, nothing is trained again.
+        (first,) = processes.run(obey, jobs("a"), folder)
+        (again,) = processes.run(obey, [Job(0, {"do": "die"}, 100, DESIGN)], folder)
+        assert (again.status, again.objective) == (DONE, first.objective)
+
+    def test_timeout(self):
+        pool = Processes(workers=2, timeout=0.5)
+        try:
+            trials = {t.index: t for t in pool.run(obey, jobs("sleep", "a", "b", seconds=60))}
+        finally:
+            pool.close()
+        assert [trials[i].status for i in range(3)] == [LOST, DONE, DONE]
+        assert trials[0].message == "it took longer than timeout=0.5 s, 3 times"
+
+    def test_lost_while_stopping_is_left_for_the_next_run(self, processes, folder):
+        stop = []
+
+        def should_stop():
+            return bool(stop)
+
+        run = processes.run(obey, jobs("a", "sleep", seconds=1.0), folder, should_stop)
+        assert next(run).index == 0
+        stop.append(1)
+        assert [trial.index for trial in run] == [1]
+
+    def test_threads_and_lasting_workers(self):
+        pool = Processes(workers=1, threads=2)
+        try:
+            first = list(pool.run(obey, jobs("threads", "threads")))
+            second = list(pool.run(obey, jobs("threads")))
+        finally:
+            pool.close()
+        assert {trial.metrics["omp"] for trial in first} == {"2"}
+        assert len({trial.metrics["pid"] for trial in first + second}) == 1
+
+    def test_ctrl_c_of_the_terminal_does_not_reach_workers(self, processes):
+        for trial in processes.run(obey, jobs("threads", "threads", "threads")):
+            os.kill(trial.metrics["pid"], signal.SIGINT)
+            assert trial.status == DONE
+
+    def test_what_cannot_be_pickled_is_refused(self, processes):
+        with pytest.raises(InputError, match="evaluate must be picklable .*; define it at the top of a module, or run"):
+            list(processes.run(lambda params: 0.0, jobs("a")))
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"workers": 0}, "`workers > 0` must hold, but got workers=0"),
+            ({"workers": 1.5}, "`workers > 0` must hold, but got workers=1.5"),
+            ({"timeout": -1}, "`timeout > 0` must hold, but got timeout=-1"),
+            ({"threads": None}, "`threads > 0` must hold, but got threads=None"),
+            ({"threads": True}, "`threads > 0` must hold, but got threads=True"),
+        ],
+    )
+    def test_wrong_values(self, changes, said):
+        with pytest.raises(InputError, match=said):
+            Processes(**changes)
+
+    def test_size(self):
+        cores = len(os.sched_getaffinity(0))
+        assert Processes().size == cores
+        assert Processes(threads=10 * cores).size == 1
+        assert Processes(workers=7, threads=cores).size == 7
+
+    @pytest.mark.slow
+    def test_script_without_a_main_guard(self, tmp_path):
+        script = tmp_path / "unguarded.py"
+        script.write_text(
+            textwrap.dedent("""
+            from hsicfast.executors import Job, Processes
+            def evaluate(params): return 1.0
+            print(list(Processes(workers=1).run(evaluate, [Job(0, {}, 0, "design")])))
+            """)
+        )
+        ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+        assert 'call hsicfast under `if __name__ == "__main__":`, or run with executor=local' in ended.stderr
+
+    @pytest.mark.slow
+    def test_no_worker_outlives_a_killed_parent(self, tmp_path):
+        script = tmp_path / "guarded.py"
+        script.write_text(
+            textwrap.dedent("""
+            import os, time
+            from hsicfast.executors import Job, Processes
+            def evaluate(params):
+                print(os.getpid(), flush=True)
+                time.sleep(60)
+            if __name__ == "__main__":
+                list(Processes(workers=2).run(evaluate, [Job(i, {}, 0, "design") for i in range(2)]))
+            """)
+        )
+        with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+            workers = [int(parent.stdout.readline()) for _ in range(2)]
+            parent.kill()
+        deadline = time.monotonic() + 10
+        while any(_alive(pid) for pid in workers) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not any(_alive(pid) for pid in workers)
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def finished(outcome, params=None):
+    return run_trial(lambda _: outcome, False, Job(5, params or {"x": 1}, 9, SEARCH), None)
+
+
+class TestRunTrial:
+    @pytest.mark.parametrize("outcome", [2, 2.0, np.float32(2), np.array(2.0), {"objective": 2}])
+    def test_numbers(self, outcome):
+        trial = finished(outcome)
+        assert (trial.objective, trial.status, trial.origin) == (2.0, DONE, SEARCH)
+        assert isinstance(trial.objective, float)
+        assert math.isnan(trial.cost)
+
+    @pytest.mark.parametrize("outcome", [math.nan, math.inf, -math.inf, {"objective": math.inf, "cost": 3}])
+    def test_not_finite_is_diverged(self, outcome):
+        trial = finished(outcome)
+        assert trial.status == DIVERGED
+        assert math.isnan(trial.objective)
+        assert trial.message.startswith("the objective was ")
+
+    def test_diverged_by_its_own_word(self):
+        trial = finished({"objective": 1.0, "status": "diverged", "message": "exploded"})
+        assert (trial.status, trial.message) == (DIVERGED, "exploded")
+        assert math.isnan(trial.objective)
+
+    @pytest.mark.parametrize(
+        ("outcome", "said"),
+        [
+            (None, "an objective must be a number, but got None"),
+            ("x", "an objective must be a number, but got 'x'"),
+            (True, "an objective must be a number, but got True"),
+            ([1.0], r"an objective must be a number, but got \[1.0\]"),
+            ({"cost": 1}, r"a dict with `objective`, but got the keys \['cost'\]; add it"),
+            ({"objective": 1, "cost": -1}, "`cost >= 0` must hold, but got cost=-1.0"),
+            ({"objective": 1, "cost": "much"}, "a cost must be a number, but got 'much'"),
+            ({"objective": 1, "status": "ok"}, "a status must be 'done' or 'diverged', but got 'ok'"),
+            ({"objective": 1, "curve": [1, 2]}, r"the metric 'curve' must be a number, but got \[1, 2\]"),
+            ({"objective": 1, "x": 1}, "may not have the name of a hyperparameter .* but got 'x'; rename it"),
+            ({"objective": 1, "seed": 1}, "may not have the name of a hyperparameter .* but got 'seed'; rename it"),
+        ],
+    )
+    def test_no_result(self, outcome, said):
+        with pytest.raises(InputError, match=said):
+            finished(outcome)
+
+    def test_metrics(self):
+        trial = finished(
+            {"objective": 1, "n": np.int64(3), "ok": True, "note": "x", "none": None, "f": np.float32(0.5)}
+        )
+        assert trial.metrics.pop("none") != 0
+        assert trial.metrics == {"n": 3, "ok": 1, "note": "x", "f": 0.5}
+        assert isinstance(trial.metrics["n"], int)
+
+    def test_exception_without_words(self):
+        def evaluate(params):
+            params.clear()
+            raise MemoryError
+
+        trial = run_trial(evaluate, False, Job(0, {"x": 1}, 0, DESIGN), None)
+        assert (trial.status, trial.message, trial.params) == (DIVERGED, "MemoryError", {"x": 1})
+
+    @pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+    def test_what_ends_the_process_is_no_trial(self, ending):
+        def evaluate(params):
+            raise ending
+
+        with pytest.raises(ending):
+            list(Local().run(evaluate, jobs("a")))
+
+
+def test_accepts_seed():
+    class Trainee:
+        def __call__(self, params, seed):
+            return 0.0
+
+    assert accepts_seed(Trainee())
+    assert accepts_seed(lambda params, **rest: 0)
+    assert not accepts_seed(lambda params: 0)
+    assert not accepts_seed(max)
+
+
+def test_exit_reasons():
+    assert executors._exit_reason(-11) == "SIGSEGV"
+    assert executors._exit_reason(9) == "exit code 9"

@@ -1,0 +1,64 @@
+"""p-values and their adjustment."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hsicfast import inference
+
+
+@pytest.mark.parametrize("weights", [[1, 0.5, 0.25, 0.1, 0.01], [1, 0.2, 0.05], [1, 0.01], [1, 1, 0.5]])
+def test_weighted_chi2_against_simulation(weights):
+    # the saddlepoint's own error stays below 10%; the simulation adds 3.5 standard deviations of a binomial
+    draws = 400_000
+    sums = (np.random.default_rng(0).standard_normal((draws, len(weights))) ** 2) @ np.array(weights)
+    for p in (0.9, 0.5, 0.1, 0.05, 0.01, 0.001):
+        got = inference.weighted_chi2_pvalue(np.quantile(sums, 1 - p), weights)
+        assert abs(got - p) < 0.1 * p + 3.5 * math.sqrt(p * (1 - p) / draws)
+
+
+def test_weighted_chi2_is_exact_for_equal_weights_and_falls():
+    assert inference.weighted_chi2_pvalue(3.0, [0.5, 0.5]) == pytest.approx(stats.chi2.sf(6.0, 2))
+    values = [inference.weighted_chi2_pvalue(x, [1, 0.3, 0.1]) for x in np.linspace(0.01, 40, 400)]
+    assert np.all(np.diff(values) < 0)
+
+
+def test_weighted_chi2_corners():
+    assert inference.weighted_chi2_pvalue(1.0, []) == 1.0
+    assert inference.weighted_chi2_pvalue(1.0, [0.0, 0.0]) == 1.0
+    assert inference.weighted_chi2_pvalue(0.0, [1.0]) == 1.0
+    at_the_mean = inference.weighted_chi2_pvalue(1.5, [1.0, 0.5])
+    beside = inference.weighted_chi2_pvalue(1.51, [1.0, 0.5])
+    assert at_the_mean == pytest.approx(beside, abs=0.01)
+
+
+def test_gamma():
+    assert inference.gamma_pvalue(2.0, mean=1.0, variance=1.0) == pytest.approx(math.exp(-2))
+    assert inference.gamma_pvalue(2.0, mean=1.0, variance=0.0) == 1.0
+
+
+def test_ties_count_against_us():
+    assert inference.permutation_pvalue(1.0, np.array([1.0 - 1e-12, 0.5])) == pytest.approx(2 / 3)
+
+
+def test_interval_is_around_the_unbiased_index_and_never_below_zero():
+    influence = np.array([1.0, -1.0] * 50)
+    low, high = inference.interval(1.0, 0.2, influence, 0.9)
+    assert (low + high) / 2 == pytest.approx(0.8)
+    assert high - low == pytest.approx(2 * 1.6448536269514722 / 10)
+    assert inference.interval(0.1, 0.2, influence, 0.9)[0] == 0.0
+
+
+def test_adjustments_ignore_nan():
+    nan = math.nan
+    assert inference.holm([0.01, nan, 0.03]).tolist() == pytest.approx([0.02, nan, 0.03], nan_ok=True)
+    assert inference.benjamini_hochberg([nan, nan]).tolist() == pytest.approx([nan, nan], nan_ok=True)
+
+
+def test_holm_controls_the_family():
+    # 2,000 families of 10 true nulls: at most 5% with a rejection, plus 3.5 standard deviations
+    p = np.random.default_rng(1).random((2000, 10))
+    rejected = np.mean([inference.holm(row).min() <= 0.05 for row in p])
+    assert rejected < 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / 2000)

@@ -1,0 +1,417 @@
+"""What a run leaves: the files, the page, the terminal; with names and runs that try to break them."""
+
+import base64
+import importlib.util
+import io
+import json
+import math
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from rich.console import Console
+from test_figures import NASTY, finished_run
+
+from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable
+from hsicfast.report import (
+    best_sentence,
+    cautions,
+    check_report_tools,
+    decides,
+    number,
+    print_report,
+    ratio,
+    strongest_pairs,
+    verdict,
+    write_report,
+)
+from hsicfast.sensitivity import Pair
+
+NAMES = {"title": "Runge function", "metric": "validation RMSE", "test_metric": "test RMSE", "cost": "flops"}
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+NASTY_SPACE = SearchSpace(
+    {name: Float(0, 1) for name in NASTY[:6]}
+    | {name: Choice(["<i>a</i>", "$b$", "javascript:alert(1)"]) for name in NASTY[6:]}
+    | {"child": Float(0, 1, active_if={NASTY[6]: ["<i>a</i>", "$b$"]})}
+)
+
+
+class Page(HTMLParser):
+    """The page as a browser reads it: tags balanced, what it would load, its text and its tables."""
+
+    def __init__(self, source):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.loads, self.text, self.rows = [], [], [], [], []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.loads += [value for key, value in attrs if key in ("src", "href", "srcset", "data", "action", "style")]
+        assert not [key for key, _ in attrs if key.startswith("on")]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+def strict(path):
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def written(folder, run, planned=None):
+    planned = len(run.trials) if planned is None else planned
+    paths = write_report(folder, run, planned=planned, **NAMES)
+    return {str(path.relative_to(folder)): path for path in paths}, Page((folder / "report.html").read_text("utf-8"))
+
+
+def printed(run, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    print_report(run, console, **NAMES)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def sketches(monkeypatch):
+    """Pictures take most of the time and are looked at elsewhere."""
+    monkeypatch.setattr("hsicfast.report.render", lambda figure, kind: f"a {kind}".encode())
+
+
+@pytest.fixture(scope="module")
+def run():
+    return finished_run(searched=20, lost=3)
+
+
+@pytest.fixture(scope="module")
+def usual(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("usual")
+    (folder / "settings.json").write_text('{"seed": 11, "note": "</pre><script>1</script>"}')
+    return written(folder, run, planned=130)
+
+
+@pytest.fixture(scope="module")
+def nasty_run():
+    return finished_run(NASTY_SPACE, n=24, searched=2, n_permutations=9)
+
+
+@pytest.fixture(scope="module")
+def nasty(nasty_run, tmp_path_factory):
+    return written(tmp_path_factory.mktemp("nasty"), nasty_run)
+
+
+def test_every_file_is_there_and_none_is_half_written(usual):
+    files, _ = usual
+    figures = [f"figures/{name}.png" for name in ("indices", "pairs", "marginals", "error_against_cost")]
+    assert list(files) == ["trials.csv", "sensitivity.json", "best.json", *figures, "report.html"]
+    assert all(path.stat().st_size > 100 for path in files.values())
+    folder = files["report.html"].parent
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left == {*files, "settings.json"}
+
+
+def test_csv_gives_the_same_trials_back(run, usual):
+    table = TrialTable.from_csv(run.trials.space, usual[0]["trials.csv"])
+    assert [trial.params for trial in table] == [trial.params for trial in run.trials]
+    for column in ("objective", "cost", "status", "origin", "index", "seed"):
+        np.testing.assert_array_equal(getattr(table, column), getattr(run.trials, column))
+    np.testing.assert_array_equal(table.metrics["test"], run.trials.metrics["test"])
+
+
+def test_csv_keeps_names_that_are_no_names(nasty_run, nasty):
+    table = TrialTable.from_csv(nasty_run.trials.space, nasty[0]["trials.csv"])
+    assert [trial.params for trial in table] == [trial.params for trial in nasty_run.trials]
+
+
+def test_sensitivity_json_is_strict_and_whole(run, usual):
+    content = strict(usual[0]["sensitivity.json"])
+    assert content["goal"] == 0.2
+    assert content["threshold"] == run.sensitivity.threshold
+    assert content["minimize"] is True
+    assert content["trials"] == {
+        "planned": 130,
+        "done": (run.trials.status == "done").sum(),
+        "diverged": (run.trials.status == "diverged").sum(),
+        "lost": 3,
+        "not run": 30,
+        "analysed": 77,
+    }
+    assert [index["name"] for index in content["indices"]] == [index.name for index in run.sensitivity.indices]
+    assert content["indices"][0]["hsic"] == run.sensitivity.indices[0].hsic
+    assert len(content["cost_indices"]) == len(run.trials.space)
+    assert len(content["pairs"]) == len(run.sensitivity.pair_indices)
+    assert [part["name"] for part in content["rounds"]] == ["design", "optimise"]
+    assert [d["name"] for d in content["decisions"]] == [d.name for d in run.reduction.decisions]
+    assert content["interrupted"] is False
+
+
+def test_what_is_not_a_number_is_null(tmp_path, sketches):
+    space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
+    run = finished_run(space, n=20, costs=False, objective=lambda params: params["a"] + 0.5)
+    files, page = written(tmp_path, run)
+    assert strict(files["sensitivity.json"])["indices"][1]["hsic"] is None
+    assert strict(files["best.json"])["cost"] is None
+    assert "not judged, 0 trials are too few" in page.words
+
+
+def test_best_json_is_the_best_trial(run, usual):
+    best = strict(usual[0]["best.json"])
+    assert best["params"] == run.best.params
+    assert best["objective"] == run.best.objective == np.nanmin(run.trials.objective)
+    assert (best["test"], best["cost"]) == (run.best.metrics["test"], run.best.cost)
+    assert (best["index"], best["seed"]) == (run.best.index, run.best.seed)
+    assert best["metric"] == "validation RMSE"
+    assert set(best["metrics"]) == {"test", "epochs", "seconds"}
+
+
+def test_page_tells_the_story(run, usual):
+    words = usual[1].words
+    assert "learning_rate decides whether a trial ends among the best 20%." in words
+    assert f"validation RMSE {number(run.best.objective)}, test RMSE {number(run.best.metrics['test'])}" in words
+    assert "20 trials proposed by the optimiser are left out of the analysis" in words
+    done, diverged = ((run.trials.status == status).sum() for status in ("done", "diverged"))
+    assert f"planned 130 done {done} diverged {diverged} lost 3 not run 30 run complete" in words
+    assert words.index("What decides") < words.index("What acts together") < words.index("How to read it")
+    assert "Only where optimizer=sgd|rmsprop, n = " in words
+    for decision in run.reduction.decisions:
+        assert decision.reason in words
+    assert all(part.note in words for part in run.rounds)
+    assert "numpy " + np.__version__ in words
+    assert '"seed": 11' in words
+
+
+def test_page_has_a_row_an_index_with_its_verdict(run, usual):
+    rows = [row for row in usual[1].rows if len(row) == 6 and row[0] != "Hyperparameter"]
+    indices = run.sensitivity.indices
+    assert [row[0] for row in rows] == [index.name for index in (*indices, *run.sensitivity.cost_indices)]
+    for row, index in zip(rows, indices, strict=False):
+        said = "matters" if index.name == "learning_rate" else f"no evidence either way at {index.n} trials"
+        assert row[1] == said
+        assert row[4:] == [number(index.hsic, 3), ratio(index.r2)]
+
+
+def test_no_page_says_that_something_does_not_matter(run, usual, nasty):
+    for words in (usual[1].words, nasty[1].words, printed(run)):
+        assert "not matter" not in words
+        assert "irrelevant" not in words
+        assert "unimportant" not in words
+
+
+@pytest.mark.parametrize("which", ["usual", "nasty"])
+def test_page_loads_nothing_and_runs_nothing(which, request):
+    page = request.getfixturevalue(which)[1]
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    assert page.tags.count("img") == 4
+    assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
+    for load in page.loads:
+        picture = ElementTree.fromstring(base64.b64decode(load.split(",", 1)[1]))
+        for element in picture.iter():
+            assert not element.tag.endswith("script")
+            links = [value for key, value in element.attrib.items() if key.endswith("href")]
+            assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
+
+
+def test_names_stand_on_the_page_as_they_are(nasty):
+    page = nasty[1]
+    first = [row[0] for row in page.rows if row]
+    for name in NASTY:
+        assert name in first
+    assert "{{ 7 * 191 }}" in page.words
+    assert "1337" not in page.words
+    source = nasty[0]["report.html"].read_text("utf-8")
+    assert "<script" not in source
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in source
+
+
+def test_settings_cannot_leave_their_box(usual):
+    assert "</pre><script>1</script>" in usual[1].words
+
+
+def test_names_of_metric_and_title_are_escaped(tmp_path, nasty_run, sketches):
+    names = {"title": "<script>t</script>", "metric": "<b>m</b>", "test_metric": "<i>x</i>", "cost": "'\"><img src=x>"}
+    write_report(tmp_path, nasty_run, planned=26, **names)
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    assert not {"script", "b", "i"} & set(page.tags)
+    assert page.tags.count("img") == 4
+    assert all(name in page.words for name in names.values())
+
+
+def test_written_twice_the_texts_are_the_same(run, usual, tmp_path):
+    (tmp_path / "settings.json").write_bytes((usual[0]["report.html"].parent / "settings.json").read_bytes())
+    again, _ = written(tmp_path, run, planned=130)
+    for name, path in usual[0].items():
+        assert again[name].read_bytes() == path.read_bytes(), name
+    assert printed(run) == printed(run)
+
+
+def test_interrupted_run_says_so(tmp_path, sketches):
+    run = finished_run(n=12, interrupted=True, reduced=False, n_permutations=9)
+    files, page = written(tmp_path, run, planned=40)
+    assert "Interrupted: the analysis speaks of the trials finished so far" in page.words
+    assert "run interrupted" in page.words
+    assert strict(files["sensitivity.json"])["trials"]["not run"] == 28
+    assert strict(files["sensitivity.json"])["interrupted"] is True
+    assert "Nothing was fixed" in page.words
+    assert "Interrupted" in printed(run)
+
+
+def test_complete_run_without_search_has_no_cautions():
+    assert cautions(finished_run(n=12, n_permutations=9)) == []
+
+
+def test_nothing_significant_is_no_evidence_either_way(tmp_path, sketches):
+    run = finished_run(SearchSpace({"a": Float(0, 1), "b": Float(0, 1)}), n=16, objective=lambda params: 1.0)
+    assert not run.sensitivity.significant()
+    sentence = decides(run)
+    assert sentence.startswith("No hyperparameter stands out from chance")
+    assert sentence.endswith("no evidence either way with 16 trials.")
+    _, page = written(tmp_path, run)
+    assert sentence in page.words
+    assert "matters" not in [row[1] for row in page.rows if len(row) == 6]
+    assert "no evidence either way" in printed(run)
+
+
+def test_one_hyperparameter_without_pairs_and_costs(tmp_path, sketches):
+    run = finished_run(SearchSpace({"learning_rate": Float(1e-5, 1, log=True)}), n=30, costs=False)
+    files, page = written(tmp_path, run)
+    assert "figures/pairs.png" not in files
+    assert "No pairs were analysed." in page.words
+    assert "What drives the cost" not in page.words
+    assert "interactions" not in printed(run)
+    assert "flops" not in best_sentence(run, "m", None, "flops")
+
+
+def test_maximised_run(tmp_path, sketches):
+    run = finished_run(n=30, sign=-1, n_permutations=99)
+    files, page = written(tmp_path, run)
+    assert strict(files["best.json"])["objective"] == np.nanmax(run.trials.objective)
+    assert f"with validation RMSE at or above {number(run.sensitivity.threshold)}" in page.words
+
+
+def test_headline_counts_what_it_cannot_name(run):
+    found = tuple(
+        replace(index, pvalue_holm=0.01, name=f"h{i}", group="main" if i else "a=b")
+        for i, index in enumerate(run.sensitivity.indices)
+    )
+    assert len(found) == 6
+
+    def said(n):
+        return decides(replace(run, sensitivity=replace(run.sensitivity, indices=found[:n])))
+
+    assert said(1) == "h0 (where a=b) decides whether a trial ends among the best 20%."
+    assert said(2).startswith("h0 (where a=b) and h1 decide whether")
+    assert said(4).startswith("h0 (where a=b), h1, h2 and h3 decide")
+    assert said(6).startswith("h0 (where a=b), h1, h2 and 3 more decide")
+
+
+def test_verdict_at_the_edge(run):
+    index = run.sensitivity.indices[0]
+    assert verdict(replace(index, pvalue_holm=0.05)) == "matters"
+    assert verdict(replace(index, pvalue_holm=0.0501, n=1)) == "no evidence either way at 1 trial"
+    assert verdict(replace(index, pvalue_holm=math.nan, n=3)) == "not judged, 3 trials are too few"
+
+
+def test_strongest_pairs_go_by_the_interaction_alone():
+    pairs = [
+        Pair("a", "b", 9.0, 0.1, 0.001, 0.5),
+        Pair("a", "c", 1.0, 0.2, 0.9, 0.01),
+        Pair("b", "c", 1.0, 0.3, 0.9, 0.01),
+        Pair("b", "d", 1.0, math.nan, 0.9, math.nan),
+    ]
+    assert strongest_pairs(pairs, 2) == [pairs[2], pairs[1]]
+    assert strongest_pairs(pairs, 9) == [pairs[2], pairs[1], pairs[0]]
+
+
+def test_terminal_has_the_tables(run):
+    text = printed(run)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    assert decides(run) in text
+    assert f"test RMSE {number(run.best.metrics['test'])}" in text
+    for heading in ("What decides", "Clearest interactions", "What was fixed, to what, and why", "Best configuration"):
+        assert heading in text
+
+
+def test_terminal_takes_names_for_names(nasty_run):
+    text = printed(nasty_run, width=160)
+    assert "[bold red]name[/bold red]" in text
+    assert "\x1b" not in text
+    assert "n" * 40 in text
+    assert max(map(len, printed(nasty_run).splitlines())) <= 80
+
+
+def test_terminal_shows_short_names_and_verdicts_whole_at_80_columns(run):
+    lines = [line.split() for line in printed(run).splitlines()]
+    for index in run.sensitivity.indices:
+        said = "matters" if index.name == "learning_rate" else "open"
+        row = [index.name, number(index.hsic, 3), ratio(index.r2), f"{index.pvalue_holm:.3f}", str(index.n)]
+        assert any(line[:5] == row and line[-1] == said for line in lines)
+
+
+@pytest.mark.parametrize("place", [".", "figures"])
+def test_a_folder_that_cannot_be_written_is_one_sentence(run, tmp_path, place, sketches):
+    blocked = tmp_path / "run"
+    if place == "figures":
+        blocked.mkdir()
+    (blocked / place).resolve().write_text("a file where a folder should be")
+    with pytest.raises(InputError, match=r"a report must be writable, but .* gave: .*; make room or pass"):
+        write_report(blocked, run, planned=100, **NAMES)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(run, tmp_path, monkeypatch, sketches):
+    (tmp_path / "trials.csv").write_text("before")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_report(tmp_path, run, planned=100, **NAMES)
+    assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
+    assert (tmp_path / "trials.csv").read_text() == "before"
+
+
+@pytest.mark.parametrize("missing", [("jinja2",), ("matplotlib", "jinja2")])
+def test_missing_tools_are_one_sentence_before_anything_is_written(run, tmp_path, monkeypatch, missing):
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in missing else real(name))
+    with pytest.raises(InputError) as error:
+        check_report_tools()
+    assert str(error.value) == (
+        f"a report needs matplotlib and jinja2, but {' and '.join(missing)} cannot be found; "
+        'pip install "hsicfast[report]"'
+    )
+    with pytest.raises(InputError, match="cannot be found"):
+        write_report(tmp_path, run, planned=100, **NAMES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_tools_are_found_here():
+    check_report_tools()
+
+
+def test_numbers():
+    values = (0.000123456, 12.0, 1234567, np.float64(0.5), np.int64(7), True, "x", 1e-40)
+    assert [number(value) for value in values] == ["0.0001235", "12", "1,234,567", "0.5", "7", "True", "x", "0"]
+    assert number(math.inf) == "unknown"
+    assert [ratio(value) for value in (0.0471, -1e-9, math.nan)] == ["0.047", "0.000", "unknown"]

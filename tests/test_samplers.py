@@ -1,0 +1,210 @@
+import importlib.util
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from hsicfast.errors import InputError
+from hsicfast.samplers import complete, design, distribution, propose, trial_seed
+from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
+from hsicfast.trials import DIVERGED, DONE, LOST, Trial
+
+SPACE = SearchSpace(
+    {
+        "optimizer": Choice(["adam", "sgd", "none"]),
+        "rate": Float(1e-4, 1.0, log=True),
+        "momentum": Float(0.0, 0.9, active_if={"optimizer": "sgd"}),
+        "nesterov": Bool(active_if={"optimizer": "sgd"}),
+        "depth": Int(2, 9, step=3),
+        "share": Float(0.0, 0.3, step=0.125),
+        "mixed": Choice([1, None, "1", (2, 3)]),
+    }
+)
+
+
+def loss(params):
+    return (math.log10(params["rate"]) + 2) ** 2 + params.get("momentum", 0.5)
+
+
+def trials_of(params, objectives=None, status=DONE):
+    return [Trial(i, p, loss(p) if objectives is None else objectives[i], status=status) for i, p in enumerate(params)]
+
+
+def is_point_of(space, params):
+    return all((name in params) == space.is_active(name, params) for name in space) and all(
+        space[name].contains(value) for name, value in params.items()
+    )
+
+
+@pytest.mark.parametrize("method", ["random", "sobol"])
+class TestDesign:
+    def test_trial_does_not_depend_on_how_many(self, method):
+        whole = design(SPACE, 33, seed=5, method=method)
+        assert design(SPACE, 7, seed=5, method=method) == whole[:7]
+        assert design(SPACE, 20, seed=5, method=method, start=13) == whole[13:]
+
+    def test_is_in_the_space(self, method):
+        assert all(is_point_of(SPACE, params) for params in design(SPACE, 50, seed=1, method=method))
+
+    def test_seeds_differ(self, method):
+        assert design(SPACE, 4, seed=0, method=method) != design(SPACE, 4, seed=1, method=method)
+
+    def test_follows_the_law(self, method):
+        rates = [params["rate"] for params in design(SPACE, 256, seed=2, method=method)]
+        assert stats.kstest(SPACE["rate"].to_unit(rates), "uniform").pvalue > 0.01
+
+    def test_does_not_warn(self, method):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert design(SPACE, 11, seed=0, method=method)
+            assert design(SPACE, 0, seed=0, method=method) == []
+
+
+def test_sobol_is_more_even_than_random():
+    space = SearchSpace({"x": Float(0, 1)})
+
+    def distance(method):
+        return stats.kstest([p["x"] for p in design(space, 128, 0, method)], "uniform").statistic
+
+    assert distance("sobol") < distance("random") / 3
+
+
+def test_unknown_design_is_refused():
+    with pytest.raises(InputError, match="design must be one of random, sobol, but got 'grid'; choose one of them"):
+        design(SPACE, 4, 0, "grid")
+
+
+@given(seed=st.integers(0, 2**40), index=st.integers(0, 10**6))
+def test_trial_seed_fits_31_bits(seed, index):
+    assert 0 <= trial_seed(seed, index) < 2**31
+
+
+def test_trial_seeds_differ():
+    seeds = {trial_seed(seed, index) for seed in range(20) for index in range(200)}
+    assert len(seeds) == 4000
+
+
+def test_complete_gives_active_names_only():
+    fixed = {"momentum": 0.5, "depth": 2}
+    adam = complete(SPACE, fixed, {"optimizer": "adam", "rate": 0.1, "share": 0.0, "mixed": None})
+    assert adam == {"optimizer": "adam", "rate": 0.1, "depth": 2, "share": 0.0, "mixed": None}
+    assert list(adam) == ["optimizer", "rate", "depth", "share", "mixed"]
+    sgd = complete(SPACE, fixed, {"optimizer": "sgd", "nesterov": True, "rate": 0.1, "share": 0.0, "mixed": None})
+    assert sgd["momentum"] == 0.5
+
+
+@pytest.mark.parametrize("method", ["gp", "tpe", "random"])
+class TestPropose:
+    def test_is_a_pure_function(self, method):
+        seen = trials_of(design(SPACE, 14, 0))
+        one = propose(SPACE, {}, seen, method=method, seed=3, index=14, count=3)
+        assert one == propose(SPACE, {}, seen, method=method, seed=3, index=14, count=3)
+        assert one != propose(SPACE, {}, seen, method=method, seed=4, index=14, count=3)
+        assert one != propose(SPACE, {}, seen, method=method, seed=3, index=15, count=3)
+
+    def test_stays_in_the_space_and_keeps_what_is_fixed(self, method):
+        seen = trials_of(design(SPACE, 14, 0))
+        fixed = {"depth": 5, "momentum": 0.25}
+        proposals = propose(SPACE, fixed, seen, method=method, seed=0, index=14, count=8)
+        assert len(proposals) == 8
+        for params in proposals:
+            assert is_point_of(SPACE, params)
+            assert params["depth"] == 5
+            assert params.get("momentum", 0.25) == 0.25
+
+    def test_fixed_parent_settles_its_children(self, method):
+        seen = trials_of(design(SPACE, 20, 0))
+        for params in propose(SPACE, {"optimizer": "sgd"}, seen, method=method, seed=0, index=20, count=3):
+            assert {"momentum", "nesterov"} <= set(params)
+        for params in propose(SPACE, {"optimizer": "adam"}, seen, method=method, seed=0, index=20, count=3):
+            assert not {"momentum", "nesterov"} & set(params)
+
+    def test_no_trials_and_all_diverged(self, method):
+        diverged = trials_of(design(SPACE, 12, 0), [math.nan] * 12, DIVERGED)
+        for seen in ([], diverged):
+            assert is_point_of(SPACE, propose(SPACE, {}, seen, method=method, seed=0, index=12, count=1)[0])
+
+    def test_everything_fixed(self, method):
+        space = SearchSpace({"x": Float(0, 1)})
+        assert propose(space, {"x": 0.5}, [], method=method, seed=0, index=4, count=2) == [{"x": 0.5}, {"x": 0.5}]
+
+    def test_says_nothing(self, method, capfd, recwarn):
+        propose(SPACE, {}, trials_of(design(SPACE, 14, 0)), method=method, seed=3, index=14, count=2)
+        assert capfd.readouterr() == ("", "")
+        assert [str(warning.message) for warning in recwarn] == []
+
+
+LINE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
+
+
+@pytest.mark.parametrize("method", ["gp", "tpe"])
+@pytest.mark.parametrize("minimize", [True, False])
+def test_optimiser_moves_to_the_good_end(method, minimize):
+    params = design(LINE, 40, 0)
+    seen = trials_of(params, [abs(p["x"] - 0.2) * (1 if minimize else -1) for p in params])
+    proposals = propose(LINE, {}, seen, method=method, seed=0, index=40, count=4, minimize=minimize)
+    assert np.mean([abs(p["x"] - 0.2) for p in proposals]) < 0.1
+
+
+def test_diverged_trials_repel_and_lost_ones_do_not_count():
+    # The objective falls towards x = 1, where every trial diverges: whoever forgets these goes there.
+    params = design(LINE, 40, 0)
+    done = [Trial(i, p, -p["x"]) for i, p in enumerate(params) if p["x"] < 0.6]
+    ended_badly = [(i, p) for i, p in enumerate(params) if p["x"] >= 0.6]
+
+    def proposals(status):
+        seen = done + [Trial(i, p, math.nan, status=status) for i, p in ended_badly]
+        return np.mean([p["x"] for p in propose(LINE, {}, seen, method="gp", seed=0, index=40, count=3)])
+
+    assert proposals(DIVERGED) < 0.65
+    assert proposals(LOST) > 0.85
+
+
+def test_one_absurd_objective_does_not_blind_the_process():
+    params = design(LINE, 40, 0)
+    objectives = [abs(p["x"] - 0.2) for p in params]
+    objectives[3] = 1e30
+    proposals = propose(LINE, {}, trials_of(params, objectives), method="gp", seed=0, index=40, count=3)
+    assert np.mean([abs(p["x"] - 0.2) for p in proposals]) < 0.1
+
+
+def test_trials_outside_what_is_left_are_dropped():
+    # Nothing is known of momentum but by the trials that have it.
+    params = [{"optimizer": "adam", "rate": 0.1, "depth": 2, "share": 0.0, "mixed": 1}] * 12
+    proposals = propose(SPACE, {"optimizer": "sgd"}, trials_of(params), method="gp", seed=0, index=12, count=1)
+    assert "momentum" in proposals[0]
+
+
+@pytest.mark.parametrize(
+    ("hyperparameter", "expected"),
+    [
+        (Float(1e-3, 1, log=True), {"low": 1e-3, "high": 1.0, "log": True, "step": None}),
+        (Float(0, 0.35, step=0.1), {"low": 0.0, "high": 0.3, "log": False, "step": 0.1}),
+        (Int(2, 9, step=3), {"low": 2, "high": 8, "log": False, "step": 3}),
+        (Int(1, 64, log=True), {"low": 1, "high": 64, "log": True, "step": 1}),
+    ],
+)
+def test_distribution(hyperparameter, expected, recwarn):
+    own = distribution(hyperparameter)
+    assert {name: getattr(own, name) for name in expected} == expected
+    assert not recwarn.list
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 5))
+def test_random_search_is_in_the_space(seed, count):
+    proposals = propose(SPACE, {}, [], method="random", seed=seed, index=0, count=count)
+    assert len(proposals) == count
+    assert all(is_point_of(SPACE, params) for params in proposals)
+
+
+def test_unknown_optimiser_and_missing_torch(monkeypatch):
+    with pytest.raises(InputError, match="optimizer must be one of gp, tpe, random, but got 'cma'"):
+        propose(SPACE, {}, [], method="cma", seed=0, index=0, count=1)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match='optimizer "gp" needs torch, but it is not installed; .* optimizer "tpe"'):
+        propose(SPACE, {}, [], method="gp", seed=0, index=0, count=1)

@@ -1,0 +1,215 @@
+import json
+import math
+import os
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsicfast import store as store_module
+from hsicfast.errors import InputError
+from hsicfast.space import Bool, Choice, Float, SearchSpace
+from hsicfast.store import Store, check_writable, plain, read_result, read_results, result_path, write_result
+from hsicfast.trials import DESIGN, DIVERGED, LOST, Trial
+
+SPACE = SearchSpace({"kind": Choice(["a", (1, 2), None]), "rate": Float(0, 1, active_if={"kind": "a"}), "on": Bool()})
+SETTINGS = {"goal": 0.1, "space": {"rate": {"low": 0.0}}}
+GOOD = Trial(12, {"kind": "a", "rate": 0.1 + 0.2, "on": True}, 1 / 3, 7.0, seed=5, metrics={"test": 0.5, "note": "x"})
+BAD = Trial(3, {"kind": None, "on": False}, math.nan, status=DIVERGED, seed=6, message="RuntimeError: no")
+GONE = Trial(4, {"kind": None, "on": False}, math.nan, status=LOST, seed=6, message="killed")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    check_writable(tmp_path / "results")
+    return tmp_path
+
+
+def opened(folder, **changes):
+    return Store(SPACE, changes.pop("settings", SETTINGS), True, folder, **changes)
+
+
+def study_of(folder):
+    url = f"sqlite:///{folder}/study.db"
+    (name,) = optuna.get_all_study_names(url)
+    return optuna.load_study(study_name=name, storage=url)
+
+
+class TestResultFiles:
+    def test_comes_back_as_it_went(self, folder):
+        path = write_result(folder, GOOD)
+        assert path == result_path(folder, 12) == folder / "results" / "000012.json"
+        assert read_result(path) == GOOD
+        assert [p.name for p in path.parent.iterdir()] == ["000012.json"]
+
+    def test_json_is_strict(self, folder):
+        trial = replace(BAD, metrics={"test": math.nan, "worst": math.inf, "n": np.int64(3), "x": np.float32(0.5)})
+        content = json.loads(write_result(folder, trial).read_text(), parse_constant=pytest.fail)
+        assert content["objective"] is None
+        assert content["metrics"] == {"test": None, "worst": None, "n": 3, "x": 0.5}
+        assert math.isnan(read_result(result_path(folder, 3)).metrics["test"])
+
+    def test_all_by_index(self, folder):
+        write_result(folder, GOOD)
+        write_result(folder, BAD)
+        (folder / "results" / ".000009.json.77.ab.part").write_text("{")
+        assert sorted(read_results(folder)) == [3, 12]
+
+    @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"index": 12}', "\x00" * 40, "cut", "other", "status"])
+    def test_broken_file_is_named_with_the_way_out(self, folder, damage):
+        path = write_result(folder, GOOD)
+        whole = path.read_text()
+        damaged = {
+            "cut": whole[: len(whole) // 2],
+            "other": whole.replace('"index": 12', '"index": 13'),
+            "status": whole.replace('"done"', '"fine"'),
+        }
+        path.write_text(damaged.get(damage, damage))
+        with pytest.raises(InputError, match=r"000012\.json does not.*; delete it and its trial runs again") as error:
+            read_results(folder)
+        assert "\n" not in str(error.value)
+
+    def test_failed_write_keeps_what_was_there(self, folder, monkeypatch):
+        write_result(folder, GOOD)
+
+        def full(descriptor):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(store_module.os, "fsync", full)
+        with pytest.raises(InputError, match=r"must be writable, but .*000012\.json gave: No space left on device"):
+            write_result(folder, replace(GOOD, objective=9.0))
+        assert read_results(folder) == {12: GOOD}
+        assert len(os.listdir(folder / "results")) == 1
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
+def test_plain_is_strict_json_and_stays(value):
+    once = plain(value)
+    assert plain(json.loads(json.dumps(once, allow_nan=False))) == once
+
+
+def test_plain_names_what_json_lacks():
+    assert plain([math.sin, object(), Float]) == ["sin", "object", "Float"]
+
+
+class TestFolder:
+    def test_unwritable(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InputError, match=r"must be writable, but .* gave: (Not a directory|File exists); pass ano"):
+            opened(tmp_path / "file")
+
+    def test_same_settings_go_on(self, folder):
+        opened(folder).close()
+        write_result(folder, GOOD)
+        assert opened(folder).trials == {12: GOOD}
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ({"goal": 0.2, "space": {"rate": {"low": 0.0}}}, "goal was 0.1 and is 0.2 now"),
+            ({"goal": 0.1, "space": {"rate": {"low": 0.5}}}, "space.rate.low was 0.0 and is 0.5 now"),
+            ({"goal": 0.1, "space": {}}, "space.rate.low was 0.0 and is absent now"),
+            ({**SETTINGS, "more": "x"}, 'more was absent and is "x" now'),
+        ],
+    )
+    def test_other_settings_are_refused_with_the_first_difference(self, folder, settings, said):
+        opened(folder).close()
+        with pytest.raises(InputError, match="keeps the settings it was started with") as error:
+            opened(folder, settings=settings)
+        assert said in str(error.value)
+        assert "pass another hydra.run.dir=" in str(error.value)
+
+    def test_broken_settings_are_named(self, folder):
+        (folder / "settings.json").write_text("{")
+        with pytest.raises(InputError, match=r"settings\.json is not .* delete it"):
+            opened(folder)
+
+    def test_without_a_folder_results_stay_in_memory(self):
+        kept = Store(SPACE, SETTINGS, True)
+        kept.add(GOOD)
+        kept.close()
+        assert kept.trials == {12: GOOD}
+
+    def test_url_without_a_folder_is_refused(self):
+        with pytest.raises(InputError, match="folder=None; pass folder= as well"):
+            Store(SPACE, SETTINGS, True, None, "sqlite://")
+
+
+class TestStudy:
+    def test_holds_what_the_files_hold(self, folder):
+        kept = opened(folder)
+        for trial in (GOOD, BAD, GONE, replace(GOOD, index=1, params={"kind": (1, 2), "on": True})):
+            kept.add(trial)
+        kept.close()
+        by_index = {trial.user_attrs["index"]: trial for trial in study_of(folder).trials}
+        assert sorted(by_index) == [1, 3, 4, 12]
+        assert by_index[12].value == 1 / 3
+        assert by_index[12].params == {"kind": "a", "rate": 0.1 + 0.2, "on": True}
+        assert by_index[12].user_attrs == {
+            "index": 12, "seed": 5, "origin": DESIGN, "status": "done", "cost": 7.0, "message": "",
+            "metrics": {"test": 0.5, "note": "x"},
+        }  # fmt: skip
+        assert by_index[1].params["kind"] == "[1, 2]"
+        assert [by_index[i].state.name for i in (3, 4)] == ["FAIL", "FAIL"]
+        assert by_index[3].user_attrs["cost"] is None
+
+    def test_a_trial_is_added_once(self, folder):
+        for _ in range(2):
+            kept = opened(folder)
+            kept.add(GOOD)
+            kept.add(GOOD)
+            kept.close()
+        assert len(study_of(folder).trials) == 1
+
+    def test_direction(self, folder):
+        Store(SPACE, SETTINGS, False, folder).close()
+        assert study_of(folder).direction.name == "MAXIMIZE"
+
+    @pytest.mark.parametrize(
+        "damage", [b"no database at all, not by a long way", b"SQLite format 3\x00" + b"\x07" * 99]
+    )
+    def test_broken_study_says_what_to_delete(self, folder, damage):
+        opened(folder).close()
+        (folder / "study.db").write_bytes(damage)
+        with pytest.raises(InputError, match=r"study\.db cannot be used .*; delete it and it is built again") as error:
+            opened(folder)
+        assert "\n" not in str(error.value)
+
+    def test_database_of_somebody_else(self, folder):
+        connection = sqlite3.connect(folder / "study.db")
+        connection.execute("CREATE TABLE version_info (x INTEGER)")
+        connection.close()
+        with pytest.raises(InputError, match=r"study\.db cannot be used as one"):
+            opened(folder)
+
+    def test_study_elsewhere(self, folder, tmp_path_factory):
+        elsewhere = tmp_path_factory.mktemp("elsewhere") / "all.db"
+        kept = opened(folder, url=f"sqlite:///{elsewhere}")
+        kept.add(GOOD)
+        kept.close()
+        assert elsewhere.exists()
+        assert not (folder / "study.db").exists()
+
+    @pytest.mark.parametrize(
+        ("url", "said"),
+        [
+            ("postgresql+nodriver://me:secret@host/db", r"postgresql\+nodriver://me:\*\*\*@host/db"),
+            ("mysql+secret", "a text that is no URL"),
+            ("sqlite:////no/such/folder/secret.db", "correct it, or leave store= out"),
+        ],
+    )
+    def test_url_that_does_not_work(self, folder, url, said):
+        with pytest.raises(InputError, match=said) as error:
+            opened(folder, url=url)
+        assert "me:secret" not in str(error.value)
+        assert "\n" not in str(error.value)

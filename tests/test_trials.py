@@ -1,0 +1,108 @@
+"""The table of trials: types, statuses, missing values, files."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Trial, TrialTable
+
+SPACE = SearchSpace(
+    {
+        "dropout": Bool(),
+        "rate": Float(0, 1, active_if={"dropout": True}),
+        "width": Int(1, 512),
+        "activation": Choice(["relu", "None", 3]),
+    }
+)
+TRIALS = [
+    Trial(1, {"dropout": True, "rate": 0.5, "width": 8, "activation": "None"}, 0.3, 10.0, metrics={"test": 0.4}),
+    Trial(0, {"dropout": False, "width": 512, "activation": 3}, math.nan, math.nan, "diverged", message="loss is NaN"),
+    Trial(2, {"dropout": False, "width": 9, "activation": "relu"}, 0.1, 3.0, "done", "search", 7, {"test": 0.2}),
+    Trial(3, {"dropout": True, "rate": 1.0, "width": 1, "activation": 3}, math.nan, 2.0, "lost", message="killed"),
+]
+
+
+def table():
+    return TrialTable.from_trials(SPACE, TRIALS)
+
+
+def test_trials_come_back_in_the_order_of_their_index():
+    restored = list(table())
+    for got, want in zip(restored, sorted(TRIALS, key=lambda trial: trial.index), strict=True):
+        assert got.params == want.params
+        assert [type(value) for value in got.params.values()] == [type(value) for value in want.params.values()]
+        assert (got.index, got.status, got.origin, got.seed, got.message) == (
+            want.index,
+            want.status,
+            want.origin,
+            want.seed,
+            want.message,
+        )
+
+
+def test_csv_round_trip(tmp_path):
+    path = tmp_path / "trials.csv"
+    table().to_frame().to_csv(path, index=False)
+    pd.testing.assert_frame_equal(TrialTable.from_csv(SPACE, path).to_frame(), table().to_frame())
+
+
+def test_fixed_columns_come_first():
+    assert list(table().to_frame())[:7] == ["dropout", "rate", "width", "activation", "objective", "cost", "status"]
+    assert table().to_frame()["rate"].isna().tolist() == [True, False, True, False]
+
+
+def test_design_and_evidence():
+    assert table().design.index.tolist() == [0, 1, 3]
+    assert table().evidence.index.tolist() == [0, 1, 2]
+
+
+def test_best_skips_what_failed():
+    assert table().best().index == 2
+    assert table().best(minimize=False).index == 1
+
+
+def test_not_finite_means_diverged_and_only_done_has_an_objective():
+    made = TrialTable.from_arrays(
+        SearchSpace({"a": Float(0, 1)}), {"a": [0.1, 0.2, 0.3]}, [1.0, math.inf, 5.0], status=["done", "done", "lost"]
+    )
+    assert made.status.tolist() == ["done", "diverged", "lost"]
+    assert np.isnan(made.objective).tolist() == [False, True, True]
+
+
+def test_a_parent_after_its_child_is_read_from_text_too():
+    space = SearchSpace({"rate": Float(0, 1, active_if={"on": True}), "on": Bool()})
+    frame = pd.DataFrame({"rate": ["0.5", None], "on": ["True", "False"], "objective": [1.0, 2.0]})
+    assert TrialTable.from_frame(space, frame).active("rate").tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: TrialTable.from_arrays(SPACE, {"width": [1]}, [0.1]), "every hyperparameter needs a column, but"),
+        (
+            lambda: TrialTable.from_arrays(SearchSpace({"a": Float(0, 1)}), {"a": [0.1]}, [1, 2]),
+            "columns must have one length, but got .*'objective': 2.*'a': 1",
+        ),
+        (
+            lambda: TrialTable.from_arrays(SearchSpace({"a": Float(0, 1)}), {"a": [0.1, 3.0]}, [1, 2]),
+            r"in column 'a', a value must lie in \[0, 1\], but got 3.0",
+        ),
+        (
+            lambda: TrialTable.from_arrays(SearchSpace({"a": Float(0, 1)}), {"a": [0.1]}, [1], status=["ok"]),
+            r"a status must be one of .* but got \['ok'\]",
+        ),
+        (
+            lambda: TrialTable.from_frame(SPACE, pd.DataFrame({"dropout": [True], "objective": [1.0]})),
+            "a table of trials needs a column for each hyperparameter and `objective`, but 'rate' is missing",
+        ),
+        (
+            lambda: TrialTable.from_trials(SPACE, [TRIALS[1], TRIALS[3]]).best(),
+            r"at least one trial must end with a finite objective, but got 0 done, 1 diverged, 1 lost \(the first said",
+        ),
+    ],
+)
+def test_broken_tables(make, text):
+    with pytest.raises(InputError, match=text):
+        make()
