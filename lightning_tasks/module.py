@@ -1,0 +1,228 @@
+"""The LightningModule of every task: network, loss, optimiser, weight regularisation and metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Block = list[tuple[Tensor, Tensor]]
+
+# What a hyperparameter is when the space does not hold it.
+DEFAULTS: dict[str, Any] = {
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "amsgrad": False,
+    "momentum": 0.9,
+    "nesterov": False,
+    "rho": 0.99,
+    "centered": False,
+    "batch_size": 32,
+    "regularisation": False,
+    "l1": 0.0,
+    "l2": 0.0,
+}
+
+
+class Diverged(Exception):
+    """The loss or the validation metric is no longer a finite number."""
+
+
+def _log_cosh(output: Tensor, target: Tensor) -> Tensor:
+    # log(cosh(d)) written so that a large d does not overflow
+    difference = output - target
+    return (difference + F.softplus(-2.0 * difference) - math.log(2.0)).mean()
+
+
+def _smoothed_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(output, target, label_smoothing=0.1)
+
+
+def _one_hot_mse(output: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(output, F.one_hot(target, output.shape[1]).to(output.dtype))
+
+
+REGRESSION_LOSSES: dict[str, Loss] = {
+    "mse": F.mse_loss,
+    "mae": F.l1_loss,
+    "huber": F.smooth_l1_loss,
+    "log_cosh": _log_cosh,
+}
+CLASSIFICATION_LOSSES: dict[str, Loss] = {
+    "cross_entropy": F.cross_entropy,
+    "smoothed_cross_entropy": _smoothed_cross_entropy,
+    "mse": _one_hot_mse,
+    "hinge": F.multi_margin_loss,
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A sum over the batches, `total(output, target)`, and what it becomes: `finish(sum, number of targets)`."""
+
+    total: Callable[[Tensor, Tensor], Tensor]
+    finish: Callable[[float, int], float]
+
+
+def _squared_error(output: Tensor, target: Tensor) -> Tensor:
+    return (output.double() - target.double()).square().sum()
+
+
+def _wrong(output: Tensor, target: Tensor) -> Tensor:
+    # the argmax of NaN is a class like any other: without this a broken network would have an error rate
+    if not torch.isfinite(output).all():
+        return torch.tensor(math.nan)
+    return (output.argmax(dim=1) != target).sum()
+
+
+def _root_mean(total: float, count: int) -> float:
+    return math.sqrt(total / count)
+
+
+def _percent(total: float, count: int) -> float:
+    return 100.0 * total / count
+
+
+RMSE = Metric(_squared_error, _root_mean)
+ERROR_PERCENT = Metric(_wrong, _percent)
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """The optimiser named by `settings["optimizer"]`, given only the hyperparameters that are its own.
+
+    Raises
+    ------
+    ValueError
+        If the name is none of adam, sgd, rmsprop, adagrad.
+    """
+    weights = list(parameters)
+    name, rate = settings["optimizer"], settings["learning_rate"]
+    # torch's fused CPU kernels save a third of a small network's step; elsewhere torch chooses well by itself
+    fused = True if all(weight.device.type == "cpu" for weight in weights) else None
+    if name == "adam":
+        betas = (settings["beta1"], settings["beta2"])
+        return torch.optim.Adam(weights, lr=rate, betas=betas, amsgrad=settings["amsgrad"], fused=fused)
+    if name == "sgd":
+        momentum, nesterov = settings["momentum"], settings["nesterov"]
+        return torch.optim.SGD(weights, lr=rate, momentum=momentum, nesterov=nesterov, fused=fused)
+    if name == "rmsprop":
+        momentum, centered = settings["momentum"], settings["centered"]
+        return torch.optim.RMSprop(weights, lr=rate, alpha=settings["rho"], momentum=momentum, centered=centered)
+    if name == "adagrad":
+        return torch.optim.Adagrad(weights, lr=rate, fused=fused)
+    raise ValueError(
+        f"`optimizer` must be one of adam, sgd, rmsprop, adagrad, but got {name!r}; correct it in the space."
+    )
+
+
+class Training(pl.LightningModule):
+    """One network in training.
+
+    Parameters
+    ----------
+    net
+        The network.
+    settings
+        Every hyperparameter of `DEFAULTS`.
+    loss
+        Loss of (output, target), without weight regularisation.
+    metric
+        What validation and test report.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps taken.
+    validation, test_metric : float
+        The metric on each split, NaN until it was computed.
+    """
+
+    def __init__(self, net: nn.Module, settings: Mapping[str, Any], loss: Loss, metric: Metric) -> None:
+        super().__init__()
+        # Lightning's loop around one automatic step costs as much as the step of a small network: a block of batches
+        # is one training_step, and the optimiser steps inside it.
+        self.automatic_optimization = False
+        self.net = net
+        self.settings = settings
+        self.loss = loss
+        self.metric = metric
+        self.steps = 0
+        self.validation = math.nan
+        self.test_metric = math.nan
+        self._total = 0.0
+        self._count = 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Lightning's hook: the optimiser of the settings."""
+        return make_optimizer(self.net.parameters(), self.settings)
+
+    def penalty(self) -> Tensor:
+        """`l1 * sum |w| + l2 * sum w^2` over the weights; biases and batch norms are free."""
+        weights = torch.cat([p.flatten() for p in self.net.parameters() if p.dim() > 1])
+        return self.settings["l1"] * weights.abs().sum() + self.settings["l2"] * weights.square().sum()
+
+    def training_step(self, block: Block, index: int) -> None:
+        """One optimiser step for each batch of the block.
+
+        Raises
+        ------
+        Diverged
+            At the first loss that is not a finite number.
+        """
+        optimizer = self.optimizers()
+        if isinstance(optimizer, list):
+            raise TypeError(f"one optimiser must be configured, but got {len(optimizer)}; keep the first alone.")
+        for x, y in block:
+            loss = self.loss(self.net(x), y)
+            if self.settings["regularisation"]:
+                loss = loss + self.penalty()
+            value = loss.item()
+            if not math.isfinite(value):
+                raise Diverged(f"the loss was {value} at step {self.steps + 1}")
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            self.steps += 1
+
+    def _add(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        self._total += self.metric.total(self.net(x), y).item()
+        self._count += y.numel()
+
+    def _finish(self) -> float:
+        value = self.metric.finish(self._total, self._count)
+        self._total, self._count = 0.0, 0
+        return value
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Add a batch to the validation metric."""
+        self._add(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Finish the validation metric.
+
+        Raises
+        ------
+        Diverged
+            If it is not a finite number.
+        """
+        self.validation = self._finish()
+        if not math.isfinite(self.validation):
+            raise Diverged(f"the validation metric was {self.validation} after step {self.steps}")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Add a batch to the test metric."""
+        self._add(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Finish the test metric."""
+        self.test_metric = self._finish()

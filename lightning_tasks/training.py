@@ -1,0 +1,275 @@
+"""Train one configuration of hyperparameters on a task as a Lightning fit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import nn
+
+from lightning_tasks import module, nets
+from lightning_tasks.data import Batches, Ordered, Split, to_device
+
+COSTS = ("flops", "parameters", "seconds")
+_LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
+# what torch says on a CPU, where the error has no class of its own
+_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate"
+_HOW_TO_LOAD = (
+    "saved = torch.load('network.pt'); net = task.network({**task.defaults, **saved['params']}); "
+    "net.load_state_dict(saved['state_dict']); net.eval()"
+)
+
+
+class Task(Protocol):
+    """What `Trainee` needs of a task; see `runge.Runge`."""
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The hyperparameters of the network, and what they are when the space does not hold them."""
+
+    @property
+    def losses(self) -> Mapping[str, module.Loss]:
+        """Losses by name; the first one is taken when the space holds none."""
+
+    @property
+    def metric(self) -> module.Metric:
+        """The objective and the test metric."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+
+    def prepare(self) -> None:
+        """Check, and fetch what is missing."""
+
+    def load(self) -> Split:
+        """The data."""
+
+    def network(self, settings: Mapping[str, Any]) -> nn.Module:
+        """The network of these hyperparameters."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a fit runs; the arguments of `pl.Trainer` of the same names, and torch's threads per process."""
+
+    accelerator: str = "cpu"
+    devices: int = 1
+    precision: str = "32-true"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"`threads >= 1` must hold, but got {self.threads}; pass `trainer.threads=1`.")
+        if self.accelerator not in ("cpu", "gpu"):
+            raise ValueError(f"`accelerator` must be cpu or gpu, but got {self.accelerator!r}; pass `trainer=cpu`.")
+        if self.devices != 1:
+            raise ValueError(f"a trial trains on one device, but got devices={self.devices}; pass `trainer.devices=1`.")
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ValueError("`trainer=gpu` needs a CUDA device, but torch sees none; pass `trainer=cpu`.")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning says about every fit: which devices exist, why it stopped, whom it recommends."""
+    loggers = [logging.getLogger(name) for name in _LIGHTNING_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"pytorch_lightning\.|lightning_fabric\.")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error)
+
+
+class Trainee:
+    """Trains configurations on a task: `trainee(params, seed)` is one Lightning fit.
+
+    The same params, seed and one CPU thread give the same numbers, whatever was trained before in the process.
+
+    Parameters
+    ----------
+    task
+        Data and network, for example `runge.Runge()`; it is checked (and downloads) here, and loads at the first trial.
+    trainer
+        Values of `Machine` by name.
+    epochs
+        Passes over the training data.
+    cost
+        Which result is the cost: flops (of one inference), parameters or seconds.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If a value is impossible or the data are absent.
+    """
+
+    def __init__(self, task: Task, trainer: Mapping[str, Any], epochs: int, cost: str = "flops") -> None:
+        if epochs < 1:
+            raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
+        if cost not in COSTS:
+            raise ValueError(f"`cost` must be one of {', '.join(COSTS)}, but got {cost!r}; pass `task.cost=flops`.")
+        self.task = task
+        known = Machine.__dataclass_fields__
+        unknown = [str(name) for name in trainer if name not in known]
+        if unknown:
+            raise ValueError(f"the trainer knows {', '.join(known)}, but got {', '.join(unknown)}; take it out.")
+        self.machine = Machine(**{str(name): value for name, value in trainer.items()})
+        self.epochs = epochs
+        self.cost = cost
+        with _quiet():
+            self._trainer()  # Lightning refuses a wrong precision here, not in every trial
+        task.prepare()
+
+    def __call__(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Train one configuration.
+
+        Parameters
+        ----------
+        params
+            The active hyperparameters.
+        seed
+            Seed of the initial weights, the order of the samples and dropout.
+
+        Returns
+        -------
+        dict
+            objective (validation metric, NaN if diverged), cost, test, parameters, flops, seconds (of the fit), epochs
+            (finished), status (done or diverged), message (why it diverged, else empty).
+        """
+        result, _ = self._train(params, seed)
+        return result
+
+    def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
+        """Train a configuration again and write the network to `folder/network.pt`.
+
+        The file holds state_dict, params, seed, metrics and, as text, how to load it; an older one is replaced at once
+        or not at all.
+
+        Returns
+        -------
+        dict
+            As `trainee(params, seed)`.
+        """
+        result, net = self._train(params, seed)
+        content = {
+            "state_dict": {name: value.cpu() for name, value in net.state_dict().items()},
+            "params": dict(params),
+            "seed": seed,
+            "metrics": result,
+            "task": repr(self.task),
+            "how_to_load": _HOW_TO_LOAD,
+        }
+        target = Path(folder) / "network.pt"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".network-{os.getpid()}.pt")
+        try:
+            with partial.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return result
+
+    def _settings(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        known = {**module.DEFAULTS, "loss": next(iter(self.task.losses)), **self.task.defaults}
+        unknown = sorted(params.keys() - known.keys())
+        if unknown:
+            raise ValueError(
+                f"every hyperparameter must be one of {', '.join(sorted(known))}, but got {', '.join(unknown)}; "
+                "take it out of the space."
+            )
+        return {**known, **params}
+
+    def _train(self, params: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], nn.Module]:
+        settings = self._settings(params)
+        loss = nets.pick("loss", self.task.losses, settings["loss"])
+        if torch.get_num_threads() != self.machine.threads:
+            torch.set_num_threads(self.machine.threads)
+        with torch.device("meta"):
+            net = self.task.network(settings)
+        result: dict[str, Any] = {
+            "objective": math.nan,
+            "cost": math.nan,
+            "test": math.nan,
+            "parameters": nets.count_parameters(net),
+            "flops": nets.count_flops(net, self.task.shape),
+            "seconds": 0.0,
+            "epochs": 0,
+            "status": "diverged",
+            "message": "",
+        }
+        split = self.task.load()
+        # without the list a CPU trial would wake every GPU to save its random state
+        gpus = [torch.cuda.current_device()] if self.machine.accelerator == "gpu" else []
+        with torch.random.fork_rng(devices=gpus), _quiet():
+            torch.manual_seed(seed)
+            try:
+                net = self._fit(settings, loss, split, result)
+            except module.Diverged as error:
+                result["message"] = str(error)
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                result["message"] = f"out of memory with {result['parameters']} parameters"
+        result["cost"] = float(result[self.cost])
+        return result, net
+
+    def _fit(self, settings: Mapping[str, Any], loss: module.Loss, split: Split, result: dict[str, Any]) -> nn.Module:
+        net = self.task.network(settings)
+        nets.initialise(net, settings["initialiser"])
+        training = module.Training(net, settings, loss, self.task.metric)
+        trainer = self._trainer()
+        train, validation, test = (
+            to_device(pair, trainer.strategy.root_device) for pair in (split.train, split.validation, split.test)
+        )
+        shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        batches = Batches(*train, settings["batch_size"], shuffles)
+        start = time.perf_counter()
+        try:
+            trainer.fit(training, batches, Ordered(*validation))
+        finally:
+            result["seconds"] = time.perf_counter() - start
+            result["epochs"] = training.steps // batches.count
+        trainer.test(training, Ordered(*test), verbose=False)
+        result.update(objective=training.validation, test=training.test_metric, status="done")
+        return net
+
+    def _trainer(self) -> pl.Trainer:
+        return pl.Trainer(
+            accelerator=self.machine.accelerator,
+            devices=self.machine.devices,
+            precision=self.machine.precision,  # type: ignore[arg-type]
+            # one process, also inside a SLURM job, whose task count Lightning would otherwise take for ranks
+            plugins=[LightningEnvironment()],
+            max_epochs=self.epochs,
+            # only the last validation decides, so only that one is made
+            check_val_every_n_epoch=self.epochs,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
