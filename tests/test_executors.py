@@ -33,6 +33,9 @@ def obey(params, seed):
         os.kill(os.getpid(), signal.SIGKILL)
     if deed == "die" or (deed == "die once" and len(Path(params["note"]).read_text()) == 1):
         os._exit(3)
+    if deed == "die late":
+        time.sleep(1.5)
+        os._exit(3)
     if deed == "sleep":
         time.sleep(params["seconds"])
     if deed == "threads":
@@ -97,8 +100,7 @@ class TestConformance:
                 taken.append(job.index)
                 yield job
 
-        for trial in executor.run(obey, lazily(), should_stop=lambda: len(ended) >= 5):
-            ended.append(trial.index)
+        ended += (t.index for t in executor.run(obey, lazily(), should_stop=lambda: len(ended) >= 5))
         assert sorted(ended) == sorted(taken)
         assert 5 <= len(ended) <= 7
 
@@ -164,15 +166,14 @@ class TestProcesses:
         assert trials[0].message == "it took longer than timeout=0.5 s, 3 times"
 
     def test_lost_while_stopping_is_left_for_the_next_run(self, processes, folder):
+        planned = [jobs("a")[0], Job(1, {"do": "die late", "note": folder / "note"}, 101, DESIGN)]
         stop = []
-
-        def should_stop():
-            return bool(stop)
-
-        run = processes.run(obey, jobs("a", "sleep", seconds=1.0), folder, should_stop)
+        run = processes.run(obey, planned, folder, lambda: bool(stop))
         assert next(run).index == 0
         stop.append(1)
-        assert [trial.index for trial in run] == [1]
+        assert list(run) == []
+        assert (folder / "note").read_text() == "x"
+        assert list(read_results(folder)) == [0]
 
     def test_threads_and_lasting_workers(self):
         pool = Processes(workers=1, threads=2)
@@ -185,12 +186,14 @@ class TestProcesses:
         assert len({trial.metrics["pid"] for trial in first + second}) == 1
 
     def test_ctrl_c_of_the_terminal_does_not_reach_workers(self, processes):
-        for trial in processes.run(obey, jobs("threads", "threads", "threads")):
+        pids = set()
+        for trial in processes.run(obey, jobs(*["threads"] * 6)):
             os.kill(trial.metrics["pid"], signal.SIGINT)
-            assert trial.status == DONE
+            pids.add(trial.metrics["pid"])
+        assert len(pids) <= 2
 
     def test_what_cannot_be_pickled_is_refused(self, processes):
-        with pytest.raises(InputError, match="evaluate must be picklable .*; define it at the top of a module, or run"):
+        with pytest.raises(InputError, match=r"evaluate must be picklable .*; define it at the top of a module"):
             list(processes.run(lambda params: 0.0, jobs("a")))
 
     @pytest.mark.parametrize(

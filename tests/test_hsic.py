@@ -12,7 +12,7 @@ import hsicfast
 from hsicfast import InputError, goal_hsic, hsic
 from hsicfast.kernels import KERNELS
 
-BANDWIDTHS = (2.0, 0.3, 0.05, 0.01)
+BANDWIDTHS = (2.0, 0.3, 0.05, 0.02)
 
 
 def close(got, want, tolerance=1e-12):

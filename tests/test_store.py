@@ -175,9 +175,7 @@ class TestStudy:
         Store(SPACE, SETTINGS, False, folder).close()
         assert study_of(folder).direction.name == "MAXIMIZE"
 
-    @pytest.mark.parametrize(
-        "damage", [b"no database at all, not by a long way", b"SQLite format 3\x00" + b"\x07" * 99]
-    )
+    @pytest.mark.parametrize("damage", [b"no database, by a long way", b"SQLite format 3\x00" + b"\x07" * 99])
     def test_broken_study_says_what_to_delete(self, folder, damage):
         opened(folder).close()
         (folder / "study.db").write_bytes(damage)
