@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from io import BytesIO
+from itertools import combinations
 
 import numba
 import numpy as np
@@ -11,6 +12,8 @@ from matplotlib import image
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.figures import (
+    clearest,
+    clearest_pairs,
     cost_figure,
     draw_all,
     indices_figure,
@@ -166,14 +169,17 @@ def test_pairs_put_the_published_index_below_and_the_pure_one_above(run):
     axes, upper, lower = figure.axes
     names = labels(axes.yaxis)
     assert labels(axes.xaxis) == names
-    assert upper.get_ylabel() == "upper right: interaction alone (pure)"
-    assert lower.get_ylabel() == "lower left: published pair index"
-    pure, published = (mesh.get_array() for mesh in axes.collections)
+    assert upper.get_ylabel() == "above: interaction alone"
+    assert lower.get_ylabel() == "below: published index"
+    arrays = [mesh.get_array() for mesh in axes.collections]
+    pure, published = (np.ma.where(pale.mask, full, pale) for pale, full in (arrays[:2], arrays[2:]))
     for pair in run.sensitivity.pair_indices:
         low, high = sorted((names.index(pair.first), names.index(pair.second)))
         assert published[high, low] == pair.hsic
         assert pure[low, high] == pair.pure
     assert published.count() == pure.count() == len(run.sensitivity.pair_indices)
+    bright = sum(pair.pvalue_pure <= 0.05 for pair in run.sensitivity.pair_indices)
+    assert (arrays[1].count(), axes.collections[0].get_alpha()) == (bright, 0.35)
 
 
 def test_pairs_mark_the_significant_cells_and_the_missing_ones(run):
@@ -186,20 +192,36 @@ def test_pairs_mark_the_significant_cells_and_the_missing_ones(run):
     assert {text.get_position() for text in axes.texts if text.get_text() == "–"} == {(2.5, 1.5), (1.5, 2.5)}
 
 
-def test_pairs_are_limited_to_fifteen_names_and_keep_the_partners_of_an_exclusive_or():
-    space = SearchSpace({f"x{i}": Float(0, 1) for i in range(25)})
-    found = finished_run(space, n=20, objective=lambda params: params["x7"], n_permutations=1).sensitivity
-    weakest = [index.name for index in found.indices][-2:]
-    partners = Pair(*weakest, hsic=1e-9, pure=1.0, pvalue=1.0, pvalue_pure=0.001)
-    pairs = tuple(pair for pair in found.pair_indices if {pair.first, pair.second} != set(weakest))
-    found = replace(found, pair_indices=(*pairs, partners))
-    names = strongest_paired(found)
-    assert len(names) == 15
-    assert set(weakest) < set(names)
-    assert found.indices[0].name in names
+def test_pairs_are_limited_to_fifteen_names_and_keep_the_partners_of_an_exclusive_or(run):
+    names = [f"x{i}" for i in range(25)]
+    indices = tuple(
+        replace(run.sensitivity.indices[0], name=name, hsic=0.1 / (i + 1), pvalue=0.01 * (i + 1))
+        for i, name in enumerate(names)
+    )
+    pairs = [Pair(a, b, 0.1, 0.001, 0.01, 0.5) for a, b in combinations(names, 2)]
+    partners = Pair("x23", "x24", hsic=1e-9, pure=1e-9, pvalue=1.0, pvalue_pure=0.001)
+    pairs = tuple(partners if {pair.first, pair.second} == {"x23", "x24"} else pair for pair in pairs)
+    found = replace(run.sensitivity, indices=indices, pair_indices=pairs)
+    chosen = strongest_paired(found)
+    assert chosen == [*names[:13], "x23", "x24"]
     axes = pairs_figure(found).axes[0]
-    assert labels(axes.xaxis) == names
-    assert axes.get_title(loc="left") == "Which act together (the strongest 15, 10 left out)"
+    assert labels(axes.xaxis) == chosen
+    assert axes.get_title(loc="left") == "Which act together (the clearest 15, 10 left out)"
+
+
+def test_the_clearest_come_first_whatever_their_size():
+    pairs = [
+        Pair("a", "b", 9.0, 0.9, 0.001, 0.5),
+        Pair("a", "c", 1.0, 0.2, 0.9, 0.01),
+        Pair("b", "c", 1.0, 0.3, 0.9, 0.01),
+    ]
+    assert clearest_pairs(pairs) == [pairs[2], pairs[1], pairs[0]]
+
+
+def test_a_large_index_of_few_trials_is_not_the_clearest(run):
+    first, second, *_ = run.sensitivity.indices
+    noisy, unjudged = replace(second, hsic=9.0, pvalue=0.8), replace(second, hsic=math.nan, pvalue=math.nan)
+    assert clearest(replace(run.sensitivity, indices=(unjudged, noisy, first))) == [first, noisy, unjudged]
 
 
 def test_marginals_are_of_the_strongest_with_their_own_values_on_the_axis(run):
@@ -321,7 +343,7 @@ def test_a_group_too_small_to_judge_is_drawn():
     ("hyperparameter", "expected"),
     [
         (Float(1e-5, 1, log=True), ["1e-05", "0.001", "0.1"]),
-        (Float(0.002, 0.01, log=True), ["0.002", "0.00299", "0.00447", "0.00669", "0.01"]),
+        (Float(0.002, 0.01, log=True), ["0.002", "0.002991", "0.004472", "0.006687", "0.01"]),
         (Float(0, 1), ["0", "0.25", "0.5", "0.75", "1"]),
         (Int(0, 100), ["0", "25", "50", "75", "100"]),
     ],

@@ -23,11 +23,9 @@ from hsicfast.report import (
     number,
     print_report,
     ratio,
-    strongest_pairs,
     verdict,
     write_report,
 )
-from hsicfast.sensitivity import Pair
 
 NAMES = {"title": "Runge function", "metric": "validation RMSE", "test_metric": "test RMSE", "cost": "flops"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -180,7 +178,6 @@ def test_best_json_is_the_best_trial(run, usual):
     assert best["objective"] == run.best.objective == np.nanmin(run.trials.objective)
     assert (best["test"], best["cost"]) == (run.best.metrics["test"], run.best.cost)
     assert (best["index"], best["seed"]) == (run.best.index, run.best.seed)
-    assert best["metric"] == "validation RMSE"
     assert set(best["metrics"]) == {"test", "epochs", "seconds"}
 
 
@@ -198,6 +195,8 @@ def test_page_tells_the_story(run, usual):
     assert all(part.note in words for part in run.rounds)
     assert "numpy " + np.__version__ in words
     assert '"seed": 11' in words
+    small = sum(pair.pvalue_pure <= 0.05 for pair in run.sensitivity.pair_indices)
+    assert f"{small} of 14 lie at or below 0.05, where chance alone would bring about 1." in words
 
 
 def test_page_has_a_row_an_index_with_its_verdict(run, usual):
@@ -261,7 +260,6 @@ def test_written_twice_the_texts_are_the_same(run, usual, tmp_path):
     again, _ = written(tmp_path, run, planned=130)
     for name, path in usual[0].items():
         assert again[name].read_bytes() == path.read_bytes(), name
-    assert printed(run) == printed(run)
 
 
 def test_interrupted_run_says_so(tmp_path, sketches):
@@ -275,8 +273,8 @@ def test_interrupted_run_says_so(tmp_path, sketches):
     assert "Interrupted" in printed(run)
 
 
-def test_complete_run_without_search_has_no_cautions():
-    assert cautions(finished_run(n=12, n_permutations=9)) == []
+def test_complete_run_without_search_has_no_cautions(run):
+    assert cautions(replace(run, trials=run.trials.design)) == []
 
 
 def test_nothing_significant_is_no_evidence_either_way(tmp_path, sketches):
@@ -331,17 +329,6 @@ def test_verdict_at_the_edge(run):
     assert verdict(replace(index, pvalue_holm=math.nan, n=3)) == "not judged, 3 trials are too few"
 
 
-def test_strongest_pairs_go_by_the_interaction_alone():
-    pairs = [
-        Pair("a", "b", 9.0, 0.1, 0.001, 0.5),
-        Pair("a", "c", 1.0, 0.2, 0.9, 0.01),
-        Pair("b", "c", 1.0, 0.3, 0.9, 0.01),
-        Pair("b", "d", 1.0, math.nan, 0.9, math.nan),
-    ]
-    assert strongest_pairs(pairs, 2) == [pairs[2], pairs[1]]
-    assert strongest_pairs(pairs, 9) == [pairs[2], pairs[1], pairs[0]]
-
-
 def test_terminal_has_the_tables(run):
     text = printed(run)
     assert max(map(len, text.splitlines())) <= 80
@@ -356,7 +343,6 @@ def test_terminal_takes_names_for_names(nasty_run):
     text = printed(nasty_run, width=160)
     assert "[bold red]name[/bold red]" in text
     assert "\x1b" not in text
-    assert "n" * 40 in text
     assert max(map(len, printed(nasty_run).splitlines())) <= 80
 
 
@@ -404,10 +390,6 @@ def test_missing_tools_are_one_sentence_before_anything_is_written(run, tmp_path
     with pytest.raises(InputError, match="cannot be found"):
         write_report(tmp_path, run, planned=100, **NAMES)
     assert not list(tmp_path.iterdir())
-
-
-def test_tools_are_found_here():
-    check_report_tools()
 
 
 def test_numbers():

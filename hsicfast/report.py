@@ -1,0 +1,320 @@
+"""What a run leaves behind: tables, JSON, figures and one page that opens anywhere; and its tables in the terminal."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hsicfast.errors import InputError
+from hsicfast.figures import clearest_pairs, draw_all, matters, one_line, p_text, render, share_text, value_text
+from hsicfast.store import plain
+from hsicfast.trials import SEARCH, STATUSES
+
+if TYPE_CHECKING:
+    from hsicfast.orchestrator import Result
+    from hsicfast.sensitivity import Index
+
+TOOLS = ("matplotlib", "jinja2")
+# What decides the numbers of a run.
+PACKAGES = ("hsicfast", "numpy", "scipy", "numba", "pandas", "optuna", "torch", "torchvision", "pytorch-lightning")
+
+
+def check_report_tools() -> None:
+    """Raise unless matplotlib and Jinja are installed; to be called before the training, not after it.
+
+    Raises
+    ------
+    InputError
+        Naming what is missing and the command that installs it.
+    """
+    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"a report needs {' and '.join(TOOLS)}, but {' and '.join(missing)} cannot be found; "
+            'pip install "hsicfast[report]"'
+        )
+
+
+def write_report(
+    folder: Path, result: Result, *, title: str, metric: str, test_metric: str | None, cost: str, planned: int
+) -> tuple[Path, ...]:
+    """Write the trials, the analysis, the best trial, the figures and the page into `folder`.
+
+    A file is replaced as a whole or not at all. The page shows ``settings.json`` where the folder holds one.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run; created where it is missing.
+    result : Result
+        What the run found.
+    title : str
+        Heading of the page.
+    metric, test_metric, cost : str
+        What people call the objective, the trial's metric ``test`` (None: there is none) and the cost.
+    planned : int
+        Trials that the run was to have.
+
+    Returns
+    -------
+    tuple of Path
+        The files: ``trials.csv``, ``sensitivity.json``, ``best.json``, ``figures/*.png``, ``report.html``.
+
+    Raises
+    ------
+    InputError
+        Where a tool is missing or the folder cannot be written.
+    """
+    check_report_tools()
+    names = {"metric": metric, "test_metric": test_metric, "cost": cost}
+    figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
+    contents: dict[str, str | bytes] = {
+        "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
+        "sensitivity.json": _json(_analysis(result, planned)),
+        "best.json": _json(names | {"test": result.best.metrics.get("test")} | asdict(result.best)),
+        **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
+        "report.html": _page(
+            result,
+            **names,
+            title=title,
+            counts=_counts(result, planned),
+            figures={name: _inline(render(figure, "svg")) for name, figure in figures.items()},
+            settings=_settings(folder),
+        ),
+    }
+    return tuple(_write(folder / name, content) for name, content in contents.items())
+
+
+def print_report(
+    result: Result, console: Console, *, title: str, metric: str, test_metric: str | None, cost: str
+) -> None:
+    """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, best configuration."""
+    console.print(Text(one_line(title), style="bold"))
+    for sentence in (decides(result), best_sentence(result, metric, test_metric, cost), *cautions(result)):
+        console.print(Text(one_line(sentence)))
+    indices = result.sensitivity.indices
+    said = {True: "matters", False: "open"}
+    rows: list[Sequence[Any]] = [
+        (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, said[matters(i)]) for i in indices
+    ]
+    _print_table(console, "What decides", ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
+    if not all(map(matters, indices)):
+        console.print(Text("open: no evidence either way at n trials, which does not say that it has no effect"))
+    rows = [
+        (f"{p.first} × {p.second}", number(p.pure, 3), p_text(p.pvalue_pure), number(p.hsic, 3), p_text(p.pvalue))
+        for p in clearest_pairs(result.sensitivity.pair_indices)[:5]
+    ]
+    _print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
+    rows = [
+        (d.name, value_text(d.value) if d.action == "fix" else f"({d.action})", d.reason)
+        for d in (result.reduction.decisions if result.reduction else ())
+    ]
+    _print_table(console, "What was fixed, to what, and why", ("name", "value", "reason"), rows)
+    rows = [(name, value_text(value)) for name, value in result.best.params.items()]
+    _print_table(console, "Best configuration", ("name", "value"), rows)
+
+
+def decides(result: Result) -> str:
+    """One sentence: which hyperparameters decide, or that nothing stands out."""
+    sensitivity = result.sensitivity
+    goal = f"whether a trial ends among the best {share_text(sensitivity.goal)}"
+    found = [i.name + ("" if i.group == "main" else f" (where {i.group})") for i in sensitivity.indices if matters(i)]
+    if not found:
+        return (
+            f"No hyperparameter stands out from chance in deciding {goal}: "
+            f"no evidence either way with {len(sensitivity.trials)} trials."
+        )
+    named = found if len(found) <= 4 else [*found[:3], f"{len(found) - 3} more"]
+    listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+    return f"{listed} decide{'s' if len(found) == 1 else ''} {goal}."
+
+
+def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str) -> str:
+    """One sentence: how good the best trial is."""
+    best = result.best
+    parts = [f"{metric} {number(best.objective)}"]
+    if test_metric is not None:
+        parts.append(f"{test_metric} {number(best.metrics.get('test'))}")
+    if math.isfinite(best.cost):
+        parts.append(f"{cost} {number(best.cost)}")
+    return f"Best: {', '.join(parts)} (trial {best.index})."
+
+
+def cautions(result: Result) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    said = []
+    if result.interrupted:
+        said.append(
+            "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
+            "folder goes on."
+        )
+    searched = int((result.trials.origin == SEARCH).sum())
+    if searched:
+        said.append(
+            f"{_trials(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
+            "analysis, which uses the design alone: they were not drawn from the law of the space."
+        )
+    return said
+
+
+def verdict(index: Index) -> str:
+    """What the index tells, in plain words; a large p-value never makes it "does not matter"."""
+    if matters(index):
+        return "matters"
+    if math.isnan(index.pvalue_holm):
+        return f"not judged, {_trials(index.n)} are too few"
+    return f"no evidence either way at {_trials(index.n)}"
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A measured number as people read it.
+
+    Examples
+    --------
+    >>> number(0.0123456), number(1234567.0), number(None), number(float("nan"))
+    ('0.01235', '1,234,567', 'unknown', 'unknown')
+    """
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool | np.bool_ | str):
+        return str(value)
+    value = 0.0 if abs(value) < 1e-12 else value  # what rounding leaves of zero
+    whole = math.isfinite(value) and float(value).is_integer() and abs(value) < 1e12
+    return f"{int(value):,}" if whole else value_text(float(value), digits)
+
+
+def ratio(value: float) -> str:
+    """A number around 0 to 1 with three decimals, so that a column of them compares at a glance."""
+    return f"{value:z.3f}" if math.isfinite(value) else "unknown"
+
+
+def _trials(n: int) -> str:
+    return f"{n} trial" if n == 1 else f"{n} trials"
+
+
+def _groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
+    return [(group, list(members)) for group, members in groupby(indices, key=lambda index: index.group)]
+
+
+def _counts(result: Result, planned: int) -> dict[str, int]:
+    counts = {status: int((result.trials.status == status).sum()) for status in STATUSES}
+    return {"planned": planned} | counts | {"not run": max(planned - len(result.trials), 0)}
+
+
+def _analysis(result: Result, planned: int) -> dict[str, Any]:
+    sensitivity = result.sensitivity
+    return {
+        "goal": sensitivity.goal,
+        "minimize": sensitivity.minimize,
+        "threshold": sensitivity.threshold,
+        "trials": _counts(result, planned) | {"analysed": len(sensitivity.trials)},
+        "interrupted": result.interrupted,
+        "indices": [asdict(index) for index in sensitivity.indices],
+        "cost_indices": [asdict(index) for index in sensitivity.cost_indices],
+        "pairs": [asdict(pair) for pair in sensitivity.pair_indices],
+        "rounds": [asdict(part) for part in result.rounds],
+        "decisions": [asdict(decision) for decision in (result.reduction.decisions if result.reduction else ())],
+    }
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _page(result: Result, **rest: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # Names come from files and people: everything is escaped, nothing is marked safe.
+    environment = Environment(
+        loader=PackageLoader("hsicfast", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "p": p_text, "share": share_text, "value": value_text, "ratio": ratio}
+    environment.filters |= {"groups": _groups, "verdict": verdict, "clearest_pairs": clearest_pairs}
+    return environment.get_template("report.html.j2").render(
+        result=result,
+        sensitivity=result.sensitivity,
+        best=result.best,
+        decides=decides(result),
+        best_sentence=best_sentence(result, rest["metric"], rest["test_metric"], rest["cost"]),
+        cautions=cautions(result),
+        matters=matters,
+        versions=_versions(),
+        **rest,
+    )
+
+
+def _inline(svg: bytes) -> str:
+    # As an image a figure can run no script and its identifiers cannot clash with those of the next.
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _settings(folder: Path) -> str:
+    path = folder / "settings.json"
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        if importlib.util.find_spec(package.replace("-", "_")) is not None:
+            try:
+                versions[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                versions[package] = "from source"
+    return versions
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder of a report must be writable, but {path} gave: {error.strerror}; "
+            "make room or pass another folder, the results of the trials are kept"
+        ) from error
+    return path
+
+
+def _print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table that fits any width; columns of numbers end in ``>``. Without rows nothing is printed."""
+    if not rows:
+        return
+    # Text, for a name such as "[red]" is no markup here.
+    cells = [[Text(one_line(str(cell))) for cell in row] for row in rows]
+    # A name broken in the middle is hard to find again: the other columns give way first.
+    least = min(max(len(row[0]) for row in cells), 26)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for position, column in enumerate(columns):
+        side: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+        whole = side == "right" or all(len(row[position]) <= 8 for row in cells)
+        table.add_column(column.rstrip(">"), justify=side, no_wrap=whole, overflow="fold", min_width=least)
+        least = 0
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
