@@ -121,7 +121,7 @@ def indices_figure(sensitivity: Sensitivity) -> Figure:
     axes.set_title("What decides", pad=18)
     axes.plot([], [], label="matters: Holm p ≤ 0.05", **MATTERS)
     axes.plot([], [], label="no evidence either way", **OPEN)
-    axes.plot([], [], label="confidence interval", color=GREY, linewidth=1.6)
+    axes.plot([], [], label=f"{sensitivity.confidence:.0%} interval", color=GREY, linewidth=1.6)
     axes.plot([], [], label="noise floor: mean under independence", **FLOOR)
     _legend(figure)
     return figure

@@ -159,9 +159,9 @@ def gaussian_features(bandwidth: float) -> FeatureMap:
     return FeatureMap(omega, even, odd, mean)
 
 
-def _mean_cosine(frequency: Floats) -> Floats:
+def _mean_cosine(frequency: NDArray[np.floating]) -> Floats:
     """E cos(f (U - 1/2)) for U uniform on [0, 1]: sin(f/2) / (f/2)."""
-    return np.sinc(frequency / (2 * math.pi))
+    return np.asarray(np.sinc(frequency / (2 * math.pi)), dtype=np.float64)
 
 
 def _principal(covariance: Floats, scale: Floats, limit: float) -> Floats:

@@ -96,7 +96,7 @@ def reduce(sensitivity: Sensitivity, alpha: float = 0.05) -> Reduction:
     for name, decision in decisions.items():
         children = [child for child in searched if space.depends(child, name)]
         if decision.action == FIX and children:
-            reason = f"{', '.join(children)}, to be searched, exists only under some of its values"
+            reason = f"some of its values are needed to search {', '.join(children)}"
             decisions[name] = Decision(name, SEARCH, None, reason)
     fixed = {name: decision.value for name, decision in decisions.items() if decision.action == FIX}
     left = space.fix(fixed)
@@ -106,12 +106,12 @@ def reduce(sensitivity: Sensitivity, alpha: float = 0.05) -> Reduction:
 def _judge(sensitivity: Sensitivity, name: str, alpha: float) -> Decision:
     index = sensitivity[name]
     if math.isnan(index.pvalue):
-        return Decision(name, SEARCH, None, f"it exists in {index.n} trials, too few to judge it")
+        return Decision(name, SEARCH, None, f"{index.n} trials have it, too few to judge it")
     evidence = f"p = {index.pvalue:.2g} over {index.n} trials"
     if index.pvalue <= alpha:
-        return Decision(name, SEARCH, None, f"it decides about the goal ({evidence})")
+        return Decision(name, SEARCH, None, f"worth searching ({evidence})")
     value, price = _cheap_good_value(sensitivity, name, alpha)
-    return Decision(name, FIX, value, f"no evidence that it decides about the goal ({evidence}); {price}")
+    return Decision(name, FIX, value, f"no evidence that it matters ({evidence}); {price}")
 
 
 def _cheap_good_value(sensitivity: Sensitivity, name: str, alpha: float) -> tuple[Any, str]:
@@ -125,7 +125,7 @@ def _cheap_good_value(sensitivity: Sensitivity, name: str, alpha: float) -> tupl
     loss = table.objective if sensitivity.minimize else -table.objective
     cost_index = next((index for index in sensitivity.cost_indices if index.name == name), None)
     if cost_index is None or not cost_index.pvalue <= alpha:
-        return values[good[np.argmin(loss[good])]], "it does not drive the cost either: set as in the best trial"
+        return values[good[np.argmin(loss[good])]], "nor that it drives the cost: set as in the best trial"
     prices = np.array([_price(carried.u, carried.width, table.cost, row) for row in good])
     cheapest = good[np.lexsort((loss[good], prices))[0]]
     return values[

@@ -107,6 +107,8 @@ class Sensitivity:
         The trials that were judged.
     goal : float
         Best fraction.
+    confidence : float
+        Of the intervals.
     minimize : bool
     met : bool array (n,)
         Who met the goal.
@@ -124,6 +126,7 @@ class Sensitivity:
 
     trials: TrialTable
     goal: float
+    confidence: float
     minimize: bool
     met: NDArray[np.bool_]
     threshold: float
@@ -248,7 +251,7 @@ def analyse(
     varied = len(costs) >= FEWEST and np.ptp(costs.objective) > 0
     cost_indices = _indices(costs, replace(question, minimize=True)) if varied else ()
     counts = {status: int(np.count_nonzero(table.status == status)) for status in (DONE, DIVERGED, LOST)}
-    return Sensitivity(judged, goal, minimize, met, threshold, counts, indices, cost_indices, pairs)
+    return Sensitivity(judged, goal, confidence, minimize, met, threshold, counts, indices, cost_indices, pairs)
 
 
 def _judged(table: TrialTable, goal: float) -> TrialTable:
@@ -315,21 +318,34 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: _Q
 def _pairs(table: TrialTable, question: _Question) -> tuple[Pair, ...]:
     """All pairs that exist together in at least 4 trials and of which neither decides whether the other exists."""
     found = []
+    mean = kernels.gaussian_features(question.bandwidth).mean
+    features: dict[tuple[str, bytes], tuple[Floats, Floats]] = {}
     for first, second in combinations(table.space, 2):
         if table.space.depends(first, second) or table.space.depends(second, first):
             continue
-        rows = np.flatnonzero(table.active(first) & table.active(second))
+        both = table.active(first) & table.active(second)
+        rows = np.flatnonzero(both)
         z = best_fraction(table.objective[rows], question.goal, question.minimize).met
         if len(rows) < FEWEST or z.all() or not z.any():
             continue
-        couple = [_features(table, name, rows, question.bandwidth) for name in (first, second)]
-        mean = kernels.gaussian_features(question.bandwidth).mean
-        # k - m m^T / M, the kernel orthogonal to constants, has the features of k less their part along E psi(U).
-        pure = [psi - np.outer(psi @ mean, mean) / (mean @ mean) for psi in couple]
+        for name in (first, second):
+            if (name, both.tobytes()) not in features:
+                psi = _features(table, name, rows, question.bandwidth)
+                # k - m m^T / M, orthogonal to constants, has the features of k less their part along E psi(U).
+                pure = psi - np.outer(psi @ mean, mean) / (mean @ mean)
+                features[name, both.tobytes()] = _fewest_columns(psi), _fewest_columns(pure)
+        couple, pure_couple = zip(features[first, both.tobytes()], features[second, both.tobytes()], strict=True)
         index, pvalue = _published_pair(product_features(*couple), z, question)
-        left, pvalue_pure = _pure_pair(product_features(*pure), z, question)
+        left, pvalue_pure = _pure_pair(product_features(*pure_couple), z, question)
         found.append(Pair(first, second, index, left, pvalue, pvalue_pure))
     return tuple(sorted(found, key=lambda pair: -pair.hsic))
+
+
+def _fewest_columns(psi: Floats) -> Floats:
+    """The same inner products in as few columns as these rows need: a Bool needs 2 of 17, a pair their product."""
+    values, vectors = np.linalg.eigh(psi.T @ psi)
+    kept = values > 1e-14 * values[-1]
+    return psi @ vectors[:, kept] if kept.any() else psi[:, :1]
 
 
 def _published_pair(psi: Floats, z: NDArray[np.bool_], question: _Question) -> tuple[float, float]:

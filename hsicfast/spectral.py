@@ -122,7 +122,7 @@ def _draw_subset(order, m, state):
 @njit(cache=True)
 def _start(seed, slot):
     """State of the random stream of one parallel slot."""
-    return _next_random(np.uint64(seed) ^ (np.uint64(slot) * np.uint64(0xD1B54A32D192ED03)))[1]
+    return _next_random(np.uint64(seed) ^ (np.uint64(slot) << np.uint64(32)))[1]
 
 
 @njit(cache=True, parallel=True)

@@ -177,7 +177,7 @@ class TrialTable:
             origin=[trial.origin for trial in ordered],
             index=[trial.index for trial in ordered],
             seed=[trial.seed for trial in ordered],
-            metrics={key: np.array([trial.metrics.get(key, np.nan) for trial in ordered]) for key in keys},
+            metrics={key: _metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
             message=[trial.message for trial in ordered],
         )
 
@@ -223,7 +223,7 @@ class TrialTable:
                 )
         own = {key: frame[key].to_numpy() for key in ("cost", "status", "origin", "index", "seed") if key in frame}
         if "message" in frame:
-            own["message"] = frame["message"].fillna("").astype(str).to_numpy(dtype=object)
+            own["message"] = frame["message"].where(frame["message"].notna(), "").astype(str).to_numpy(dtype=object)
         metrics = {
             str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
         }
@@ -302,6 +302,13 @@ def _typed(hyperparameter: Hyperparameter, value: Any) -> Any:
     if isinstance(value, float) and np.isnan(value):
         return None
     return next((choice for choice in choices if str(choice) == str(value)), value)
+
+
+def _metric_column(values: list[Any]) -> NDArray[Any]:
+    """A reported number as float64 with NaN for gaps; texts as objects with None."""
+    if any(isinstance(value, str) for value in values):
+        return np.array([*values, None], dtype=object)[:-1]
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _plain(hyperparameter: Hyperparameter, column: NDArray[np.object_]) -> NDArray[Any]:

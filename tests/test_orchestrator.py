@@ -6,6 +6,7 @@ import signal
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hsicfast import orchestrator
@@ -96,10 +97,10 @@ class TestTwoStep:
             for name, value in result.reduction.fixed.items():
                 assert trial.params.get(name, value) == value
 
-    def test_search_finds_better_than_the_design(self, whole):
+    def test_search_goes_where_it_is_good(self, whole):
         searched = whole.trials.select(whole.trials.origin == "search")
-        assert searched.best().objective < whole.trials.design.best().objective
-        assert whole.best.objective == min(whole.trials.best().objective, 1)
+        assert np.nanmedian(searched.objective) < np.nanmedian(whole.trials.design.objective) / 3
+        assert whole.best.objective == np.nanmin(whole.trials.objective)
 
     def test_with_a_gaussian_process(self):
         result = minimize(train, SPACE, 24, TwoStep(), seed=1)
@@ -186,9 +187,7 @@ class TestInterrupted:
         assert study.best_value == whole.best.objective
 
     def test_too_early_for_a_report(self, tmp_path):
-        with pytest.raises(
-            Interrupted, match="at least 4 finished trials, but the run was interrupted after 2; run the"
-        ):
+        with pytest.raises(Interrupted, match="at least 4 finished trials, but the run was interrupted after 2; run"):
             minimize(train, SPACE, 40, QUICK, folder=tmp_path, watcher=Stopper(2))
         assert len(read_results(tmp_path)) == 2
 
@@ -325,7 +324,7 @@ class TestOutcome:
         ({"n_trials": 7}, "`n_trials >= 8` must hold for the strategy two_step, but got n_trials=7"),
         (
             {"n_trials": 3, "strategy": "random"},
-            "`n_trials >= 4` must hold for the strategy random, but got n_trials=3",
+            "`n_trials >= 4` must hold for the strategy random, but got",
         ),
         ({"n_trials": 10.5}, r"`n_trials >= 8` must hold for the strategy two_step, but got n_trials=10\.5"),
         ({"strategy": "grid"}, "strategy must be one of two_step, random, but got 'grid'"),

@@ -1,0 +1,342 @@
+"""The command, as a person types it."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from hsicfast import run
+from hsicfast.progress import ProgressBar
+from hsicfast.store import read_results
+from hsicfast.trials import Trial
+
+TASK = """
+name: toy
+metric: validation loss
+test_metric: test loss
+minimize: true
+n_trials: 16
+goal: 0.25
+cost: flops
+evaluate:
+  _target_: toy.Trainee
+  data: here
+  pause: 0.0
+space:
+  _target_: hsicfast.SearchSpace
+  _convert_: all
+  hyperparameters:
+    kind: {_target_: hsicfast.Choice, choices: [a, b]}
+    rate: {_target_: hsicfast.Float, low: 0.001, high: 1.0, log: true}
+    momentum: {_target_: hsicfast.Float, low: 0.0, high: 0.9, active_if: {kind: a}}
+"""
+TRAINEE = """
+import math
+import time
+
+
+class Trainee:
+    def __init__(self, data, pause):
+        if data != "here":
+            raise FileNotFoundError(f"the data must be somewhere, but {data} is not; pass task.evaluate.data=here")
+        self.pause = pause
+
+    def __call__(self, params, seed):
+        time.sleep(self.pause)
+        if self.pause < 0:
+            raise RuntimeError("never works")
+        loss = (math.log10(params["rate"]) + 2) ** 2 + seed % 7 * 1e-3
+        return {"objective": loss, "cost": 3.0, "test": 2 * loss}
+
+    def save_best(self, params, seed, folder):
+        folder.mkdir()
+        (folder / "network.pt").write_text("weights")
+        return self(params, seed)
+"""
+QUICK = ("+task=toy", "strategy.optimizer=tpe", "executor=local")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A folder with a task of one's own: a yaml in conf/task and a module beside it."""
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "conf" / "task").mkdir(parents=True)
+    (folder / "conf" / "task" / "toy.yaml").write_text(TASK)
+    (folder / "conf" / "task" / "bare.yaml").write_text("name: bare\n")
+    (folder / "toy.py").write_text(TRAINEE)
+    return folder
+
+
+@pytest.fixture
+def command(toy, tmp_path, monkeypatch, capfd):
+    """Run the command in this process: exit code, stdout, stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["hsicfast", *arguments, "--config-dir", str(toy / "conf")])
+        capfd.readouterr()
+        try:
+            run.main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code
+        return code, *capfd.readouterr()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(toy))
+    for name in ("OMP_NUM_THREADS", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, "1")
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield call
+    root.handlers, root.level = handlers, level
+
+
+def started(toy, folder, *arguments, **more):
+    """The command in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(toy), *filter(None, sys.path)]), "NO_COLOR": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "hsicfast.run", *arguments, "--config-dir", str(toy / "conf")],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+    )  # fmt: skip
+
+
+def wait_for_results(folder, count, process):
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("results/0*.json"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class TestWholeRun:
+    def test_leaves_everything_behind(self, command, tmp_path):
+        code, out, err = command(*QUICK, "hydra.run.dir=done")
+        folder = tmp_path / "done"
+        assert code == 0, err
+        for name in ("trials.csv", "sensitivity.json", "best.json", "report.html", "study.db", "best/network.pt"):
+            assert (folder / name).stat().st_size > 0
+        table = pd.read_csv(folder / "trials.csv")
+        assert len(table) == len(read_results(folder)) == 16
+        best = json.loads((folder / "best.json").read_text())
+        assert f"its test loss: {2 * best['objective']:.4g}" in out
+        assert str(folder) in out
+        assert "validation loss" in out
+        assert "16 of 16 trials, best validation loss" in err
+        assert "\x1b" not in out + err
+
+    def test_goes_on_in_its_folder(self, command, tmp_path):
+        assert command(*QUICK, "hydra.run.dir=again")[0] == 0
+        before = (tmp_path / "again" / "trials.csv").read_bytes()
+        (tmp_path / "again" / "results" / "000011.json").unlink()
+        (tmp_path / "again" / "best" / "network.pt").unlink()
+        (tmp_path / "again" / "best").rmdir()
+        assert command(*QUICK, "hydra.run.dir=again")[0] == 0
+        assert (tmp_path / "again" / "trials.csv").read_bytes() == before
+        code, _, err = command(*QUICK, "hydra.run.dir=again", "task.evaluate.pause=0.001")
+        assert code == 2
+        assert "task.evaluate.pause was 0.0 and is 0.001 now" in err
+        code, _, err = command(*QUICK, "hydra.run.dir=again", "task.space.hyperparameters.rate.low=0.01")
+        assert "space.rate.low was 0.001 and is 0.01 now" in err
+
+    def test_folder_of_a_run_has_the_name_of_its_task(self, command, tmp_path):
+        assert command(*QUICK, "strategy=random", "n_trials=5", "~strategy.optimizer")[0] == 2
+        assert command("+task=toy", "executor=local", "strategy=random", "n_trials=5")[0] == 0
+        assert len(list((tmp_path / "runs" / "toy").glob("20*/report.html"))) == 1
+
+    def test_seeds_side_by_side(self, command, tmp_path):
+        code, _, err = command("-m", *QUICK, "seed=1,2,3", "hydra.sweep.dir=side", "n_trials=8")
+        assert code == 0, err
+        folders = sorted(path.parent.name for path in tmp_path.glob("side/*/report.html"))
+        assert folders == ["0_toy_seed1", "1_toy_seed2", "2_toy_seed3"]
+        tables = [(tmp_path / "side" / name / "trials.csv").read_text() for name in folders]
+        assert len(set(tables)) == 3
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ([], r"a run needs a task, but got none; add +task= one of bare, bateman, cifar, mnist, runge, toy"),
+            (["-m", "seed=1,2"], r"a run needs a task, but got none; add +task= one of bare, bateman"),
+            (["+task=nope"], "task must be one of bare, bateman, cifar, mnist, runge, toy, but got nope; choose one"),
+            (["+task=toy", "strategy=nope"], "strategy must be one of random, two_step, but got nope"),
+            (["task=toy"], "To append to your default list use +task=toy"),
+            (["+task=toy", "n_trails=3"], "Could not override 'n_trails'"),
+            (["+task=toy", "goal=0"], "`0 < goal < 1` must hold, but got goal=0; give a fraction such as 0.1"),
+            (["+task=toy", "goal=1.5"], "`0 < goal < 1` must hold, but got goal=1.5; give a fraction such as 0.1"),
+            (["+task=toy", "n_trials=3"], "`n_trials >= 8` must hold for the strategy two_step, but got n_trials=3"),
+            (["+task=toy", "seed=x"], "`seed >= 0` must hold, but got seed='x'"),
+            (
+                ["+task=toy", "task.space.hyperparameters.rate.low=2"],
+                "task.space.hyperparameters.rate: `low < high` must hold, but got low=2, high=1.0; swap them",
+            ),
+            (
+                ["+task=toy", "task.space.hyperparameters.rate.low=1.0"],
+                "must hold, but got low=1.0, high=1.0; leave a constant out of the space",
+            ),
+            (
+                ["+task=toy", "+task.space.hyperparameters.rate.active_if.nope=1"],
+                "a condition must name a hyperparameter of the space, but 'rate' depends on 'nope'",
+            ),
+            (
+                ["+task=toy", "+task.space.hyperparameters.kind.active_if.kind=a"],
+                "conditions may not run in a circle",
+            ),
+            (["+task=toy", "strategy.batch=0"], "`strategy.batch >= 1` must hold, but got 0"),
+            (["+task=toy", "strategy.nope=0"], "Could not override 'strategy.nope'"),
+            (["+task=toy", "executor.workers=0"], "`workers > 0` must hold, but got workers=0"),
+            (
+                ["+task=toy", "task.evaluate.data=gone"],
+                "task.evaluate: the data must be somewhere, but gone is not; pass task.evaluate.data=here",
+            ),
+            (["+task=toy", "task.evaluate._target_=nowhere.Trainee"], "No module named 'nowhere'"),
+            (["+task=bare"], "a task must say name, space, evaluate, n_trials, but this one lacks space, evaluate"),
+            (
+                ["+task=toy", "task.evaluate.pause=-1", "executor=local"],
+                "all 8 diverged, most often with",
+            ),
+            (["+task=toy", "store=nonsense"], "store= must be the URL of a database that answers"),
+        ],
+    )
+    def test_one_sentence_and_exit_2(self, command, arguments, said):
+        code, out, err = command(*arguments)
+        message = err.splitlines()[-1]
+        assert said in message
+        assert code == 2
+        assert "Traceback" not in out + err
+
+    @pytest.mark.parametrize("arguments", [[], ["-m", "seed=1,2"], ["+task=nope"], ["+task=toy", "n_trails=3"]])
+    def test_what_is_no_run_leaves_no_folder(self, command, tmp_path, arguments):
+        assert command(*arguments)[0] == 2
+        assert list(tmp_path.iterdir()) == []
+
+    def test_folder_that_cannot_be_written(self, command, tmp_path):
+        (tmp_path / "file").write_text("")
+        code, out, err = command(*QUICK, "hydra.run.dir=file/run")
+        assert (code, out) == (2, "")
+        assert (
+            err == "the run folder must be writable, but file/run gave: Not a directory; pass another hydra.run.dir=\n"
+        )
+
+    def test_broken_result_file(self, command, tmp_path):
+        assert command(*QUICK, "hydra.run.dir=run", "n_trials=8")[0] == 0
+        (tmp_path / "run" / "results" / "000002.json").write_text('{"index": 2, "par')
+        code, _, err = command(*QUICK, "hydra.run.dir=run", "n_trials=8")
+        assert code == 2
+        assert "000002.json does not" in err
+        assert "delete it and its trial runs again" in err
+
+    def test_other_errors_keep_their_traceback(self, command, monkeypatch):
+        monkeypatch.setattr("hsicfast.orchestrator.minimize", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            command(*QUICK)
+
+
+def test_config_is_printed_with_and_without_a_task(command):
+    code, out, err = command("--cfg", "job")
+    assert (code, err) == (0, "")
+    assert "n_trials: null" in out
+    assert "_target_: hsicfast.executors.Processes" in out
+    code, out, _ = command("+task=toy", "--cfg", "job", "--resolve")
+    assert code == 0
+    assert "test_metric: test loss" in out
+
+
+class TestSignals:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_once_reports_and_exits_130(self, toy, tmp_path, number):
+        # To the whole group, as a terminal does: the workers must not notice.
+        arguments = ("+task=toy", "strategy.optimizer=tpe", "hydra.run.dir=run", "executor.workers=2", "n_trials=200")
+        process = started(toy, tmp_path, *arguments, "task.evaluate.pause=0.1", start_new_session=True)
+        wait_for_results(tmp_path / "run", 8, process)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert "stopping: the trials in flight end" in err
+        assert "Traceback" not in err
+        assert (tmp_path / "run" / "report.html").exists()
+        assert 8 <= len(pd.read_csv(tmp_path / "run" / "trials.csv")) == len(read_results(tmp_path / "run")) < 100
+
+    def test_too_early_for_a_report(self, toy, tmp_path):
+        process = started(toy, tmp_path, *QUICK, "hydra.run.dir=run", "task.evaluate.pause=0.5")
+        wait_for_results(tmp_path / "run", 1, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "an analysis needs at least 4 finished trials" in err.splitlines()[-1]
+
+    def test_twice_stops_at_once(self, toy, tmp_path):
+        arguments = ("+task=toy", "hydra.run.dir=run", "executor.workers=2", "task.evaluate.pause=30")
+        process = started(toy, tmp_path, *arguments)
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run" / "study.db").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert "stopped at once; the results so far stay in" in err
+        assert "Traceback" not in err
+
+    def test_ends_a_multirun(self, toy, tmp_path):
+        process = started(toy, tmp_path, "-m", *QUICK, "seed=1,2", "hydra.sweep.dir=side", "task.evaluate.pause=0.1")
+        wait_for_results(tmp_path / "side" / "0_toy_seed1", 5, process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert not (tmp_path / "side" / "1_toy_seed2").exists()
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("executor", ["local", "processes"])
+    def test_killed_and_started_again(self, toy, tmp_path, executor):
+        arguments = ("+task=toy", "strategy.optimizer=tpe", f"executor={executor}", "task.evaluate.pause=0.15")
+        whole = started(toy, tmp_path, *arguments, "hydra.run.dir=whole")
+        _, err = whole.communicate(timeout=120)
+        assert whole.returncode == 0, err
+        for count in (3, 11):
+            process = started(toy, tmp_path, *arguments, "hydra.run.dir=killed")
+            wait_for_results(tmp_path / "killed", count, process)
+            process.kill()
+            process.communicate()
+        last = started(toy, tmp_path, *arguments, "hydra.run.dir=killed")
+        _, err = last.communicate(timeout=120)
+        assert last.returncode == 0, err
+        for name in ("trials.csv", "sensitivity.json"):
+            assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+class TestProgress:
+    def told(self, capfd, terminal):
+        bar = ProgressBar(Console(force_terminal=terminal, width=100, stderr=True), "loss [%]", True)
+        with bar:
+            bar.on_start(40)
+            bar.on_round("design", "drawn [at random]")
+            for index in range(40):
+                status = "diverged" if index % 10 == 3 else "done"
+                bar.on_trial(Trial(index, {}, 40.0 - index, status=status), stored=index < 10)
+        return capfd.readouterr().err
+
+    def test_lines_where_there_is_no_terminal(self, capfd):
+        lines = self.told(capfd, False).splitlines()
+        assert lines[0] == "design: trials drawn [at random]"
+        assert lines[1].startswith("design: 12 of 40 trials, best loss [%] 29, 1 diverged, about ")
+        assert lines[-1] == "design: 40 of 40 trials, best loss [%] 1, 4 diverged"
+        assert len(lines) == 1 + 8
+
+    def test_bar_on_a_terminal(self, capfd):
+        said = self.told(capfd, True)
+        assert "\x1b[" in said
+        assert "40/40" in said
+        assert "best loss [%] 1, 4 diverged" in said
