@@ -13,6 +13,7 @@ J. Sci. Comput. 94:45 (2023).
 
 from hsicfast.errors import InputError
 from hsicfast.hsic import HSICResult, center, goal_hsic, gram, hsic
+from hsicfast.orchestrator import Result, minimize
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
@@ -24,6 +25,7 @@ __all__ = [
     "HSICResult",
     "InputError",
     "Int",
+    "Result",
     "SearchSpace",
     "Sensitivity",
     "Trial",
@@ -33,4 +35,5 @@ __all__ = [
     "goal_hsic",
     "gram",
     "hsic",
+    "minimize",
 ]

@@ -127,7 +127,8 @@ class Float(Hyperparameter):
 
     def from_unit(self, u: float) -> float:
         if self.step is not None and self.levels is not None:
-            return float(self.low + self.step * min(int(u * self.levels), self.levels - 1))
+            value = self.low + self.step * min(int(u * self.levels), self.levels - 1)
+            return float(f"{value:.15g}")
         if self.law is not None:
             below, above = self.law.cdf(self.low), self.law.cdf(self.high)
             value = float(self.law.ppf(below + u * (above - below)))

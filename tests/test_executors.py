@@ -145,6 +145,7 @@ class TestProcesses:
         assert trial.status == DONE
         assert (folder / "note").read_text() == "xx"
 
+    @pytest.mark.slow
     def test_trial_that_leaves_its_process(self, processes):
         lost, done = sorted(processes.run(obey, jobs("exit", "a")), key=lambda trial: trial.index)
         assert (lost.status, lost.message) == (LOST, "it left its process (SystemExit 0), 3 times")
@@ -191,6 +192,32 @@ class TestProcesses:
             os.kill(trial.metrics["pid"], signal.SIGINT)
             pids.add(trial.metrics["pid"])
         assert len(pids) <= 2
+
+    def test_ctrl_c_while_workers_start_does_not_reach_them_either(self, tmp_path):
+        script = tmp_path / "guarded.py"
+        script.write_text(
+            textwrap.dedent("""
+            import os, signal, threading, time
+            from hsicfast.executors import Job, Processes
+            def evaluate(params):
+                return 1.0
+            def interrupt():
+                while True:
+                    time.sleep(0.02)
+                    os.killpg(0, signal.SIGINT)
+            if __name__ == "__main__":
+                signal.signal(signal.SIGINT, lambda *_: None)
+                threading.Thread(target=interrupt, daemon=True).start()
+                jobs = [Job(0, {}, 0, "design")]
+                print([trial.status for trial in Processes(workers=2).run(evaluate, jobs)], flush=True)
+                os._exit(0)
+            """)
+        )
+        ended = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True, timeout=120, check=False, start_new_session=True
+        )
+        assert "KeyboardInterrupt" not in ended.stderr
+        assert ended.stdout == "['done']\n"
 
     def test_what_cannot_be_pickled_is_refused(self, processes):
         with pytest.raises(InputError, match=r"evaluate must be picklable .*; define it at the top of a module"):

@@ -93,13 +93,13 @@ class TestTwoStep:
         result = minimize(train, SPACE, 120, TwoStep(optimizer="tpe"), seed=0)
         assert "rate" in result.reduction.space
         assert result.reduction.fixed
-        for trial in result.trials.select(result.trials.origin == "search"):
+        searched = result.trials.select(result.trials.origin == "search")
+        assert np.nanmedian(searched.objective) < np.nanmedian(result.trials.design.objective) / 5
+        for trial in searched:
             for name, value in result.reduction.fixed.items():
                 assert trial.params.get(name, value) == value
 
-    def test_search_goes_where_it_is_good(self, whole):
-        searched = whole.trials.select(whole.trials.origin == "search")
-        assert np.nanmedian(searched.objective) < np.nanmedian(whole.trials.design.objective) / 3
+    def test_best_is_the_best_of_both_rounds(self, whole):
         assert whole.best.objective == np.nanmin(whole.trials.objective)
 
     def test_with_a_gaussian_process(self):

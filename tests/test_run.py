@@ -250,7 +250,7 @@ def test_config_is_printed_with_and_without_a_task(command):
 
 
 class TestSignals:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_once_reports_and_exits_130(self, toy, tmp_path, number):
         # To the whole group, as a terminal does: the workers must not notice.
         arguments = ("+task=toy", "strategy.optimizer=tpe", "hydra.run.dir=run", "executor.workers=2", "n_trials=200")
@@ -275,6 +275,7 @@ class TestSignals:
         assert process.returncode == 130
         assert "an analysis needs at least 4 finished trials" in err.splitlines()[-1]
 
+    @pytest.mark.slow
     def test_twice_stops_at_once(self, toy, tmp_path):
         arguments = ("+task=toy", "hydra.run.dir=run", "executor.workers=2", "task.evaluate.pause=30")
         process = started(toy, tmp_path, *arguments)
@@ -290,6 +291,7 @@ class TestSignals:
         assert "stopped at once; the results so far stay in" in err
         assert "Traceback" not in err
 
+    @pytest.mark.slow
     def test_ends_a_multirun(self, toy, tmp_path):
         process = started(toy, tmp_path, "-m", *QUICK, "seed=1,2", "hydra.sweep.dir=side", "task.evaluate.pause=0.1")
         wait_for_results(tmp_path / "side" / "0_toy_seed1", 5, process)

@@ -1,0 +1,329 @@
+"""The method: rounds of sampling, training and analysis, until the budget of trials is spent.
+
+A strategy reads as its method (:meth:`TwoStep.conduct`); :func:`minimize` conducts one from the first check to the
+result. What a round is made of stands in :mod:`hsicfast.rounds`.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from hsicfast.errors import InputError
+from hsicfast.executors import Executor, Local
+from hsicfast.reduction import Reduction, reduce
+from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher
+from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method, design, propose
+from hsicfast.sensitivity import Sensitivity
+from hsicfast.space import SearchSpace
+from hsicfast.store import Store
+from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
+
+__all__ = ["STRATEGIES", "Interrupted", "Random", "Result", "Round", "Strategy", "TwoStep", "Watcher", "minimize"]
+
+# The two-step method needs trials to analyse, and as many again to search with.
+LEAST_TWO_STEP = 2 * LEAST_TRIALS
+
+_METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
+_DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found."""
+
+    best: Trial
+    trials: TrialTable
+    sensitivity: Sensitivity
+    reduction: Reduction | None
+    rounds: tuple[Round, ...]
+    minimize: bool
+    goal: float
+    interrupted: bool
+
+
+class Strategy(Protocol):
+    """How a run spends its trials."""
+
+    def check(self, n_trials: int) -> None:
+        """Raise an InputError where the strategy cannot be conducted with `n_trials`."""
+
+    def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
+        """Spend the trials of `run`; returns what decides, and what was fixed."""
+
+
+@dataclass(frozen=True)
+class Random:
+    """Draw every trial from the law of the space, then analyse.
+
+    Parameters
+    ----------
+    design : {"random", "sobol"}
+        How the trials are drawn.
+    """
+
+    design: str = "random"
+
+    def __post_init__(self) -> None:
+        check_method("strategy.design", self.design, DESIGNS)
+
+    def check(self, n_trials: int) -> None:
+        """See :meth:`Strategy.check`."""
+        _check_trials("random", n_trials, LEAST_TRIALS)
+
+    def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
+        """See :meth:`Strategy.conduct`."""
+        proposals = design(run.space, run.left, run.seed, self.design)
+        run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
+        return run.analyse(), None
+
+
+@dataclass(frozen=True)
+class TwoStep:
+    """The published method: sample and analyse, fix what shows no influence to a cheap value, optimise the rest.
+
+    Parameters
+    ----------
+    design_share : float
+        Share of the trials that are drawn from the law of the space, in (0, 1).
+    design : {"random", "sobol"}
+        How they are drawn.
+    optimizer : {"gp", "tpe", "random"}
+        Who proposes the others.
+    alpha : float
+        Level of the tests that decide what is searched on, in (0, 1).
+    batch : int
+        Trials proposed at a time. The proposals are the same whatever the number of workers.
+    """
+
+    design_share: float = 2 / 3
+    design: str = "random"
+    optimizer: str = "gp"
+    alpha: float = 0.05
+    batch: int = 4
+
+    def __post_init__(self) -> None:
+        check_method("strategy.design", self.design, DESIGNS)
+        for name in ("design_share", "alpha"):
+            check_share(f"strategy.{name}", getattr(self, name))
+        if not _is_whole(self.batch) or self.batch < 1:
+            raise InputError(f"`strategy.batch >= 1` must hold, but got {self.batch!r}; give a whole number")
+
+    def check(self, n_trials: int) -> None:
+        """See :meth:`Strategy.check`."""
+        _check_trials("two_step", n_trials, LEAST_TWO_STEP)
+        check_method("strategy.optimizer", self.optimizer, OPTIMIZERS)
+
+    def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
+        """See :meth:`Strategy.conduct`."""
+        # 1. Sample the space by its own law, and train what was drawn.
+        drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
+        proposals = design(run.space, drawn, run.seed, self.design)
+        run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
+        # 2. Which hyperparameters decide who ends among the best?
+        sensitivity = run.analyse()
+        if run.stopped():
+            return sensitivity, None
+        # 3. Fix the others to a cheap good value.
+        reduction = reduce(sensitivity, self.alpha)
+        searched = f"{len(reduction.space)} of {len(run.space)} hyperparameters"
+        note = f"proposed by {_METHOD[self.optimizer]} in the {searched} that are searched on"
+        # 4. Optimise what is left, in batches, so that proposals do not depend on who is ready first.
+        while run.left and not run.stopped():
+            proposals = propose(
+                run.space,
+                reduction.fixed,
+                [run.trials[index] for index in sorted(run.trials)],
+                method=self.optimizer,
+                seed=run.seed,
+                index=run.planned,
+                count=min(self.batch, run.left),
+                minimize=run.minimize,
+            )
+            run.train("optimise", SEARCH, proposals, note)
+        return sensitivity, reduction
+
+
+STRATEGIES: dict[str, Callable[[], Strategy]] = {"two_step": TwoStep, "random": Random}
+
+
+def minimize(
+    evaluate: Callable[..., Any],
+    space: SearchSpace,
+    n_trials: int,
+    strategy: str | Strategy = "two_step",
+    seed: int = 0,
+    store: str | None = None,
+    executor: Executor | None = None,
+    goal: float = 0.1,
+    *,
+    direction: str = "minimize",
+    folder: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    watcher: Watcher | None = None,
+) -> Result:
+    """Find good, cheap hyperparameters, and which of them decide.
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective``
+        and, if you like, ``cost``, ``status`` ("done" or "diverged"), ``message`` and further numbers or texts.
+        Raising, or an objective that is NaN or infinite, means that the trial diverged.
+    space : SearchSpace
+        What may be tried.
+    n_trials : int
+        Budget; at least 4, or 8 for "two_step".
+    strategy : {"two_step", "random"} or Strategy
+        How the budget is spent, e.g. ``TwoStep(optimizer="tpe")``.
+    seed : int
+        The same seed gives the same trials and the same indices, whatever the executor.
+    store : str, optional
+        Optuna storage URL of the study; ``study.db`` in `folder` by default.
+    executor : Executor, optional
+        :class:`~hsicfast.executors.Local` by default.
+    goal : float
+        The best fraction that counts as good, in (0, 1).
+    direction : {"minimize", "maximize"}
+        What is good.
+    folder : path, optional
+        Run folder. A run that was interrupted goes on when called with the same folder; without one, results stay in
+        memory.
+    settings : mapping, optional
+        What else the results depend on; a folder refuses to go on with other settings.
+    watcher : Watcher, optional
+        Hears of every trial as it ends.
+
+    Returns
+    -------
+    Result
+        Also after Ctrl-C or SIGTERM, which let the trials in flight end; a second one raises KeyboardInterrupt at
+        once.
+
+    Raises
+    ------
+    InputError
+        Where a rule above is broken, or no trial ends with a finite objective.
+    Interrupted
+        Stopped before there were 4 trials to analyse.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, SearchSpace
+    >>> space = SearchSpace({"x": Float(-1, 1), "unused": Float(0, 1)})
+    >>> result = minimize(lambda params: params["x"] ** 2, space, n_trials=100, strategy="random")
+    >>> result.best.objective < 0.01, result.sensitivity.significant()
+    (True, ['x'])
+    """
+    check_share("goal", goal)
+    if direction not in ("minimize", "maximize"):
+        raise InputError(f"direction must be minimize or maximize, but got {direction!r}; choose one of them")
+    check_seed(seed)
+    plan = _strategy(strategy)
+    plan.check(n_trials)
+    lower_is_better = direction == "minimize"
+    executor = executor or Local()
+    watcher = watcher or Watcher()
+    described = dict(settings or {}) | _description(space, goal, seed, direction, plan)
+    kept = Store(space, described, lower_is_better, Path(folder) if folder is not None else None, store)
+    try:
+        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher)
+        watcher.on_start(n_trials)
+        with _stop_on_signals(run, watcher):
+            sensitivity, reduction = plan.conduct(run)
+        table = run.table()
+        return Result(
+            best=table.best(lower_is_better),
+            trials=table,
+            sensitivity=sensitivity,
+            reduction=reduction,
+            rounds=tuple(run.rounds),
+            minimize=lower_is_better,
+            goal=goal,
+            interrupted=run.stopped(),
+        )
+    finally:
+        executor.close()
+        kept.close()
+
+
+@contextmanager
+def _stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM stop the run in good order, and the second at once."""
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread's owner
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        run.signals += 1
+        if run.signals > 1:
+            raise KeyboardInterrupt
+        watcher.on_stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except SystemExit:
+        # Lightning turns a KeyboardInterrupt inside a fit in this process into SystemExit(1).
+        if run.signals > 1:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _strategy(strategy: str | Strategy) -> Strategy:
+    if not isinstance(strategy, str):
+        return strategy
+    if strategy not in STRATEGIES:
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {strategy!r}; choose one of them")
+    return STRATEGIES[strategy]()
+
+
+def _description(space: SearchSpace, goal: float, seed: int, direction: str, strategy: Any) -> dict[str, Any]:
+    """What the trials and indices of a run depend on, beside `evaluate`."""
+    return {
+        "goal": goal,
+        "seed": seed,
+        "direction": direction,
+        "strategy": {"name": type(strategy).__name__, **_fields(strategy)},
+        "space": {name: {"type": type(space[name]).__name__, **_fields(space[name])} for name in space},
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else {}
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_seed(seed: Any) -> None:
+    """Raise an InputError unless `seed` is a whole number from 0."""
+    if not _is_whole(seed) or seed < 0:
+        raise InputError(f"`seed >= 0` must hold, but got seed={seed!r}; give a whole number")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise an InputError unless ``0 < value < 1``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 or math.isnan(value):
+        raise InputError(
+            f"`0 < {name} < 1` must hold, but got {name}={value}; give a fraction such as "
+            f"{0.05 if name.endswith('alpha') else 0.1}"
+        )
+
+
+def _check_trials(strategy: str, n_trials: Any, least: int) -> None:
+    if not _is_whole(n_trials) or n_trials < least:
+        raise InputError(
+            f"`n_trials >= {least}` must hold for the strategy {strategy}, but got n_trials={n_trials!r}; "
+            "give a whole number that is large enough"
+        )

@@ -1,0 +1,110 @@
+"""How a run looks while it goes on: one bar on a terminal, a line every tenth of the trials elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from hsicfast.rounds import Watcher
+from hsicfast.trials import DIVERGED, DONE, LOST, Trial
+
+LINES = 10
+
+
+class ProgressBar(Watcher):
+    """Trials done of those planned, best so far, diverged and lost, time left.
+
+    Parameters
+    ----------
+    console : rich Console
+        On a terminal a live bar, elsewhere plain lines without control characters.
+    metric : str
+        What people call the objective.
+    minimize : bool
+        Direction of the objective.
+    """
+
+    def __init__(self, console: Console, metric: str, minimize: bool) -> None:
+        self._console, self._metric, self._minimize = console, metric, minimize
+        self._best = math.nan
+        self._ended = {DONE: 0, DIVERGED: 0, LOST: 0}
+        self._planned = self._stored = 0
+        self._round = "starting"
+        self._clock = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+    def on_start(self, planned: int) -> None:
+        """See :meth:`Watcher.on_start`."""
+        self._planned = planned
+        self._task = self._bar.add_task(self._round, total=planned, state="")
+
+    def on_round(self, name: str, note: str) -> None:
+        """See :meth:`Watcher.on_round`."""
+        self._round = name
+        self._say(f"{name}: trials {note}")
+        self._bar.update(self._task, description=name)
+
+    def on_trial(self, trial: Trial, stored: bool) -> None:
+        """See :meth:`Watcher.on_trial`."""
+        self._ended[trial.status] += 1
+        self._stored += stored
+        if trial.status == DONE and not self._is_worse(trial.objective):
+            self._best = trial.objective
+        self._bar.update(self._task, completed=self._total, state=self._state)
+        if not self._bar.disable or stored:
+            return
+        step = max(1, self._planned // LINES)
+        if self._total % step == 0 or self._total == self._planned:
+            self._say(f"{self._round}: {self._total} of {self._planned} trials, {self._state}{self._left}")
+
+    def on_stop(self) -> None:
+        """See :meth:`Watcher.on_stop`."""
+        self._say("stopping: the trials in flight end, no other is started; once more stops at once")
+
+    @property
+    def _total(self) -> int:
+        return sum(self._ended.values())
+
+    @property
+    def _state(self) -> str:
+        parts = [f"best {self._metric} {self._best:.4g}"] if math.isfinite(self._best) else []
+        parts += [f"{self._ended[status]} {status}" for status in (DIVERGED, LOST) if self._ended[status]]
+        return ", ".join(parts) or "no result yet"
+
+    @property
+    def _left(self) -> str:
+        fresh = self._total - self._stored
+        if not fresh or self._total >= self._planned:
+            return ""
+        seconds = (time.monotonic() - self._clock) / fresh * (self._planned - self._total)
+        return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+
+    def _is_worse(self, objective: float) -> bool:
+        if math.isnan(self._best):
+            return False
+        return objective >= self._best if self._minimize else objective <= self._best
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)

@@ -1,0 +1,161 @@
+"""A run in progress: the trials so far, the rounds they came in, and the door to more of them.
+
+A strategy (:mod:`hsicfast.orchestrator`) asks a :class:`Run` to train and to analyse; the run asks the store what is
+there already and the executor for the rest. Neither knows torch, Hydra or a terminal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hsicfast.errors import InputError
+from hsicfast.executors import Executor, Job
+from hsicfast.samplers import trial_seed
+from hsicfast.sensitivity import Sensitivity, analyse
+from hsicfast.space import SearchSpace
+from hsicfast.store import Store, plain
+from hsicfast.trials import DONE, LOST, Trial, TrialTable
+
+# An analysis of fewer trials says nothing.
+LEAST_TRIALS = 4
+
+
+class Interrupted(InputError):
+    """A run was stopped by a signal before it had enough trials for a report; what is stored stays."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen."""
+
+    number: int
+    name: str
+    first: int
+    last: int
+    note: str
+
+
+class Watcher:
+    """What a run tells while it goes on; override what you want to hear."""
+
+    def on_start(self, planned: int) -> None:
+        """The run will have `planned` trials."""
+
+    def on_round(self, name: str, note: str) -> None:
+        """A round begins."""
+
+    def on_trial(self, trial: Trial, stored: bool) -> None:
+        """A trial has ended: now, or (`stored`) in an earlier run in the same folder."""
+
+    def on_stop(self) -> None:
+        """A signal has come: the trials in flight will end, no other is started. Called from the signal's handler."""
+
+
+class Run:
+    """A run in progress, as a strategy sees it."""
+
+    def __init__(
+        self,
+        evaluate: Callable[..., Any],
+        space: SearchSpace,
+        n_trials: int,
+        seed: int,
+        goal: float,
+        minimize: bool,
+        executor: Executor,
+        store: Store,
+        watcher: Watcher,
+    ) -> None:
+        self.space, self.n_trials, self.seed, self.goal, self.minimize = space, n_trials, seed, goal, minimize
+        self.trials: dict[int, Trial] = {}
+        self.rounds: list[Round] = []
+        self.signals = 0
+        self.planned = 0
+        self._evaluate, self._executor, self._store, self._watcher = evaluate, executor, store, watcher
+
+    @property
+    def left(self) -> int:
+        """Trials that are not planned yet."""
+        return self.n_trials - self.planned
+
+    def stopped(self) -> bool:
+        """Whether no trial may be started any more."""
+        return self.signals > 0
+
+    def table(self) -> TrialTable:
+        """All trials that have ended."""
+        return TrialTable.from_trials(self.space, [self.trials[index] for index in sorted(self.trials)])
+
+    def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
+        """Plan `proposals` as the next trials, and train those that are not stored already."""
+        first, last = self.planned, self.planned + len(proposals)
+        if self.rounds and self.rounds[-1].name == name:
+            self.rounds[-1] = replace(self.rounds[-1], last=last)
+        else:
+            self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note))
+            self._watcher.on_round(name, note)
+        self.planned = last
+        jobs = [
+            Job(index, params, trial_seed(self.seed, index), origin)
+            for index, params in enumerate(proposals, start=first)
+        ]
+        stored = [self._stored(job) for job in jobs]
+        for trial in filter(None, stored):
+            self._end(trial, stored=True)
+        missing = [job for job, trial in zip(jobs, stored, strict=True) if trial is None]
+        for trial in self._executor.run(self._evaluate, missing, self._store.folder, self.stopped):
+            self._end(trial, stored=False)
+
+    def analyse(self) -> Sensitivity:
+        """Which hyperparameters decide, by the trials that were drawn from the law of the space."""
+        table = self.table()
+        evidence = table.design.evidence
+        if self.stopped() and len(evidence) < LEAST_TRIALS:
+            raise Interrupted(
+                f"an analysis needs at least {LEAST_TRIALS} finished trials, but the run was interrupted after "
+                f"{len(evidence)}; {self._go_on()}"
+            )
+        if not (table.design.status == DONE).any():
+            raise self._nothing_done(table)
+        return analyse(self.space, table.design, self.goal, minimize=self.minimize, seed=self.seed)
+
+    def _end(self, trial: Trial, stored: bool) -> None:
+        self._store.add(trial)
+        self.trials[trial.index] = trial
+        self._watcher.on_trial(trial, stored)
+
+    def _stored(self, job: Job) -> Trial | None:
+        """The stored trial of `job`, if there is one; it must be of the same plan."""
+        trial = self._store.trials.get(job.index)
+        if trial is None:
+            return None
+        for name in dict.fromkeys([*job.params, *trial.params]):
+            old, new = trial.params.get(name, "absent"), plain(job.params.get(name, "absent"))
+            if plain(old) != new:
+                raise self._another_plan(job, name, old, new)
+        for name, old, new in (("seed", trial.seed, job.seed), ("origin", trial.origin, job.origin)):
+            if old != new:
+                raise self._another_plan(job, name, old, new)
+        return replace(trial, params=job.params)
+
+    def _another_plan(self, job: Job, name: str, old: Any, new: Any) -> InputError:
+        return InputError(
+            f"a stored trial must be what the strategy asks for at its place, but trial {job.index} has {name}={old!r} "
+            f"where {new!r} is asked for in {self._store.folder}; set n_trials back to what the run was started with, "
+            "or pass another hydra.run.dir="
+        )
+
+    def _go_on(self) -> str:
+        return "run the same command in the same folder to go on" if self._store.folder else "pass folder= to keep them"
+
+    def _nothing_done(self, table: TrialTable) -> InputError:
+        kind = "were lost" if (table.status == LOST).all() else "diverged"
+        commonest = Counter(str(text) for text in table.message).most_common(1)[0][0]
+        kept = f"; their results stay in {self._store.folder}" if self._store.folder else ""
+        return InputError(
+            f"at least one trial must end with a finite objective, but all {len(table)} {kind}, most often with "
+            f"{commonest or 'no message'!r}; correct the space or the training{kept}"
+        )

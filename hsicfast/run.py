@@ -1,0 +1,192 @@
+"""The command: ``python -m hsicfast.run +task=runge``, or ``hsicfast +task=runge``.
+
+1. read the configuration  2. make the task  3. conduct the strategy  4. write the report, train the best once more
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import hydra
+import hydra.errors
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.text import Text
+
+from hsicfast.errors import InputError
+
+USER_ERROR, INTERRUPTED = 2, 130
+# What a task says, and what it may leave out.
+REQUIRED = ("name", "space", "evaluate", "n_trials")
+OPTIONAL = {"metric": "objective", "test_metric": None, "cost": "cost", "minimize": True, "goal": 0.1}
+
+_HERE = Path(__file__).resolve().parent
+# In a repository conf/ stands beside the package, in an installed wheel inside it.
+CONF = next((str(path) for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir()), str(_HERE / "conf"))
+
+
+class CheckFirst(Callback):
+    """Refuse what cannot run before Hydra makes a folder for it."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check a single run: there is a task, and its folder can be written."""
+        from hsicfast.store import check_writable
+
+        try:
+            _check_task("task" in config)
+            HydraConfig.instance().set_config(config)  # the folder's name may ask for it
+            check_writable(Path(config.hydra.run.dir))
+        except InputError as error:
+            _refuse(error)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check several runs: there is a task."""
+        named = any(re.match(r"\+{0,2}task(@[^=]*)?=", override) for override in config.hydra.overrides.task)
+        try:
+            _check_task("task" in config or named)
+        except InputError as error:
+            _refuse(error)
+
+
+def conduct(cfg: DictConfig) -> bool:
+    """One run, as configured; returns whether it was interrupted."""
+    # Imported here, so that --help, --cfg and a wrong task answer at once.
+    from hsicfast.orchestrator import check_seed, check_share, minimize
+    from hsicfast.progress import ProgressBar
+    from hsicfast.report import check_report_tools, print_report, write_report
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    task = _task(cfg)
+    title, metric, test_metric, cost = (task[key] for key in ("name", "metric", "test_metric", "cost"))
+    goal = task["goal"] if cfg.goal is None else cfg.goal
+    n_trials = task["n_trials"] if cfg.n_trials is None else cfg.n_trials
+    # 1. Everything that can be refused is, before data are loaded or anything is trained.
+    check_share("goal", goal)
+    check_seed(cfg.seed)
+    check_report_tools()
+    strategy, executor = _made(cfg, "strategy"), _made(cfg, "executor")
+    strategy.check(n_trials)
+    space, evaluate = _made(cfg, "task.space"), _made(cfg, "task.evaluate")
+    # 2. Rounds of training and analysis.
+    with ProgressBar(Console(stderr=True), metric, task["minimize"]) as progress:
+        result = minimize(
+            evaluate,
+            space,
+            n_trials,
+            strategy,
+            seed=cfg.seed,
+            store=cfg.store,
+            executor=executor,
+            goal=goal,
+            direction="minimize" if task["minimize"] else "maximize",
+            folder=folder,
+            settings={"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}},
+            watcher=progress,
+        )
+    # 3. What was found, for people.
+    console = Console()
+    write_report(folder, result, title=title, metric=metric, test_metric=test_metric, cost=cost, planned=n_trials)
+    print_report(result, console, title=title, metric=metric, test_metric=test_metric, cost=cost)
+    # 4. The best network, trained once more from its seed.
+    if hasattr(evaluate, "save_best") and not result.interrupted:
+        again = evaluate.save_best(result.best.params, result.best.seed, folder / "best") or {}
+        test = f"; its {test_metric}: {again['test']:.4g}" if test_metric and "test" in again else ""
+        console.print(Text(f"best network: {folder / 'best' / 'network.pt'}{test}"), soft_wrap=True)
+    console.print(Text(f"everything is in {folder}"), soft_wrap=True)
+    return result.interrupted
+
+
+def _conduct_and_exit(cfg: DictConfig) -> None:
+    from hsicfast.rounds import Interrupted
+
+    try:
+        interrupted = conduct(cfg)
+    except Interrupted as error:
+        _refuse(error, INTERRUPTED)
+    except (InputError, OmegaConfBaseException) as error:
+        _refuse(error)
+    except KeyboardInterrupt:
+        folder = HydraConfig.get().runtime.output_dir
+        _refuse(f"stopped at once; the results so far stay in {folder}: hydra.run.dir={folder} goes on", INTERRUPTED)
+    if interrupted:
+        sys.exit(INTERRUPTED)
+
+
+_hydra_main = hydra.main(config_path=CONF, config_name="config", version_base="1.3")(_conduct_and_exit)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    # torch, once it is imported here for the proposals of a Gaussian process, is 20 times slower on busy cores with a
+    # thread a core; a trial in this process takes its threads from `trainer`.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Hydra then raises what it otherwise prints with advice of its own.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        _hydra_main()
+    except hydra.errors.MissingConfigException as error:
+        _refuse(_not_among_the_options(error))
+    except (hydra.errors.HydraException, OmegaConfBaseException) as error:
+        _refuse(error)
+    except KeyboardInterrupt:
+        _refuse("stopped before anything ran", INTERRUPTED)
+
+
+def _task(cfg: DictConfig) -> dict[str, Any]:
+    """The task as plain data, what it leaves out filled in."""
+    task = OPTIONAL | cast(dict[str, Any], OmegaConf.to_container(cfg.task, resolve=True))
+    missing = [key for key in REQUIRED if task.get(key) is None]
+    if missing:
+        raise InputError(f"a task must say {', '.join(REQUIRED)}, but this one lacks {', '.join(missing)}; add them")
+    return task
+
+
+def _check_task(named: bool) -> None:
+    if not named:
+        options = GlobalHydra.instance().config_loader().get_group_options("task")
+        raise InputError(f"a run needs a task, but got none; add +task= one of {', '.join(sorted(options))}")
+
+
+def _made(cfg: DictConfig, key: str) -> Any:
+    """The object that the configuration at `key` describes."""
+    try:
+        return instantiate(OmegaConf.select(cfg, key), _convert_="all")
+    except hydra.errors.InstantiationException as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ImportError):
+            raise InputError(f'{key} needs a package, but {cause}; run pip install "hsicfast[tasks]"') from error
+        if not isinstance(cause, ValueError | TypeError | FileNotFoundError | hydra.errors.HydraException):
+            raise
+        # Hydra names the place of the error in its last line, ours in the first words.
+        place = re.search(r"full_key: (\S+)", str(error))
+        raise InputError(f"{place[1] if place else key}: {cause}") from error
+
+
+def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file or "").rpartition("/")
+    if not (group and error.options):
+        return str(error)
+    return f"{group} must be one of {', '.join(sorted(error.options))}, but got {name}; choose one of them"
+
+
+def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
+    # Hydra explains itself over several lines; of OmegaConf's the first says it.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+    Console(stderr=True).print(Text(text), soft_wrap=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

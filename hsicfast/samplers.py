@@ -1,0 +1,286 @@
+"""What to try next: the design, drawn from the law of the space, and the optimisers, which are Optuna's.
+
+Everything here is a pure function of its arguments. A proposal depends on the trials it is shown and on (seed,
+index), never on a sampler's memory or on the order in which workers came home, so that an interrupted run ends as
+an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hsicfast.errors import InputError
+from hsicfast.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.space import SearchSpace
+from hsicfast.trials import DIVERGED, DONE, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+DESIGNS = ("random", "sobol")
+OPTIMIZERS = ("gp", "tpe", "random")
+
+# Streams of random numbers of one (seed, index); the design's own stream has no third number.
+_TRAINING, _PROPOSAL = 1, 2
+
+
+def trial_seed(seed: int, index: int) -> int:
+    """Seed of the training of trial `index`, in [0, 2^31)."""
+    return _stream(seed, index, _TRAINING)
+
+
+def design(space: SearchSpace, n: int, seed: int, method: str = "random", start: int = 0) -> list[dict[str, Any]]:
+    """Params of the trials ``start, ..., start + n - 1``, drawn from the law of `space`.
+
+    Trial i is the same whatever `n` and `start` are.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        Its law is uniform on the unit cube.
+    n : int
+        How many.
+    seed : int
+        Seed of the run.
+    method : {"random", "sobol"}
+        Independent points, or one scrambled Sobol sequence.
+    start : int
+        Index of the first.
+
+    Raises
+    ------
+    InputError
+        Where `method` is unknown.
+
+    Examples
+    --------
+    >>> space = SearchSpace({"depth": Int(1, 4), "rate": Float(1e-4, 1.0, log=True)})
+    >>> design(space, 3, seed=0)[2] == design(space, 1, seed=0, start=2)[0]
+    True
+    """
+    check_method("design", method, DESIGNS)
+    if method == "random":
+        points = [np.random.default_rng([seed, index]).random(len(space)) for index in range(start, start + n)]
+    else:
+        from scipy.stats import qmc
+
+        # A power of two: the sequence is balanced there, and scipy warns elsewhere.
+        doublings = max(start + n - 1, 0).bit_length()
+        sequence = qmc.Sobol(d=len(space), scramble=True, seed=np.random.default_rng(seed))
+        points = list(sequence.random_base2(doublings)[start : start + n])
+    return [space.from_unit(point) for point in points]
+
+
+def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
+    """Params of the whole `space` out of those fixed and those proposed; only active names."""
+    params: dict[str, Any] = {}
+    for name in space.parents_first:
+        if space.is_active(name, params):
+            params[name] = fixed[name] if name in fixed else proposed[name]
+    return {name: params[name] for name in space if name in params}
+
+
+def propose(
+    space: SearchSpace,
+    fixed: Mapping[str, Any],
+    trials: Sequence[Trial],
+    *,
+    method: str = "gp",
+    seed: int,
+    index: int,
+    count: int,
+    minimize: bool = True,
+) -> list[dict[str, Any]]:
+    """Params of the trials ``index, ..., index + count - 1``, proposed by an optimiser that has seen `trials`.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        The whole space.
+    fixed : mapping of str to value
+        Hyperparameters that are not searched any more; what is left is.
+    trials : sequence of Trial
+        Lost ones are no evidence; a diverged one counts as a bad objective.
+    method : {"gp", "tpe", "random"}
+        Gaussian process (needs torch), tree of Parzen estimators, or random search. The optimisers search each range
+        uniformly, or uniformly in the logarithm: a hyperparameter's own `law` is the design's alone.
+    seed, index : int
+        Seed of the run, index of the first trial proposed.
+    count : int
+        Proposals that do not wait for each other's results.
+    minimize : bool
+        Direction of the objective.
+
+    Raises
+    ------
+    InputError
+        Where `method` is unknown, or is "gp" without torch.
+    """
+    check_method("optimizer", method, OPTIMIZERS)
+    left = space.fix(fixed)
+    if left is None:
+        return [complete(space, fixed, {}) for _ in range(count)]
+    import optuna
+
+    if method == "gp":
+        _import_torch()
+    with _quiet(optuna):
+        study = optuna.create_study(
+            direction="minimize" if minimize else "maximize",
+            sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
+        )
+        study.add_trials(_seen(optuna, left, trials, minimize))
+        return [complete(space, fixed, _ask(study, left)) for _ in range(count)]
+
+
+def check_method(role: str, method: str, methods: Sequence[str]) -> None:
+    """Raise an InputError unless `method` is one of `methods`; for "gp", unless torch is there."""
+    if method not in methods:
+        raise InputError(f"{role} must be one of {', '.join(methods)}, but got {method!r}; choose one of them")
+    if method == "gp" and importlib.util.find_spec("torch") is None:
+        raise InputError(
+            'optimizer "gp" needs torch, but it is not installed; run pip install torch, or choose optimizer "tpe"'
+        )
+
+
+def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDistribution:
+    """Optuna's name for the values of `hyperparameter`; choices by their position."""
+    import optuna
+
+    if isinstance(hyperparameter, Int):
+        last = hyperparameter.low + hyperparameter.step * (hyperparameter.levels - 1)
+        return optuna.distributions.IntDistribution(
+            int(hyperparameter.low), int(last), log=hyperparameter.log, step=int(hyperparameter.step)
+        )
+    if isinstance(hyperparameter, Float):
+        low, high, step = float(hyperparameter.low), float(hyperparameter.high), hyperparameter.step
+        if step is not None and hyperparameter.levels is not None:
+            # Optuna warns of a range that does not end on a step; 12 digits, for 3 * 0.1 is not 0.3.
+            high = float(f"{low + step * (hyperparameter.levels - 1):.12g}")
+        return optuna.distributions.FloatDistribution(low, high, log=hyperparameter.log, step=step)
+    # Positions, because Optuna takes scalars alone and holds 1 and True for the same choice.
+    return optuna.distributions.CategoricalDistribution(range(len(_choices(hyperparameter))))
+
+
+def _choices(hyperparameter: Hyperparameter) -> list[Any]:
+    return list(hyperparameter.choices) if isinstance(hyperparameter, Choice | Bool) else []
+
+
+def _stream(seed: int, index: int, purpose: int) -> int:
+    return int(np.random.SeedSequence([seed, index, purpose]).generate_state(1)[0] >> 1)
+
+
+def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler:
+    tree = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
+    if method == "tpe":
+        return tree
+    if method == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    # The process sees what every trial has; Parzen estimators see to what exists under a condition only.
+    return optuna.samplers.GPSampler(
+        seed=seed,
+        independent_sampler=optuna.samplers.TPESampler(seed=seed),
+        warn_independent_sampling=False,
+    )
+
+
+def _seen(optuna: Any, space: SearchSpace, trials: Sequence[Trial], minimize: bool) -> list[optuna.trial.FrozenTrial]:
+    evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED)]
+    distributions = {name: distribution(space[name]) for name in space}
+    seen = []
+    for trial, value in zip(evidence, _bounded(evidence, minimize), strict=True):
+        known = _within(space, trial.params)
+        if known is not None:
+            inside = {name: _position(space[name], known[name]) for name in known}
+            own = {name: distributions[name] for name in known}
+            seen.append(optuna.trial.create_trial(params=inside, distributions=own, value=value))
+    return seen
+
+
+def _bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:
+    """Objectives an optimiser can learn from: finite, and none out of all proportion.
+
+    A diverged trial counts as the worst of these: left out, a Gaussian process would go on proposing the region that
+    diverges, for it sees nothing bad there. And one objective of 1e12 would make all others look the same to it, so
+    what is worse than Tukey's outer fence (3 interquartile ranges above the upper quartile) is moved onto the fence.
+    """
+    sign = 1.0 if minimize else -1.0
+    losses = np.array([sign * trial.objective if trial.status == DONE else np.nan for trial in trials])
+    finite = losses[np.isfinite(losses)]
+    if not len(finite):
+        return [0.0] * len(trials)
+    lower, upper = np.percentile(finite, [25, 75])
+    worst = min(float(finite.max()), float(upper + 3 * (upper - lower)))
+    return [sign * float(loss) for loss in np.where(np.isfinite(losses), np.minimum(losses, worst), worst)]
+
+
+def _within(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `params` say about `space`, or None where they are no point of it."""
+    known: dict[str, Any] = {}
+    for name in space.parents_first:
+        if space.is_active(name, known):
+            if name not in params or not space[name].contains(params[name]):
+                return None
+            known[name] = params[name]
+    return known
+
+
+def _position(hyperparameter: Hyperparameter, value: Any) -> Any:
+    choices = _choices(hyperparameter)
+    return choices.index(value) if choices else value
+
+
+def _ask(study: optuna.Study, space: SearchSpace) -> dict[str, Any]:
+    # Define by run, parents first: what does not exist in this trial is never asked for.
+    trial = study.ask()
+    params: dict[str, Any] = {}
+    for name in space.parents_first:
+        if space.is_active(name, params):
+            params[name] = _suggest(trial, name, space[name])
+    return params
+
+
+def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> Any:
+    own: Any = distribution(hyperparameter)
+    if isinstance(hyperparameter, Int):
+        return trial.suggest_int(name, own.low, own.high, log=own.log, step=own.step)
+    if isinstance(hyperparameter, Float):
+        return trial.suggest_float(name, own.low, own.high, log=own.log, step=own.step)
+    return _choices(hyperparameter)[trial.suggest_categorical(name, own.choices)]
+
+
+def _import_torch() -> None:
+    """Import torch for one thread, unless somebody has imported it before.
+
+    The matrices of a Gaussian process are small: on busy cores a proposal takes 20 times longer with a thread a core.
+    OpenMP reads the variable when it is loaded, so that it need not stay set.
+    """
+    if "torch" in sys.modules or "OMP_NUM_THREADS" in os.environ:
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        importlib.import_module("torch")
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+
+
+@contextmanager
+def _quiet(optuna: Any) -> Iterator[None]:
+    # One study a proposal, hence one line in the log and one warning about an experimental sampler a proposal.
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(before)
