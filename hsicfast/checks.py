@@ -1,6 +1,8 @@
-"""What the faces of the core accept: each check passes the clean array on, or says what is wrong."""
+"""What the faces accept: each check passes the clean value on, or says what is wrong."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,5 +64,10 @@ def check_test(test: str | None, n_permutations: int, seed: int, confidence: flo
         raise InputError(f"`n_permutations >= 1` must hold, but got {n_permutations}; 1000 is usual")
     if seed < 0:
         raise InputError(f"`seed >= 0` must hold, but got {seed}; use 0 or above")
-    if not 0 < confidence < 1:
-        raise InputError(f"`0 < confidence < 1` must hold, but got {confidence}; 0.9 is usual")
+    check_share("confidence", confidence, usual=0.9)
+
+
+def check_share(name: str, value: Any, usual: float = 0.1) -> None:
+    """Refuse a `value` outside (0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 1:
+        raise InputError(f"`0 < {name} < 1` must hold, but got {name}={value}; give a fraction such as {usual}")

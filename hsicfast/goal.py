@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hsicfast.errors import InputError
+from hsicfast.checks import check_share
 
 
 class Goal(NamedTuple):
@@ -22,14 +22,6 @@ class Goal(NamedTuple):
 
     met: NDArray[np.bool_]
     threshold: float
-
-
-def check_fraction(goal: float) -> None:
-    """Refuse a goal outside (0, 1)."""
-    if isinstance(goal, bool) or not isinstance(goal, int | float | np.number) or not 0 < goal < 1:
-        raise InputError(
-            f"`0 < goal < 1` must hold, but got goal={goal!r}; goal=0.1 means the best tenth of the trials"
-        )
 
 
 def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> Goal:
@@ -55,7 +47,7 @@ def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> G
     >>> best_fraction([0.3, 0.1, float("nan"), 0.2], goal=0.5)
     Goal(met=array([False,  True, False,  True]), threshold=0.2)
     """
-    check_fraction(goal)
+    check_share("goal", goal)
     y = np.asarray(objective, dtype=np.float64)
     loss = np.where(np.isfinite(y), y if minimize else -y, np.inf)
     finite = int(np.count_nonzero(np.isfinite(y)))

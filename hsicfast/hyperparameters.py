@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.errors import InputError
+from hsicfast.steps import level_at, step_of
 
 Floats = NDArray[np.float64]
 
@@ -230,14 +231,14 @@ class Int(Hyperparameter):
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
             value = math.floor(math.exp(start + u * (stop - start)) + 0.5)
             return min(max(value, self.low), self.high)
-        return self.low + self.step * _level_at(u, self.levels, self.law)
+        return self.low + self.step * level_at(u, self.levels, self.law)
 
     def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
         x = _numbers(self, values)
         if self.log:
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return (np.log(x - 0.5) - start) / (stop - start), (np.log(x + 0.5) - start) / (stop - start)
-        return _step_of((x - self.low) / self.step, self.levels, self.law)
+        return step_of((x - self.low) / self.step, self.levels, self.law)
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,7 @@ class Choice(Hyperparameter):
         return value in self.choices
 
     def from_unit(self, u: float) -> Any:
-        return self.choices[_level_at(u, self.levels, self.law)]
+        return self.choices[level_at(u, self.levels, self.law)]
 
     def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
         position = {choice: level for level, choice in enumerate(self.choices)}
@@ -296,7 +297,7 @@ class Choice(Hyperparameter):
                     f"a value must be one of {list(self.choices)}, but got {value!r}; "
                     "correct it or add it to the choices"
                 )
-        return _step_of(np.array([position[v] for v in values], dtype=np.float64), self.levels, self.law)
+        return step_of(np.array([position[v] for v in values], dtype=np.float64), self.levels, self.law)
 
 
 @dataclass(frozen=True)
@@ -348,13 +349,13 @@ class Bool(Hyperparameter):
         return isinstance(value, bool | np.bool_)
 
     def from_unit(self, u: float) -> bool:
-        return bool(_level_at(u, 2, self._weights))
+        return bool(level_at(u, 2, self._weights))
 
     def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
         for value in values:
             if not self.contains(value):
                 raise InputError(f"a Bool is False or True, but got {value!r}; correct the value or use Choice")
-        return _step_of(values.astype(np.float64), 2, self._weights)
+        return step_of(values.astype(np.float64), 2, self._weights)
 
 
 def _is_number(value: Any) -> bool:
@@ -394,22 +395,3 @@ def _numbers(hyperparameter: Float | Int, values: NDArray[np.object_]) -> Floats
             "correct it or widen the range"
         )
     return numbers
-
-
-def _edges(levels: int, law: Sequence[float] | None) -> Floats:
-    weights = np.ones(levels) if law is None else np.asarray(law, dtype=np.float64)
-    return np.concatenate(([0.0], np.cumsum(weights) / weights.sum()))
-
-
-def _level_at(u: float, levels: int, law: Sequence[float] | None) -> int:
-    if law is None:
-        return min(int(u * levels), levels - 1)
-    return min(int(np.searchsorted(_edges(levels, law), u, side="right")) - 1, levels - 1)
-
-
-def _step_of(level: Floats, levels: int, law: Sequence[float] | None) -> tuple[Floats, Floats]:
-    if law is None:
-        return level / levels, (level + 1) / levels
-    edges = _edges(levels, law)
-    position = level.astype(np.intp)
-    return edges[position], edges[position + 1]

@@ -6,7 +6,6 @@ result. What a round is made of stands in :mod:`hsicfast.rounds`.
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from hsicfast.checks import check_share
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
 from hsicfast.reduction import Reduction, reduce
@@ -110,8 +110,8 @@ class TwoStep:
 
     def __post_init__(self) -> None:
         check_method("strategy.design", self.design, DESIGNS)
-        for name in ("design_share", "alpha"):
-            check_share(f"strategy.{name}", getattr(self, name))
+        check_share("strategy.design_share", self.design_share, usual=0.5)
+        check_share("strategy.alpha", self.alpha, usual=0.05)
         if not _is_whole(self.batch) or self.batch < 1:
             raise InputError(f"`strategy.batch >= 1` must hold, but got {self.batch!r}; give a whole number")
 
@@ -310,15 +310,6 @@ def check_seed(seed: Any) -> None:
     """Raise an InputError unless `seed` is a whole number from 0."""
     if not _is_whole(seed) or seed < 0:
         raise InputError(f"`seed >= 0` must hold, but got seed={seed!r}; give a whole number")
-
-
-def check_share(name: str, value: Any) -> None:
-    """Raise an InputError unless ``0 < value < 1``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 or math.isnan(value):
-        raise InputError(
-            f"`0 < {name} < 1` must hold, but got {name}={value}; give a fraction such as "
-            f"{0.05 if name.endswith('alpha') else 0.1}"
-        )
 
 
 def _check_trials(strategy: str, n_trials: Any, least: int) -> None:

@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import json
 import math
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -23,7 +22,7 @@ from rich.text import Text
 
 from hsicfast.errors import InputError
 from hsicfast.figures import clearest_pairs, draw_all, matters, one_line, p_text, render, share_text, value_text
-from hsicfast.store import plain
+from hsicfast.store import plain, write_atomically
 from hsicfast.trials import SEARCH, STATUSES
 
 if TYPE_CHECKING:
@@ -285,14 +284,9 @@ def _versions() -> dict[str, str]:
 
 
 def _write(path: Path, content: str | bytes) -> Path:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(path, content)
     except OSError as error:
         raise InputError(
             f"the folder of a report must be writable, but {path} gave: {error.strerror}; "

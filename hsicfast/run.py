@@ -60,7 +60,8 @@ class CheckFirst(Callback):
 def conduct(cfg: DictConfig) -> bool:
     """One run, as configured; returns whether it was interrupted."""
     # Imported here, so that --help, --cfg and a wrong task answer at once.
-    from hsicfast.orchestrator import check_seed, check_share, minimize
+    from hsicfast.checks import check_share
+    from hsicfast.orchestrator import check_seed, minimize
     from hsicfast.progress import ProgressBar
     from hsicfast.report import check_report_tools, print_report, write_report
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hsicfast import checks, inference, kernels, spectral
 from hsicfast.engines import carried_features, evidence_of, product_features
 from hsicfast.errors import InputError
-from hsicfast.goal import best_fraction, check_fraction
+from hsicfast.goal import best_fraction
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DIVERGED, DONE, LOST, SEARCH, TrialTable
 
@@ -255,7 +255,7 @@ def analyse(
 
 
 def _judged(table: TrialTable, goal: float) -> TrialTable:
-    check_fraction(goal)
+    checks.check_share("goal", goal)
     searched = int(np.count_nonzero(table.origin == SEARCH))
     if searched:
         warnings.warn(

@@ -24,13 +24,13 @@ from hsicfast.trials import DONE, STATUSES, Trial
 RESULTS = "results"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that `path` holds all of it or what it held before, whatever is killed when."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` so that `path` holds all of it or what it held before, whatever is killed when."""
     # A name of its own: a worker given up for dead may still be writing the same result.
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -324,7 +324,7 @@ class TestCorners:
             ({"bandwidth": "max", "kernel": "energy"}, "bandwidth='max' needs a kernel with a bandwidth"),
             ({"n_permutations": 0}, "`n_permutations >= 1` must hold, but got 0"),
             ({"seed": -1}, "`seed >= 0` must hold, but got -1"),
-            ({"confidence": 1}, "`0 < confidence < 1` must hold, but got 1"),
+            ({"confidence": 1}, "`0 < confidence < 1` must hold, but got confidence=1"),
             ({"width": [0.1]}, "width must hold 4 lengths"),
             ({"width": [0.1] * 4, "engine": "tile"}, "`width` needs one hyperparameter"),
         ],

@@ -41,6 +41,11 @@ def values_of(hyperparameter):
 
 
 class TestFacts:
+    def test_a_step_that_is_no_binary_fraction_keeps_its_decimals(self):
+        rate = Float(0.0, 0.3, step=0.1)
+        assert [rate.from_unit(u) for u in (0.0, 0.3, 0.6, 1.0)] == [0.0, 0.1, 0.2, 0.3]
+        assert rate.to_unit([0.3]).tolist() == [0.875]
+
     def test_int_shares_the_unit_interval_equally(self):
         assert Int(1, 4).to_unit([1, 2, 3, 4]).tolist() == [0.125, 0.375, 0.625, 0.875]
         assert Int(1, 4).width([1, 4]).tolist() == [0.25, 0.25]
