@@ -26,7 +26,7 @@ SPACE = SearchSpace(
         "unused": Bool(),
     }
 )
-QUICK = TwoStep(optimizer="tpe")
+QUICK = TwoStep(design_share=0.5, optimizer="tpe")
 
 
 def train(params, seed):
@@ -122,7 +122,7 @@ class TestTwoStep:
 
         real = orchestrator.propose
         monkeypatch.setattr(orchestrator, "propose", recorded)
-        minimize(train, SPACE, 18, TwoStep(optimizer="random", batch=4))
+        minimize(train, SPACE, 18, TwoStep(0.5, optimizer="random", batch=4))
         assert asked == [(9, 4, 9), (13, 4, 13), (17, 1, 17)]
 
 
@@ -310,7 +310,7 @@ class TestOutcome:
             def on_trial(self, trial, stored):
                 heard.append(trial.index)
 
-        minimize(train, SPACE, 8, TwoStep(optimizer="random", batch=2), watcher=Ears())
+        minimize(train, SPACE, 8, TwoStep(0.5, optimizer="random", batch=2), watcher=Ears())
         assert heard == [8, "design", 0, 1, 2, 3, "optimise", 4, 5, 6, 7]
 
 

@@ -200,7 +200,7 @@ class TestRefusals:
             (["+task=bare"], "a task must say name, space, evaluate, n_trials, but this one lacks space, evaluate"),
             (
                 ["+task=toy", "task.evaluate.pause=-1", "executor=local"],
-                "all 8 diverged, most often with",
+                "all 11 diverged, most often with",
             ),
             (["+task=toy", "store=nonsense"], "store= must be the URL of a database that answers"),
         ],
