@@ -1,4 +1,4 @@
-"""The engines: which one to take, and what each makes of checked data.
+"""The engines for a goal: which one to take, and what each makes of checked data.
 
 A goal's data answer with an :class:`Evidence` (the index, its moments, its influence function) whichever engine ran;
 tests and intervals are then the same for both.
@@ -159,7 +159,7 @@ class GoalData:
                 "`width` needs one hyperparameter, kernel='gaussian' and the spectral engine, but got "
                 f"d={len(x)}, kernel={kernel.name!r}, engine={engine!r}; leave `width` out or change them"
             )
-        self.x, self.width, self.z, self.kernel, self.engine = _anchored(x, kernel), width, z, kernel, engine
+        self.x, self.width, self.z, self.kernel, self.engine = anchored(x, kernel), width, z, kernel, engine
         self.w = z - z.mean()
 
     def choose(self, h: float) -> str:
@@ -213,7 +213,7 @@ class GoalData:
 
     def _tile(self, h: float) -> Evidence:
         n = len(self.z)
-        shift = _typical(self.x, self.kernel, h)
+        shift = typical(self.x, self.kernel, h)
         rows = tiles.weighted_rows(self.x, self.w, self.kernel.code, h, shift)
         total = rows[:, 1].sum()
         statistic = max(float(self.w @ rows[:, 0]), 0.0) / n**2
@@ -226,7 +226,7 @@ class GoalData:
             influence=_goal_influence(self.w, projected - projected.mean(), statistic),
             p=float(self.z.mean()),
             engine="tile",
-            eigenvalues=lambda: _eigenvalues(self.x, self.kernel, h),
+            eigenvalues=lambda: eigenvalues(self.x, self.kernel, h),
         )
 
 
@@ -257,70 +257,6 @@ def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, 
     return data.evidence(best).result(pvalue, confidence, best)
 
 
-class PairedData:
-    """Two samples and their kernels, checked."""
-
-    def __init__(self, x: Floats, y: Floats, kernel_x: Kernel, kernel_y: Kernel, h_x: float, h_y: float) -> None:
-        self.x, self.y = _anchored(x, kernel_x), _anchored(y, kernel_y)
-        self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
-        self.shift_x, self.shift_y = _typical(self.x, kernel_x, h_x), _typical(self.y, kernel_y, h_y)
-
-    def rows(self, order: NDArray[np.int64]) -> Floats:
-        """Row sums (n, 7) of :func:`hsicfast.tiles.paired_rows`, y read in `order`."""
-        return tiles.paired_rows(
-            self.x,
-            self.y,
-            order,
-            self.kernel_x.code,
-            self.h_x,
-            self.shift_x,
-            self.kernel_y.code,
-            self.h_y,
-            self.shift_y,
-        )
-
-    def statistic(self, rows: Floats) -> float:
-        n = len(rows)
-        both, total_x, total_y = rows[:, 0].sum(), rows[:, 1].sum(), rows[:, 2].sum()
-        return float(both - 2 * (rows[:, 1] @ rows[:, 2]) / n + total_x * total_y / n**2) / n**2
-
-    def result(self, test: str | None, n_permutations: int, seed: int, confidence: float | None) -> HSICResult:
-        n = self.x.shape[1]
-        rows = self.rows(np.arange(n))
-        statistic = max(self.statistic(rows), 0.0)  # a sum of squares: below 0 only by rounding
-        squares_x, squares_y = _own(rows[:, 3], rows[:, 1]), _own(rows[:, 4], rows[:, 2])
-        traces = (rows[:, 5].mean() - rows[:, 1].sum() / n**2) * (rows[:, 6].mean() - rows[:, 2].sum() / n**2)
-        null_mean = float(traces / (n - 1))
-        pvalue = None
-        if test == "permutation":
-            random = np.random.default_rng(seed)
-            permuted = np.array([self.statistic(self.rows(random.permutation(n))) for _ in range(n_permutations)])
-            pvalue = inference.permutation_pvalue(statistic, permuted)
-        elif test == "gamma":
-            pvalue = inference.gamma_pvalue(statistic, null_mean, 2 * squares_x * squares_y / n**2)
-        elif test == "asymptotic":
-            first = _eigenvalues(self.x, self.kernel_x, self.h_x)
-            second = _eigenvalues(self.y, self.kernel_y, self.h_y)
-            pvalue = inference.weighted_chi2_pvalue(n * statistic, np.outer(first, second).ravel())
-        ci = None
-        if confidence is not None:
-            ci = inference.interval(statistic, null_mean, self._influence(rows), confidence)
-        r2 = statistic / math.sqrt(squares_x * squares_y) if squares_x > 0 and squares_y > 0 else 0.0
-        return HSICResult(statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, "tile")
-
-    def _influence(self, rows: Floats) -> Floats:
-        """Influence of each sample on the statistic, up to a constant.
-
-        With row means k_i, l_i and means k, l: the derivative of ``E kl + k l - 2 E k_i l_i`` at sample i is
-        ``2 E_j k_ij l_ij + 2 k_i l + 2 k l_i - 2 (k_i l_i + E_j k_ij l_j + E_j l_ij k_j)``.
-        """
-        n = len(rows)
-        k, mean_l = rows[:, 1] / n, rows[:, 2] / n
-        k_l = tiles.weighted_rows(self.x, mean_l, self.kernel_x.code, self.h_x, self.shift_x)[:, 0] / n
-        l_k = tiles.weighted_rows(self.y, k, self.kernel_y.code, self.h_y, self.shift_y)[:, 0] / n
-        return 2 * (rows[:, 0] / n + k * mean_l.mean() + mean_l * k.mean() - k * mean_l - k_l - l_k)
-
-
 def carried_features(u: Floats, width: Floats, h: float) -> Floats:
     """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points."""
     feature_map = kernels.gaussian_features(float(h))
@@ -332,25 +268,19 @@ def product_features(first: Floats, second: Floats) -> Floats:
     return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
 
 
-def _own(squares: Floats, totals: Floats) -> float:
-    """HSIC(X, X) from the row sums of k^2 and k."""
-    n = len(totals)
-    return float(squares.sum() - 2 * (totals**2).sum() / n + totals.sum() ** 2 / n**2) / n**2
-
-
-def _anchored(x: Floats, kernel: Kernel) -> Floats:
+def anchored(x: Floats, kernel: Kernel) -> Floats:
     """`x` (d, n) around 0 where the kernel would otherwise square an offset; centring makes that the same HSIC."""
     return x - x.mean(axis=1, keepdims=True) if kernel is kernels.LINEAR else x
 
 
-def _typical(x: Floats, kernel: Kernel, h: float) -> float:
+def typical(x: Floats, kernel: Kernel, h: float) -> float:
     """Mean entry of the first Gram row: taken off before summing, it saves digits and changes nothing else."""
     row = np.empty(x.shape[1])
     tiles.fill_row(x, 0, 0, row, kernel.code, h)
     return float(row.mean())
 
 
-def _eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
+def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
     """Eigenvalues of the centred kernel under the sample's own law."""
     n = x.shape[1]
     if n > MOST_EIGENVALUES:

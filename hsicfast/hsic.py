@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import bandwidth as bandwidths
 from hsicfast import checks, inference, kernels, tiles
-from hsicfast.engines import GoalData, HSICResult, PairedData, maximised
+from hsicfast.engines import GoalData, HSICResult, maximised
 from hsicfast.errors import InputError
 from hsicfast.goal import best_fraction
+from hsicfast.paired import PairedData
 
 Floats = NDArray[np.float64]
 
