@@ -163,7 +163,8 @@ def _made(cfg: DictConfig, key: str) -> Any:
         return instantiate(OmegaConf.select(cfg, key), _convert_="all")
     except hydra.errors.InstantiationException as error:
         cause: BaseException = error
-        while cause.__cause__ is not None:
+        # Hydra wraps an error once a level; below its own wraps is what the target said.
+        while isinstance(cause, hydra.errors.HydraException) and cause.__cause__ is not None:
             cause = cause.__cause__
         if isinstance(cause, ImportError):
             raise InputError(f'{key} needs a package, but {cause}; run pip install "hsicfast[tasks]"') from error
@@ -183,7 +184,7 @@ def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
 
 def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
     # Hydra explains itself over several lines; of OmegaConf's the first says it.
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
     Console(stderr=True).print(Text(text), soft_wrap=True)
     sys.exit(code)

@@ -18,9 +18,48 @@ from numba import njit, prange
 # Reassociation lets sums vectorise. nnan and ninf are left out: they would let the compiler assume away the NaN
 # that a broken input must show.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+POWERS = 16  # moments kept a cell, enough for a phase of 0.6 either way: 0.6^16 / 16! = 1e-17
 BLOCK = 128  # samples worked on at once, in the first-level cache with their features
 SLOT = 1024  # samples a parallel iteration
 DRAWS = 16  # permutations a parallel iteration; part of the random stream, so not to be tuned per machine
+
+
+@njit(cache=True, fastmath=FASTMATH, parallel=True)
+def cell_moments(u, w, cells, slots):
+    """Moments of samples within the cells of a grid: ``out[c, q] = sum_j w_j t_j^q`` over the samples of cell c.
+
+    ``t = cells u - c - 1/2``, in [-1/2, 1/2]. All that any spectrum needs to know of the samples, whatever its
+    bandwidth, see :class:`hsicfast.spectrum.Spectrum`.
+
+    Parameters
+    ----------
+    u : (n,) in [0, 1]
+    w : (n,), or (0,) where all weigh 1
+    cells : int
+        Cells on [0, 1].
+    slots : int
+        Parallel iterations.
+
+    Returns
+    -------
+    (cells, POWERS); cost O(n POWERS + slots cells POWERS)
+    """
+    n = u.shape[0]
+    parts = np.zeros((slots, cells, POWERS))
+    for slot in prange(slots):
+        for j in range(slot * n // slots, (slot + 1) * n // slots):
+            place = u[j] * cells
+            cell = min(int(place), cells - 1)
+            t = place - cell - 0.5
+            row = parts[slot, cell]
+            power = w[j] if w.shape[0] > 0 else 1.0
+            for q in range(POWERS):
+                row[q] += power
+                power *= t
+    out = parts[0]
+    for slot in range(1, slots):
+        out += parts[slot]
+    return out
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)

@@ -45,7 +45,10 @@ import time
 class Trainee:
     def __init__(self, data, pause):
         if data != "here":
-            raise FileNotFoundError(f"the data must be somewhere, but {data} is not; pass task.evaluate.data=here")
+            unreachable = OSError("no network")
+            raise FileNotFoundError(
+                f"the data must be somewhere, but {data} is not; pass task.evaluate.data=here"
+            ) from unreachable
         self.pause = pause
 
     def __call__(self, params, seed):
