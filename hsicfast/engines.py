@@ -1,66 +1,34 @@
 """The engines for a goal: which one to take, and what each makes of checked data.
 
-A goal's data answer with an :class:`Evidence` (the index, its moments, its influence function) whichever engine ran;
-tests and intervals are then the same for both.
+- spectral: the Gaussian of one or two carried hyperparameters, O(n);
+- tile: any kernel and dimension, O(n^2) time and O(n) memory.
+
+A goal's data answer with an :class:`Evidence` whichever engine ran; tests and intervals are then the same for all.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from hsicfast import inference, kernels, spectral, tiles
 from hsicfast.errors import InputError
+from hsicfast.evidence import Evidence, HSICResult, deviation, evidence_of, unbiased
 from hsicfast.kernels import Kernel
+from hsicfast.spectrum import MOST_TERMS, Spectrum
 
 Floats = NDArray[np.float64]
 
-# "max" looks for the bandwidth here, as published.
+# "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
 SMALLEST, LARGEST = 1e-4, 5.0
-MAX_GRID = 24
-# Beyond this many cosines the eigenvectors of the feature map cost more than they save.
-MOST_TERMS = 400
+MAX_GRID, MAX_PARTS = 24, 5
 # An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
 MOST_EIGENVALUES = 4000
-
-
-@dataclass(frozen=True)
-class HSICResult:
-    """An index and its evidence.
-
-    Attributes
-    ----------
-    statistic : float
-        The V-statistic S, above or equal 0.
-    r2 : float in [0, 1]
-        S / sqrt(HSIC(X, X) HSIC(Y, Y)).
-    pvalue : float or None
-        None where no test was asked for.
-    ci : (float, float) or None
-        Confidence interval of the index; None where none was asked for.
-    bandwidth : float or (float, float)
-        In use; of x and y for :func:`hsic`. NaN for a kernel without one or a constant column.
-    n : int
-        Number of samples.
-    null_mean : float
-        Mean of S under independence, the noise floor: over all permutations, exactly.
-    engine : {"spectral", "tile"}
-        Which one ran.
-    """
-
-    statistic: float
-    r2: float
-    pvalue: float | None
-    ci: tuple[float, float] | None
-    bandwidth: float | tuple[float, float]
-    n: int
-    null_mean: float
-    engine: str
+# What an exponential is worth in multiplications.
+EXPONENTIAL = 20
 
 
 def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float) -> float:
@@ -77,75 +45,16 @@ def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float)
     inf
     """
     if engine == "tile":
-        return float(n * n * (d + 20))  # an exponential is worth about 20 multiplications
-    if kernel is not kernels.GAUSSIAN or d > 2 or bandwidth <= 0 or kernels.n_terms(bandwidth) > MOST_TERMS:
+        return float(n * n * (d + EXPONENTIAL))
+    if kernel is not kernels.GAUSSIAN or d > 2 or bandwidth <= 0:
         return math.inf
     terms = 2 * kernels.n_terms(bandwidth) + 1
+    if d == 1:
+        # Moments of the samples, and a Fourier transform a moment of 5 times as many steps as terms.
+        return float(spectral.POWERS * (2 * n + 5 * terms * math.log2(5 * terms)))
+    if terms > 2 * MOST_TERMS:
+        return math.inf
     return float(n * (d * terms**2 / 2 + terms**d))
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Moments of the centred kernel (trace = sum of its eigenvalues, squares = of their squares) beside S."""
-
-    statistic: float
-    trace: float
-    squares: float
-    influence: Floats
-    p: float
-    engine: str
-    eigenvalues: Callable[[], Floats]
-
-    @property
-    def null_mean(self) -> float:
-        """Mean of S over all permutations of the goal: ``p (1 - p) trace / (n - 1)``."""
-        return self.p * (1 - self.p) * self.trace / (len(self.influence) - 1)
-
-    def pvalue(self, test: str) -> float:
-        n, spread = len(self.influence), self.p * (1 - self.p)
-        if test == "gamma":
-            return inference.gamma_pvalue(self.statistic, self.null_mean, 2 * spread**2 * self.squares / n**2)
-        return inference.weighted_chi2_pvalue(n * self.statistic, spread * self.eigenvalues())
-
-    def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
-        r2 = self.statistic / (self.p * (1 - self.p) * math.sqrt(self.squares)) if self.squares > 0 else 0.0
-        return HSICResult(
-            statistic=self.statistic,
-            r2=r2,
-            pvalue=pvalue,
-            ci=inference.interval(self.statistic, self.null_mean, self.influence, confidence),
-            bandwidth=h,
-            n=len(self.influence),
-            null_mean=self.null_mean,
-            engine=self.engine,
-        )
-
-
-def evidence_of(psi: Floats, z: NDArray[np.bool_]) -> Evidence:
-    """Evidence of a goal `z` (n,) in features `psi` (n, r): the spectral engine's answer."""
-    n = len(z)
-    w = z - z.mean()
-    centred = psi - psi.mean(axis=0)
-    direction = w @ centred / n
-    covariance = centred.T @ centred / n
-    statistic = float(direction @ direction)
-    return Evidence(
-        statistic=statistic,
-        trace=float(np.trace(covariance)),
-        squares=float((covariance**2).sum()),
-        influence=_goal_influence(w, centred @ direction, statistic),
-        p=float(z.mean()),
-        engine="spectral",
-        eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
-    )
-
-
-def _goal_influence(w: Floats, projected: Floats, statistic: float) -> Floats:
-    """Influence of each trial on S, from ``g_i = (1/n) sum_j w_j k~_ij``: ``2 (w_i g_i - S)``.
-
-    With k centred the derivative by mean(z) vanishes.
-    """
-    return 2 * (w * projected - statistic)
 
 
 class GoalData:
@@ -160,7 +69,7 @@ class GoalData:
                 f"d={len(x)}, kernel={kernel.name!r}, engine={engine!r}; leave `width` out or change them"
             )
         self.x, self.width, self.z, self.kernel, self.engine = anchored(x, kernel), width, z, kernel, engine
-        self.w = z - z.mean()
+        self.on_line = len(x) == 1 and len(width) == 0 and kernel is kernels.GAUSSIAN and engine != "tile"
 
     def choose(self, h: float) -> str:
         """The engine in use at bandwidth `h`."""
@@ -169,7 +78,7 @@ class GoalData:
         wanted = "spectral" if len(self.width) else self.engine
         if wanted == "auto":
             return min(cost, key=lambda name: cost[name])
-        if math.isinf(cost[wanted]):
+        if math.isinf(cost[wanted]) or (len(self.width) and h < self.smallest()):
             raise InputError(
                 f"the spectral engine needs kernel='gaussian', at most 2 columns and a bandwidth above "
                 f"{self.smallest():.2g}, but got kernel={self.kernel.name!r}, {d} columns, bandwidth={h}; "
@@ -178,7 +87,7 @@ class GoalData:
         return wanted
 
     def smallest(self) -> float:
-        """Smallest bandwidth of the spectral engine."""
+        """Smallest bandwidth whose features the spectral engine makes."""
         return kernels.TERMS / (MOST_TERMS - kernels.TERMS * kernels.TAIL)
 
     def features(self, h: float) -> Floats:
@@ -190,41 +99,69 @@ class GoalData:
 
     def evidence(self, h: float) -> Evidence:
         """Statistic and moments at bandwidth `h`."""
-        return evidence_of(self.features(h), self.z) if self.choose(h) == "spectral" else self._tile(h)
+        if self.choose(h) == "tile":
+            return self._tile(h)
+        if self.on_line:
+            return Spectrum(h).update(self.x[0], self.z).evidence(h)
+        return evidence_of(self.features(h), self.z - self.z.mean())
 
-    def statistic(self, h: float) -> float:
-        """Statistic alone."""
-        if self.choose(h) == "spectral":
-            return float(((self.w @ self.features(h)) ** 2).sum()) / len(self.z) ** 2
-        return self._tile(h).statistic
+    def statistics(self, low: float, high: float) -> Callable[[float], float]:
+        """S as a function of the bandwidth in [low, high]."""
+        if not self.on_line:
+            return lambda h: self.evidence(h).statistic
+        n = len(self.z)
+        if n**2 * kernels.TAIL * high * EXPONENTIAL < estimate_cost("spectral", n, 1, self.kernel, low):
+            order = np.argsort(self.x[0])
+            ordered, w = self.x[0][order], (self.z - self.z.mean())[order]
+            return lambda h: spectral.window_form(ordered, w, h, kernels.TAIL * h) / n**2
+        period, powers = Spectrum(low).update(self.x[0], self.z).powers(low, high)
+        return lambda h: float(kernels.gaussian_coefficients(h, period, len(powers) - 1) @ powers)
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
         """Statistics (n_permutations,) of permuted goals; the same permutations for every `h`."""
         n, m = len(self.z), int(self.z.sum())
+        size = min(m, n - m)
+        if self.on_line and self._windows_pay(h, n_permutations, size):
+            order = np.argsort(self.x[0])
+            rank = np.empty_like(order)
+            rank[order] = np.arange(n)
+            return spectral.permuted_windows(
+                self.x[0][order], rank, size, n_permutations, np.uint64(seed), h, kernels.TAIL * h
+            )
         if self.choose(h) == "spectral":
             psi = self.features(h)
             offsets = np.array([0, psi.shape[1]])
             return spectral.permuted_statistics(psi, offsets, m, n_permutations, np.uint64(seed))[:, 0]
-        size = min(m, n - m)
-        rows = tiles.weighted_rows(self.x, self.w, self.kernel.code, h, 0.0)
+        rows = tiles.weighted_rows(self.x, self.z - self.z.mean(), self.kernel.code, h, 0.0)
         membership = spectral.subset_membership(n, m, n_permutations, np.uint64(seed))
         sums = tiles.subset_sums(self.x, membership, self.kernel.code, h, 0.0).sum(axis=0)
         return (sums[:, 0] - 2 * size / n * sums[:, 1] + (size / n) ** 2 * rows[:, 1].sum()) / n**2
 
+    def _windows_pay(self, h: float, n_permutations: int, size: int) -> bool:
+        """Whether summing the kernel over near pairs of each subset beats summing features over its samples."""
+        n, terms = len(self.z), kernels.n_terms(h)
+        near = min(kernels.TAIL * h, 1.0)
+        windows = EXPONENTIAL * near * (n_permutations * size**2 + n**2)
+        # About as many coordinates as cosines, each of them a sum of all; their eigenvectors beside.
+        features = n_permutations * size * terms + n * terms**2 + terms**3
+        return terms > MOST_TERMS or windows < features
+
     def _tile(self, h: float) -> Evidence:
         n = len(self.z)
-        shift = typical(self.x, self.kernel, h)
-        rows = tiles.weighted_rows(self.x, self.w, self.kernel.code, h, shift)
-        total = rows[:, 1].sum()
-        statistic = max(float(self.w @ rows[:, 0]), 0.0) / n**2
+        w = self.z - self.z.mean()
+        rows = tiles.weighted_rows(self.x, w, self.kernel.code, h, typical(self.x, self.kernel, h))
+        total, weight = float(rows[:, 1].sum()), float(w @ w)
+        form = max(float(w @ rows[:, 0]), 0.0)
         squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
-        projected = rows[:, 0] / n
+        diagonal = float(rows[:, 3].sum())
         return Evidence(
-            statistic=statistic,
-            trace=float(rows[:, 3].sum() / n - total / n**2),
+            n=n,
+            statistic=form / n**2,
+            unbiased=unbiased(n, form, total, diagonal, weight, float(w**2 @ rows[:, 3]), float(w**2 @ rows[:, 1])),
+            trace=diagonal / n - total / n**2,
             squares=float(squares),
-            influence=_goal_influence(self.w, projected - projected.mean(), statistic),
-            p=float(self.z.mean()),
+            variance=weight / n,
+            deviation=deviation(w, (rows[:, 0] - rows[:, 0].mean()) / n),
             engine="tile",
             eigenvalues=lambda: eigenvalues(self.x, self.kernel, h),
         )
@@ -240,21 +177,31 @@ def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, 
         raise InputError(f"bandwidth='max' needs a kernel with a bandwidth, but got {data.kernel.name!r}; drop it")
     if test not in (None, "permutation"):
         raise InputError(f"bandwidth='max' needs test='permutation' or None, but got {test!r}: its law is not known")
-    smallest = data.smallest() * 1.01 if len(data.width) or data.engine == "spectral" else SMALLEST
-    grid = np.geomspace(smallest, LARGEST, MAX_GRID)
-    found = np.array([data.statistic(h) for h in grid])
+    features_only = len(data.width) or (data.engine == "spectral" and not data.on_line)
+    grid = np.geomspace(data.smallest() * 1.01 if features_only else SMALLEST, LARGEST, MAX_GRID)
+    found = np.empty(MAX_GRID)
+    for part in np.array_split(np.arange(MAX_GRID), MAX_PARTS):
+        statistic = data.statistics(float(grid[part[0]]), float(grid[part[-1]]))
+        found[part] = [statistic(float(h)) for h in grid[part]]
     top = int(found.argmax())
-    refined = optimize.minimize_scalar(
-        lambda log_h: -data.statistic(math.exp(log_h)),
-        bounds=(math.log(grid[max(top - 1, 0)]), math.log(grid[min(top + 1, MAX_GRID - 1)])),
-        method="bounded",
-    )
-    best = math.exp(refined.x) if -refined.fun > found[top] else float(grid[top])
+    best = _refined(data, grid[max(top - 1, 0)], grid[min(top + 1, MAX_GRID - 1)], found[top], grid[top])
     pvalue = None
     if test == "permutation":
-        permuted = np.max([data.permuted(h, n_permutations, seed) for h in grid], axis=0)
+        permuted = np.max([data.permuted(float(h), n_permutations, seed) for h in grid], axis=0)
         pvalue = inference.permutation_pvalue(float(found[top]), permuted)
     return data.evidence(best).result(pvalue, confidence, best)
+
+
+def _refined(data: GoalData, low: float, high: float, reached: float, at: float) -> float:
+    """The bandwidth in [low, high] that maximises S, at least as good as that `at` which S was `reached`."""
+    # Imported where it is needed: most calls never do, and every import of hsicfast would wait for it.
+    from scipy import optimize
+
+    statistic = data.statistics(float(low), float(high))
+    found = optimize.minimize_scalar(
+        lambda log_h: -statistic(math.exp(log_h)), bounds=(math.log(low), math.log(high)), method="bounded"
+    )
+    return math.exp(found.x) if -found.fun > reached else float(at)
 
 
 def carried_features(u: Floats, width: Floats, h: float) -> Floats:

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import bandwidth as bandwidths
 from hsicfast import checks, inference, kernels, tiles
-from hsicfast.engines import GoalData, HSICResult, maximised
+from hsicfast.engines import GoalData, maximised
 from hsicfast.errors import InputError
+from hsicfast.evidence import HSICResult
 from hsicfast.goal import best_fraction
 from hsicfast.paired import PairedData
 
@@ -94,7 +95,7 @@ def goal_hsic(
     z = best_fraction(objective, goal, minimize).met
     if not z.any() or z.all() or np.all(x == x[:, :1]):
         # No trial differs from another in the goal or in u: exactly independent.
-        return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral")
+        return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
     data = GoalData(x, lengths, z, kind, engine)
     if bandwidth == "max":
         return maximised(data, test, n_permutations, seed, confidence)
@@ -161,7 +162,7 @@ def hsic(
     n = a.shape[1]
     if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
         ci = None if confidence is None else (0.0, 0.0)
-        return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile")
+        return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile", 0.0)
     pair = PairedData(
         a, b, kind_x, kind_y, bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
     )

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def gamma_pvalue(statistic: float, mean: float, variance: float) -> float:
     """
     if variance <= 0:
         return 1.0
-    return float(stats.gamma.sf(statistic, a=mean**2 / variance, scale=variance / mean))
+    return float(special.gammaincc(mean**2 / variance, statistic * mean / variance))
 
 
 def weighted_chi2_pvalue(statistic: float, weights: ArrayLike) -> float:
@@ -70,7 +70,7 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike) -> float:
     if len(a) == 0 or statistic <= 0:
         return 1.0
     if np.ptp(a) <= 1e-9 * a[0]:
-        return float(stats.chi2.sf(statistic / a[0], df=len(a)))
+        return float(special.chdtrc(len(a), statistic / a[0]))
     mean, deviation = a.sum(), math.sqrt(2 * (a**2).sum())
     # At the mean itself the formula is 0/0; a hair beside it is as good.
     if abs(statistic - mean) < 1e-4 * deviation:
@@ -81,15 +81,17 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike) -> float:
         return float((a / (1 - 2 * t * a)).sum() - statistic)
 
     lowest = -len(a) / (2 * statistic) - limit  # there the slope is negative
+    from scipy import optimize  # here, so that importing hsicfast does not wait for what few calls need
+
     t = optimize.brentq(slope, lowest, limit * (1 - 1e-12), xtol=1e-14 * limit)
     cumulant = -0.5 * np.log1p(-2 * t * a).sum()
     curvature = 2 * (a**2 / (1 - 2 * t * a) ** 2).sum()
     w = math.copysign(math.sqrt(2 * max(t * statistic - cumulant, 0.0)), t)
     v = t * math.sqrt(curvature)
-    return float(min(max(stats.norm.sf(w + math.log(v / w) / w), 0.0), 1.0))
+    return float(min(max(special.ndtr(-w - math.log(v / w) / w), 0.0), 1.0))
 
 
-def interval(statistic: float, bias: float, influence: Floats, confidence: float) -> tuple[float, float]:
+def interval(statistic: float, bias: float, error: float, confidence: float) -> tuple[float, float]:
     """Confidence interval of the index from its influence function.
 
     Parameters
@@ -98,8 +100,8 @@ def interval(statistic: float, bias: float, influence: Floats, confidence: float
         The V-statistic S.
     bias : float
         Mean of S under independence, which S exceeds the index by to first order.
-    influence : array (n,)
-        Influence of each trial on S.
+    error : float
+        Standard error of S: standard deviation of the influence of a sample, over sqrt(n).
     confidence : float in (0, 1)
 
     Returns
@@ -107,9 +109,9 @@ def interval(statistic: float, bias: float, influence: Floats, confidence: float
     low, high : float
         Never below 0, where the index cannot be.
     """
-    error = stats.norm.isf((1 - confidence) / 2) * influence.std() / math.sqrt(len(influence))
+    reach = -special.ndtri((1 - confidence) / 2) * error
     centre = max(statistic - bias, 0.0)
-    return max(centre - error, 0.0), centre + error
+    return float(max(centre - reach, 0.0)), float(centre + reach)
 
 
 def holm(pvalues: ArrayLike) -> Floats:
@@ -140,5 +142,7 @@ def benjamini_hochberg(pvalues: ArrayLike) -> Floats:
     adjusted = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)
     if tested.any():
+        from scipy import stats
+
         adjusted[tested] = stats.false_discovery_control(p[tested])
     return adjusted

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import inference, tiles
-from hsicfast.engines import HSICResult, anchored, eigenvalues, typical
+from hsicfast.engines import anchored, eigenvalues, typical
+from hsicfast.evidence import HSICResult
 from hsicfast.kernels import Kernel
 
 Floats = NDArray[np.float64]
@@ -61,9 +62,10 @@ class PairedData:
             pvalue = inference.weighted_chi2_pvalue(n * statistic, np.outer(first, second).ravel())
         ci = None
         if confidence is not None:
-            ci = inference.interval(statistic, null_mean, self._influence(rows), confidence)
+            error = float(self._influence(rows).std()) / math.sqrt(n)
+            ci = inference.interval(statistic, null_mean, error, confidence)
         r2 = statistic / math.sqrt(squares_x * squares_y) if squares_x > 0 and squares_y > 0 else 0.0
-        return HSICResult(statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, "tile")
+        return HSICResult(statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, "tile", _unbiased(rows))
 
     def _influence(self, rows: Floats) -> Floats:
         """Influence of each sample on the statistic, up to a constant.
@@ -82,3 +84,12 @@ def _own(squares: Floats, totals: Floats) -> float:
     """HSIC(X, X) from the row sums of k^2 and k."""
     n = len(totals)
     return float(squares.sum() - 2 * (totals**2).sum() / n + totals.sum() ** 2 / n**2) / n**2
+
+
+def _unbiased(rows: Floats) -> float:
+    """U-statistic (Song et al. 2012, eq. 5) from the row sums: both kernels with zeros on the diagonal."""
+    n = len(rows)
+    off_x, off_y = rows[:, 1] - rows[:, 5], rows[:, 2] - rows[:, 6]
+    both = rows[:, 0].sum() - rows[:, 5] @ rows[:, 6]
+    totals = off_x.sum() * off_y.sum() / ((n - 1) * (n - 2))
+    return float(both + totals - 2 / (n - 2) * (off_x @ off_y)) / (n * (n - 3))

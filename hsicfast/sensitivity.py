@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import checks, inference, kernels, spectral
-from hsicfast.engines import carried_features, evidence_of, product_features
+from hsicfast.engines import carried_features, product_features
 from hsicfast.errors import InputError
+from hsicfast.evidence import evidence_of
 from hsicfast.goal import best_fraction
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DIVERGED, DONE, LOST, SEARCH, TrialTable
@@ -295,7 +296,7 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: _Q
     if z.all() or not z.any():  # nothing to tell apart: exactly independent
         return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
     features = [_features(table, name, rows, question.bandwidth) for name in names]
-    evidence = [evidence_of(psi, z) for psi in features]
+    evidence = [evidence_of(psi, z - z.mean()) for psi in features]
     if question.test == "permutation":
         offsets = np.concatenate(([0], np.cumsum([psi.shape[1] for psi in features])))
         permuted = spectral.permuted_statistics(

@@ -227,3 +227,99 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
                     length += (chosen[a] - size / n * total[a]) ** 2
                 out[b, h] = length / n / n
     return out
+
+
+@njit(cache=True, fastmath=FASTMATH)
+def _near_pairs(ordered, w, bandwidth, reach, start, stop):
+    """``sum_i w_i (w_i + 2 sum_(j < i) w_j k_ij)`` over start <= i < stop and j within `reach`, of sorted values."""
+    scale = -0.5 / (bandwidth * bandwidth)
+    total = 0.0
+    first = 0
+    for i in range(start, stop):
+        while ordered[i] - ordered[first] > reach:
+            first += 1
+        pull = 0.0
+        for j in range(first, i):
+            d = ordered[i] - ordered[j]
+            pull += w[j] * math.exp(scale * d * d)
+        total += w[i] * (w[i] + 2.0 * pull)
+    return total
+
+
+@njit(cache=True, fastmath=FASTMATH, parallel=True)
+def window_form(ordered, w, bandwidth, reach):
+    """``sum_ij w_i w_j k_ij`` of the Gaussian where it is not zero: O(n + pairs within `reach`), for small bandwidths.
+
+    Parameters
+    ----------
+    ordered : (n,), sorted
+    w : (n,)
+    reach : float
+        Distance from where on the kernel is zero.
+    """
+    n = ordered.shape[0]
+    parts = np.empty((n + SLOT - 1) // SLOT)
+    for slot in prange(parts.shape[0]):
+        parts[slot] = _near_pairs(ordered, w, bandwidth, reach, slot * SLOT, min(n, (slot + 1) * SLOT))
+    total = 0.0
+    for slot in range(parts.shape[0]):
+        total += parts[slot]
+    return total
+
+
+@njit(cache=True, fastmath=FASTMATH, parallel=True)
+def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach):
+    """Statistics of random goals of a small bandwidth, the subsets being those of :func:`permuted_statistics`.
+
+    ``S = (1/n^2) [sum_(i, j in b) k_ij - 2 (size/n) sum_(i in b) r_i + (size/n)^2 sum_i r_i]`` with row sums r.
+
+    Parameters
+    ----------
+    ordered : (n,), sorted
+    rank : (n,) int
+        Place of each sample among them.
+    size : int
+        Of the subsets, at most n / 2.
+
+    Returns
+    -------
+    (n_permutations,); cost O(pairs within `reach`, of all samples once and of each subset)
+    """
+    n = ordered.shape[0]
+    scale = -0.5 / (bandwidth * bandwidth)
+    rows = np.empty(n)
+    for slot in prange((n + SLOT - 1) // SLOT):
+        first = 0
+        last = 0
+        for i in range(slot * SLOT, min(n, (slot + 1) * SLOT)):
+            while ordered[i] - ordered[first] > reach:
+                first += 1
+            while last < n and ordered[last] - ordered[i] <= reach:
+                last += 1
+            pull = 0.0
+            for j in range(first, last):
+                d = ordered[i] - ordered[j]
+                pull += math.exp(scale * d * d)
+            rows[i] = pull
+    total = 0.0
+    for i in range(n):
+        total += rows[i]
+    out = np.empty(n_permutations)
+    ones = np.ones(size)
+    for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
+        order = np.arange(n)
+        state = _start(seed, slot)
+        ranks = np.empty(size, dtype=np.int64)
+        chosen = np.empty(size)
+        for b in range(slot * DRAWS, min(n_permutations, (slot + 1) * DRAWS)):
+            state = _draw_subset(order, size, state)
+            for i in range(size):
+                ranks[i] = rank[order[i]]
+            ranks.sort()
+            cross = 0.0
+            for i in range(size):
+                chosen[i] = ordered[ranks[i]]
+                cross += rows[ranks[i]]
+            form = _near_pairs(chosen, ones, bandwidth, reach, 0, size)
+            out[b] = (form - 2.0 * size / n * cross + (size / n) ** 2 * total) / n / n
+    return out

@@ -1,21 +1,21 @@
 """Spectra: what HSIC with a number per sample needs to know of carried values, whatever the bandwidth and their number.
 
-The spectrum of values u_j with weights w_j is ``W_k = sum_j w_j exp(-2 pi i k u_j / P)``. With the cosine series c_k of the
-kernel (:func:`hsicfast.kernels.gaussian_series`) every sum over pairs is one over frequencies:
+The spectrum of values u_j with weights w_j is ``W_k = sum_j w_j exp(-2 pi i k u_j / P)``. With the cosine series c_k of
+the kernel (:func:`hsicfast.kernels.gaussian_series`) every sum over pairs is one over frequencies:
 
 - the index, ``S = (1/n^2) sum_k c_k |D_k|^2`` with D the spectrum of ``w_j - mean(w)``;
 - the trace of the centred kernel, ``1 - sum_k c_k |A_k|^2 / n^2`` with A the spectrum of weights 1;
 - sums of squares, as the square of a trigonometric polynomial of degree K is one of degree 2 K.
 
 Spectra of any period are in turn read off the moments of the samples within the cells of a fine grid
-(:func:`hsicfast.spectral.cell_moments`), by expanding ``exp`` around the middle of each cell and one Fourier transform a
-moment: O(n) for the moments and O(K log K) a bandwidth, also where K is in the ten thousands.
+(:func:`hsicfast.spectral.cell_moments`), by expanding ``exp`` around the middle of each cell and one Fourier transform
+a moment: O(n) for the moments and O(K log K) a bandwidth, also where K is in the ten thousands.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,215 @@ from scipy import fft
 from scipy.special import comb
 
 from hsicfast import kernels, spectral
-from hsicfast.engines import Evidence
 from hsicfast.errors import InputError
+from hsicfast.evidence import Evidence, unbiased
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
-# With 2 K = 2.74 P / h frequencies read off a grid of C cells, half a cell turns by at most pi 2.74 / (h C): 0.6 here.
-CELLS_PER_BANDWIDTH = 14.4
-# Two threads pay from here on.
+# A spectrum to frequency K = 1.37 P / h read off C cells turns half a cell by pi 1.37 / (h C): 0.6 here.
+CELLS = 7.2
+FEWEST_CELLS = 4
+# A parallel iteration should see as many samples.
 SLOT = 50_000
 MOST_SLOTS = 16
+# The eigenvalues of a matrix of twice as many columns take some tenths of a second.
+MOST_TERMS = 400
+
+
+class Spectrum:
+    """HSIC of carried values and one number per sample, over any number of batches, in memory that does not grow.
+
+    Batches add up, and so do the spectra of machines that each saw a part of the samples.
+
+    Parameters
+    ----------
+    smallest : float > 0
+        Smallest bandwidth that will be asked for; memory is 700 / `smallest` doubles.
+
+    Examples
+    --------
+    >>> u = np.linspace(0, 1, 1000)
+    >>> first = Spectrum().update(u[:300], u[:300] < 0.1)
+    >>> rest = Spectrum().update(u[300:], u[300:] < 0.1)
+    >>> whole = first.merge(rest).evidence(0.2)
+    >>> whole.n, round(whole.statistic, 6)
+    (1000, 0.002915)
+    """
+
+    def __init__(self, smallest: float = 0.1) -> None:
+        # A power of two, so that neighbours can be merged where a larger bandwidth needs fewer; for squares to 2 K.
+        self.cells = 2 ** math.ceil(math.log2(max(2 * CELLS / smallest, FEWEST_CELLS)))
+        self.smallest = smallest
+        self.n = 0
+        self.sum = self.sum_of_squares = 0.0
+        # Moments of weights 1, w and w^2.
+        self.moments = np.zeros((3, self.cells, spectral.POWERS))
+
+    def update(self, u: Floats, w: NDArray[Any]) -> Self:
+        """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal."""
+        self.moments[0] += self._moments(u, np.empty(0))
+        if w.dtype == bool:  # its own square
+            met = u[w]
+            self.moments[1:] += self._moments(met, np.empty(0))
+            self.sum += len(met)
+            self.sum_of_squares += len(met)
+        else:
+            self.moments[1] += self._moments(u, w)
+            self.moments[2] += self._moments(u, w * w)
+            self.sum += float(w.sum())
+            self.sum_of_squares += float(w @ w)
+        self.n += len(u)
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """Add the samples of another spectrum."""
+        if other.cells != self.cells:
+            raise InputError(
+                f"spectra merge where they were made for one smallest bandwidth, but got {self.smallest} and "
+                f"{other.smallest}; make both with the smaller"
+            )
+        self.moments += other.moments
+        self.n += other.n
+        self.sum += other.sum
+        self.sum_of_squares += other.sum_of_squares
+        return self
+
+    def powers(self, low: float, high: float) -> tuple[float, Floats]:
+        """Period P and ``|D_k|^2 / n^2`` (K + 1,), from which S at any bandwidth in [low, high] is read."""
+        self._check(low)
+        period, (centred,) = read(self._centred()[:1], low, high, 1)
+        return period, np.abs(centred) ** 2 / self.n**2
+
+    def evidence(self, h: float) -> Evidence:
+        """The index at bandwidth `h` and all its evidence, in O(K log K) whatever the number of samples."""
+        self._check(h)
+        n = self.n
+        period, (centred, ones, squared) = read(self._centred(), h, h, 2)
+        degree = len(ones) // 2
+        low = slice(degree + 1)
+        c = kernels.gaussian_coefficients(h, period, degree)
+        statistic = float(c @ np.abs(centred[low]) ** 2) / n**2
+        total = float(c @ np.abs(ones[low]) ** 2)
+        # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i.
+        pull, rows = _polynomial(c, centred[low]) / n, _polynomial(c, ones[low]) / n
+        pull[0] -= _sum_over(pull, ones) / n
+        influence = _sum_over(_square(pull), squared) / n - statistic**2
+        # k^2 is the Gaussian of bandwidth h / sqrt(2).
+        square = float(kernels.gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
+        squares = square / n**2 - 2 * _sum_over(_square(rows), ones) / n + (total / n**2) ** 2
+        weight = self._weight()
+        return Evidence(
+            n=n,
+            statistic=statistic,
+            unbiased=unbiased(n, n**2 * statistic, total, n, weight, weight, n * _sum_over(rows, squared)),
+            trace=1 - total / n**2,
+            squares=max(squares, 0.0),
+            variance=weight / n,
+            deviation=2 * math.sqrt(max(influence, 0.0)),
+            engine="spectral",
+            eigenvalues=lambda: _eigenvalues(c, ones / n),
+        )
+
+    def _weight(self) -> float:
+        """Sum of ``(w - mean(w))^2``."""
+        return self.sum_of_squares - self.sum**2 / self.n
+
+    def _centred(self) -> Floats:
+        """Moments of weights w - mean(w), 1 and (w - mean(w))^2, centred here to keep the digits."""
+        ones, first, second = self.moments
+        mean = self.sum / self.n
+        return np.stack((first - mean * ones, ones, second - 2 * mean * first + mean**2 * ones))
+
+    def _moments(self, u: Floats, w: NDArray[Any]) -> Floats:
+        # Slots by the sizes of the problem alone: any number of threads gives the same bits.
+        slots = min(max(len(u) // max(SLOT, self.cells), 1), MOST_SLOTS)
+        return spectral.cell_moments(u, w, self.cells, slots)
+
+    def _check(self, h: float) -> None:
+        if h < self.smallest:
+            raise InputError(
+                f"`bandwidth >= smallest` must hold, but got bandwidth={h}, smallest={self.smallest}; "
+                "make the Spectrum with a smaller one"
+            )
+
+
+def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, Complexes]:
+    """Spectra off the moments of cells, for every bandwidth in [low, high].
+
+    ``W_k = sum_c exp(-2 pi i k c / N) sum_q (-2 pi i k / N)^q / q! M_cq`` with C cells on [0, 1] and N on a period
+    P = N / C, up to a phase that no sum over pairs sees.
+
+    Parameters
+    ----------
+    moments : array (T, cells, POWERS)
+    low, high : float, 0 < low <= high
+    times : int
+        Frequencies up to `times` K, with K = 1.37 P / low.
+
+    Returns
+    -------
+    period : float
+    spectra : complex array (T, times K + 1)
+    """
+    while moments.shape[1] >= 2 * max(times * CELLS / low, FEWEST_CELLS):
+        moments = moments[:, ::2] @ _LEFT + moments[:, 1::2] @ _RIGHT
+    cells = moments.shape[1]
+    steps = fft.next_fast_len(math.ceil((1 + kernels.TAIL * high) * cells), real=True)
+    k = np.arange(times * math.ceil(kernels.TERMS * steps / cells / low) + 1)
+    transformed = fft.rfft(moments, steps, axis=1)[:, : len(k)]
+    turn = -2j * math.pi * k / steps
+    spectra = transformed[:, :, -1]
+    for q in range(spectral.POWERS - 2, -1, -1):
+        spectra = transformed[:, :, q] + turn / (q + 1) * spectra
+    return steps / cells, spectra
+
+
+def _merging(offset: float) -> Floats:
+    """Moments of half a cell as moments of the whole, whose middle is `offset` away: ``t' = t / 2 + offset``."""
+    q = np.arange(spectral.POWERS)
+    return comb(q[None, :], q[:, None]) * 0.5 ** q[:, None] * offset ** np.maximum(q[None, :] - q[:, None], 0)
+
+
+_LEFT, _RIGHT = _merging(-0.25), _merging(0.25)
+
+
+def _polynomial(c: Floats, spectrum: Complexes) -> Complexes:
+    """Coefficients a_k of ``sum_j w_j k(u, u_j) = sum_k a_k exp(2 pi i k u / P)``, k >= 0; -k has the conjugate."""
+    a = c * spectrum / 2
+    a[0] *= 2
+    return a
+
+
+def _sum_over(a: Complexes, spectrum: Complexes) -> float:
+    """Sum of a trigonometric polynomial over the samples, each with its weight."""
+    pairs = (a * spectrum[: len(a)].conj()).real
+    return float(2 * pairs.sum() - pairs[0])
+
+
+def _square(a: Complexes) -> Complexes:
+    """Coefficients of the square of a trigonometric polynomial: its values on a grid that tells all of them apart."""
+    points = fft.next_fast_len(4 * len(a), real=True)
+    values = fft.irfft(a, points) * points
+    return np.asarray(fft.rfft(values**2)[: 2 * len(a) - 1]) / points
+
+
+def _eigenvalues(c: Floats, mean: Complexes) -> Floats:
+    """Eigenvalues of the centred kernel from ``mean_k = E exp(-2 pi i k U / P)``.
+
+    They are those of the covariance of the features sqrt(c_k) cos and sqrt(c_k) sin.
+    """
+    if len(c) > MOST_TERMS:
+        raise InputError(
+            f"the asymptotic test needs a bandwidth of at most {MOST_TERMS} cosines, but this one takes {len(c)}; "
+            "use test='gamma' or 'permutation'"
+        )
+    k = np.arange(len(c))
+    difference, total = k[:, None] - k[None, :], k[:, None] + k[None, :]
+    cosine = mean.real[np.abs(difference)], mean.real[total]
+    sine = -np.sign(difference) * mean.imag[np.abs(difference)], -mean.imag[total]
+    means = np.concatenate((mean.real[k], -mean.imag[k]))
+    covariance = np.block([[cosine[0] + cosine[1], sine[1] - sine[0]], [sine[1] + sine[0], cosine[0] - cosine[1]]]) / 2
+    covariance -= np.outer(means, means)
+    scale = np.sqrt(np.concatenate((c, c)))
+    return np.asarray(np.linalg.eigvalsh(scale[:, None] * covariance * scale[None, :]))

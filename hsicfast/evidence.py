@@ -1,0 +1,168 @@
+"""What an engine has to tell about one index: its value, its moments under independence, its spread.
+
+A goal, or any number per sample, enters as weights w; tests and intervals are then the same whichever engine ran.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast import inference
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HSICResult:
+    """An index and its evidence.
+
+    Attributes
+    ----------
+    statistic : float
+        The V-statistic S, above or equal 0.
+    r2 : float in [0, 1]
+        S / sqrt(HSIC(X, X) HSIC(Y, Y)).
+    pvalue : float or None
+        None where no test was asked for.
+    ci : (float, float) or None
+        Confidence interval of the index; None where none was asked for.
+    bandwidth : float or (float, float)
+        In use; of x and y for :func:`hsicfast.hsic`. NaN for a kernel without one or a constant column.
+    n : int
+        Number of samples.
+    null_mean : float
+        Mean of S under independence, the noise floor: over all permutations, exactly.
+    engine : {"spectral", "tile"}
+        Which one ran.
+    unbiased : float
+        The U-statistic of the same index, which may be below 0 (Song et al. 2012, eq. 5).
+    """
+
+    statistic: float
+    r2: float
+    pvalue: float | None
+    ci: tuple[float, float] | None
+    bandwidth: float | tuple[float, float]
+    n: int
+    null_mean: float
+    engine: str
+    unbiased: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Moments of the centred kernel beside S.
+
+    Attributes
+    ----------
+    n : int
+    statistic : float
+    unbiased : float
+    trace, squares : float
+        Sums of the eigenvalues of the centred kernel, and of their squares.
+    variance : float
+        Mean square of the weights, p (1 - p) for a goal.
+    deviation : float
+        Standard deviation of the influence of a sample on S.
+    engine : str
+    eigenvalues : callable
+        Those of the centred kernel under the samples' own law; asked for by the asymptotic test alone.
+    """
+
+    n: int
+    statistic: float
+    unbiased: float
+    trace: float
+    squares: float
+    variance: float
+    deviation: float
+    engine: str
+    eigenvalues: Callable[[], Floats]
+
+    @property
+    def null_mean(self) -> float:
+        """Mean of S over all permutations of the weights: ``variance trace / (n - 1)``."""
+        return self.variance * self.trace / (self.n - 1)
+
+    def pvalue(self, test: str) -> float:
+        """P-value of the "asymptotic" or "gamma" test."""
+        if test == "gamma":
+            return inference.gamma_pvalue(
+                self.statistic, self.null_mean, 2 * self.variance**2 * self.squares / self.n**2
+            )
+        return inference.weighted_chi2_pvalue(self.n * self.statistic, self.variance * self.eigenvalues())
+
+    def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
+        """For the user."""
+        r2 = self.statistic / (self.variance * math.sqrt(self.squares)) if self.squares > 0 else 0.0
+        return HSICResult(
+            statistic=self.statistic,
+            r2=r2,
+            pvalue=pvalue,
+            ci=inference.interval(self.statistic, self.null_mean, self.deviation / math.sqrt(self.n), confidence),
+            bandwidth=h,
+            n=self.n,
+            null_mean=self.null_mean,
+            engine=self.engine,
+            unbiased=self.unbiased,
+        )
+
+
+def evidence_of(psi: Floats, w: Floats) -> Evidence:
+    """Evidence in features `psi` (n, r) of weights `w` (n,) that sum to 0."""
+    n = len(w)
+    centred = psi - psi.mean(axis=0)
+    direction = w @ centred / n
+    covariance = centred.T @ centred / n
+    statistic = float(direction @ direction)
+    diagonal = (centred**2).sum(axis=1)
+    return Evidence(
+        n=n,
+        statistic=statistic,
+        # Row sums of the centred kernel are zero.
+        unbiased=unbiased(n, n**2 * statistic, 0.0, float(diagonal.sum()), float(w @ w), float(w**2 @ diagonal), 0.0),
+        trace=float(diagonal.mean()),
+        squares=float((covariance**2).sum()),
+        variance=float(w @ w) / n,
+        deviation=deviation(w, centred @ direction),
+        engine="spectral",
+        eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
+    )
+
+
+def deviation(w: Floats, projected: Floats) -> float:
+    """Standard deviation of the influence ``2 (w_i g_i - S)`` of a sample, from ``g_i = (1/n) sum_j w_j k~_ij``.
+
+    With k centred the derivative by the mean weight vanishes.
+    """
+    return float(2 * (w * projected).std())
+
+
+def unbiased(
+    n: int, form: float, total: float, diagonal: float, weight: float, weighted_diagonal: float, weighted_rows: float
+) -> float:
+    """U-statistic of HSIC between a kernel k and weights w that sum to 0.
+
+    Song et al. (2012), eq. 5, with ``l_ij = w_i w_j``, where ``sum_(j != i) l_ij = -w_i^2`` leaves ``1 / (n (n - 3))``
+    times ``form - sum w^2 k_ii - (total - sum k_ii) sum w^2 / ((n - 1)(n - 2)) + 2 / (n - 2) sum w_i^2 (r_i - k_ii)``.
+
+    Parameters
+    ----------
+    n : int >= 4
+    form, total : float
+        ``sum_ij w_i w_j k_ij`` and ``sum_ij k_ij``.
+    diagonal, weight, weighted_diagonal, weighted_rows : float
+        ``sum k_ii``, ``sum w_i^2``, ``sum w_i^2 k_ii`` and ``sum_i w_i^2 sum_j k_ij``.
+    """
+    bracket = (
+        form
+        - weighted_diagonal
+        - (total - diagonal) * weight / ((n - 1) * (n - 2))
+        + 2 * (weighted_rows - weighted_diagonal) / (n - 2)
+    )
+    return bracket / (n * (n - 3))
