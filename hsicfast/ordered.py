@@ -250,22 +250,25 @@ def _walk(steps, weights, mixture, orders, decays, near_one, up, out):
         t = steps[0, step]
         decay = steps[1, step]
         kept = 1.0 if decay <= 0.0 else 0.0
+        half = t * 0.5
+        third = t * (1.0 / 3.0)  # a division takes longer than the rest of the step
+        fourth = t * 0.25
         if orders > 3:
-            f4 += t * (f3 + t / 2.0 * (f2 + t / 3.0 * (f1 + t / 4.0 * f0)))
-            f3 += t * (f2 + t / 2.0 * (f1 + t / 3.0 * f0))
+            f4 += t * (f3 + half * (f2 + third * (f1 + fourth * f0)))
+            f3 += t * (f2 + half * (f1 + third * f0))
             f4 = kept * f4 + decay * f4
             f3 = kept * f3 + decay * f3
         if orders > 1:
-            f2 += t * (f1 + t / 2.0 * f0)
+            f2 += t * (f1 + half * f0)
             f1 += t * f0
             f2 = kept * f2 + decay * f2
             f1 = kept * f1 + decay * f1
         f0 = kept * f0 + decay * f0
         if near_one:
             p1 = (kept + decay) * t
-            p2 = p1 * t / 2.0
-            p3 = p2 * t / 3.0
-            p4 = p3 * t / 4.0
+            p2 = p1 * half
+            p3 = p2 * third
+            p4 = p3 * fourth
             rest = steps[2, step]
             f4 += rest * mass
             rest += p4
@@ -316,7 +319,7 @@ def _quadratic_forms(steps, membership, order, mean, mixture, decays):
             row = membership[order[i], slot * LANES : (slot + 1) * LANES]
             for a in range(LANES):
                 w = row[a] - mean
-                g2 = f2[a] + t * (f1[a] + t / 2.0 * f0[a])
+                g2 = f2[a] + t * (f1[a] + 0.5 * t * f0[a])
                 g1 = f1[a] + t * f0[a]
                 g0 = kept * f0[a] + decay * f0[a]
                 g1 = kept * g1 + decay * g1
