@@ -8,11 +8,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import tiles
+from hsicfast import distances
 from hsicfast.errors import InputError
 from hsicfast.kernels import Kernel
 
 Floats = NDArray[np.float64]
+
+# So few pairs are kept as a whole; of more, 32 times CAPACITY squares (8 MiB) at most.
+FEW_PAIRS = 100_000
+CAPACITY = 2**15
+FEWEST_DRAWS = 50_000
 
 
 def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
@@ -30,21 +35,26 @@ def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
 def median_distance(x: Floats) -> float:
     """Exact median of the non-zero distances of all pairs of columns of `x` (d, n), in O(n) memory.
 
-    One dimension: sort, then halve the interval of distances, each time counting pairs in O(n). More: four passes over
-    the pairs, each settling 16 bits of the squared distance.
+    One dimension: sort, then halve the interval of distances, each time counting pairs in O(n). More: one pass over
+    the pairs, which keeps the few in a :class:`Bracket` around the median of a sample of pairs.
+
+    Raises
+    ------
+    InputError
+        Where all columns are equal.
     """
+    if np.all(x == x[:, :1]):
+        raise InputError("bandwidth='median' needs two samples that differ, but got equal ones; give a number")
+    pairs = x.shape[1] * (x.shape[1] - 1) // 2
     if len(x) == 1:
         ordered = np.sort(x[0])
 
         def count(bits: int) -> int:
-            return int(tiles.count_pairs_within(ordered, float(np.int64(bits).view(np.float64))))
+            return int(distances.count_pairs_within(ordered, _double(bits)))
 
-        zero, pairs = count(0), len(ordered) * (len(ordered) - 1) // 2
-        return _middle(zero, pairs, lambda rank: _smallest_reaching(rank, count, float(ordered[-1] - ordered[0])))
-    slots = 8
-    zero = int(tiles.distance_histograms(x, 0, 3, slots)[0])  # prefix 0 and last bits 0: the distance 0 itself
-    pairs = x.shape[1] * (x.shape[1] - 1) // 2
-    return _middle(zero, pairs, lambda rank: math.sqrt(_select_square(x, rank, slots)))
+        return _middle(count(0), pairs, lambda rank: _smallest_reaching(rank, count, float(ordered[-1] - ordered[0])))
+    bracket = Bracket(x, *_likely(x, pairs))
+    return _middle(bracket.zero, pairs, lambda rank: math.sqrt(bracket.select(rank)))
 
 
 def _middle(zero: int, pairs: int, select: Callable[[int], float]) -> float:
@@ -56,21 +66,86 @@ def _middle(zero: int, pairs: int, select: Callable[[int], float]) -> float:
 
 def _smallest_reaching(rank: int, count: Callable[[int], int], largest: float) -> float:
     """Smallest distance whose count exceeds `rank`; doubles above 0 order like their bits."""
-    low, high = 0, int(np.float64(largest).view(np.int64))
+    low, high = 0, _bits(largest)
     while low < high:
         middle = (low + high) // 2
         if count(middle) > rank:
             high = middle
         else:
             low = middle + 1
-    return float(np.int64(low).view(np.float64))
+    return _double(low)
 
 
-def _select_square(x: Floats, rank: int, slots: int) -> float:
-    prefix = 0
-    for depth in range(4):
-        cumulative = tiles.distance_histograms(x, prefix, depth, slots).cumsum()
-        chunk = int(np.searchsorted(cumulative, rank, side="right"))
-        rank -= int(cumulative[chunk - 1]) if chunk else 0
-        prefix = (prefix << 16) | chunk
-    return float(np.int64(prefix).view(np.float64))
+class Bracket:
+    """The squared distances of all pairs of `x` (d, n) beside an interval [low, high], and those inside it."""
+
+    def __init__(self, x: Floats, low: float, high: float) -> None:
+        self.x, self.low, self.high = x, low, high
+        counts, kept = distances.squares_between(x, low, high, CAPACITY)
+        self.zero, self.below, self.at_low, at_high, self.between = (int(count) for count in counts.sum(axis=0))
+        self.at_high = 0 if low == high else at_high
+        self.narrower: Bracket | None = None
+        self.inside: Floats | None = None  # where they are too many to keep
+        if counts[:, 4].max() <= CAPACITY:
+            self.inside = np.concatenate([part[:size] for part, size in zip(kept, counts[:, 4], strict=True)])
+
+    def holds(self, rank: int) -> bool:
+        return 0 <= rank - self.below < self.at_low + self.between + self.at_high
+
+    def select(self, rank: int) -> float:
+        """Order statistic `rank` (from 0) of the squares of all pairs."""
+        place = rank - self.below
+        if place < 0:
+            return self._narrowed(rank, 0, _bits(self.low) - 1)
+        if place < self.at_low:
+            return self.low
+        place -= self.at_low
+        if place < self.between:
+            if self.inside is None:
+                return self._narrowed(rank, _bits(self.low) + 1, _bits(self.high) - 1)
+            return float(np.partition(self.inside, place)[place])
+        if place < self.between + self.at_high:
+            return self.high
+        return self._narrowed(rank, _bits(self.high) + 1, _bits(math.inf) - 1)
+
+    def _narrowed(self, rank: int, first: int, last: int) -> float:
+        """The same from the bracket of one in 65,536 parts of the doubles whose bits lie in [first, last].
+
+        It is kept, as the median's two order statistics nearly always lie in one.
+        """
+        if self.narrower is not None and self.narrower.holds(rank):
+            return self.narrower.select(rank)
+        shift = max((last - first).bit_length() - 16, 0)
+        before = self.below if first > 0 else 0
+        if first > _bits(self.low):
+            before += self.at_low
+        if first > _bits(self.high):
+            before += self.between + self.at_high
+        cumulative = distances.square_histogram(self.x, first, shift).cumsum()
+        part = int(np.searchsorted(cumulative, rank - before, side="right"))
+        low = first + (part << shift)
+        self.narrower = Bracket(self.x, _double(low), _double(min(low + (1 << shift) - 1, last)))
+        return self.narrower.select(rank)
+
+
+def _likely(x: Floats, pairs: int) -> tuple[float, float]:
+    """An interval that holds the median of the non-zero squares all but surely, and few others."""
+    if pairs <= FEW_PAIRS:
+        return 0.0, math.inf
+    random = np.random.default_rng(0)
+    draws = min(max(pairs // 100, FEWEST_DRAWS), 1_000_000)
+    squares = distances.squares_of(x, *random.integers(x.shape[1], size=(2, draws)))
+    squares = np.sort(squares[squares > 0])
+    if len(squares) == 0:
+        return 0.0, math.inf
+    middle, slack = len(squares) / 2, 2 * math.sqrt(len(squares))  # 4 standard deviations of the median's rank
+    low, high = max(int(middle - slack) - 1, 0), min(int(middle + slack) + 1, len(squares) - 1)
+    return float(squares[low]), float(squares[high])
+
+
+def _bits(value: float) -> int:
+    return int(np.float64(value).view(np.int64))
+
+
+def _double(bits: int) -> float:
+    return float(np.int64(bits).view(np.float64))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from hsicfast import inference, kernels, spectral, tiles
+from hsicfast import inference, kernels, matrices, spectral, tiles
 from hsicfast.errors import InputError
 from hsicfast.kernels import Kernel
 
@@ -206,10 +206,13 @@ class GoalData:
             offsets = np.array([0, psi.shape[1]])
             return spectral.permuted_statistics(psi, offsets, m, n_permutations, np.uint64(seed))[:, 0]
         size = min(m, n - m)
-        rows = tiles.weighted_rows(self.x, self.w, self.kernel.code, h, 0.0)
+        kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
+        rows = tiles.weighted_rows(self.x, self.w, *kernel)
         membership = spectral.subset_membership(n, m, n_permutations, np.uint64(seed))
-        sums = tiles.subset_sums(self.x, membership, self.kernel.code, h, 0.0).sum(axis=0)
-        return (sums[:, 0] - 2 * size / n * sums[:, 1] + (size / n) ** 2 * rows[:, 1].sum()) / n**2
+        members = np.nonzero(membership.T)[1].astype(np.int32).reshape(n_permutations, size)
+        own, totals = rows[members, 3].sum(axis=1), rows[members, 1].sum(axis=1)
+        inside = 2 * tiles.subset_sums(self.x, members, *kernel) + own
+        return (inside - 2 * size / n * totals + (size / n) ** 2 * rows[:, 1].sum()) / n**2
 
     def _tile(self, h: float) -> Evidence:
         n = len(self.z)
@@ -290,5 +293,5 @@ def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
         )
     matrix = np.empty((n, n))
     tiles.gram(x, kernel.code, h, matrix)
-    tiles.center(matrix)
+    matrices.center(matrix)
     return np.linalg.eigvalsh(matrix) / n

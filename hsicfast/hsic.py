@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import bandwidth as bandwidths
-from hsicfast import checks, inference, kernels, tiles
+from hsicfast import checks, inference, kernels, matrices, tiles
 from hsicfast.engines import GoalData, HSICResult, maximised
 from hsicfast.errors import InputError
 from hsicfast.goal import best_fraction
@@ -121,10 +121,13 @@ def hsic(
     engine: str = "auto",
     *,
     confidence: float | None = None,
+    estimator: str = "v",
 ) -> HSICResult:
-    """HSIC of two samples with any kernels, in O(n) memory (Gretton et al. 2005, eq. 4, V-statistic).
+    """HSIC of two samples with any kernels, in O(n) memory but for permutations of few samples.
 
-    ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred.
+    ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred (V-statistic, Gretton et al. 2005, eq. 4), or the
+    U-statistic (Song et al. 2012, eq. 5), whose mean is the index itself. With K0, L0 the Gram matrices less their
+    diagonals: ``1/(n (n - 3)) (tr K0 L0 + 1'K0 1 1'L0 1 / ((n - 1)(n - 2)) - 2/(n - 2) 1'K0 L0 1)``.
 
     Parameters
     ----------
@@ -135,10 +138,14 @@ def hsic(
     bandwidth_x, bandwidth_y : "median" or float > 0
     test : {None, "permutation", "asymptotic", "gamma"}
     n_permutations : int >= 1
+        Up to 3,000 samples they keep both Gram matrices, 138 MiB at most.
     seed : int >= 0
     engine : {"auto", "tile"}
     confidence : float in (0, 1), optional
         Adds the interval, for a second pass over the pairs.
+    estimator : {"v", "u"}
+        Of the statistic, r2 and the interval. "u" may fall below 0, and its null mean is 0. Tests are those of the
+        V-statistic in both cases.
 
     Raises
     ------
@@ -157,7 +164,11 @@ def hsic(
     if engine not in ("auto", "tile"):
         raise InputError(f"engine must be 'auto' or 'tile', but got {engine!r}; goal_hsic alone has a spectral engine")
     checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
+    if estimator not in ("v", "u"):
+        raise InputError(f"estimator must be 'v' or 'u', but got {estimator!r}; 'u' is unbiased, 'v' never below 0")
     kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
+    kind_x.check_domain(a, "x")
+    kind_y.check_domain(b, "y")
     n = a.shape[1]
     if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
         ci = None if confidence is None else (0.0, 0.0)
@@ -165,7 +176,7 @@ def hsic(
     pair = PairedData(
         a, b, kind_x, kind_y, bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
     )
-    return pair.result(test, n_permutations, seed, confidence)
+    return pair.result(test, n_permutations, seed, confidence, estimator)
 
 
 def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "median") -> Floats:
@@ -178,6 +189,7 @@ def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "media
     """
     a = checks.samples(x, "x")
     kind = kernels.find(kernel)
+    kind.check_domain(a, "x")
     out = np.empty((a.shape[1], a.shape[1]))
     tiles.gram(a, kind.code, bandwidths.resolve(a, kind, bandwidth), out)
     return out
@@ -197,5 +209,5 @@ def center(k: Floats) -> Floats:
             f"center works in place on a writeable square float64 array, but got "
             f"{type(k).__name__} {getattr(k, 'shape', '')} {getattr(k, 'dtype', '')}; pass np.array(k, dtype=float)"
         )
-    tiles.center(k)
+    matrices.center(k)
     return k
