@@ -133,7 +133,7 @@ def _likely(x: Floats, pairs: int) -> tuple[float, float]:
     if pairs <= FEW_PAIRS:
         return 0.0, math.inf
     random = np.random.default_rng(0)
-    draws = min(max(pairs // 100, FEWEST_DRAWS), 1_000_000)
+    draws = min(max(pairs // 100, FEWEST_DRAWS), 500_000)
     squares = distances.squares_of(x, *random.integers(x.shape[1], size=(2, draws)))
     squares = np.sort(squares[squares > 0])
     if len(squares) == 0:
