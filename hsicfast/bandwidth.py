@@ -9,12 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import distances, tiles
+from hsicfast import distances, line
 from hsicfast.errors import InputError
 from hsicfast.kernels import Kernel
 
 Floats = NDArray[np.float64]
 
+# So few pairs are kept as a whole; of more, 32 times CAPACITY squares (8 MiB) at most.
+FEW_PAIRS = 100_000
+CAPACITY = 2**15
+FEWEST_DRAWS = 50_000
 # From here on two threads sort faster than one.
 PARALLEL_SORT = 200_000
 
@@ -34,15 +38,21 @@ def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
 def median_distance(x: Floats) -> float:
     """Exact median of the non-zero distances of all pairs of columns of `x` (d, n), in O(n) memory.
 
-    One dimension: O(n log n), see :func:`_median_on_line`. More: four passes over the pairs, each settling 16 bits of
-    the squared distance.
+    One dimension: O(n log n), see :func:`_median_on_line`. More: one pass over the pairs, which keeps the few in a
+    :class:`Bracket` around the median of a sample of pairs.
+
+    Raises
+    ------
+    InputError
+        Where all columns are equal.
     """
+    if np.all(x == x[:, :1]):
+        raise InputError("bandwidth='median' needs two samples that differ, but got equal ones; give a number")
+    pairs = x.shape[1] * (x.shape[1] - 1) // 2
     if len(x) == 1:
         return _median_on_line(_sorted(x[0]))
-    slots = 8
-    zero = int(tiles.distance_histograms(x, 0, 3, slots)[0])  # prefix 0 and last bits 0: the distance 0 itself
-    pairs = x.shape[1] * (x.shape[1] - 1) // 2
-    return _middle(zero, pairs, lambda rank: math.sqrt(_select_square(x, rank, slots)))
+    bracket = Bracket(x, *_likely(x, pairs))
+    return _middle(bracket.zero, pairs, lambda rank: math.sqrt(bracket.select(rank)))
 
 
 def _sorted(values: Floats) -> Floats:
@@ -50,7 +60,7 @@ def _sorted(values: Floats) -> Floats:
     if len(values) < PARALLEL_SORT:
         return np.sort(values)
     pivot = np.median(values[:: len(values) // 1000])
-    out, below = distances.split(values, pivot)
+    out, below = line.split(values, pivot)
     with ThreadPoolExecutor(1) as other:  # numpy's sort lets other threads run
         half = other.submit(out[:below].sort)
         out[below:].sort()
@@ -65,10 +75,10 @@ def _median_on_line(ordered: Floats) -> float:
     Where ties or gaps mislead it, the interval of distances is halved instead, counting pairs in O(n) each time.
     """
     n = len(ordered)
-    zero, pairs = distances.tied_pairs(ordered), n * (n - 1) // 2
+    zero, pairs = line.tied_pairs(ordered), n * (n - 1) // 2
     first, last = _middle_ranks(zero, pairs)
     low, high, spread = _bracket(ordered, (first + last) / 2)
-    within, between, found = distances.pairs_between(ordered, low, high, 8 * spread // distances.SLOTS + 64)
+    within, between, found = line.pairs_between(ordered, low, high, 8 * spread // line.SLOTS + 64)
     below = int(within.sum())
     enclosed = below <= first and last < below + between.sum()
     if enclosed and between.max() <= found.shape[1]:
@@ -78,8 +88,8 @@ def _median_on_line(ordered: Floats) -> float:
         low, high = 0.0, float(ordered[-1] - ordered[0])
 
     def count(bits: int) -> int:
-        distance = float(np.int64(bits).view(np.float64))
-        return int(distances.pairs_between(ordered, distance, distance, 0)[0].sum())
+        distance = _double(bits)
+        return int(line.pairs_between(ordered, distance, distance, 0)[0].sum())
 
     return _middle(zero, pairs, lambda rank: _smallest_reaching(rank, count, low, high))
 
@@ -118,21 +128,86 @@ def _middle_ranks(zero: int, pairs: int) -> tuple[int, int]:
 
 def _smallest_reaching(rank: int, count: Callable[[int], int], low: float, high: float) -> float:
     """Smallest distance in [low, high] whose count exceeds `rank`; doubles above 0 order like their bits."""
-    first, last = int(np.float64(low).view(np.int64)), int(np.float64(high).view(np.int64))
+    first, last = _bits(low), _bits(high)
     while first < last:
         middle = (first + last) // 2
         if count(middle) > rank:
             last = middle
         else:
             first = middle + 1
-    return float(np.int64(first).view(np.float64))
+    return _double(first)
 
 
-def _select_square(x: Floats, rank: int, slots: int) -> float:
-    prefix = 0
-    for depth in range(4):
-        cumulative = tiles.distance_histograms(x, prefix, depth, slots).cumsum()
-        chunk = int(np.searchsorted(cumulative, rank, side="right"))
-        rank -= int(cumulative[chunk - 1]) if chunk else 0
-        prefix = (prefix << 16) | chunk
-    return float(np.int64(prefix).view(np.float64))
+class Bracket:
+    """The squared distances of all pairs of `x` (d, n) beside an interval [low, high], and those inside it."""
+
+    def __init__(self, x: Floats, low: float, high: float) -> None:
+        self.x, self.low, self.high = x, low, high
+        counts, kept = distances.squares_between(x, low, high, CAPACITY)
+        self.zero, self.below, self.at_low, at_high, self.between = (int(count) for count in counts.sum(axis=0))
+        self.at_high = 0 if low == high else at_high
+        self.narrower: Bracket | None = None
+        self.inside: Floats | None = None  # where they are too many to keep
+        if counts[:, 4].max() <= CAPACITY:
+            self.inside = np.concatenate([part[:size] for part, size in zip(kept, counts[:, 4], strict=True)])
+
+    def holds(self, rank: int) -> bool:
+        return 0 <= rank - self.below < self.at_low + self.between + self.at_high
+
+    def select(self, rank: int) -> float:
+        """Order statistic `rank` (from 0) of the squares of all pairs."""
+        place = rank - self.below
+        if place < 0:
+            return self._narrowed(rank, 0, _bits(self.low) - 1)
+        if place < self.at_low:
+            return self.low
+        place -= self.at_low
+        if place < self.between:
+            if self.inside is None:
+                return self._narrowed(rank, _bits(self.low) + 1, _bits(self.high) - 1)
+            return float(np.partition(self.inside, place)[place])
+        if place < self.between + self.at_high:
+            return self.high
+        return self._narrowed(rank, _bits(self.high) + 1, _bits(math.inf) - 1)
+
+    def _narrowed(self, rank: int, first: int, last: int) -> float:
+        """The same from the bracket of one in 65,536 parts of the doubles whose bits lie in [first, last].
+
+        It is kept, as the median's two order statistics nearly always lie in one.
+        """
+        if self.narrower is not None and self.narrower.holds(rank):
+            return self.narrower.select(rank)
+        shift = max((last - first).bit_length() - 16, 0)
+        before = self.below if first > 0 else 0
+        if first > _bits(self.low):
+            before += self.at_low
+        if first > _bits(self.high):
+            before += self.between + self.at_high
+        cumulative = distances.square_histogram(self.x, first, shift).cumsum()
+        part = int(np.searchsorted(cumulative, rank - before, side="right"))
+        low = first + (part << shift)
+        self.narrower = Bracket(self.x, _double(low), _double(min(low + (1 << shift) - 1, last)))
+        return self.narrower.select(rank)
+
+
+def _likely(x: Floats, pairs: int) -> tuple[float, float]:
+    """An interval that holds the median of the non-zero squares all but surely, and few others."""
+    if pairs <= FEW_PAIRS:
+        return 0.0, math.inf
+    random = np.random.default_rng(0)
+    draws = min(max(pairs // 100, FEWEST_DRAWS), 500_000)
+    squares = distances.squares_of(x, *random.integers(x.shape[1], size=(2, draws)))
+    squares = np.sort(squares[squares > 0])
+    if len(squares) == 0:
+        return 0.0, math.inf
+    middle, slack = len(squares) / 2, 2 * math.sqrt(len(squares))  # 4 standard deviations of the median's rank
+    low, high = max(int(middle - slack) - 1, 0), min(int(middle + slack) + 1, len(squares) - 1)
+    return float(squares[low]), float(squares[high])
+
+
+def _bits(value: float) -> int:
+    return int(np.float64(value).view(np.int64))
+
+
+def _double(bits: int) -> float:
+    return float(np.int64(bits).view(np.float64))

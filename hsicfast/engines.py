@@ -1,6 +1,7 @@
 """The engines for a goal: which one to take, and what each makes of checked data.
 
 - spectral: the Gaussian of one or two carried hyperparameters, O(n);
+- ordered: Laplace, Matern and distance of one, O(n log n);
 - tile: any kernel and dimension, O(n^2) time and O(n) memory.
 
 A goal's data answer with an :class:`Evidence` whichever engine ran; tests and intervals are then the same for all.
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import inference, kernels, spectral, tiles
+from hsicfast import inference, kernels, matrices, ordered, spectral, tiles
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, HSICResult, deviation, evidence_of, unbiased
 from hsicfast.kernels import Kernel
@@ -29,12 +30,16 @@ MAX_GRID, MAX_PARTS = 24, 5
 MOST_EIGENVALUES = 4000
 # What an exponential is worth in multiplications.
 EXPONENTIAL = 20
+ENGINES = ("spectral", "ordered", "tile")
+# Kernels whose sums along sorted values follow one from the next.
+ON_LINE = (kernels.LAPLACE, kernels.MATERN32, kernels.MATERN52, kernels.ENERGY)
 
 
 def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float) -> float:
     """Multiplications an engine needs for one goal-oriented statistic; infinite where it cannot do it.
 
-    The spectral engine does one kernel, the Gaussian, and up to two carried hyperparameters.
+    The spectral engine does one kernel, the Gaussian, and up to two carried hyperparameters; the ordered engine does
+    Laplace, Matern and distance of one.
 
     Examples
     --------
@@ -46,6 +51,8 @@ def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float)
     """
     if engine == "tile":
         return float(n * n * (d + EXPONENTIAL))
+    if engine == "ordered":
+        return float(n * (100 + math.log2(n))) if kernel in ON_LINE and d == 1 else math.inf
     if kernel is not kernels.GAUSSIAN or d > 2 or bandwidth <= 0:
         return math.inf
     terms = 2 * kernels.n_terms(bandwidth) + 1
@@ -61,9 +68,9 @@ class GoalData:
     """Carried values and goal, checked: what both engines work on."""
 
     def __init__(self, x: Floats, width: Floats, z: NDArray[np.bool_], kernel: Kernel, engine: str) -> None:
-        if engine not in ("auto", "spectral", "tile"):
-            raise InputError(f"engine must be 'auto', 'spectral' or 'tile', but got {engine!r}; choose one")
-        if len(width) and (engine == "tile" or kernel is not kernels.GAUSSIAN or len(x) > 1):
+        if engine not in ("auto", *ENGINES):
+            raise InputError(f"engine must be one of {('auto', *ENGINES)}, but got {engine!r}; choose one of them")
+        if len(width) and (engine in ("tile", "ordered") or kernel is not kernels.GAUSSIAN or len(x) > 1):
             raise InputError(
                 "`width` needs one hyperparameter, kernel='gaussian' and the spectral engine, but got "
                 f"d={len(x)}, kernel={kernel.name!r}, engine={engine!r}; leave `width` out or change them"
@@ -74,15 +81,18 @@ class GoalData:
     def choose(self, h: float) -> str:
         """The engine in use at bandwidth `h`."""
         d, n = self.x.shape
-        cost = {name: estimate_cost(name, n, d, self.kernel, h) for name in ("spectral", "tile")}
+        cost = {name: estimate_cost(name, n, d, self.kernel, h) for name in ENGINES}
         wanted = "spectral" if len(self.width) else self.engine
         if wanted == "auto":
             return min(cost, key=lambda name: cost[name])
         if math.isinf(cost[wanted]) or (len(self.width) and h < self.smallest()):
+            needs = {
+                "spectral": f"kernel='gaussian', one column, or a second or `width` and h >= {self.smallest():.2g}",
+                "ordered": f"one column and a kernel among {[kernel.name for kernel in ON_LINE]}",
+            }
             raise InputError(
-                f"the spectral engine needs kernel='gaussian', at most 2 columns and a bandwidth above "
-                f"{self.smallest():.2g}, but got kernel={self.kernel.name!r}, {d} columns, bandwidth={h}; "
-                "use engine='tile' or another bandwidth"
+                f"the {wanted} engine needs {needs[wanted]}, but got kernel={self.kernel.name!r}, {d} columns, h={h}; "
+                "use engine='auto'"
             )
         return wanted
 
@@ -99,8 +109,9 @@ class GoalData:
 
     def evidence(self, h: float) -> Evidence:
         """Statistic and moments at bandwidth `h`."""
-        if self.choose(h) == "tile":
-            return self._tile(h)
+        engine = self.choose(h)
+        if engine != "spectral":
+            return self._from_rows(engine, h)
         if self.on_line:
             return Spectrum(h).update(self.x[0], self.z).evidence(h)
         return evidence_of(self.features(h), self.z - self.z.mean())
@@ -112,8 +123,8 @@ class GoalData:
         n = len(self.z)
         if n**2 * kernels.TAIL * high * EXPONENTIAL < estimate_cost("spectral", n, 1, self.kernel, low):
             order = np.argsort(self.x[0])
-            ordered, w = self.x[0][order], (self.z - self.z.mean())[order]
-            return lambda h: spectral.window_form(ordered, w, h, kernels.TAIL * h) / n**2
+            u, w = self.x[0][order], (self.z - self.z.mean())[order]
+            return lambda h: spectral.window_form(u, w, h, kernels.TAIL * h) / n**2
         period, powers = Spectrum(low).update(self.x[0], self.z).powers(low, high)
         return lambda h: float(kernels.gaussian_coefficients(h, period, len(powers) - 1) @ powers)
 
@@ -132,10 +143,16 @@ class GoalData:
             psi = self.features(h)
             offsets = np.array([0, psi.shape[1]])
             return spectral.permuted_statistics(psi, offsets, m, n_permutations, np.uint64(seed))[:, 0]
-        rows = tiles.weighted_rows(self.x, self.z - self.z.mean(), self.kernel.code, h, 0.0)
+        if self.choose(h) == "ordered":
+            order = np.argsort(self.x[0])
+            return ordered.subset_statistics(self.x[0][order], order, m, n_permutations, seed, self.kernel.code, h)
+        kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
+        rows = tiles.weighted_rows(self.x, self.z - self.z.mean(), *kernel)
         membership = spectral.subset_membership(n, m, n_permutations, np.uint64(seed))
-        sums = tiles.subset_sums(self.x, membership, self.kernel.code, h, 0.0).sum(axis=0)
-        return (sums[:, 0] - 2 * size / n * sums[:, 1] + (size / n) ** 2 * rows[:, 1].sum()) / n**2
+        members = np.nonzero(membership.T)[1].astype(np.int32).reshape(n_permutations, size)
+        own, totals = rows[members, 3].sum(axis=1), rows[members, 1].sum(axis=1)
+        inside = 2 * tiles.subset_sums(self.x, members, *kernel) + own
+        return (inside - 2 * size / n * totals + (size / n) ** 2 * rows[:, 1].sum()) / n**2
 
     def _windows_pay(self, h: float, n_permutations: int, size: int) -> bool:
         """Whether summing the kernel over near pairs of each subset beats summing features over its samples."""
@@ -146,10 +163,17 @@ class GoalData:
         features = n_permutations * size * terms + n * terms**2 + terms**3
         return terms > MOST_TERMS or windows < features
 
-    def _tile(self, h: float) -> Evidence:
+    def _from_rows(self, engine: str, h: float) -> Evidence:
+        """Evidence from the row sums of the tile or the ordered engine."""
         n = len(self.z)
         w = self.z - self.z.mean()
-        rows = tiles.weighted_rows(self.x, w, self.kernel.code, h, typical(self.x, self.kernel, h))
+        kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
+        if engine == "ordered":
+            order = np.argsort(self.x[0])
+            w = w[order]
+            rows = ordered.goal_sums(self.x[0][order], w, *kernel)
+        else:
+            rows = tiles.weighted_rows(self.x, w, *kernel)
         total, weight = float(rows[:, 1].sum()), float(w @ w)
         form = max(float(w @ rows[:, 0]), 0.0)
         squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
@@ -162,7 +186,7 @@ class GoalData:
             squares=float(squares),
             variance=weight / n,
             deviation=deviation(w, (rows[:, 0] - rows[:, 0].mean()) / n),
-            engine="tile",
+            engine=engine,
             eigenvalues=lambda: eigenvalues(self.x, self.kernel, h),
         )
 
@@ -237,5 +261,5 @@ def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
         )
     matrix = np.empty((n, n))
     tiles.gram(x, kernel.code, h, matrix)
-    tiles.center(matrix)
+    matrices.center(matrix)
     return np.linalg.eigvalsh(matrix) / n

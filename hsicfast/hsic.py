@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import bandwidth as bandwidths
-from hsicfast import checks, inference, kernels, tiles
+from hsicfast import checks, inference, kernels, matrices, tiles
 from hsicfast.engines import GoalData, maximised
 from hsicfast.errors import InputError
 from hsicfast.evidence import HSICResult
@@ -64,7 +64,7 @@ def goal_hsic(
     n_permutations : int >= 1
     seed : int >= 0
         Of the permutations.
-    engine : {"auto", "spectral", "tile"}
+    engine : {"auto", "spectral", "ordered", "tile"}
         "auto" takes the cheaper by :func:`hsicfast.engines.estimate_cost`.
     width : array_like (n,), optional
         Where a value stands for an interval of [0, 1] (an Int, Choice or Bool), its length, `u` being the middle.
@@ -123,9 +123,12 @@ def hsic(
     *,
     confidence: float | None = None,
 ) -> HSICResult:
-    """HSIC of two samples with any kernels, in O(n) memory (Gretton et al. 2005, eq. 4, V-statistic).
+    """HSIC of two samples with any kernels, in O(n) memory but for permutations of few samples.
 
-    ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred.
+    ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred (V-statistic, Gretton et al. 2005, eq. 4). The
+    result's `unbiased` is the U-statistic (Song et al. 2012, eq. 5), whose mean is the index itself; with K0, L0 the Gram
+    matrices less their diagonals
+    ``1/(n (n - 3)) (tr K0 L0 + 1'K0 1 1'L0 1 / ((n - 1)(n - 2)) - 2/(n - 2) 1'K0 L0 1)``.
 
     Parameters
     ----------
@@ -136,6 +139,7 @@ def hsic(
     bandwidth_x, bandwidth_y : "median" or float > 0
     test : {None, "permutation", "asymptotic", "gamma"}
     n_permutations : int >= 1
+        Up to 3,000 samples they keep both Gram matrices, 138 MiB at most.
     seed : int >= 0
     engine : {"auto", "tile"}
     confidence : float in (0, 1), optional
@@ -159,6 +163,8 @@ def hsic(
         raise InputError(f"engine must be 'auto' or 'tile', but got {engine!r}; goal_hsic alone has a spectral engine")
     checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
     kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
+    kind_x.check_domain(a, "x")
+    kind_y.check_domain(b, "y")
     n = a.shape[1]
     if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
         ci = None if confidence is None else (0.0, 0.0)
@@ -179,6 +185,7 @@ def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "media
     """
     a = checks.samples(x, "x")
     kind = kernels.find(kernel)
+    kind.check_domain(a, "x")
     out = np.empty((a.shape[1], a.shape[1]))
     tiles.gram(a, kind.code, bandwidths.resolve(a, kind, bandwidth), out)
     return out
@@ -198,5 +205,5 @@ def center(k: Floats) -> Floats:
             f"center works in place on a writeable square float64 array, but got "
             f"{type(k).__name__} {getattr(k, 'shape', '')} {getattr(k, 'dtype', '')}; pass np.array(k, dtype=float)"
         )
-    tiles.center(k)
+    matrices.center(k)
     return k

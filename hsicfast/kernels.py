@@ -35,12 +35,24 @@ class Kernel:
         k(x, y).
     has_bandwidth : bool
         Whether h enters.
+    domain : (float, float)
+        Where its arguments may lie.
     """
 
     name: str
     code: int
     formula: str
     has_bandwidth: bool = True
+    domain: tuple[float, float] = (-math.inf, math.inf)
+
+    def check_domain(self, x: Floats, name: str) -> None:
+        """Refuse values `x` outside the domain."""
+        low, high = self.domain
+        if x.min() < low or x.max() > high:
+            raise InputError(
+                f"kernel {self.name!r} needs values in [{low:g}, {high:g}], but {name} runs from {x.min():.6g} to "
+                f"{x.max():.6g}; carry them there by ranks or take kernel 'gaussian'"
+            )
 
 
 GAUSSIAN = Kernel("gaussian", 0, "exp(-d^2 / 2h^2)")
@@ -50,7 +62,14 @@ MATERN52 = Kernel("matern52", 3, "(1 + sqrt(5) d / h + 5 d^2 / 3h^2) exp(-sqrt(5
 ENERGY = Kernel("energy", 4, "-d", has_bandwidth=False)
 LINEAR = Kernel("linear", 5, "x . y", has_bandwidth=False)
 DIRAC = Kernel("dirac", 6, "1 where x = y, else 0", has_bandwidth=False)
-KERNELS = {k.name: k for k in (GAUSSIAN, LAPLACE, MATERN32, MATERN52, ENERGY, LINEAR, DIRAC)}
+SOBOLEV = Kernel(
+    "sobolev",
+    7,
+    "product over the coordinates of 1 + (x - 1/2)(y - 1/2) + (|x - y|^2 - |x - y| + 1/6) / 2, on [0, 1]",
+    has_bandwidth=False,
+    domain=(0.0, 1.0),
+)
+KERNELS = {k.name: k for k in (GAUSSIAN, LAPLACE, MATERN32, MATERN52, ENERGY, LINEAR, DIRAC, SOBOLEV)}
 
 
 def find(name: str) -> Kernel:

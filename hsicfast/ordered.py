@@ -16,8 +16,6 @@ Functions here trust their input; :mod:`hsicfast.hsic` checks it. Threads: a wal
 row, so that any number of threads gives the same bits.
 """
 
-# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
-
 from __future__ import annotations
 
 import math

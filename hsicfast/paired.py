@@ -7,12 +7,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import inference, tiles
+from hsicfast import inference, matrices, tiles
 from hsicfast.engines import anchored, eigenvalues, typical
 from hsicfast.evidence import HSICResult
 from hsicfast.kernels import Kernel
 
 Floats = NDArray[np.float64]
+
+# Up to here permutations keep both Gram matrices, 69 MiB each. Beyond, reading one in a random order takes as long as
+# making it: each tile of K then serves SHARED permutations at once.
+MOST_KEPT = 3000
+SHARED = 16
 
 
 class PairedData:
@@ -21,75 +26,96 @@ class PairedData:
     def __init__(self, x: Floats, y: Floats, kernel_x: Kernel, kernel_y: Kernel, h_x: float, h_y: float) -> None:
         self.x, self.y = anchored(x, kernel_x), anchored(y, kernel_y)
         self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
-        self.shift_x, self.shift_y = typical(self.x, kernel_x, h_x), typical(self.y, kernel_y, h_y)
+        self.n = x.shape[1]
+        self.first = (kernel_x.code, h_x, typical(self.x, kernel_x, h_x))
+        self.second = (kernel_y.code, h_y, typical(self.y, kernel_y, h_y))
+        # Of the kernels less their typical entry: sums over the other samples, and the diagonals.
+        self.rows, self.squares = tiles.paired_rows(self.x, self.y, *self.first, *self.second)
+        self.k_ii, self.l_ii = tiles.diagonal(self.x, *self.first), tiles.diagonal(self.y, *self.second)
+        self.k_i, self.l_i = self.rows[:, 1] + self.k_ii, self.rows[:, 2] + self.l_ii
 
-    def rows(self, order: NDArray[np.int64]) -> Floats:
-        """Row sums (n, 7) of :func:`hsicfast.tiles.paired_rows`, y read in `order`."""
-        return tiles.paired_rows(
-            self.x,
-            self.y,
-            order,
-            self.kernel_x.code,
-            self.h_x,
-            self.shift_x,
-            self.kernel_y.code,
-            self.h_y,
-            self.shift_y,
-        )
+    def v_statistic(self) -> float:
+        """``(1/n^2) (sum_ij k_ij l_ij - (2/n) sum_i k_i l_i + k l / n^2)``, k_i and k the sums of rows and of all."""
+        both = self.rows[:, 0].sum() + self.k_ii @ self.l_ii
+        # A sum of squares: below 0 only by rounding.
+        return max(float(self._centred(both, self.k_i @ self.l_i)), 0.0)
 
-    def statistic(self, rows: Floats) -> float:
-        n = len(rows)
-        both, total_x, total_y = rows[:, 0].sum(), rows[:, 1].sum(), rows[:, 2].sum()
-        return float(both - 2 * (rows[:, 1] @ rows[:, 2]) / n + total_x * total_y / n**2) / n**2
+    def u_statistic(self) -> float:
+        """Unbiased HSIC of the samples (Song et al. 2012, eq. 5)."""
+        return _u_centred(self.rows[:, 0].sum(), self.rows[:, 1], self.rows[:, 2])
 
     def result(self, test: str | None, n_permutations: int, seed: int, confidence: float | None) -> HSICResult:
-        n = self.x.shape[1]
-        rows = self.rows(np.arange(n))
-        statistic = max(self.statistic(rows), 0.0)  # a sum of squares: below 0 only by rounding
-        squares_x, squares_y = _own(rows[:, 3], rows[:, 1]), _own(rows[:, 4], rows[:, 2])
-        traces = (rows[:, 5].mean() - rows[:, 1].sum() / n**2) * (rows[:, 6].mean() - rows[:, 2].sum() / n**2)
+        n = self.n
+        statistic = self.v_statistic()
+        own_x = _own(self.squares[0] + self.k_ii @ self.k_ii, self.k_i)
+        own_y = _own(self.squares[1] + self.l_ii @ self.l_ii, self.l_i)
+        traces = (self.k_ii.mean() - self.k_i.sum() / n**2) * (self.l_ii.mean() - self.l_i.sum() / n**2)
         null_mean = float(traces / (n - 1))
         pvalue = None
         if test == "permutation":
-            random = np.random.default_rng(seed)
-            permuted = np.array([self.statistic(self.rows(random.permutation(n))) for _ in range(n_permutations)])
-            pvalue = inference.permutation_pvalue(statistic, permuted)
+            pvalue = inference.permutation_pvalue(statistic, self.permuted(n_permutations, seed))
         elif test == "gamma":
-            pvalue = inference.gamma_pvalue(statistic, null_mean, 2 * squares_x * squares_y / n**2)
+            pvalue = inference.gamma_pvalue(statistic, null_mean, 2 * own_x * own_y / n**2)
         elif test == "asymptotic":
             first = eigenvalues(self.x, self.kernel_x, self.h_x)
             second = eigenvalues(self.y, self.kernel_y, self.h_y)
             pvalue = inference.weighted_chi2_pvalue(n * statistic, np.outer(first, second).ravel())
         ci = None
         if confidence is not None:
-            error = float(self._influence(rows).std()) / math.sqrt(n)
+            error = float(self._influence().std()) / math.sqrt(n)
             ci = inference.interval(statistic, null_mean, error, confidence)
-        r2 = statistic / math.sqrt(squares_x * squares_y) if squares_x > 0 and squares_y > 0 else 0.0
-        return HSICResult(statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, "tile", _unbiased(rows))
+        r2 = statistic / math.sqrt(own_x * own_y) if own_x > 0 and own_y > 0 else 0.0
+        return HSICResult(statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, "tile", self.u_statistic())
 
-    def _influence(self, rows: Floats) -> Floats:
+    def permuted(self, n_permutations: int, seed: int) -> Floats:
+        """V-statistics (n_permutations,) with y in random orders."""
+        random = np.random.default_rng(seed)
+        kept = self._centred_grams() if self.n <= MOST_KEPT else None
+        found = []
+        for start in range(0, n_permutations, SHARED):
+            draws = min(SHARED, n_permutations - start)
+            orders = np.array([random.permutation(self.n) for _ in range(draws)])
+            if kept is not None:
+                found.append(matrices.permuted_products(*kept, orders) / self.n**2)
+                continue
+            shuffled = np.ascontiguousarray(self.y[:, orders].transpose(1, 0, 2))
+            pairs = tiles.paired_products(self.x, shuffled, *self.first, *self.second)
+            found.append(self._centred(2 * pairs + self.l_ii[orders] @ self.k_ii, self.l_i[orders] @ self.k_i))
+        return np.concatenate(found)
+
+    def _centred_grams(self) -> tuple[Floats, Floats]:
+        grams = np.empty((2, self.n, self.n))
+        tiles.gram(self.x, self.kernel_x.code, self.h_x, grams[0])
+        tiles.gram(self.y, self.kernel_y.code, self.h_y, grams[1])
+        for gram in grams:
+            matrices.center(gram)
+        return grams[0], grams[1]
+
+    def _centred(self, both: Floats, crossed: Floats) -> Floats:
+        """V-statistic from ``sum_ij k_ij l_ij`` and ``sum_i k_i l_i``."""
+        n = self.n
+        return (both - 2 * crossed / n + self.k_i.sum() * self.l_i.sum() / n**2) / n**2
+
+    def _influence(self) -> Floats:
         """Influence of each sample on the statistic, up to a constant.
 
         With row means k_i, l_i and means k, l: the derivative of ``E kl + k l - 2 E k_i l_i`` at sample i is
         ``2 E_j k_ij l_ij + 2 k_i l + 2 k l_i - 2 (k_i l_i + E_j k_ij l_j + E_j l_ij k_j)``.
         """
-        n = len(rows)
-        k, mean_l = rows[:, 1] / n, rows[:, 2] / n
-        k_l = tiles.weighted_rows(self.x, mean_l, self.kernel_x.code, self.h_x, self.shift_x)[:, 0] / n
-        l_k = tiles.weighted_rows(self.y, k, self.kernel_y.code, self.h_y, self.shift_y)[:, 0] / n
-        return 2 * (rows[:, 0] / n + k * mean_l.mean() + mean_l * k.mean() - k * mean_l - k_l - l_k)
+        n = self.n
+        both, k, mean_l = (self.rows[:, 0] + self.k_ii * self.l_ii) / n, self.k_i / n, self.l_i / n
+        k_l = tiles.weighted_rows(self.x, mean_l, *self.first)[:, 0] / n
+        l_k = tiles.weighted_rows(self.y, k, *self.second)[:, 0] / n
+        return 2 * (both + k * mean_l.mean() + mean_l * k.mean() - k * mean_l - k_l - l_k)
 
 
-def _own(squares: Floats, totals: Floats) -> float:
-    """HSIC(X, X) from the row sums of k^2 and k."""
+def _own(squares: float, totals: Floats) -> float:
+    """HSIC(X, X) from the sum of k^2 and the row sums of k."""
     n = len(totals)
-    return float(squares.sum() - 2 * (totals**2).sum() / n + totals.sum() ** 2 / n**2) / n**2
+    return float(squares - 2 * (totals**2).sum() / n + totals.sum() ** 2 / n**2) / n**2
 
 
-def _unbiased(rows: Floats) -> float:
-    """U-statistic (Song et al. 2012, eq. 5) from the row sums: both kernels with zeros on the diagonal."""
-    n = len(rows)
-    off_x, off_y = rows[:, 1] - rows[:, 5], rows[:, 2] - rows[:, 6]
-    both = rows[:, 0].sum() - rows[:, 5] @ rows[:, 6]
-    totals = off_x.sum() * off_y.sum() / ((n - 1) * (n - 2))
-    return float(both + totals - 2 / (n - 2) * (off_x @ off_y)) / (n * (n - 3))
+def _u_centred(both: float, k_i: Floats, l_i: Floats) -> float:
+    """U-statistic from ``sum_(i != j) k_ij l_ij`` and the row sums without the diagonal."""
+    n = len(k_i)
+    return float(both + k_i.sum() * l_i.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k_i @ l_i)) / (n * (n - 3))

@@ -25,6 +25,11 @@ def gram(x, kernel, h=None):
         return x @ x.T
     if kernel == "dirac":
         return (x[:, None, :] == x[None, :, :]).all(axis=2).astype(float)
+    if kernel == "sobolev":
+        # 1 + B1(x) B1(y) + B2(|x - y|) / 2 in each coordinate, B1 and B2 the Bernoulli polynomials
+        a, b = x[:, None, :], x[None, :, :]
+        gap = np.abs(a - b)
+        return (1 + (a - 0.5) * (b - 0.5) + (gap**2 - gap + 1 / 6) / 2).prod(axis=2)
     raise KeyError(kernel)
 
 
@@ -38,6 +43,13 @@ def hsic(x, y, kernel_x="gaussian", kernel_y="gaussian", h_x=None, h_y=None):
     """(1/n^2) trace(K H L H)."""
     n = len(x)
     return (center(gram(x, kernel_x, h_x)) * center(gram(y, kernel_y, h_y))).sum() / n**2
+
+
+def u_statistic(x, y, kernel_x="gaussian", kernel_y="gaussian", h_x=None, h_y=None):
+    """Unbiased HSIC (Song et al. 2012, eq. 5), from the Gram matrices without their diagonals."""
+    n = len(x)
+    a, b = gram(x, kernel_x, h_x) * (1 - np.eye(n)), gram(y, kernel_y, h_y) * (1 - np.eye(n))
+    return (np.trace(a @ b) + a.sum() * b.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (a @ b).sum()) / (n * (n - 3))
 
 
 def goal(y, p, minimize=True):

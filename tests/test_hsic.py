@@ -86,7 +86,7 @@ class TestReference:
     @pytest.mark.parametrize("kernel_y", ["gaussian", "linear", "dirac"])
     def test_hsic(self, kernel_x, kernel_y):
         rng = np.random.default_rng(3)
-        x = np.round(rng.standard_normal((130, 3)), 1)
+        x = np.round(rng.random((130, 3)), 1)  # in [0, 1] for sobolev
         y = np.round(x[:, :2] + rng.standard_normal((130, 2)), 0)
         want = naive.hsic(x, y, kernel_x, kernel_y, 1.3, 0.7)
         assert close(hsic(x, y, kernel_x, kernel_y, 1.3, 0.7).statistic, want)
@@ -317,9 +317,8 @@ class TestCorners:
             ({"bandwidth": "mean"}, "a bandwidth must be 'median', 'max' .* but got 'mean'"),
             ({"kernel": "gauss"}, "a kernel must be one of .* but got 'gauss'"),
             ({"test": "exact"}, "test must be one of .* but got 'exact'"),
-            ({"engine": "gpu"}, "engine must be 'auto', 'spectral' or 'tile', but got 'gpu'"),
+            ({"engine": "gpu"}, "engine must be one of .* but got 'gpu'"),
             ({"engine": "spectral", "kernel": "laplace"}, "the spectral engine needs kernel='gaussian'"),
-            ({"engine": "spectral", "bandwidth": 1e-4}, "the spectral engine needs .* bandwidth=0.0001"),
             ({"bandwidth": "max", "test": "gamma"}, "bandwidth='max' needs test='permutation'"),
             ({"bandwidth": "max", "kernel": "energy"}, "bandwidth='max' needs a kernel with a bandwidth"),
             ({"n_permutations": 0}, "`n_permutations >= 1` must hold, but got 0"),

@@ -1,0 +1,231 @@
+"""The tile engine's parts: the exponential, distances, pairs made once, permutations; each against numpy alone."""
+
+import math
+
+import hypothesis.strategies as st
+import naive
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+
+import hsicfast
+from hsicfast import InputError, bandwidth, distances, goal_hsic, hsic, matrices, paired, tiles
+from hsicfast.engines import GoalData
+from hsicfast.kernels import GAUSSIAN, KERNELS
+
+INTERPRETED = bool(numba.config.DISABLE_JIT)
+
+
+@numba.njit
+def exponentials(values):
+    out = np.empty_like(values)
+    for t in range(values.shape[0]):
+        out[t] = tiles.exp_negative(values[t])
+    return out
+
+
+def uniform(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape)
+
+
+class TestExponential:
+    def test_dense_grid(self):
+        x = -np.concatenate((np.linspace(0, 700, 701 if INTERPRETED else 2_000_001), np.geomspace(1e-300, 1, 1001)))
+        want = np.exp(x.astype(np.longdouble))
+        assert float(np.max(np.abs(exponentials(x) - want) / want)) < 2e-16
+
+    @given(st.floats(-700, 0))
+    def test_agrees_with_numpy(self, x):
+        assert exponentials(np.array([x]))[0] == pytest.approx(np.exp(x), rel=4e-16, abs=0)
+
+    def test_ends(self):
+        got = exponentials(np.array([0.0, -0.0, -708.5, -1e300, -math.inf, math.nan]))
+        assert got[:5].tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
+        assert math.isnan(got[5])
+
+
+class TestRows:
+    @pytest.mark.parametrize("kernel", KERNELS)
+    @pytest.mark.parametrize("d", range(1, 10))
+    def test_gram(self, kernel, d):
+        x = uniform(21, d)
+        x[7], x[9] = x[3], np.round(x[9])
+        assert np.allclose(hsicfast.gram(x, kernel, 0.7), naive.gram(x, kernel, 0.7), rtol=1e-13, atol=1e-15)
+
+    def test_nan_stays(self):
+        x = np.zeros((1, 20))
+        x[0, 3] = math.nan
+        row = np.empty(20)
+        for kernel in KERNELS.values():
+            tiles.fill_row(x, 0, 0, row, kernel.code, 1.0)
+            assert math.isnan(row[3]) or kernel.name == "dirac"
+
+    @pytest.mark.parametrize("n", [4, 16, 17, 40, *([] if INTERPRETED else [256, 257, 700, 1100])])
+    def test_every_pair_is_made_once(self, n):
+        x, y, w = uniform(2, n), uniform(3, n, seed=1), uniform(n, seed=2)
+        k, other = naive.gram(x.T, "laplace", 0.5) - 0.25, naive.gram(y.T, "gaussian", 0.5) - 0.5
+        rows, squares = tiles.paired_rows(x, y, 1, 0.5, 0.25, 0, 0.5, 0.5)
+        want = np.stack([(matrix * (1 - np.eye(n))).sum(axis=1) for matrix in (k * other, k, other)], axis=1)
+        assert np.allclose(rows, want, rtol=1e-12, atol=1e-12 * n)
+        want = [(matrix**2).sum() - (np.diag(matrix) ** 2).sum() for matrix in (k, other)]
+        assert np.allclose(squares, want, rtol=1e-12)
+        got = tiles.weighted_rows(x, w, 1, 0.5, 0.25)
+        assert np.allclose(got[:, 0], k @ w, rtol=1e-12, atol=1e-12 * n)
+        assert np.allclose(got[:, 1], k.sum(axis=1), rtol=1e-12, atol=1e-12 * n)
+        assert got[:, 2].sum() == pytest.approx((k**2).sum(), rel=1e-12)
+        assert got[:, 3] == pytest.approx(np.diag(k))
+
+
+class TestSobolev:
+    def test_by_hand(self):
+        # 1 + B1(0) B1(0) + B2(0)/2 = 1 + 1/4 + 1/12; 1 + B1(0) B1(1) + B2(1)/2 = 1 - 1/4 + 1/12
+        k = hsicfast.gram([0.0, 1.0, 0.5, 0.5], "sobolev")
+        assert k[0, 0] == pytest.approx(4 / 3, rel=1e-15)
+        assert k[0, 1] == pytest.approx(5 / 6, rel=1e-15)
+
+    def test_mean_under_the_uniform_law_is_one(self):
+        # its ANOVA part is orthogonal to constants
+        t = (np.arange(400) + 0.5) / 400
+        assert hsicfast.gram(t, "sobolev").mean(axis=1) == pytest.approx(1.0, abs=1e-5)
+
+    @pytest.mark.parametrize(("face", "name"), [(hsic, "x"), (lambda x, *_: hsicfast.gram(x, "sobolev"), "x")])
+    def test_needs_its_domain(self, face, name):
+        text = rf"kernel 'sobolev' needs values in \[0, 1\], but {name} runs from 0 to 1.5; carry them there by ranks"
+        with pytest.raises(InputError, match=text):
+            face([0, 0.5, 1.0, 1.5], [0, 1, 2, 3], "sobolev")
+        with pytest.raises(InputError, match=r"kernel 'sobolev' .* but y runs from -2 to 1"):
+            hsic([0, 1, 2, 3], [0, 0.5, 1.0, -2], kernel_y="sobolev")
+
+
+class TestUStatistic:
+    @pytest.mark.parametrize("kernel", KERNELS)
+    def test_reference(self, kernel):
+        x, y = uniform(61, 2), uniform(61, seed=1)
+        y += x[:, 0]
+        x, y = np.round(x, 1), np.round(y / 2, 1)
+        want = naive.u_statistic(x, y, kernel, kernel, 0.4, 0.6)
+        assert hsic(x, y, kernel, kernel, 0.4, 0.6).unbiased == pytest.approx(want, rel=1e-12)
+
+    @pytest.mark.parametrize("engine", ["spectral", "tile"])
+    def test_reference_of_a_goal(self, engine):
+        u, y = np.random.default_rng(3).random((2, 70))
+        want = naive.u_statistic(u, naive.goal(y, 0.2), "gaussian", "linear", 0.3)
+        result = goal_hsic(u, y, goal=0.2, bandwidth=0.3, engine=engine)
+        assert result.unbiased == pytest.approx(want, rel=1e-11)
+
+    def test_is_unbiased(self):
+        # the mean over all 4! orders of y is the mean under independence, 0
+        from itertools import permutations
+
+        x, y = np.array([0.0, 0.3, 0.4, 1.0]), np.array([2.0, 0.0, 0.5, 0.1])
+        found = [hsic(x, y[list(order)], "energy", "gaussian").unbiased for order in permutations(range(4))]
+        assert np.mean(found) == pytest.approx(0.0, abs=1e-16)
+        assert min(found) < 0
+
+
+def data_with(ties, n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, d))
+    return x if ties is None else np.round(x * ties) / ties
+
+
+class TestMedian:
+    @given(st.integers(4, 40), st.integers(2, 5), st.sampled_from([None, 0.5, 1, 3, 10]), st.integers(0, 10**6))
+    def test_exact_with_ties(self, n, d, ties, seed):
+        x = data_with(ties, n, d, seed)
+        x[0] += 1  # two that differ
+        assert bandwidth.median_distance(x.T.copy()) == pytest.approx(naive.median_distance(x), rel=2e-16)
+
+    @pytest.mark.parametrize("d", [1, 3])
+    def test_hardly_any_differ(self, d):
+        x = np.zeros((30, d))
+        x[-1] = 1e-3
+        assert bandwidth.median_distance(x.T.copy()) == pytest.approx(1e-3 * math.sqrt(d), rel=1e-15)
+
+    @pytest.mark.parametrize("ties", [None, 0.5, 1, 3, 10])
+    @pytest.mark.parametrize("n", [60, 61])
+    @pytest.mark.parametrize("capacity", [0, 2, 2**10])
+    def test_bracket_around_a_sample(self, monkeypatch, ties, n, capacity):
+        # many pairs, as far as the code can tell, and little room
+        monkeypatch.setattr(bandwidth, "FEW_PAIRS", 0)
+        monkeypatch.setattr(bandwidth, "CAPACITY", capacity)
+        monkeypatch.setattr(bandwidth, "FEWEST_DRAWS", 1000)
+        x = data_with(ties, n, 3)
+        assert bandwidth.median_distance(x.T.copy()) == pytest.approx(naive.median_distance(x), rel=2e-16)
+
+    @pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.3, 0.31), (1e9, 1e10), (0.0, math.inf)])
+    @pytest.mark.parametrize("capacity", [0, 5, 1000])
+    def test_any_bracket_finds_every_rank(self, monkeypatch, low, high, capacity):
+        monkeypatch.setattr(bandwidth, "CAPACITY", capacity)
+        x = np.round(uniform(2, 16), 1)
+        squares = np.sort(((x[:, :, None] - x[:, None, :]) ** 2).sum(axis=0)[np.triu_indices(16, 1)])
+        for rank in (0, 1, 40, 60, 118, 119):
+            assert bandwidth.Bracket(x, low, high).select(rank) == squares[rank]
+
+    def test_equal_samples_have_none(self):
+        with pytest.raises(InputError, match="bandwidth='median' needs two samples that differ"):
+            hsicfast.gram(np.ones((5, 2)))
+
+    def test_squares_of_pairs(self):
+        x = uniform(3, 9)
+        first, second = np.array([0, 4, 8]), np.array([1, 4, 2])
+        assert np.allclose(distances.squares_of(x, first, second), ((x[:, first] - x[:, second]) ** 2).sum(axis=0))
+
+
+class TestPermutations:
+    @pytest.mark.parametrize("share", [0.03, 0.3, 0.5])
+    @pytest.mark.parametrize("n", [40, *([] if INTERPRETED else [300, 613])])
+    def test_subsets(self, share, n):
+        x = uniform(2, n)
+        rng = np.random.default_rng(1)
+        size = max(int(share * n), 1)
+        members = np.sort([rng.permutation(n)[:size] for _ in range(5)]).astype(np.int32)
+        k = np.triu(naive.gram(x.T, "gaussian", 0.4) - 0.5, 1)
+        want = [k[np.ix_(subset, subset)].sum() for subset in members]
+        assert np.allclose(tiles.subset_sums(x, members, 0, 0.4, 0.5), want, rtol=1e-12, atol=1e-12)
+
+    @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+    def test_permuted_goals_of_both_engines(self, p):
+        u = uniform(1, 50)
+        z = np.arange(50) < 50 * p
+        first, second = (GoalData(u, np.empty(0), z, GAUSSIAN, engine) for engine in ("spectral", "tile"))
+        assert np.allclose(first.permuted(0.3, 20, 5), second.permuted(0.3, 20, 5), rtol=1e-11)
+
+    @pytest.mark.parametrize("kernels", [("gaussian", "laplace"), ("linear", "energy"), ("dirac", "matern52")])
+    def test_kept_and_made_anew(self, monkeypatch, kernels):
+        x, y = np.round(uniform(2, 30), 1), np.round(uniform(1, 30, seed=1), 1)
+        pair = paired.PairedData(x, y, *(KERNELS[kernel] for kernel in kernels), 0.3, 0.2)
+        rng = np.random.default_rng(7)
+        orders = [rng.permutation(30) for _ in range(19)]
+        want = [naive.hsic(x.T, y[:, order].T, *kernels, 0.3, 0.2) for order in orders]
+        assert np.allclose(pair.permuted(19, 7), want, rtol=1e-11)
+        monkeypatch.setattr(paired, "MOST_KEPT", 0)
+        assert np.allclose(pair.permuted(19, 7), want, rtol=1e-11)
+
+    def test_products(self):
+        x, y = uniform(20, 20), uniform(20, 20, seed=1)
+        x, y = x + x.T, y + y.T
+        orders = np.array([np.random.default_rng(seed).permutation(20) for seed in range(3)])
+        want = [(x * y[np.ix_(order, order)]).sum() for order in orders]
+        assert np.allclose(matrices.permuted_products(x, y, orders), want, rtol=1e-13)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="plain Python has one thread")
+def test_one_and_two_threads_give_the_same_bits(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((1500, 5)), rng.standard_normal((1500, 2))
+    u = rng.random((1500, 3))
+    options = {"test": "permutation", "n_permutations": 20}
+    results = []
+    for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        numba.set_num_threads(threads)
+        pair = paired.PairedData(x.T.copy(), y.T.copy(), GAUSSIAN, GAUSSIAN, 2.0, 1.0)
+        kept = pair.permuted(20, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(paired, "MOST_KEPT", 0)
+            results.append((kept.tolist(), pair.permuted(20, 0).tolist()))
+        results.append(hsic(x, y, confidence=0.9, **options))
+        results.append(hsic(u, u[:, :1], "sobolev", "matern32", **options))
+        results.append(goal_hsic(u, u[:, 0], kernel="laplace", **options))
+    assert results[:4] == results[4:]
