@@ -126,8 +126,8 @@ def hsic(
     """HSIC of two samples with any kernels, in O(n) memory but for permutations of few samples.
 
     ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred (V-statistic, Gretton et al. 2005, eq. 4). The
-    result's `unbiased` is the U-statistic (Song et al. 2012, eq. 5), whose mean is the index itself; with K0, L0 the Gram
-    matrices less their diagonals
+    result's `unbiased` is the U-statistic (Song et al. 2012, eq. 5), whose mean is the index itself; with K0, L0 the
+    Gram matrices less their diagonals
     ``1/(n (n - 3)) (tr K0 L0 + 1'K0 1 1'L0 1 / ((n - 1)(n - 2)) - 2/(n - 2) 1'K0 L0 1)``.
 
     Parameters

@@ -1,12 +1,15 @@
-"""From a statistic to how sure it is: p-values, intervals, many tests at once."""
+"""From a statistic to how sure it is: p-values, intervals, many tests at once.
+
+Parts of scipy are imported where they are used: every ``import hsicfast`` would wait for them, and few calls need them.
+"""
 
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +44,8 @@ def gamma_pvalue(statistic: float, mean: float, variance: float) -> float:
     >>> round(gamma_pvalue(2.0, mean=1.0, variance=1.0), 6) == round(math.exp(-2.0), 6)
     True
     """
+    from scipy import special
+
     if variance <= 0:
         return 1.0
     return float(special.gammaincc(mean**2 / variance, statistic * mean / variance))
@@ -65,6 +70,8 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike) -> float:
     >>> round(weighted_chi2_pvalue(3.841459, [1.0]), 6)
     0.05
     """
+    from scipy import optimize, special
+
     a = np.asarray(weights, dtype=np.float64)
     a = a[a > 1e-12 * a.max(initial=0.0)]
     if len(a) == 0 or statistic <= 0:
@@ -81,8 +88,6 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike) -> float:
         return float((a / (1 - 2 * t * a)).sum() - statistic)
 
     lowest = -len(a) / (2 * statistic) - limit  # there the slope is negative
-    from scipy import optimize  # here, so that importing hsicfast does not wait for what few calls need
-
     t = optimize.brentq(slope, lowest, limit * (1 - 1e-12), xtol=1e-14 * limit)
     cumulant = -0.5 * np.log1p(-2 * t * a).sum()
     curvature = 2 * (a**2 / (1 - 2 * t * a) ** 2).sum()
@@ -109,7 +114,7 @@ def interval(statistic: float, bias: float, error: float, confidence: float) -> 
     low, high : float
         Never below 0, where the index cannot be.
     """
-    reach = -special.ndtri((1 - confidence) / 2) * error
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
     centre = max(statistic - bias, 0.0)
     return float(max(centre - reach, 0.0)), float(centre + reach)
 

@@ -82,6 +82,15 @@ class TestReference:
         want = naive.goal_hsic(u, naive.goal(y, 0.2), kernel, 0.4)
         assert close(goal_hsic(u, y, goal=0.2, kernel=kernel, bandwidth=0.4, engine="tile").statistic, want)
 
+    @pytest.mark.parametrize("kernel", ["laplace", "matern32", "matern52", "energy"])
+    @pytest.mark.parametrize("h", [0.01, 0.4, 3.0])
+    def test_kernels_on_a_line_by_order(self, kernel, h):
+        u, y = trials()
+        want = naive.goal_hsic(u, naive.goal(y, 0.2), kernel, h)
+        result = goal_hsic(u, y, goal=0.2, kernel=kernel, bandwidth=h)
+        assert result.engine == "ordered"
+        assert close(result.statistic, want)
+
     @pytest.mark.parametrize("kernel_x", KERNELS)
     @pytest.mark.parametrize("kernel_y", ["gaussian", "linear", "dirac"])
     def test_hsic(self, kernel_x, kernel_y):
