@@ -10,7 +10,7 @@ A goal's data answer with an :class:`Evidence` whichever engine ran; tests and i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,14 @@ class GoalData:
         period, powers = Spectrum(low).update(self.x[0], self.z).powers(low, high)
         return lambda h: float(kernels.gaussian_coefficients(h, period, len(powers) - 1) @ powers)
 
+    def permutation_pvalue(self, h: float, statistic: float, n_permutations: int, seed: int) -> float:
+        """P-value of the permutation test at bandwidth `h`, where S is `statistic`."""
+        n, m = len(self.z), int(self.z.sum())
+        if self.on_line and self.choose(h) == "spectral" and not self._windows_pay(h, n_permutations, min(m, n - m)):
+            psi = carried_features(self.x[0], self.width, h, negligible(n))
+            return permutation_pvalues([psi], self.z, n_permutations, seed)[0]
+        return inference.permutation_pvalue(statistic, self.permuted(h, n_permutations, seed))
+
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
         """Statistics (n_permutations,) of permuted goals; the same permutations for every `h`."""
         n, m = len(self.z), int(self.z.sum())
@@ -228,9 +236,32 @@ def _refined(data: GoalData, low: float, high: float, reached: float, at: float)
     return math.exp(found.x) if -found.fun > reached else float(at)
 
 
-def carried_features(u: Floats, width: Floats, h: float) -> Floats:
-    """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points."""
-    feature_map = kernels.gaussian_features(float(h))
+def permutation_pvalues(
+    features: Sequence[Floats], z: NDArray[np.bool_], n_permutations: int, seed: int
+) -> list[float]:
+    """P-values of several hyperparameters, features (n, r) each, under the same permutations of the goal."""
+    psi = np.hstack(features)
+    offsets = np.concatenate(([0], np.cumsum([columns.shape[1] for columns in features])))
+    reached = np.add.reduceat(((z - z.mean()) @ psi) ** 2, offsets[:-1]) / len(z) ** 2
+    permuted = spectral.permuted_statistics(psi, offsets, int(z.sum()), n_permutations, np.uint64(seed))
+    return [inference.permutation_pvalue(float(s), drawn) for s, drawn in zip(reached, permuted.T, strict=True)]
+
+
+def negligible(n: int) -> float:
+    """Eigenvalue whose coordinate cannot matter to a test with `n` samples.
+
+    Its part in S is at most var(w) times the eigenvalue, whatever the data, and the mean of S under independence var(w)
+    trace / n: a thousandth of that, cut to a power of ten so that feature maps can be kept.
+    """
+    return 10.0 ** math.floor(math.log10(1e-3 / n))
+
+
+def carried_features(u: Floats, width: Floats, h: float, limit: float = 1e-16) -> Floats:
+    """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points.
+
+    Coordinates of an eigenvalue below `limit` are left out.
+    """
+    feature_map = kernels.gaussian_features(float(h), limit)
     return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import bandwidth as bandwidths
-from hsicfast import checks, inference, kernels, matrices, tiles
+from hsicfast import checks, kernels, matrices, tiles
 from hsicfast.engines import GoalData, maximised
 from hsicfast.errors import InputError
 from hsicfast.evidence import HSICResult
@@ -103,7 +103,7 @@ def goal_hsic(
     evidence = data.evidence(h)
     pvalue = None
     if test == "permutation":
-        pvalue = inference.permutation_pvalue(evidence.statistic, data.permuted(h, n_permutations, seed))
+        pvalue = data.permutation_pvalue(h, evidence.statistic, n_permutations, seed)
     elif test is not None:
         pvalue = evidence.pvalue(test)
     return evidence.result(pvalue, confidence, h)

@@ -157,12 +157,12 @@ class FeatureMap:
 
 
 @lru_cache(maxsize=64)
-def gaussian_features(bandwidth: float) -> FeatureMap:
+def gaussian_features(bandwidth: float, limit: float = 1e-16) -> FeatureMap:
     """Mercer functions of the Gaussian under the uniform law on [0, 1].
 
     With the features ``phi = (sqrt(c_k) cos, sqrt(c_k) sin)`` of the cosine series, the eigenvectors V of
     ``E phi phi^T`` (closed form; even and odd parts do not mix) turn phi into uncorrelated coordinates. Those of an
-    eigenvalue below 1e-16 of the first are left out: together they are worth less than the rounding of k.
+    eigenvalue below `limit` are left out; all of them sum to k(u, u) = 1, so that 1e-16 is the rounding of k.
 
     Examples
     --------
@@ -174,8 +174,8 @@ def gaussian_features(bandwidth: float) -> FeatureMap:
     difference = _mean_cosine(omega * (k[:, None] - k[None, :]))
     total = _mean_cosine(omega * (k[:, None] + k[None, :]))
     scale = np.sqrt(c[:, None] * c[None, :]) / 2
-    even = _principal(scale * (difference + total), np.sqrt(c), limit=1e-16)
-    odd = _principal((scale * (difference - total))[1:, 1:], np.sqrt(c[1:]), limit=1e-16)
+    even = _principal(scale * (difference + total), np.sqrt(c), limit)
+    odd = _principal((scale * (difference - total))[1:, 1:], np.sqrt(c[1:]), limit)
     odd = np.vstack((np.zeros(odd.shape[1]), odd))
     mean = np.concatenate((_mean_cosine(omega * k) @ even, np.zeros(odd.shape[1])))
     for array in (even, odd, mean):
@@ -190,5 +190,5 @@ def _mean_cosine(frequency: NDArray[np.floating]) -> Floats:
 
 def _principal(covariance: Floats, scale: Floats, limit: float) -> Floats:
     values, vectors = np.linalg.eigh(covariance)
-    kept = values > limit * values[-1]
+    kept = values > limit
     return np.ascontiguousarray(scale[:, None] * vectors[:, kept][:, ::-1])

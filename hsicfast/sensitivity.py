@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import checks, inference, kernels, spectral
-from hsicfast.engines import carried_features, product_features
+from hsicfast import checks, inference, kernels
+from hsicfast.engines import carried_features, negligible, permutation_pvalues
 from hsicfast.errors import InputError
-from hsicfast.evidence import evidence_of
+from hsicfast.evidence import Evidence, evidence_of
 from hsicfast.goal import best_fraction
+from hsicfast.interactions import PairJudge, principal
 from hsicfast.space import SearchSpace
+from hsicfast.spectrum import Spectrum
 from hsicfast.trials import DIVERGED, DONE, LOST, SEARCH, TrialTable
 
 if TYPE_CHECKING:
@@ -190,6 +192,7 @@ def analyse(
     n_permutations: int = 1000,
     seed: int = 0,
     confidence: float = 0.9,
+    pairs: bool = True,
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
 
@@ -213,6 +216,8 @@ def analyse(
         Of the permutations.
     confidence : float in (0, 1)
         Of the intervals.
+    pairs : bool
+        Whether to judge pairs, too; there are d (d - 1) / 2 of them.
 
     Returns
     -------
@@ -245,14 +250,14 @@ def analyse(
     # 3. One index a hyperparameter, judged in its conditional group; tests adjusted over all of them.
     indices = _indices(judged, question)
     # 4. Pairs: the kernel on the couple, and what is left of it without the main effects.
-    pairs = _pairs(judged, question)
+    pair_indices = _pair_indices(judged, question) if pairs else ()
     # 5. The same question about cost: what makes a network cheap?
     priced = judged.select(np.isfinite(judged.cost))
     costs = replace(priced, objective=priced.cost)
     varied = len(costs) >= FEWEST and np.ptp(costs.objective) > 0
     cost_indices = _indices(costs, replace(question, minimize=True)) if varied else ()
     counts = {status: int(np.count_nonzero(table.status == status)) for status in (DONE, DIVERGED, LOST)}
-    return Sensitivity(judged, goal, confidence, minimize, met, threshold, counts, indices, cost_indices, pairs)
+    return Sensitivity(judged, goal, confidence, minimize, met, threshold, counts, indices, cost_indices, pair_indices)
 
 
 def _judged(table: TrialTable, goal: float) -> TrialTable:
@@ -295,15 +300,11 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: _Q
     z = best_fraction(table.objective[rows], question.goal, question.minimize).met
     if z.all() or not z.any():  # nothing to tell apart: exactly independent
         return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
-    features = [_features(table, name, rows, question.bandwidth) for name in names]
-    evidence = [evidence_of(psi, z - z.mean()) for psi in features]
+    columns = [_carry(table, name, rows) for name in names]
+    evidence = [_evidence(u, width, z, question.bandwidth) for u, width in columns]
     if question.test == "permutation":
-        offsets = np.concatenate(([0], np.cumsum([psi.shape[1] for psi in features])))
-        permuted = spectral.permuted_statistics(
-            np.hstack(features), offsets, int(z.sum()), question.n_permutations, np.uint64(question.seed)
-        )
-        tested = zip(evidence, permuted.T, strict=True)
-        pvalues = [inference.permutation_pvalue(found.statistic, drawn) for found, drawn in tested]
+        features = [_few_features(u, width, question.bandwidth) for u, width in columns]
+        pvalues = permutation_pvalues(features, z, question.n_permutations, question.seed)
     else:
         pvalues = [found.pvalue(question.test) for found in evidence]
     results = [
@@ -316,59 +317,32 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: _Q
     ]
 
 
-def _pairs(table: TrialTable, question: _Question) -> tuple[Pair, ...]:
+def _pair_indices(table: TrialTable, question: _Question) -> tuple[Pair, ...]:
     """All pairs that exist together in at least 4 trials and of which neither decides whether the other exists."""
     found = []
-    mean = kernels.gaussian_features(question.bandwidth).mean
-    features: dict[tuple[str, bytes], tuple[Floats, Floats]] = {}
+    judges: dict[bytes, PairJudge | None] = {}
     for first, second in combinations(table.space, 2):
         if table.space.depends(first, second) or table.space.depends(second, first):
             continue
         both = table.active(first) & table.active(second)
-        rows = np.flatnonzero(both)
-        z = best_fraction(table.objective[rows], question.goal, question.minimize).met
-        if len(rows) < FEWEST or z.all() or not z.any():
-            continue
-        for name in (first, second):
-            if (name, both.tobytes()) not in features:
-                psi = _features(table, name, rows, question.bandwidth)
-                # k - m m^T / M, orthogonal to constants, has the features of k less their part along E psi(U).
-                pure = psi - np.outer(psi @ mean, mean) / (mean @ mean)
-                features[name, both.tobytes()] = _fewest_columns(psi), _fewest_columns(pure)
-        couple, pure_couple = zip(features[first, both.tobytes()], features[second, both.tobytes()], strict=True)
-        index, pvalue = _published_pair(product_features(*couple), z, question)
-        left, pvalue_pure = _pure_pair(product_features(*pure_couple), z, question)
-        found.append(Pair(first, second, index, left, pvalue, pvalue_pure))
+        if both.tobytes() not in judges:
+            judges[both.tobytes()] = _judge(table, np.flatnonzero(both), question)
+        judge = judges[both.tobytes()]
+        if judge is not None:
+            found.append(Pair(first, second, *judge.pair(first, second)))
     return tuple(sorted(found, key=lambda pair: -pair.hsic))
 
 
-def _fewest_columns(psi: Floats) -> Floats:
-    """The same inner products in as few columns as these rows need: a Bool needs 2 of 17, a pair their product."""
-    values, vectors = np.linalg.eigh(psi.T @ psi)
-    kept = values > 1e-14 * values[-1]
-    return psi @ vectors[:, kept] if kept.any() else psi[:, :1]
+def _judge(table: TrialTable, rows: NDArray[np.intp], question: _Question) -> PairJudge | None:
+    """Judge of the pairs that exist together in these trials; None where there is nothing to tell apart."""
+    z = best_fraction(table.objective[rows], question.goal, question.minimize).met
+    if len(rows) < FEWEST or z.all() or not z.any():
+        return None
 
+    def features(name: str) -> Floats:
+        return _features(*_carry(table, name, rows), question.bandwidth)
 
-def _published_pair(psi: Floats, z: NDArray[np.bool_], question: _Question) -> tuple[float, float]:
-    """Index of the kernel on the couple and its p-value under permutations of the goal."""
-    n = len(z)
-    statistic = float((((z - z.mean()) @ psi) ** 2).sum()) / n**2
-    permuted = spectral.permuted_statistics(
-        psi, np.array([0, psi.shape[1]]), int(z.sum()), question.n_permutations, np.uint64(question.seed)
-    )
-    return statistic, inference.permutation_pvalue(statistic, permuted[:, 0])
-
-
-def _pure_pair(psi: Floats, z: NDArray[np.bool_], question: _Question) -> tuple[float, float]:
-    """Index of the pure interaction and its p-value under random signs (a wild bootstrap).
-
-    A main effect leaves the terms w_j psi_j with mean zero but not exchangeable: permuting the goal rejects up to three
-    times too often where one hyperparameter alone decides. Signs keep each term's size, and so the right spread.
-    """
-    terms = (z - z.mean())[:, None] * psi / len(z)
-    signs = np.random.default_rng(question.seed).integers(0, 2, (question.n_permutations, len(z))) * 2.0 - 1.0
-    statistic = float((terms.sum(axis=0) ** 2).sum())
-    return statistic, inference.permutation_pvalue(statistic, ((signs @ terms) ** 2).sum(axis=1))
+    return PairJudge(features, z, question.bandwidth, question.n_permutations, question.seed)
 
 
 def _carry(table: TrialTable, name: str, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -376,12 +350,29 @@ def _carry(table: TrialTable, name: str, rows: NDArray[np.intp]) -> tuple[Floats
     return table.space[name].to_unit(values), table.space[name].width(values)
 
 
-def _features(table: TrialTable, name: str, rows: NDArray[np.intp], bandwidth: float) -> Floats:
-    u, width = _carry(table, name, rows)
+def _evidence(u: Floats, width: Floats, z: NDArray[np.bool_], h: float) -> Evidence:
+    if width.any() or np.ptp(u) == 0:
+        return evidence_of(_features(u, width, h), z - z.mean())
+    return Spectrum(h).update(u, z).evidence(h)
+
+
+def _features(u: Floats, width: Floats, h: float) -> Floats:
+    """All features (n, r) of one hyperparameter."""
     if np.ptp(u) == 0:
         # A constant says nothing: its index is 0 and its p-value 1 without the help of rounding.
-        return np.zeros((len(u), kernels.gaussian_features(bandwidth).rank))
-    return carried_features(u, width if width.any() else np.empty(0), bandwidth)
+        return np.zeros((len(u), kernels.gaussian_features(h).rank))
+    if not width.any():
+        return carried_features(u, np.empty(0), h)
+    _, place, level = np.unique(u, return_index=True, return_inverse=True)
+    return carried_features(u[place], width[place], h)[level]
+
+
+def _few_features(u: Floats, width: Floats, h: float) -> Floats:
+    """Those that matter to a permutation test: of a Bool one."""
+    if not width.any() and np.ptp(u) > 0:
+        return carried_features(u, np.empty(0), h, negligible(len(u)))
+    psi = _features(u, width, h)
+    return principal(psi - psi.mean(axis=0), 1e-14)[0]
 
 
 def _frame(indices: Iterable[Index]) -> pd.DataFrame:
