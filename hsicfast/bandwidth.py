@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ Floats = NDArray[np.float64]
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
 FEWEST_DRAWS = 50_000
-# From here on two threads sort faster than one.
-PARALLEL_SORT = 200_000
+# From here on every THIN-th value first tells where to look.
+THINNED, THIN = 50_000, 8
+MOST_STEPS = 30
 
 
 def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
@@ -38,7 +38,7 @@ def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
 def median_distance(x: Floats) -> float:
     """Exact median of the non-zero distances of all pairs of columns of `x` (d, n), in O(n) memory.
 
-    One dimension: O(n log n), see :func:`_median_on_line`. More: one pass over the pairs, which keeps the few in a
+    One dimension: O(n log n), see :func:`median_on_line`. More: one pass over the pairs, which keeps the few in a
     :class:`Bracket` around the median of a sample of pairs.
 
     Raises
@@ -50,36 +50,33 @@ def median_distance(x: Floats) -> float:
         raise InputError("bandwidth='median' needs two samples that differ, but got equal ones; give a number")
     pairs = x.shape[1] * (x.shape[1] - 1) // 2
     if len(x) == 1:
-        return _median_on_line(_sorted(x[0]))
+        return median_on_line(np.sort(x[0]))
     bracket = Bracket(x, *_likely(x, pairs))
     return _middle(bracket.zero, pairs, lambda rank: math.sqrt(bracket.select(rank)))
 
 
-def _sorted(values: Floats) -> Floats:
-    """Values (n,) in order; many of them as two halves by two threads."""
-    if len(values) < PARALLEL_SORT:
-        return np.sort(values)
-    pivot = np.median(values[:: len(values) // 1000])
-    out, below = line.split(values, pivot)
-    with ThreadPoolExecutor(1) as other:  # numpy's sort lets other threads run
-        half = other.submit(out[:below].sort)
-        out[below:].sort()
-        half.result()
-    return out
+def median_on_line(ordered: Floats) -> float:
+    """Exact median of the non-zero distances of sorted values (n,), in O(n).
 
-
-def _median_on_line(ordered: Floats) -> float:
-    """Exact median of the non-zero distances of sorted values (n,).
-
-    A histogram gives a narrow bracket, one pass over the values counts the pairs below and collects the few inside.
-    Where ties or gaps mislead it, the interval of distances is halved instead, counting pairs in O(n) each time.
+    A histogram says where to look, and where there are many values every THIN-th of them says it better. One pass
+    counts the pairs there, a second one counts again a step closer and collects the few distances around the median.
+    Where ties or gaps mislead this, the interval of distances is halved instead, counting pairs each time.
     """
     n = len(ordered)
     zero, pairs = line.tied_pairs(ordered), n * (n - 1) // 2
     first, last = _middle_ranks(zero, pairs)
-    low, high, spread = _bracket(ordered, (first + last) / 2)
-    within, between, found = line.pairs_between(ordered, low, high, 8 * spread // line.SLOTS + 64)
-    below = int(within.sum())
+    middle = (first + last) / 2
+    guess, density = _guess(ordered, middle)
+    if n >= THINNED:
+        # Beside the pairs of two thinned values there are those within the THIN that each stands for.
+        thin = np.ascontiguousarray(ordered[THIN // 2 :: THIN])
+        guess, density = _found(thin, (middle - n * (THIN - 1) / 2) / THIN**2, guess, density / THIN**2)
+        density *= THIN**2
+    missing = middle - line.pairs_within(ordered, guess)
+    # The pairs on the way are as many as expected up to the square root of their number, and a few.
+    spread = 8 * math.sqrt(abs(missing)) + 64
+    low, high = (max(guess + (missing + side) / density, 0.0) for side in (-spread, spread))
+    below, between, found = line.pairs_between(ordered, low, high, int(spread))
     enclosed = below <= first and last < below + between.sum()
     if enclosed and between.max() <= found.shape[1]:
         inside = np.concatenate([row[:count] for row, count in zip(found, between, strict=True)])
@@ -87,32 +84,48 @@ def _median_on_line(ordered: Floats) -> float:
     if not enclosed:
         low, high = 0.0, float(ordered[-1] - ordered[0])
 
-    def count(bits: int) -> int:
-        distance = _double(bits)
-        return int(line.pairs_between(ordered, distance, distance, 0)[0].sum())
+    def select(rank: int) -> float:
+        return _smallest_reaching(rank, lambda bits: line.pairs_within(ordered, _double(bits)), low, high)
 
-    return _middle(zero, pairs, lambda rank: _smallest_reaching(rank, count, low, high))
+    return _middle(zero, pairs, select)
 
 
-def _bracket(ordered: Floats, rank: float) -> tuple[float, float, int]:
-    """Two distances that should enclose that of `rank` among all pairs, and how far in ranks each lies from it.
-
-    Within a cell of a histogram values are taken as evenly spread. With n/b values in each of b cells the count is then
-    off by about (n/b)^(3/2) a cell on the edge, of either sign, so by n^(3/2) / b together; four times that is allowed.
-    """
+def _guess(ordered: Floats, rank: float) -> tuple[float, float]:
+    """About the distance of `rank` among all pairs, and how many pairs there are a unit of distance."""
     n = len(ordered)
-    bins = 2 ** min(max(round(math.log2(n / 64)), 5), 14)
+    bins = 2 ** min(max(round(math.log2(n / 64)), 5), 11)
     span = ordered[-1] - ordered[0]
     edges = ordered[0] + span * (np.arange(1, bins) / bins)
     counts = np.diff(np.searchsorted(ordered, edges), prepend=0, append=n)
-    spectrum = np.abs(np.fft.rfft(counts, 2 * bins)) ** 2
-    lags = np.rint(np.fft.irfft(spectrum)[: bins + 1])  # lags[l]: pairs that lie l cells apart
+    lags = np.fft.irfft(np.abs(np.fft.rfft(counts, 2 * bins)) ** 2)[: bins + 1]  # lags[l]: pairs l cells apart
     lags[0] = (lags[0] - n) / 2
     # Pairs l cells apart lie between l - 1 and l + 1 cells apart, half of them below l.
     reached = np.cumsum(lags) - np.where(np.arange(bins + 1) > 0, lags / 2, lags)
-    spread = math.ceil(4 * n**1.5 / bins)
-    low, high = np.interp((rank - spread, rank + spread), reached, span * (np.arange(bins + 1) / bins))
-    return float(low), float(high), spread
+    place = min(max(int(np.searchsorted(reached, rank)), 1), bins)
+    density = max(reached[place] - reached[place - 1], 1.0) / (span / bins)
+    return float((place - 1) * span / bins + (rank - reached[place - 1]) / density), float(density)
+
+
+def _found(ordered: Floats, rank: float, guess: float, density: float) -> tuple[float, float]:
+    """The same from counts, until a bracket around the rank holds few pairs."""
+    low, high = 0.0, float(ordered[-1] - ordered[0])
+    at_low, at_high = 0.0, len(ordered) * (len(ordered) - 1) / 2
+    few = 8 * math.sqrt(len(ordered) * THIN)
+    reach = few / density
+    for _ in range(MOST_STEPS):
+        for distance in (guess - reach, guess + reach):
+            if low < distance < high:
+                count = line.pairs_within(ordered, distance)
+                if count < rank:
+                    low, at_low = distance, count
+                else:
+                    high, at_high = distance, count
+        density = max(at_high - at_low, 1.0) / (high - low)
+        guess = low + (rank - at_low) / density
+        if at_high - at_low <= 8 * few:
+            break
+        reach = (high - low) / 16
+    return guess, density
 
 
 def _middle(zero: int, pairs: int, select: Callable[[int], float]) -> float:

@@ -18,7 +18,7 @@ def numbers(x: ArrayLike, name: str, finite: bool = True) -> Floats:
     given = np.asarray(x)
     if given.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold numbers, but its type is {given.dtype}; convert it with astype(float)")
-    array = given.astype(np.float64)
+    array = np.asarray(given, dtype=np.float64)
     if finite and not np.isfinite(array).all():
         raise InputError(
             f"{name} must be finite, but {np.count_nonzero(~np.isfinite(array))} values are not; drop them"
@@ -26,9 +26,9 @@ def numbers(x: ArrayLike, name: str, finite: bool = True) -> Floats:
     return array
 
 
-def samples(x: ArrayLike, name: str) -> Floats:
+def samples(x: ArrayLike, name: str, finite: bool = True) -> Floats:
     """`x` (n,) or (n, d) as (d, n), contiguous, checked."""
-    array = numbers(x, name)
+    array = numbers(x, name, finite)
     if array.ndim not in (1, 2) or array.size == 0:
         raise InputError(f"{name} must have shape (n,) or (n, d), but got {array.shape}; reshape it")
     if len(array) < 4:
@@ -37,8 +37,9 @@ def samples(x: ArrayLike, name: str) -> Floats:
 
 
 def carried(u: ArrayLike) -> Floats:
-    x = samples(u, "u")
-    if x.min() < 0 or x.max() > 1:
+    x = samples(u, "u", finite=False)
+    if not (x.min() >= 0 and x.max() <= 1):  # nor with NaN, so that a large sample is gone through twice only
+        numbers(u, "u")
         raise InputError(
             f"carried values must lie in [0, 1], but u runs from {x.min():.6g} to {x.max():.6g}; "
             "carry them with hyperparameter.to_unit or by ranks"

@@ -11,32 +11,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hsicfast import bandwidth as bandwidths
 from hsicfast import inference, kernels, matrices, ordered, spectral, tiles
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, HSICResult, deviation, evidence_of, unbiased
 from hsicfast.kernels import Kernel
-from hsicfast.spectrum import MOST_TERMS, Spectrum
+from hsicfast.spectrum import MOST_TERMS, Spectrum, statistics
 
 Floats = NDArray[np.float64]
 
 # "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
 SMALLEST, LARGEST = 1e-4, 5.0
-MAX_GRID, MAX_PARTS = 24, 5
+MAX_GRID, MAX_PARTS, REFINEMENTS = 16, 6, 20
 # An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
 MOST_EIGENVALUES = 4000
-# What an exponential is worth in multiplications.
-EXPONENTIAL = 20
+# Measured, in nanoseconds of one core: a kernel value of the tile engine and of a window, a sample added to moments, a
+# frequency of a spectrum with and without its squares, a product of features, a step along sorted values.
+TILE_VALUE, WINDOW_VALUE, MOMENT, FREQUENCY, FREQUENCY_SQUARED, PRODUCT, STEP = 4.0, 6.0, 5.0, 1e3, 12e3, 0.02, 120.0
+# So many products of features of two hyperparameters are the most that the spectral engine makes.
+MOST_PRODUCTS = 2000
 ENGINES = ("spectral", "ordered", "tile")
 # Kernels whose sums along sorted values follow one from the next.
 ON_LINE = (kernels.LAPLACE, kernels.MATERN32, kernels.MATERN52, kernels.ENERGY)
 
 
 def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float) -> float:
-    """Multiplications an engine needs for one goal-oriented statistic; infinite where it cannot do it.
+    """Nanoseconds an engine needs on one core for an index and its evidence; infinite where it cannot do it.
 
     The spectral engine does one kernel, the Gaussian, and up to two carried hyperparameters; the ordered engine does
     Laplace, Matern and distance of one.
@@ -50,18 +55,15 @@ def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float)
     inf
     """
     if engine == "tile":
-        return float(n * n * (d + EXPONENTIAL))
+        return n**2 / 2 * (TILE_VALUE + 0.5 * d)
     if engine == "ordered":
-        return float(n * (100 + math.log2(n))) if kernel in ON_LINE and d == 1 else math.inf
-    if kernel is not kernels.GAUSSIAN or d > 2 or bandwidth <= 0:
+        return n * STEP if kernel in ON_LINE and d == 1 else math.inf
+    if kernel is not kernels.GAUSSIAN or d > 2:
         return math.inf
-    terms = 2 * kernels.n_terms(bandwidth) + 1
+    terms = kernels.n_terms(bandwidth)
     if d == 1:
-        # Moments of the samples, and a Fourier transform a moment of 5 times as many steps as terms.
-        return float(spectral.POWERS * (2 * n + 5 * terms * math.log2(5 * terms)))
-    if terms > 2 * MOST_TERMS:
-        return math.inf
-    return float(n * (d * terms**2 / 2 + terms**d))
+        return n * MOMENT + terms * FREQUENCY_SQUARED
+    return n * terms**4 * PRODUCT if terms**2 <= MOST_PRODUCTS else math.inf
 
 
 class GoalData:
@@ -78,6 +80,22 @@ class GoalData:
         self.x, self.width, self.z, self.kernel, self.engine = anchored(x, kernel), width, z, kernel, engine
         self.on_line = len(x) == 1 and len(width) == 0 and kernel is kernels.GAUSSIAN and engine != "tile"
 
+    @cached_property
+    def ordered(self) -> Floats:
+        """The values of one hyperparameter in order, (n,)."""
+        return np.sort(self.x[0])
+
+    def bandwidth(self, wanted: str | float) -> float:
+        """The bandwidth in use where `wanted` is asked for."""
+        if wanted == "median" and len(self.x) == 1 and self.kernel.has_bandwidth:
+            return bandwidths.median_on_line(self.ordered)
+        return bandwidths.resolve(self.x, self.kernel, wanted)
+
+    @cached_property
+    def w(self) -> Floats:
+        """The goal less its mean, (n,)."""
+        return self.z - self.z.mean()
+
     def choose(self, h: float) -> str:
         """The engine in use at bandwidth `h`."""
         d, n = self.x.shape
@@ -87,7 +105,8 @@ class GoalData:
             return min(cost, key=lambda name: cost[name])
         if math.isinf(cost[wanted]) or (len(self.width) and h < self.smallest()):
             needs = {
-                "spectral": f"kernel='gaussian', one column, or a second or `width` and h >= {self.smallest():.2g}",
+                "spectral": f"kernel='gaussian' and one column, or two and h >= 0.05, or `width` and h >= "
+                f"{self.smallest():.2g}",
                 "ordered": f"one column and a kernel among {[kernel.name for kernel in ON_LINE]}",
             }
             raise InputError(
@@ -113,20 +132,21 @@ class GoalData:
         if engine != "spectral":
             return self._from_rows(engine, h)
         if self.on_line:
-            return Spectrum(h).update(self.x[0], self.z).evidence(h)
-        return evidence_of(self.features(h), self.z - self.z.mean())
+            in_order = self.ordered if "ordered" in self.__dict__ else None  # not sorted for this alone
+            return Spectrum(h).update(self.x[0], self.z, in_order).evidence(h)
+        return evidence_of(self.features(h), self.w)
 
-    def statistics(self, low: float, high: float) -> Callable[[float], float]:
-        """S as a function of the bandwidth in [low, high]."""
+    def statistics(self, bandwidths: Floats) -> Callable[[float], float]:
+        """S as a function of the bandwidth, to be called with about these, ascending, or others between them."""
         if not self.on_line:
             return lambda h: self.evidence(h).statistic
-        n = len(self.z)
-        if n**2 * kernels.TAIL * high * EXPONENTIAL < estimate_cost("spectral", n, 1, self.kernel, low):
+        n, low, high = len(self.z), float(bandwidths[0]), float(bandwidths[-1])
+        near_pairs = n**2 / 2 * np.minimum(kernels.TAIL * bandwidths, 1.0).sum()
+        if near_pairs * WINDOW_VALUE < n * MOMENT + kernels.n_terms(low) * FREQUENCY:
             order = np.argsort(self.x[0])
-            u, w = self.x[0][order], (self.z - self.z.mean())[order]
+            u, w = self.x[0][order], self.w[order]
             return lambda h: spectral.window_form(u, w, h, kernels.TAIL * h) / n**2
-        period, powers = Spectrum(low).update(self.x[0], self.z).powers(low, high)
-        return lambda h: float(kernels.gaussian_coefficients(h, period, len(powers) - 1) @ powers)
+        return statistics(self.x[0], self.w, low, high)
 
     def permutation_pvalue(self, h: float, statistic: float, n_permutations: int, seed: int) -> float:
         """P-value of the permutation test at bandwidth `h`, where S is `statistic`."""
@@ -155,7 +175,7 @@ class GoalData:
             order = np.argsort(self.x[0])
             return ordered.subset_statistics(self.x[0][order], order, m, n_permutations, seed, self.kernel.code, h)
         kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
-        rows = tiles.weighted_rows(self.x, self.z - self.z.mean(), *kernel)
+        rows = tiles.weighted_rows(self.x, self.w, *kernel)
         membership = spectral.subset_membership(n, m, n_permutations, np.uint64(seed))
         members = np.nonzero(membership.T)[1].astype(np.int32).reshape(n_permutations, size)
         own, totals = rows[members, 3].sum(axis=1), rows[members, 1].sum(axis=1)
@@ -166,15 +186,14 @@ class GoalData:
         """Whether summing the kernel over near pairs of each subset beats summing features over its samples."""
         n, terms = len(self.z), kernels.n_terms(h)
         near = min(kernels.TAIL * h, 1.0)
-        windows = EXPONENTIAL * near * (n_permutations * size**2 + n**2)
+        windows = WINDOW_VALUE * near * (n_permutations * size**2 / 2 + n**2)
         # About as many coordinates as cosines, each of them a sum of all; their eigenvectors beside.
-        features = n_permutations * size * terms + n * terms**2 + terms**3
+        features = n_permutations * size * terms + n * terms**2 + 20 * terms**3
         return terms > MOST_TERMS or windows < features
 
     def _from_rows(self, engine: str, h: float) -> Evidence:
         """Evidence from the row sums of the tile or the ordered engine."""
-        n = len(self.z)
-        w = self.z - self.z.mean()
+        n, w = len(self.z), self.w
         kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
         if engine == "ordered":
             order = np.argsort(self.x[0])
@@ -213,7 +232,7 @@ def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, 
     grid = np.geomspace(data.smallest() * 1.01 if features_only else SMALLEST, LARGEST, MAX_GRID)
     found = np.empty(MAX_GRID)
     for part in np.array_split(np.arange(MAX_GRID), MAX_PARTS):
-        statistic = data.statistics(float(grid[part[0]]), float(grid[part[-1]]))
+        statistic = data.statistics(grid[part])
         found[part] = [statistic(float(h)) for h in grid[part]]
     top = int(found.argmax())
     best = _refined(data, grid[max(top - 1, 0)], grid[min(top + 1, MAX_GRID - 1)], found[top], grid[top])
@@ -229,7 +248,7 @@ def _refined(data: GoalData, low: float, high: float, reached: float, at: float)
     # Imported where it is needed: most calls never do, and every import of hsicfast would wait for it.
     from scipy import optimize
 
-    statistic = data.statistics(float(low), float(high))
+    statistic = data.statistics(np.linspace(low, high, REFINEMENTS))
     found = optimize.minimize_scalar(
         lambda log_h: -statistic(math.exp(log_h)), bounds=(math.log(low), math.log(high)), method="bounded"
     )

@@ -49,10 +49,15 @@ def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> G
     """
     check_share("goal", goal)
     y = np.asarray(objective, dtype=np.float64)
+    place = max(round(float(goal) * len(y)), 1) - 1
+    smallest = np.partition(y if minimize else -y, place)[: place + 1] if len(y) else y
+    if len(y) and np.isfinite(smallest).all():  # those that fail come last: no need to look for them
+        edge = smallest[place]
+        return Goal(y <= edge, float(edge)) if minimize else Goal(y >= -edge, float(-edge))
     loss = np.where(np.isfinite(y), y if minimize else -y, np.inf)
     finite = int(np.count_nonzero(np.isfinite(y)))
     if finite == 0:
         return Goal(np.zeros(len(y), dtype=bool), float("nan"))
-    place = min(max(round(float(goal) * len(y)), 1), finite) - 1
+    place = min(place, finite - 1)
     edge = np.partition(loss, place)[place]
     return Goal(loss <= edge, float(edge if minimize else -edge))

@@ -93,13 +93,13 @@ def goal_hsic(
     kind = kernels.find(kernel)
     checks.check_test(test, n_permutations, seed, confidence)
     z = best_fraction(objective, goal, minimize).met
-    if not z.any() or z.all() or np.all(x == x[:, :1]):
+    if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # No trial differs from another in the goal or in u: exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
     data = GoalData(x, lengths, z, kind, engine)
     if bandwidth == "max":
         return maximised(data, test, n_permutations, seed, confidence)
-    h = bandwidths.resolve(x, kind, bandwidth)
+    h = data.bandwidth(bandwidth)
     evidence = data.evidence(h)
     pvalue = None
     if test == "permutation":

@@ -9,31 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 SLOTS = 16  # parallel iterations, whatever the number of threads
-
-
-@njit(cache=True, parallel=True)
-def split(values, pivot):
-    """Values (n,) below `pivot` first, in no other order, and how many they are; both sides at once.
-
-    Written without a branch on the comparison, which no processor could guess: each side writes every value to its next
-    place and moves on only where the value is its own. The one place both write to is filled from the end.
-    """
-    n = values.shape[0]
-    out = np.empty(n + 1)
-    below = np.zeros(2, dtype=np.int64)
-    for side in prange(2):
-        place = 0
-        if side == 0:
-            for j in range(n):
-                out[place] = values[j]
-                place += values[j] < pivot
-        else:
-            for j in range(n):
-                out[n - place] = values[j]
-                place += values[j] >= pivot
-        below[side] = place
-    out[below[0]] = out[n]
-    return out[:n], below[0]
+BLOCK = 16  # values compared at once with all that may lie at the distance
 
 
 @njit(cache=True)
@@ -67,6 +43,75 @@ def _first_within(ordered, j, distance):
     return low
 
 
+# Where a pointer that follows each value stops, no processor can guess. A block of values and the window in which their
+# pointers end are compared in full instead: 16 comparisons a value, many at once.
+@njit(cache=True, fastmath={"reassoc"})
+def _beyond(block, window, distance):
+    """Number of pairs of a block and a window that are more than `distance` apart."""
+    count = 0
+    for i in range(window.shape[0]):
+        for t in range(BLOCK):
+            count += block[t] - window[i] > distance
+    return count
+
+
+@njit(cache=True, fastmath={"reassoc"})
+def _beyond_both(block, window, low, high):
+    count_low = 0
+    count_high = 0
+    for i in range(window.shape[0]):
+        for t in range(BLOCK):
+            apart = block[t] - window[i]
+            count_low += apart > low
+            count_high += apart > high
+    return count_low, count_high
+
+
+@njit(cache=True)
+def _collect(block, window, low, high, found, count):
+    """Write the distances in (low, high] behind the first `count` of `found`, as long as there is room."""
+    for t in range(block.shape[0]):
+        for i in range(window.shape[0]):
+            apart = block[t] - window[i]
+            if apart <= low:
+                break
+            if apart <= high:
+                if count < found.shape[0]:
+                    found[count] = apart
+                count += 1
+    return count
+
+
+@njit(cache=True, parallel=True)
+def pairs_within(ordered, distance):
+    """Number of pairs of sorted values (n,) that are at most `distance` apart; O(n)."""
+    n = ordered.shape[0]
+    within = np.zeros(SLOTS, dtype=np.int64)
+    for slot in prange(SLOTS):
+        start = slot * n // SLOTS
+        stop = (slot + 1) * n // SLOTS
+        if start == stop:
+            continue
+        near = _first_within(ordered, start, distance)
+        count = 0
+        j = start
+        while j + BLOCK <= stop:
+            last = near
+            while ordered[j + BLOCK - 1] - ordered[last] > distance:
+                last += 1
+            count += BLOCK * (j - near) + BLOCK * (BLOCK - 1) // 2
+            count -= _beyond(ordered[j : j + BLOCK], ordered[near:last], distance)
+            near = last
+            j += BLOCK
+        while j < stop:
+            while ordered[j] - ordered[near] > distance:
+                near += 1
+            count += j - near
+            j += 1
+        within[slot] = count
+    return within.sum()
+
+
 @njit(cache=True, parallel=True)
 def pairs_between(ordered, low, high, room):
     """How many pairs are at most `low` apart, how many more at most `high`, and the distances of the latter.
@@ -80,9 +125,9 @@ def pairs_between(ordered, low, high, room):
 
     Returns
     -------
-    within : (SLOTS,) int
+    within : int
     between : (SLOTS,) int
-    found : (SLOTS, room), filled up to ``min(between, room)``; cost O(n + pairs between)
+    found : (SLOTS, room), filled up to ``min(between, room)``; cost O(n), and BLOCK^2 a pair between
     """
     n = ordered.shape[0]
     within = np.zeros(SLOTS, dtype=np.int64)
@@ -95,17 +140,32 @@ def pairs_between(ordered, low, high, room):
             continue
         far = _first_within(ordered, start, high)
         near = _first_within(ordered, start, low)
-        inner = 0
         count = 0
-        for j in range(start, stop):
-            while ordered[j] - ordered[far] > high:
+        kept = 0
+        j = start
+        while j < stop:
+            end = min(j + BLOCK, stop)
+            last = near
+            while ordered[end - 1] - ordered[last] > low:
+                last += 1
+            block = ordered[j:end]
+            window = ordered[far:last]
+            size = end - j
+            if size == BLOCK:
+                beyond_low, beyond_high = _beyond_both(block, window, low, high)
+            else:
+                beyond_low = 0
+                beyond_high = -1  # unequal: the few left over are gone through one by one
+                for i in range(window.shape[0]):
+                    for t in range(size):
+                        beyond_low += block[t] - window[i] > low
+            count += size * (j - far) + size * (size - 1) // 2 - beyond_low
+            if beyond_low != beyond_high:
+                kept = _collect(block, window, low, high, found[slot], kept)
+            near = last
+            while ordered[end - 1] - ordered[far] > high:
                 far += 1
-            while ordered[j] - ordered[near] > low:
-                near += 1
-            inner += j - near
-            for i in range(min(near - far, room - count)):
-                found[slot, count + i] = ordered[j] - ordered[far + i]
-            count += near - far
-        within[slot] = inner
-        between[slot] = count
-    return within, between, found
+            j = end
+        within[slot] = count
+        between[slot] = kept
+    return within.sum(), between, found

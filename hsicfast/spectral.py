@@ -62,6 +62,43 @@ def cell_moments(u, w, cells, slots):
     return out
 
 
+@njit(cache=True)
+def chosen(u, met, size):
+    """The `size` values of u (n,) where `met` is true, in order; without a branch, which no processor could guess."""
+    out = np.empty(size + 1)
+    place = 0
+    for j in range(u.shape[0]):
+        out[place] = u[j]
+        place += met[j]
+    return out[:size]
+
+
+@njit(cache=True, fastmath=FASTMATH, parallel=True)
+def sorted_moments(ordered, cells):
+    """:func:`cell_moments` of sorted values of weight 1: a cell holds neighbours, and a loop over them vectorises."""
+    n = ordered.shape[0]
+    ends = np.searchsorted(ordered, np.arange(1, cells) / cells)
+    out = np.zeros((cells, POWERS))
+    for cell in prange(cells):
+        start = ends[cell - 1] if cell > 0 else 0
+        stop = ends[cell] if cell < cells - 1 else n
+        t = np.empty(BLOCK)
+        power = np.empty(BLOCK)
+        for first in range(start, stop, BLOCK):
+            size = min(BLOCK, stop - first)
+            for j in range(size):
+                t[j] = ordered[first + j] * cells - cell - 0.5
+                power[j] = 1.0
+            out[cell, 0] += size
+            for q in range(1, POWERS):
+                total = 0.0
+                for j in range(size):
+                    power[j] *= t[j]
+                    total += power[j]
+                out[cell, q] += total
+    return out
+
+
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def features(u, width, omega, even, odd):
     """Feature vectors psi(u_j) of all samples, or their means over intervals.

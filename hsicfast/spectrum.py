@@ -15,6 +15,7 @@ a moment: O(n) for the moments and O(K log K) a bandwidth, also where K is in th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -58,25 +59,31 @@ class Spectrum:
     """
 
     def __init__(self, smallest: float = 0.1) -> None:
-        # A power of two, so that neighbours can be merged where a larger bandwidth needs fewer; for squares to 2 K.
-        self.cells = 2 ** math.ceil(math.log2(max(2 * CELLS / smallest, FEWEST_CELLS)))
+        # For squares, which have frequencies to 2 K; a power of two, so that neighbours can be merged.
+        self.cells = 1 << math.ceil(math.log2(max(2 * CELLS / smallest, FEWEST_CELLS)))
         self.smallest = smallest
         self.n = 0
         self.sum = self.sum_of_squares = 0.0
         # Moments of weights 1, w and w^2.
         self.moments = np.zeros((3, self.cells, spectral.POWERS))
 
-    def update(self, u: Floats, w: NDArray[Any]) -> Self:
-        """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal."""
-        self.moments[0] += self._moments(u, np.empty(0))
+    def update(self, u: Floats, w: NDArray[Any], ordered: Floats | None = None) -> Self:
+        """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal.
+
+        Where the same values are at hand in order, `ordered` saves time.
+        """
+        ones = (
+            moments_of(u, np.empty(0), self.cells) if ordered is None else spectral.sorted_moments(ordered, self.cells)
+        )
+        self.moments[0] += ones
         if w.dtype == bool:  # its own square
-            met = u[w]
-            self.moments[1:] += self._moments(met, np.empty(0))
+            met = spectral.chosen(u, w, np.count_nonzero(w))
+            self.moments[1:] += moments_of(met, np.empty(0), self.cells)
             self.sum += len(met)
             self.sum_of_squares += len(met)
         else:
-            self.moments[1] += self._moments(u, w)
-            self.moments[2] += self._moments(u, w * w)
+            self.moments[1] += moments_of(u, w, self.cells)
+            self.moments[2] += moments_of(u, w * w, self.cells)
             self.sum += float(w.sum())
             self.sum_of_squares += float(w @ w)
         self.n += len(u)
@@ -94,12 +101,6 @@ class Spectrum:
         self.sum += other.sum
         self.sum_of_squares += other.sum_of_squares
         return self
-
-    def powers(self, low: float, high: float) -> tuple[float, Floats]:
-        """Period P and ``|D_k|^2 / n^2`` (K + 1,), from which S at any bandwidth in [low, high] is read."""
-        self._check(low)
-        period, (centred,) = read(self._centred()[:1], low, high, 1)
-        return period, np.abs(centred) ** 2 / self.n**2
 
     def evidence(self, h: float) -> Evidence:
         """The index at bandwidth `h` and all its evidence, in O(K log K) whatever the number of samples."""
@@ -141,17 +142,27 @@ class Spectrum:
         mean = self.sum / self.n
         return np.stack((first - mean * ones, ones, second - 2 * mean * first + mean**2 * ones))
 
-    def _moments(self, u: Floats, w: NDArray[Any]) -> Floats:
-        # Slots by the sizes of the problem alone: any number of threads gives the same bits.
-        slots = min(max(len(u) // max(SLOT, self.cells), 1), MOST_SLOTS)
-        return spectral.cell_moments(u, w, self.cells, slots)
-
     def _check(self, h: float) -> None:
         if h < self.smallest:
             raise InputError(
                 f"`bandwidth >= smallest` must hold, but got bandwidth={h}, smallest={self.smallest}; "
                 "make the Spectrum with a smaller one"
             )
+
+
+def moments_of(u: Floats, w: NDArray[Any], cells: int) -> Floats:
+    """Moments (cells, POWERS) of samples with weights `w`, or all 1 where it is empty."""
+    # Slots by the sizes of the problem alone: any number of threads gives the same bits.
+    slots = min(max(len(u) // max(SLOT, cells), 1), MOST_SLOTS)
+    return spectral.cell_moments(u, w, cells, slots)
+
+
+def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[float], float]:
+    """S as a function of the bandwidth in [low, high], of weights `w` that sum to 0: one spectrum serves all."""
+    cells = max(math.ceil(CELLS / low), FEWEST_CELLS)
+    period, (spectrum,) = read(moments_of(u, w, cells)[None], low, high, 1)
+    powers = np.abs(spectrum) ** 2 / len(u) ** 2
+    return lambda h: float(kernels.gaussian_coefficients(h, period, len(powers) - 1) @ powers)
 
 
 def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, Complexes]:
@@ -177,11 +188,11 @@ def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, C
     cells = moments.shape[1]
     steps = _fast_length(math.ceil((1 + kernels.TAIL * high) * cells))
     k = np.arange(times * math.ceil(kernels.TERMS * steps / cells / low) + 1)
-    transformed = np.fft.rfft(moments, steps, axis=1)[:, : len(k)]
+    transformed = np.fft.rfft(np.ascontiguousarray(moments.swapaxes(1, 2)), steps)[:, :, : len(k)]
     turn = -2j * math.pi * k / steps
-    spectra = transformed[:, :, -1]
+    spectra = transformed[:, -1]
     for q in range(spectral.POWERS - 2, -1, -1):
-        spectra = transformed[:, :, q] + turn / (q + 1) * spectra
+        spectra = transformed[:, q] + turn / (q + 1) * spectra
     return steps / cells, spectra
 
 
