@@ -151,7 +151,7 @@ class GoalData:
     def permutation_pvalue(self, h: float, statistic: float, n_permutations: int, seed: int) -> float:
         """P-value of the permutation test at bandwidth `h`, where S is `statistic`."""
         n, m = len(self.z), int(self.z.sum())
-        if self.on_line and self.choose(h) == "spectral" and not self._windows_pay(h, n_permutations, min(m, n - m)):
+        if self.on_line and not self._windows_pay(h, n_permutations, min(m, n - m)):
             psi = carried_features(self.x[0], self.width, h, negligible(n))
             return permutation_pvalues([psi], self.z, n_permutations, seed)[0]
         return inference.permutation_pvalue(statistic, self.permuted(h, n_permutations, seed))
@@ -167,7 +167,7 @@ class GoalData:
             return spectral.permuted_windows(
                 self.x[0][order], rank, size, n_permutations, np.uint64(seed), h, kernels.TAIL * h
             )
-        if self.choose(h) == "spectral":
+        if self.on_line or self.choose(h) == "spectral":
             psi = self.features(h)
             offsets = np.array([0, psi.shape[1]])
             return spectral.permuted_statistics(psi, offsets, m, n_permutations, np.uint64(seed))[:, 0]

@@ -79,7 +79,7 @@ def goal_hsic(
 
     Examples
     --------
-    >>> u = np.linspace(0, 1, 100)
+    >>> u = np.linspace(0, 1, 1000)
     >>> result = goal_hsic(u, (u - 0.5) ** 2, bandwidth=0.2, test="permutation")
     >>> result.engine, result.pvalue < 0.01, result.statistic > result.null_mean
     ('spectral', True, True)
