@@ -12,7 +12,7 @@ J. Sci. Comput. 94:45 (2023).
 """
 
 from hsicfast.errors import InputError
-from hsicfast.hsic import HSICResult, center, goal_hsic, gram, hsic
+from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.orchestrator import Result, minimize
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
@@ -28,6 +28,7 @@ __all__ = [
     "Result",
     "SearchSpace",
     "Sensitivity",
+    "Spectrum",
     "Trial",
     "TrialTable",
     "analyse",

@@ -99,7 +99,8 @@ class Evidence:
 
     def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
         """For the user."""
-        r2 = self.statistic / (self.variance * math.sqrt(self.squares)) if self.squares > 0 else 0.0
+        most = self.variance * math.sqrt(self.squares)
+        r2 = self.statistic / most if most > 0 else 0.0
         return HSICResult(
             statistic=self.statistic,
             r2=r2,

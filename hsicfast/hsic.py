@@ -1,4 +1,4 @@
-"""The checked faces of the core: ``goal_hsic`` and ``hsic``.
+"""The checked faces of the core: ``goal_hsic``, ``hsic`` and ``Spectrum``.
 
 Everything here checks its input, chooses an engine, and turns sums from :mod:`hsicfast.spectral` and
 :mod:`hsicfast.tiles` into a statistic with its evidence.
@@ -7,12 +7,13 @@ Everything here checks its input, chooses an engine, and turns sums from :mod:`h
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import bandwidth as bandwidths
-from hsicfast import checks, kernels, matrices, tiles
+from hsicfast import checks, kernels, matrices, spectrum, tiles
 from hsicfast.engines import GoalData, maximised
 from hsicfast.errors import InputError
 from hsicfast.evidence import HSICResult
@@ -21,7 +22,7 @@ from hsicfast.paired import PairedData
 
 Floats = NDArray[np.float64]
 
-__all__ = ["HSICResult", "center", "goal_hsic", "gram", "hsic"]
+__all__ = ["HSICResult", "Spectrum", "center", "goal_hsic", "gram", "hsic"]
 
 
 def goal_hsic(
@@ -173,6 +174,62 @@ def hsic(
         a, b, kind_x, kind_y, bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
     )
     return pair.result(test, n_permutations, seed, confidence)
+
+
+class Spectrum(spectrum.Spectrum):
+    """HSIC of carried values with a number per sample, over a stream or a cluster, in memory that does not grow.
+
+    Batches add up, and so do the spectra of machines that each saw a part of the samples. Any bandwidth from `smallest`
+    on is read off the same sums, :mod:`hsicfast.spectrum` says how.
+
+    Parameters
+    ----------
+    smallest : float > 0
+        Smallest bandwidth that will be asked for; it takes 700 / `smallest` doubles of memory.
+
+    Raises
+    ------
+    InputError
+        Where `smallest` is not above 0.
+
+    Examples
+    --------
+    >>> u = np.linspace(0, 1, 1000)
+    >>> one, other = Spectrum().update(u[:300], u[:300] < 0.1), Spectrum().update(u[300:], u[300:] < 0.1)
+    >>> round(one.merge(other).hsic(0.2).statistic, 9), round(goal_hsic(u, u, goal=0.1, bandwidth=0.2).statistic, 9)
+    (0.008018359, 0.008018359)
+    """
+
+    def __init__(self, smallest: float = 0.1) -> None:
+        if not 0 < smallest < math.inf:
+            raise InputError(f"`smallest > 0` must hold, but got smallest={smallest}; 0.1 suits carried values")
+        super().__init__(smallest)
+
+    def update(self, u: ArrayLike, w: ArrayLike, ordered: Floats | None = None) -> Self:
+        """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal."""
+        values, weights = checks.numbers(u, "u"), np.asarray(w)
+        if weights.dtype != bool:
+            weights = checks.numbers(w, "w")
+        if values.ndim != 1 or values.shape != weights.shape:
+            raise InputError(
+                f"u and w must have one shape (n,), but got {values.shape} and {weights.shape}; update with one batch"
+            )
+        if len(values) and not (values.min() >= 0 and values.max() <= 1):
+            raise InputError(
+                f"carried values must lie in [0, 1], but u runs from {values.min():.6g} to {values.max():.6g}; "
+                "carry them with hyperparameter.to_unit or by ranks"
+            )
+        return super().update(values, weights, ordered)
+
+    def hsic(self, bandwidth: float, test: str | None = None, confidence: float = 0.9) -> HSICResult:
+        """The index of all samples so far under the Gaussian kernel; `test` may be "asymptotic" or "gamma"."""
+        if self.n < 4:
+            raise InputError(f"at least 4 samples are needed, but this spectrum has {self.n}; update it with more")
+        if test not in (None, "asymptotic", "gamma"):
+            raise InputError(f"a spectrum is tested by 'asymptotic' or 'gamma', but got {test!r}; it keeps no samples")
+        checks.check_share("confidence", confidence, usual=0.9)
+        evidence = self.evidence(bandwidth)
+        return evidence.result(None if test is None else evidence.pvalue(test), confidence, bandwidth)
 
 
 def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "median") -> Floats:

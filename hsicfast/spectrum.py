@@ -39,23 +39,12 @@ MOST_TERMS = 400
 
 
 class Spectrum:
-    """HSIC of carried values and one number per sample, over any number of batches, in memory that does not grow.
-
-    Batches add up, and so do the spectra of machines that each saw a part of the samples.
+    """Moments of samples that came in batches, and the evidence in them; :class:`hsicfast.Spectrum` checks the input.
 
     Parameters
     ----------
     smallest : float > 0
-        Smallest bandwidth that will be asked for; memory is 700 / `smallest` doubles.
-
-    Examples
-    --------
-    >>> u = np.linspace(0, 1, 1000)
-    >>> first = Spectrum().update(u[:300], u[:300] < 0.1)
-    >>> rest = Spectrum().update(u[300:], u[300:] < 0.1)
-    >>> whole = first.merge(rest).evidence(0.2)
-    >>> whole.n, round(whole.statistic, 6)
-    (1000, 0.008018)
+        Smallest bandwidth that will be asked for.
     """
 
     def __init__(self, smallest: float = 0.1) -> None:
