@@ -11,6 +11,7 @@ Method: Novello, Poëtte, Lugato, Congedo, Goal-oriented sensitivity analysis of
 J. Sci. Comput. 94:45 (2023).
 """
 
+from hsicfast.anova import AnovaIndices, anova_indices
 from hsicfast.errors import InputError
 from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.orchestrator import Result, minimize
@@ -19,6 +20,7 @@ from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
 
 __all__ = [
+    "AnovaIndices",
     "Bool",
     "Choice",
     "Float",
@@ -32,6 +34,7 @@ __all__ = [
     "Trial",
     "TrialTable",
     "analyse",
+    "anova_indices",
     "center",
     "goal_hsic",
     "gram",

@@ -69,7 +69,15 @@ def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float)
 class GoalData:
     """Carried values and goal, checked: what both engines work on."""
 
-    def __init__(self, x: Floats, width: Floats, z: NDArray[np.bool_], kernel: Kernel, engine: str) -> None:
+    def __init__(
+        self,
+        x: Floats,
+        width: Floats,
+        z: NDArray[np.bool_],
+        kernel: Kernel,
+        engine: str,
+        edge: NDArray[np.intp] | None = None,
+    ) -> None:
         if engine not in ("auto", *ENGINES):
             raise InputError(f"engine must be one of {('auto', *ENGINES)}, but got {engine!r}; choose one of them")
         if len(width) and (engine in ("tile", "ordered") or kernel is not kernels.GAUSSIAN or len(x) > 1):
@@ -78,6 +86,7 @@ class GoalData:
                 f"d={len(x)}, kernel={kernel.name!r}, engine={engine!r}; leave `width` out or change them"
             )
         self.x, self.width, self.z, self.kernel, self.engine = anchored(x, kernel), width, z, kernel, engine
+        self.edge = edge
         self.on_line = len(x) == 1 and len(width) == 0 and kernel is kernels.GAUSSIAN and engine != "tile"
 
     @cached_property
@@ -133,8 +142,9 @@ class GoalData:
             return self._from_rows(engine, h)
         if self.on_line:
             in_order = self.ordered if "ordered" in self.__dict__ else None  # not sorted for this alone
-            return Spectrum(h).update(self.x[0], self.z, in_order).evidence(h)
-        return evidence_of(self.features(h), self.w)
+            at_edge = None if self.edge is None else self.x[0][self.edge]
+            return Spectrum(h).update(self.x[0], self.z, in_order).evidence(h, at_edge)
+        return evidence_of(self.features(h), self.w, self.edge)
 
     def statistics(self, bandwidths: Floats) -> Callable[[float], float]:
         """S as a function of the bandwidth, to be called with about these, ascending, or others between them."""
@@ -193,11 +203,12 @@ class GoalData:
 
     def _from_rows(self, engine: str, h: float) -> Evidence:
         """Evidence from the row sums of the tile or the ordered engine."""
-        n, w = len(self.z), self.w
+        n, w, edge = len(self.z), self.w, self.edge
         kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
         if engine == "ordered":
             order = np.argsort(self.x[0])
             w = w[order]
+            edge = None if edge is None else np.flatnonzero(np.isin(order, edge))
             rows = ordered.goal_sums(self.x[0][order], w, *kernel)
         else:
             rows = tiles.weighted_rows(self.x, w, *kernel)
@@ -212,7 +223,7 @@ class GoalData:
             trace=diagonal / n - total / n**2,
             squares=float(squares),
             variance=weight / n,
-            deviation=deviation(w, (rows[:, 0] - rows[:, 0].mean()) / n),
+            deviation=deviation(w, (rows[:, 0] - rows[:, 0].mean()) / n, edge),
             engine=engine,
             eigenvalues=lambda: eigenvalues(self.x, self.kernel, h),
         )

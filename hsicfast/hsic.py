@@ -17,7 +17,7 @@ from hsicfast import checks, kernels, matrices, spectrum, tiles
 from hsicfast.engines import GoalData, maximised
 from hsicfast.errors import InputError
 from hsicfast.evidence import HSICResult
-from hsicfast.goal import best_fraction
+from hsicfast.goal import best_fraction, near_edge
 from hsicfast.paired import PairedData
 
 Floats = NDArray[np.float64]
@@ -97,7 +97,7 @@ def goal_hsic(
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # No trial differs from another in the goal or in u: exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
-    data = GoalData(x, lengths, z, kind, engine)
+    data = GoalData(x, lengths, z, kind, engine, near_edge(objective, goal, minimize))
     if bandwidth == "max":
         return maximised(data, test, n_permutations, seed, confidence)
     h = data.bandwidth(bandwidth)
@@ -222,7 +222,11 @@ class Spectrum(spectrum.Spectrum):
         return super().update(values, weights, ordered)
 
     def hsic(self, bandwidth: float, test: str | None = None, confidence: float = 0.9) -> HSICResult:
-        """The index of all samples so far under the Gaussian kernel; `test` may be "asymptotic" or "gamma"."""
+        """The index of all samples so far under the Gaussian kernel; `test` may be "asymptotic" or "gamma".
+
+        The interval takes the numbers w as they are: where they are a goal whose edge was found from the same samples,
+        that of :func:`goal_hsic` is narrower.
+        """
         if self.n < 4:
             raise InputError(f"at least 4 samples are needed, but this spectrum has {self.n}; update it with more")
         if test not in (None, "asymptotic", "gamma"):

@@ -19,7 +19,7 @@ from hsicfast import checks, inference, kernels
 from hsicfast.engines import carried_features, negligible, permutation_pvalues
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, evidence_of
-from hsicfast.goal import best_fraction
+from hsicfast.goal import best_fraction, near_edge
 from hsicfast.interactions import PairJudge, principal
 from hsicfast.space import SearchSpace
 from hsicfast.spectrum import Spectrum
@@ -301,7 +301,8 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: _Q
     if z.all() or not z.any():  # nothing to tell apart: exactly independent
         return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
     columns = [_carry(table, name, rows) for name in names]
-    evidence = [_evidence(u, width, z, question.bandwidth) for u, width in columns]
+    edge = near_edge(table.objective[rows], question.goal, question.minimize)
+    evidence = [_evidence(u, width, z, edge, question.bandwidth) for u, width in columns]
     if question.test == "permutation":
         features = [_few_features(u, width, question.bandwidth) for u, width in columns]
         pvalues = permutation_pvalues(features, z, question.n_permutations, question.seed)
@@ -350,10 +351,10 @@ def _carry(table: TrialTable, name: str, rows: NDArray[np.intp]) -> tuple[Floats
     return table.space[name].to_unit(values), table.space[name].width(values)
 
 
-def _evidence(u: Floats, width: Floats, z: NDArray[np.bool_], h: float) -> Evidence:
+def _evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray[np.intp], h: float) -> Evidence:
     if width.any() or np.ptp(u) == 0:
-        return evidence_of(_features(u, width, h), z - z.mean())
-    return Spectrum(h).update(u, z).evidence(h)
+        return evidence_of(_features(u, width, h), z - z.mean(), edge)
+    return Spectrum(h).update(u, z).evidence(h, u[edge])
 
 
 def _features(u: Floats, width: Floats, h: float) -> Floats:

@@ -91,8 +91,11 @@ class Spectrum:
         self.sum_of_squares += other.sum_of_squares
         return self
 
-    def evidence(self, h: float) -> Evidence:
-        """The index at bandwidth `h` and all its evidence, in O(K log K) whatever the number of samples."""
+    def evidence(self, h: float, edge: Floats | None = None) -> Evidence:
+        """The index at bandwidth `h` and all its evidence, in O(K log K) whatever the number of samples.
+
+        `edge` holds the carried values of samples at the edge of a goal, see :func:`hsicfast.evidence.deviation`.
+        """
         self._check(h)
         n = self.n
         period, (centred, ones, squared) = read(self._centred(), h, h, 2)
@@ -104,6 +107,8 @@ class Spectrum:
         # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i.
         pull, rows = _polynomial(c, centred[low]) / n, _polynomial(c, ones[low]) / n
         pull[0] -= _sum_over(pull, ones) / n
+        at_edge = 0.0 if edge is None or len(edge) == 0 else _sum_over(pull, self._seen(edge, h, len(pull))) / len(edge)
+        pull[0] -= at_edge
         influence = _sum_over(_square(pull), squared) / n - statistic**2
         # k^2 is the Gaussian of bandwidth h / sqrt(2).
         square = float(kernels.gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
@@ -120,6 +125,10 @@ class Spectrum:
             engine="spectral",
             eigenvalues=lambda: _eigenvalues(c, ones / n),
         )
+
+    def _seen(self, u: Floats, h: float, terms: int) -> Complexes:
+        """Spectrum (terms,) of further samples, as :func:`read` gives it at `h`."""
+        return read(moments_of(u, np.empty(0), self.cells)[None], h, h, 2)[1][0, :terms]
 
     def _weight(self) -> float:
         """Sum of ``(w - mean(w))^2``."""
