@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 # So few pairs are kept as a whole; of more, 32 times CAPACITY squares (8 MiB) at most.
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
-FEWEST_DRAWS = 50_000
+FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
 # From here on every THIN-th value first tells where to look.
 THINNED, THIN = 50_000, 8
 MOST_STEPS = 30
@@ -208,7 +208,7 @@ def _likely(x: Floats, pairs: int) -> tuple[float, float]:
     if pairs <= FEW_PAIRS:
         return 0.0, math.inf
     random = np.random.default_rng(0)
-    draws = min(max(pairs // 100, FEWEST_DRAWS), 500_000)
+    draws = min(max(pairs // 1000, FEWEST_DRAWS), MOST_DRAWS)
     squares = distances.squares_of(x, *random.integers(x.shape[1], size=(2, draws)))
     squares = np.sort(squares[squares > 0])
     if len(squares) == 0:

@@ -2,7 +2,7 @@
 
 - spectral: the Gaussian of one or two carried hyperparameters, O(n);
 - ordered: Laplace, Matern and distance of one, O(n log n);
-- tile: any kernel and dimension, O(n^2) time and O(n) memory.
+- tile: any kernel and dimension, O(n^2) time and O(n) memory; gpu: the same on a CUDA device.
 
 A goal's data answer with an :class:`Evidence` whichever engine ran; tests and intervals are then the same for all.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import bandwidth as bandwidths
-from hsicfast import inference, kernels, matrices, ordered, spectral, tiles
+from hsicfast import device, inference, kernels, matrices, ordered, spectral, tiles
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, HSICResult, deviation, evidence_of, unbiased
 from hsicfast.kernels import Kernel
@@ -78,16 +78,19 @@ class GoalData:
         engine: str,
         edge: NDArray[np.intp] | None = None,
     ) -> None:
-        if engine not in ("auto", *ENGINES):
-            raise InputError(f"engine must be one of {('auto', *ENGINES)}, but got {engine!r}; choose one of them")
-        if len(width) and (engine in ("tile", "ordered") or kernel is not kernels.GAUSSIAN or len(x) > 1):
+        known = ("auto", *ENGINES, "gpu")
+        if engine not in known:
+            raise InputError(f"engine must be one of {known}, but got {engine!r}; choose one of them")
+        if engine == "gpu":
+            device.check()
+        if len(width) and (engine not in ("auto", "spectral") or kernel is not kernels.GAUSSIAN or len(x) > 1):
             raise InputError(
                 "`width` needs one hyperparameter, kernel='gaussian' and the spectral engine, but got "
                 f"d={len(x)}, kernel={kernel.name!r}, engine={engine!r}; leave `width` out or change them"
             )
         self.x, self.width, self.z, self.kernel, self.engine = anchored(x, kernel), width, z, kernel, engine
         self.edge = edge
-        self.on_line = len(x) == 1 and len(width) == 0 and kernel is kernels.GAUSSIAN and engine != "tile"
+        self.on_line = len(x) == 1 and len(width) == 0 and kernel is kernels.GAUSSIAN and engine in ("auto", "spectral")
 
     @cached_property
     def ordered(self) -> Floats:
@@ -111,7 +114,10 @@ class GoalData:
         cost = {name: estimate_cost(name, n, d, self.kernel, h) for name in ENGINES}
         wanted = "spectral" if len(self.width) else self.engine
         if wanted == "auto":
-            return min(cost, key=lambda name: cost[name])
+            cheapest = min(cost, key=lambda name: cost[name])
+            return "gpu" if cheapest == "tile" and device.pays(n) else cheapest
+        if wanted == "gpu":
+            return wanted
         if math.isinf(cost[wanted]) or (len(self.width) and h < self.smallest()):
             needs = {
                 "spectral": f"kernel='gaussian' and one column, or two and h >= 0.05, or `width` and h >= "
@@ -202,7 +208,7 @@ class GoalData:
         return terms > MOST_TERMS or windows < features
 
     def _from_rows(self, engine: str, h: float) -> Evidence:
-        """Evidence from the row sums of the tile or the ordered engine."""
+        """Evidence from the row sums of the tile engine, here or on a device, or of the ordered one."""
         n, w, edge = len(self.z), self.w, self.edge
         kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
         if engine == "ordered":
@@ -211,7 +217,7 @@ class GoalData:
             edge = None if edge is None else np.flatnonzero(np.isin(order, edge))
             rows = ordered.goal_sums(self.x[0][order], w, *kernel)
         else:
-            rows = tiles.weighted_rows(self.x, w, *kernel)
+            rows = (device if engine == "gpu" else tiles).weighted_rows(self.x, w, *kernel)
         total, weight = float(rows[:, 1].sum()), float(w @ w)
         form = max(float(w @ rows[:, 0]), 0.0)
         squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2

@@ -37,7 +37,7 @@ class HSICResult:
         Number of samples.
     null_mean : float
         Mean of S under independence, the noise floor: over all permutations, exactly.
-    engine : {"spectral", "ordered", "tile"}
+    engine : {"spectral", "ordered", "tile", "gpu"}
         Which one ran.
     unbiased : float
         The U-statistic of the same index, which may be below 0 (Song et al. 2012, eq. 5).

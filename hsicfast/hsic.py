@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import bandwidth as bandwidths
-from hsicfast import checks, kernels, matrices, spectrum, tiles
+from hsicfast import checks, device, kernels, matrices, spectrum, tiles
 from hsicfast.engines import GoalData, maximised
 from hsicfast.errors import InputError
 from hsicfast.evidence import HSICResult
@@ -65,8 +65,9 @@ def goal_hsic(
     n_permutations : int >= 1
     seed : int >= 0
         Of the permutations.
-    engine : {"auto", "spectral", "ordered", "tile"}
-        "auto" takes the cheaper by :func:`hsicfast.engines.estimate_cost`.
+    engine : {"auto", "spectral", "ordered", "tile", "gpu"}
+        "auto" takes the cheapest by :func:`hsicfast.engines.estimate_cost`; for many samples a CUDA device makes the
+        tiles, where the program has imported torch and torch sees one.
     width : array_like (n,), optional
         Where a value stands for an interval of [0, 1] (an Int, Choice or Bool), its length, `u` being the middle.
         The kernel is then the mean over both intervals.
@@ -142,7 +143,7 @@ def hsic(
     n_permutations : int >= 1
         Up to 3,000 samples they keep both Gram matrices, 138 MiB at most.
     seed : int >= 0
-    engine : {"auto", "tile"}
+    engine : {"auto", "tile", "gpu"}
     confidence : float in (0, 1), optional
         Adds the interval, for a second pass over the pairs.
 
@@ -160,8 +161,10 @@ def hsic(
     a, b = checks.samples(x, "x"), checks.samples(y, "y")
     if a.shape[1] != b.shape[1]:
         raise InputError(f"x and y must have one length, but got {a.shape[1]} and {b.shape[1]}; drop the surplus")
-    if engine not in ("auto", "tile"):
-        raise InputError(f"engine must be 'auto' or 'tile', but got {engine!r}; goal_hsic alone has a spectral engine")
+    if engine not in ("auto", "tile", "gpu"):
+        raise InputError(f"engine must be 'auto', 'tile' or 'gpu', but got {engine!r}; goal_hsic alone has the others")
+    if engine == "gpu":
+        device.check()
     checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
     kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
     kind_x.check_domain(a, "x")
@@ -170,9 +173,8 @@ def hsic(
     if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
         ci = None if confidence is None else (0.0, 0.0)
         return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile", 0.0)
-    pair = PairedData(
-        a, b, kind_x, kind_y, bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
-    )
+    h_x, h_y = bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
+    pair = PairedData(a, b, kind_x, kind_y, h_x, h_y, engine)
     return pair.result(test, n_permutations, seed, confidence)
 
 

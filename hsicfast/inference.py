@@ -146,8 +146,8 @@ def benjamini_hochberg(pvalues: ArrayLike) -> Floats:
     p = np.asarray(pvalues, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)
-    if tested.any():
-        from scipy import stats
-
-        adjusted[tested] = stats.false_discovery_control(p[tested])
+    # As scipy.stats.false_discovery_control, whose module takes half a second to import.
+    order = np.flatnonzero(tested)[np.argsort(p[tested])][::-1]
+    places = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum.accumulate(np.minimum(p[order] * len(order) / places, 1.0))
     return adjusted

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import inference, matrices, tiles
+from hsicfast import device, inference, matrices, tiles
 from hsicfast.engines import anchored, eigenvalues, typical
 from hsicfast.evidence import HSICResult
 from hsicfast.kernels import Kernel
@@ -23,16 +24,30 @@ SHARED = 16
 class PairedData:
     """Two samples and their kernels, checked."""
 
-    def __init__(self, x: Floats, y: Floats, kernel_x: Kernel, kernel_y: Kernel, h_x: float, h_y: float) -> None:
+    def __init__(
+        self,
+        x: Floats,
+        y: Floats,
+        kernel_x: Kernel,
+        kernel_y: Kernel,
+        h_x: float,
+        h_y: float,
+        engine: str = "auto",
+    ) -> None:
         self.x, self.y = anchored(x, kernel_x), anchored(y, kernel_y)
         self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
         self.n = x.shape[1]
         self.first = (kernel_x.code, h_x, typical(self.x, kernel_x, h_x))
         self.second = (kernel_y.code, h_y, typical(self.y, kernel_y, h_y))
         # Of the kernels less their typical entry: sums over the other samples, and the diagonals.
-        self.rows, self.squares = tiles.paired_rows(self.x, self.y, *self.first, *self.second)
+        self.engine = ("gpu" if device.pays(self.n) else "tile") if engine == "auto" else engine
+        self.rows, self.squares = self._sums().paired_rows(self.x, self.y, *self.first, *self.second)
         self.k_ii, self.l_ii = tiles.diagonal(self.x, *self.first), tiles.diagonal(self.y, *self.second)
         self.k_i, self.l_i = self.rows[:, 1] + self.k_ii, self.rows[:, 2] + self.l_ii
+
+    def _sums(self) -> ModuleType:
+        """The room that makes the sums of this engine."""
+        return device if self.engine == "gpu" else tiles
 
     def v_statistic(self) -> float:
         """``(1/n^2) (sum_ij k_ij l_ij - (2/n) sum_i k_i l_i + k l / n^2)``, k_i and k the sums of rows and of all."""
@@ -65,7 +80,9 @@ class PairedData:
             error = float(self._influence().std()) / math.sqrt(n)
             ci = inference.interval(statistic, null_mean, error, confidence)
         r2 = statistic / math.sqrt(own_x * own_y) if own_x > 0 and own_y > 0 else 0.0
-        return HSICResult(statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, "tile", self.u_statistic())
+        return HSICResult(
+            statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, self.engine, self.u_statistic()
+        )
 
     def permuted(self, n_permutations: int, seed: int) -> Floats:
         """V-statistics (n_permutations,) with y in random orders."""
@@ -104,8 +121,8 @@ class PairedData:
         """
         n = self.n
         both, k, mean_l = (self.rows[:, 0] + self.k_ii * self.l_ii) / n, self.k_i / n, self.l_i / n
-        k_l = tiles.weighted_rows(self.x, mean_l, *self.first)[:, 0] / n
-        l_k = tiles.weighted_rows(self.y, k, *self.second)[:, 0] / n
+        k_l = self._sums().weighted_rows(self.x, mean_l, *self.first)[:, 0] / n
+        l_k = self._sums().weighted_rows(self.y, k, *self.second)[:, 0] / n
         return 2 * (both + k * mean_l.mean() + mean_l * k.mean() - k * mean_l - k_l - l_k)
 
 

@@ -373,7 +373,7 @@ def _few_features(u: Floats, width: Floats, h: float) -> Floats:
     if not width.any() and np.ptp(u) > 0:
         return carried_features(u, np.empty(0), h, negligible(len(u)))
     psi = _features(u, width, h)
-    return principal(psi - psi.mean(axis=0), 1e-14)[0]
+    return principal(psi - psi.mean(axis=0), negligible(len(u)))[0]
 
 
 def _frame(indices: Iterable[Index]) -> pd.DataFrame:

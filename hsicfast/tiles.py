@@ -19,7 +19,7 @@ from numba import njit, prange
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
 ROWS = 16  # rows that share a stretch of samples while it is in the cache
-SLOTS = 32  # parallel iterations; with 3 sums each, 38 MB at 50,000 samples
+SLOTS = 16  # parallel iterations; with 3 sums each, 19 MB at 50,000 samples
 
 # exp: ln 2 in two parts, the first with 21 zeros at its end so that its multiples are exact; a number whose last bit
 # is worth 1, so that adding it rounds to a whole number kept in the low bits; (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2,

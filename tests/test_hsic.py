@@ -326,7 +326,7 @@ class TestCorners:
             ({"bandwidth": "mean"}, "a bandwidth must be 'median', 'max' .* but got 'mean'"),
             ({"kernel": "gauss"}, "a kernel must be one of .* but got 'gauss'"),
             ({"test": "exact"}, "test must be one of .* but got 'exact'"),
-            ({"engine": "gpu"}, "engine must be one of .* but got 'gpu'"),
+            ({"engine": "cuda"}, "engine must be one of .* but got 'cuda'"),
             ({"engine": "spectral", "kernel": "laplace"}, "the spectral engine needs kernel='gaussian'"),
             ({"bandwidth": "max", "test": "gamma"}, "bandwidth='max' needs test='permutation'"),
             ({"bandwidth": "max", "kernel": "energy"}, "bandwidth='max' needs a kernel with a bandwidth"),

@@ -43,6 +43,13 @@ def test_ties_count_against_us():
     assert inference.permutation_pvalue(1.0, np.array([1.0 - 1e-12, 0.5])) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_benjamini_hochberg_is_that_of_scipy(n):
+    pvalues = np.random.default_rng(n).random(n).round(2)
+    want = stats.false_discovery_control(pvalues)
+    np.testing.assert_allclose(inference.benjamini_hochberg(pvalues), want, rtol=1e-14)
+
+
 def test_interval_is_around_the_unbiased_index_and_never_below_zero():
     low, high = inference.interval(1.0, 0.2, 0.1, 0.9)
     assert (low + high) / 2 == pytest.approx(0.8)
