@@ -114,23 +114,32 @@ class Evidence:
         )
 
 
-def evidence_of(psi: Floats, w: Floats, edge: NDArray[np.intp] | None = None) -> Evidence:
-    """Evidence in features `psi` (n, r) of weights `w` (n,) that sum to 0; `edge` as in :func:`deviation`."""
+def evidence_of(
+    psi: Floats, w: Floats, edge: NDArray[np.intp] | None = None, level: NDArray[np.intp] | None = None
+) -> Evidence:
+    """Evidence in features of samples with weights `w` (n,) that sum to 0; `edge` as in :func:`deviation`.
+
+    `psi` (n, r) holds the features of each sample, or (L, r) those of L levels where `level` (n,) says which each has.
+    """
     n = len(w)
-    centred = psi - psi.mean(axis=0)
-    direction = w @ centred / n
-    covariance = centred.T @ centred / n
+    counts = np.ones(n) if level is None else np.bincount(level, minlength=len(psi)).astype(np.float64)
+    pulls = w if level is None else np.bincount(level, w, minlength=len(psi))
+    centred = psi - counts @ psi / n
+    direction = pulls @ centred / n
+    covariance = (counts[:, None] * centred).T @ centred / n
     statistic = float(direction @ direction)
-    diagonal = (centred**2).sum(axis=1)
+    sizes, projected = (centred**2).sum(axis=1), centred @ direction
+    if level is not None:
+        sizes, projected = sizes[level], projected[level]
     return Evidence(
         n=n,
         statistic=statistic,
         # Row sums of the centred kernel are zero.
-        unbiased=unbiased(n, n**2 * statistic, 0.0, float(diagonal.sum()), float(w @ w), float(w**2 @ diagonal), 0.0),
-        trace=float(diagonal.mean()),
+        unbiased=unbiased(n, n**2 * statistic, 0.0, float(sizes.sum()), float(w @ w), float(w**2 @ sizes), 0.0),
+        trace=float(sizes.mean()),
         squares=float((covariance**2).sum()),
         variance=float(w @ w) / n,
-        deviation=deviation(w, centred @ direction, edge),
+        deviation=deviation(w, projected, edge),
         engine="spectral",
         eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
     )

@@ -116,7 +116,7 @@ class PairJudge:
         return inference.permutation_pvalue(float((terms.sum(axis=0) ** 2).sum()), drawn)
 
 
-def principal(psi: Floats, limit: float) -> tuple[Floats, Floats]:
+def principal(psi: Floats, limit: float, counts: Floats | None = None) -> tuple[Floats, Floats]:
     """Features turned to their principal axes: the same inner products in as few columns as these rows need.
 
     Parameters
@@ -124,6 +124,8 @@ def principal(psi: Floats, limit: float) -> tuple[Floats, Floats]:
     psi : array (n, r)
     limit : float
         Axes whose share of the mean square is below are left out.
+    counts : array (n,), optional
+        How many samples have each row; one by default.
 
     Returns
     -------
@@ -137,7 +139,8 @@ def principal(psi: Floats, limit: float) -> tuple[Floats, Floats]:
     >>> few.shape, round(float(sizes[0]), 6)
     ((2, 1), 12.5)
     """
-    values, vectors = np.linalg.eigh(psi.T @ psi / len(psi))
+    weighted = psi if counts is None else counts[:, None] * psi
+    values, vectors = np.linalg.eigh(weighted.T @ psi / (len(psi) if counts is None else counts.sum()))
     kept = values > limit * values.sum()
     kept[-1] = True
     return psi @ vectors[:, kept], values[kept]

@@ -341,7 +341,8 @@ def _judge(table: TrialTable, rows: NDArray[np.intp], question: _Question) -> Pa
         return None
 
     def features(name: str) -> Floats:
-        return _features(*_carry(table, name, rows), question.bandwidth)
+        psi, level = _features(*_carry(table, name, rows), question.bandwidth)
+        return psi[level]
 
     return PairJudge(features, z, question.bandwidth, question.n_permutations, question.seed)
 
@@ -352,28 +353,28 @@ def _carry(table: TrialTable, name: str, rows: NDArray[np.intp]) -> tuple[Floats
 
 
 def _evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray[np.intp], h: float) -> Evidence:
-    if width.any() or np.ptp(u) == 0:
-        return evidence_of(_features(u, width, h), z - z.mean(), edge)
-    return Spectrum(h).update(u, z).evidence(h, u[edge])
+    if not width.any() and np.ptp(u) > 0:
+        return Spectrum(h).update(u, z).evidence(h, u[edge])
+    psi, level = _features(u, width, h)
+    return evidence_of(psi, z - z.mean(), edge, level)
 
 
-def _features(u: Floats, width: Floats, h: float) -> Floats:
-    """All features (n, r) of one hyperparameter."""
+def _features(u: Floats, width: Floats, h: float) -> tuple[Floats, NDArray[np.intp]]:
+    """Features (L, r) of the different values of one hyperparameter, and which (n,) each trial has."""
     if np.ptp(u) == 0:
         # A constant says nothing: its index is 0 and its p-value 1 without the help of rounding.
-        return np.zeros((len(u), kernels.gaussian_features(h).rank))
-    if not width.any():
-        return carried_features(u, np.empty(0), h)
+        return np.zeros((1, kernels.gaussian_features(h).rank)), np.zeros(len(u), dtype=np.intp)
     _, place, level = np.unique(u, return_index=True, return_inverse=True)
-    return carried_features(u[place], width[place], h)[level]
+    return carried_features(u[place], width[place] if width.any() else np.empty(0), h), level
 
 
 def _few_features(u: Floats, width: Floats, h: float) -> Floats:
     """Those that matter to a permutation test: of a Bool one."""
     if not width.any() and np.ptp(u) > 0:
         return carried_features(u, np.empty(0), h, negligible(len(u)))
-    psi = _features(u, width, h)
-    return principal(psi - psi.mean(axis=0), negligible(len(u)))[0]
+    psi, level = _features(u, width, h)
+    counts = np.bincount(level).astype(np.float64)
+    return principal(psi - counts @ psi / len(u), negligible(len(u)), counts)[0][level]
 
 
 def _frame(indices: Iterable[Index]) -> pd.DataFrame:
