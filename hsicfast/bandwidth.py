@@ -32,7 +32,8 @@ def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
         return median_distance(x)
     if isinstance(bandwidth, bool) or not (math.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; try 'median'")
-    return float(bandwidth)
+    # Beyond these its square is no double any more, and the kernel of any two doubles is the same as at them.
+    return min(max(float(bandwidth), 1e-150), 1e150)
 
 
 def median_distance(x: Floats) -> float:

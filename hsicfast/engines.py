@@ -1,7 +1,7 @@
 """The engines for a goal: which one to take, and what each makes of checked data.
 
 - spectral: the Gaussian of one or two carried hyperparameters, O(n);
-- ordered: Laplace, Matern and distance of one, O(n log n);
+- ordered: Laplace, Matern and distance of one, O(n log n); the Gaussian, too, over windows where it is not zero;
 - tile: any kernel and dimension, O(n^2) time and O(n) memory; gpu: the same on a CUDA device.
 
 A goal's data answer with an :class:`Evidence` whichever engine ran; tests and intervals are then the same for all.
@@ -33,18 +33,21 @@ MOST_EIGENVALUES = 4000
 # Measured, in nanoseconds of one core: a kernel value of the tile engine and of a window, a sample added to moments, a
 # frequency of a spectrum with and without its squares, a product of features, a step along sorted values.
 TILE_VALUE, WINDOW_VALUE, MOMENT, FREQUENCY, FREQUENCY_SQUARED, PRODUCT, STEP = 4.0, 6.0, 5.0, 1e3, 12e3, 0.02, 120.0
+# A spectrum of so many frequencies is read off 200 MB of moments.
+MOST_FREQUENCIES = 50_000
+LONGEST = 1e6  # of a larger bandwidth all that differs is lost in the rounding of its cosines
 # So many products of features of two hyperparameters are the most that the spectral engine makes.
 MOST_PRODUCTS = 2000
 ENGINES = ("spectral", "ordered", "tile")
-# Kernels whose sums along sorted values follow one from the next.
-ON_LINE = (kernels.LAPLACE, kernels.MATERN32, kernels.MATERN52, kernels.ENERGY)
+# Kernels whose sums along sorted values follow one from the next, or end after a window.
+ON_LINE = (kernels.GAUSSIAN, kernels.LAPLACE, kernels.MATERN32, kernels.MATERN52, kernels.ENERGY)
 
 
 def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float) -> float:
     """Nanoseconds an engine needs on one core for an index and its evidence; infinite where it cannot do it.
 
     The spectral engine does one kernel, the Gaussian, and up to two carried hyperparameters; the ordered engine does
-    Laplace, Matern and distance of one.
+    Laplace, Matern, distance and the Gaussian of one.
 
     Examples
     --------
@@ -57,12 +60,14 @@ def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float)
     if engine == "tile":
         return n**2 / 2 * (TILE_VALUE + 0.5 * d)
     if engine == "ordered":
-        return n * STEP if kernel in ON_LINE and d == 1 else math.inf
+        windows = n**2 * min(2 * kernels.TAIL * bandwidth, 1.0) * WINDOW_VALUE if kernel is kernels.GAUSSIAN else 0.0
+        return n * STEP + windows if kernel in ON_LINE and d == 1 else math.inf
     if kernel is not kernels.GAUSSIAN or d > 2:
         return math.inf
     terms = kernels.n_terms(bandwidth)
     if d == 1:
-        return n * MOMENT + terms * FREQUENCY_SQUARED
+        possible = terms <= MOST_FREQUENCIES and bandwidth <= LONGEST
+        return n * MOMENT + terms * FREQUENCY_SQUARED if possible else math.inf
     return n * terms**4 * PRODUCT if terms**2 <= MOST_PRODUCTS else math.inf
 
 
@@ -120,8 +125,8 @@ class GoalData:
             return wanted
         if math.isinf(cost[wanted]) or (len(self.width) and h < self.smallest()):
             needs = {
-                "spectral": f"kernel='gaussian' and one column, or two and h >= 0.05, or `width` and h >= "
-                f"{self.smallest():.2g}",
+                "spectral": f"kernel='gaussian' and one column and 3e-5 <= h <= 1e6, or two and h >= 0.05, "
+                f"or `width` and h >= {self.smallest():.2g}",
                 "ordered": f"one column and a kernel among {[kernel.name for kernel in ON_LINE]}",
             }
             raise InputError(
@@ -176,7 +181,8 @@ class GoalData:
         """Statistics (n_permutations,) of permuted goals; the same permutations for every `h`."""
         n, m = len(self.z), int(self.z.sum())
         size = min(m, n - m)
-        if self.on_line and self._windows_pay(h, n_permutations, size):
+        windows = self.kernel is kernels.GAUSSIAN and self.engine == "ordered"
+        if windows or (self.on_line and self._windows_pay(h, n_permutations, size)):
             order = np.argsort(self.x[0])
             rank = np.empty_like(order)
             rank[order] = np.arange(n)
@@ -187,7 +193,7 @@ class GoalData:
             psi = self.features(h)
             offsets = np.array([0, psi.shape[1]])
             return spectral.permuted_statistics(psi, offsets, m, n_permutations, np.uint64(seed))[:, 0]
-        if self.choose(h) == "ordered":
+        if self.choose(h) == "ordered" and self.kernel is not kernels.GAUSSIAN:
             order = np.argsort(self.x[0])
             return ordered.subset_statistics(self.x[0][order], order, m, n_permutations, seed, self.kernel.code, h)
         kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
@@ -215,7 +221,10 @@ class GoalData:
             order = np.argsort(self.x[0])
             w = w[order]
             edge = None if edge is None else np.flatnonzero(np.isin(order, edge))
-            rows = ordered.goal_sums(self.x[0][order], w, *kernel)
+            if self.kernel is kernels.GAUSSIAN:
+                rows = spectral.window_rows(self.x[0][order], w, h, kernels.TAIL * h)
+            else:
+                rows = ordered.goal_sums(self.x[0][order], w, *kernel)
         else:
             rows = (device if engine == "gpu" else tiles).weighted_rows(self.x, w, *kernel)
         total, weight = float(rows[:, 1].sum()), float(w @ w)

@@ -305,6 +305,47 @@ def window_form(ordered, w, bandwidth, reach):
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
+def window_rows(ordered, w, bandwidth, reach):
+    """Row sums of the Gaussian where it is not zero, as :func:`hsicfast.tiles.weighted_rows` with shift 0.
+
+    Parameters
+    ----------
+    ordered : (n,), sorted
+    w : (n,)
+    reach : float
+        Distance from where on the kernel is zero.
+
+    Returns
+    -------
+    (n, 4): row i holds ``sum_j w_j k_ij``, ``sum_j k_ij``, ``sum_j k_ij^2``, ``k_ii``; O(n + pairs within `reach`)
+    """
+    n = ordered.shape[0]
+    scale = -0.5 / (bandwidth * bandwidth)
+    out = np.ones((n, 4))
+    for slot in prange((n + SLOT - 1) // SLOT):
+        first = 0
+        last = 0
+        for i in range(slot * SLOT, min(n, (slot + 1) * SLOT)):
+            while ordered[i] - ordered[first] > reach:
+                first += 1
+            while last < n and ordered[last] - ordered[i] <= reach:
+                last += 1
+            weighted = 0.0
+            total = 0.0
+            squares = 0.0
+            for j in range(first, last):
+                d = ordered[i] - ordered[j]
+                k = math.exp(scale * d * d)
+                weighted += w[j] * k
+                total += k
+                squares += k * k
+            out[i, 0] = weighted
+            out[i, 1] = total
+            out[i, 2] = squares
+    return out
+
+
+@njit(cache=True, fastmath=FASTMATH, parallel=True)
 def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach):
     """Statistics of random goals of a small bandwidth, the subsets being those of :func:`permuted_statistics`.
 
@@ -323,26 +364,12 @@ def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach
     (n_permutations,); cost O(pairs within `reach`, of all samples once and of each subset)
     """
     n = ordered.shape[0]
-    scale = -0.5 / (bandwidth * bandwidth)
-    rows = np.empty(n)
-    for slot in prange((n + SLOT - 1) // SLOT):
-        first = 0
-        last = 0
-        for i in range(slot * SLOT, min(n, (slot + 1) * SLOT)):
-            while ordered[i] - ordered[first] > reach:
-                first += 1
-            while last < n and ordered[last] - ordered[i] <= reach:
-                last += 1
-            pull = 0.0
-            for j in range(first, last):
-                d = ordered[i] - ordered[j]
-                pull += math.exp(scale * d * d)
-            rows[i] = pull
+    ones = np.ones(n)
+    rows = window_rows(ordered, ones, bandwidth, reach)[:, 1]
     total = 0.0
     for i in range(n):
         total += rows[i]
     out = np.empty(n_permutations)
-    ones = np.ones(size)
     for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
         order = np.arange(n)
         state = _start(seed, slot)
@@ -357,6 +384,6 @@ def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach
             for i in range(size):
                 chosen[i] = ordered[ranks[i]]
                 cross += rows[ranks[i]]
-            form = _near_pairs(chosen, ones, bandwidth, reach, 0, size)
+            form = _near_pairs(chosen, ones[:size], bandwidth, reach, 0, size)
             out[b] = (form - 2.0 * size / n * cross + (size / n) ** 2 * total) / n / n
     return out

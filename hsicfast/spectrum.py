@@ -186,8 +186,12 @@ def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, C
     cells = moments.shape[1]
     steps = _fast_length(math.ceil((1 + kernels.TAIL * high) * cells))
     k = np.arange(times * math.ceil(kernels.TERMS * steps / cells / low) + 1)
-    transformed = np.fft.rfft(np.ascontiguousarray(moments.swapaxes(1, 2)), steps)[:, :, : len(k)]
-    turn = -2j * math.pi * k / steps
+    turn = -2j * math.pi / steps * k
+    powers_first = np.ascontiguousarray(moments.swapaxes(1, 2))
+    if cells * len(k) <= steps:  # a large bandwidth: few frequencies of a long period
+        transformed = powers_first @ np.exp(np.outer(np.arange(cells), turn))
+    else:
+        transformed = np.fft.rfft(powers_first, steps)[:, :, : len(k)]
     spectra = transformed[:, -1]
     for q in range(spectral.POWERS - 2, -1, -1):
         spectra = transformed[:, q] + turn / (q + 1) * spectra

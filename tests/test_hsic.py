@@ -91,6 +91,31 @@ class TestReference:
         assert result.engine == "ordered"
         assert close(result.statistic, want)
 
+    @pytest.mark.parametrize("engine", ["spectral", "ordered", "tile", "auto"])
+    @pytest.mark.parametrize("h", [1e-4, 1e-3, 0.02, 0.3, 20.0])
+    def test_small_and_large_bandwidths(self, h, engine):
+        u, y = trials()
+        want = naive.goal_hsic(u, naive.goal(y, 0.2), h=h)
+        result = goal_hsic(u, y, goal=0.2, bandwidth=h, engine=engine, test="permutation", n_permutations=99)
+        assert close(result.statistic, want, 1e-10 if h > 1 else 1e-12)
+        same = goal_hsic(u, y, goal=0.2, bandwidth=h, engine="tile", test="permutation", n_permutations=99)
+        assert result.pvalue == same.pvalue
+        assert result.ci == pytest.approx(same.ci, rel=1e-6)
+
+    @pytest.mark.parametrize("h", [1e-300, 1e-12, 1e-6])
+    def test_bandwidth_below_every_distance(self, h):
+        u, y = np.random.default_rng(5).random((2, 50))
+        # only the diagonal is left: sum w_i^2 / n^2
+        assert close(goal_hsic(u, y, goal=0.2, bandwidth=h).statistic, 0.2 * 0.8 / 50)
+
+    @pytest.mark.parametrize("h", [1e3, 1e6, 1e12, 1e300])
+    def test_bandwidth_above_every_distance(self, h):
+        u = np.linspace(0, 1, 50)
+        result = goal_hsic(u, u, goal=0.2, bandwidth=h)
+        # k = 1 - d^2 / 2h^2: the squared covariance of u and z over h^2, as far as 1 - k has digits
+        covariance = np.cov(u, u <= u[9], bias=True)[0, 1]
+        assert result.statistic == pytest.approx((covariance / h) ** 2, rel=1e-5, abs=1e-15)
+
     @pytest.mark.parametrize("kernel_x", KERNELS)
     @pytest.mark.parametrize("kernel_y", ["gaussian", "linear", "dirac"])
     def test_hsic(self, kernel_x, kernel_y):
