@@ -14,7 +14,7 @@ from hsicfast.kernels import Kernel
 
 Floats = NDArray[np.float64]
 
-# So few pairs are kept as a whole; of more, 32 times CAPACITY squares (8 MiB) at most.
+# So few pairs are kept as a whole; of more, 16 times CAPACITY squares (4 MiB) at most.
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
 FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000

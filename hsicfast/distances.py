@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-SLOTS = 32  # parallel iterations; rows are dealt forth and back, as later rows have fewer pairs
+SLOTS = 16  # parallel iterations; rows are dealt forth and back, as later rows have fewer pairs
 STRETCH = 256  # distances of a row made at once, in the first-level cache
 
 
