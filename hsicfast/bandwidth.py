@@ -20,7 +20,7 @@ CAPACITY = 2**15
 FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
 # From here on every THIN-th value first tells where to look.
 THINNED, THIN = 50_000, 8
-MOST_STEPS = 30
+MOST_STEPS, MOST_GUESSES = 30, 4
 
 
 def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
@@ -60,33 +60,43 @@ def median_on_line(ordered: Floats) -> float:
     """Exact median of the non-zero distances of sorted values (n,), in O(n).
 
     A histogram says where to look, and where there are many values every THIN-th of them says it better. One pass
-    counts the pairs there, a second one counts again a step closer and collects the few distances around the median.
+    counts the pairs there; a second one, a step to the other side of the median, collects the few distances between.
     Where ties or gaps mislead this, the interval of distances is halved instead, counting pairs each time.
     """
     n = len(ordered)
     zero, pairs = line.tied_pairs(ordered), n * (n - 1) // 2
     first, last = _middle_ranks(zero, pairs)
     middle = (first + last) / 2
-    guess, density = _guess(ordered, middle)
-    if n >= THINNED:
+    if n < THINNED:
+        guess, density = _guess(ordered, middle)
+    else:
         # Beside the pairs of two thinned values there are those within the THIN that each stands for.
-        thin = np.ascontiguousarray(ordered[THIN // 2 :: THIN])
-        guess, density = _found(thin, (middle - n * (THIN - 1) / 2) / THIN**2, guess, density / THIN**2)
+        guess, density = _found(ordered[THIN // 2 :: THIN].copy(), (middle - n * (THIN - 1) / 2) / THIN**2)
         density *= THIN**2
-    missing = middle - line.pairs_within(ordered, guess)
+    few = max(n // 32, 2000)
+    within = line.pairs_within(ordered, guess)
+    for _ in range(MOST_GUESSES):
+        missing = middle - int(within.sum())
+        # Half a pair beyond, one of the two distances in the middle is on either side.
+        if missing != -0.5 and abs(missing) <= few:
+            break
+        guess = max(guess + (missing - 8) / density, 0.0)
+        within = line.pairs_within(ordered, guess)
+    count = int(within.sum())
+    missing = middle - count
     # The pairs on the way are as many as expected up to the square root of their number, and a few.
     spread = 8 * math.sqrt(abs(missing)) + 64
-    low, high = (max(guess + (missing + side) / density, 0.0) for side in (-spread, spread))
-    below, between, found = line.pairs_between(ordered, low, high, int(spread))
-    enclosed = below <= first and last < below + between.sum()
-    if enclosed and between.max() <= found.shape[1]:
-        inside = np.concatenate([row[:count] for row, count in zip(found, between, strict=True)])
+    other = max(guess + (missing + math.copysign(spread, missing)) / density, 0.0)
+    found, kept = line.distances_between(ordered, within, guess, other, int(abs(missing) + spread))
+    below = count if other > guess else count - int(found.sum())
+    enclosed = below <= first and last < below + found.sum()
+    if enclosed and found.max() <= kept.shape[1]:
+        inside = np.concatenate([row[:size] for row, size in zip(kept, found, strict=True)])
         return float(np.partition(inside, (first - below, last - below))[[first - below, last - below]].mean())
-    if not enclosed:
-        low, high = 0.0, float(ordered[-1] - ordered[0])
+    low, high = (min(guess, other), max(guess, other)) if enclosed else (0.0, float(ordered[-1] - ordered[0]))
 
     def select(rank: int) -> float:
-        return _smallest_reaching(rank, lambda bits: line.pairs_within(ordered, _double(bits)), low, high)
+        return _smallest_reaching(rank, lambda bits: int(line.pairs_within(ordered, _double(bits)).sum()), low, high)
 
     return _middle(zero, pairs, select)
 
@@ -107,21 +117,22 @@ def _guess(ordered: Floats, rank: float) -> tuple[float, float]:
     return float((place - 1) * span / bins + (rank - reached[place - 1]) / density), float(density)
 
 
-def _found(ordered: Floats, rank: float, guess: float, density: float) -> tuple[float, float]:
+def _found(ordered: Floats, rank: float) -> tuple[float, float]:
     """The same from counts, until a bracket around the rank holds few pairs."""
+    guess, density = _guess(ordered, rank)
     low, high = 0.0, float(ordered[-1] - ordered[0])
-    at_low, at_high = 0.0, len(ordered) * (len(ordered) - 1) / 2
+    at_low, at_high = 0, len(ordered) * (len(ordered) - 1) // 2
     few = 8 * math.sqrt(len(ordered) * THIN)
     reach = few / density
     for _ in range(MOST_STEPS):
         for distance in (guess - reach, guess + reach):
             if low < distance < high:
-                count = line.pairs_within(ordered, distance)
+                count = int(line.pairs_within(ordered, distance).sum())
                 if count < rank:
                     low, at_low = distance, count
                 else:
                     high, at_high = distance, count
-        density = max(at_high - at_low, 1.0) / (high - low)
+        density = max(at_high - at_low, 1) / (high - low)
         guess = low + (rank - at_low) / density
         if at_high - at_low <= 8 * few:
             break

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hsicfast import columns
 from hsicfast.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,7 @@ def samples(x: ArrayLike, name: str, finite: bool = True) -> Floats:
 
 def carried(u: ArrayLike) -> Floats:
     x = samples(u, "u", finite=False)
-    if not (x.min() >= 0 and x.max() <= 1):  # nor with NaN, so that a large sample is gone through twice only
+    if not columns.all_within(x.reshape(-1), 0.0, 1.0):  # nor with NaN
         numbers(u, "u")
         raise InputError(
             f"carried values must lie in [0, 1], but u runs from {x.min():.6g} to {x.max():.6g}; "

@@ -35,19 +35,6 @@ def _row(slot, turn):
     return turn * SLOTS + (slot if turn % 2 == 0 else SLOTS - 1 - slot)
 
 
-@njit(cache=True)
-def count_pairs_within(ordered, distance):
-    """Number of pairs i < j of sorted values (n,) with ``ordered[j] - ordered[i] <= distance``; O(n)."""
-    n = ordered.shape[0]
-    count = 0
-    first = 0
-    for j in range(n):
-        while ordered[j] - ordered[first] > distance:
-            first += 1
-        count += j - first
-    return count
-
-
 @njit(cache=True, parallel=True)
 def squares_of(x, first, second):
     """Squared distances (m,) of the pairs ``(first[p], second[p])``."""

@@ -43,8 +43,6 @@ def _first_within(ordered, j, distance):
     return low
 
 
-# Where a pointer that follows each value stops, no processor can guess. A block of values and the window in which their
-# pointers end are compared in full instead: 16 comparisons a value, many at once.
 @njit(cache=True, fastmath={"reassoc"})
 def _beyond(block, window, distance):
     """Number of pairs of a block and a window that are more than `distance` apart."""
@@ -55,117 +53,96 @@ def _beyond(block, window, distance):
     return count
 
 
-@njit(cache=True, fastmath={"reassoc"})
-def _beyond_both(block, window, low, high):
-    count_low = 0
-    count_high = 0
-    for i in range(window.shape[0]):
-        for t in range(BLOCK):
-            apart = block[t] - window[i]
-            count_low += apart > low
-            count_high += apart > high
-    return count_low, count_high
-
-
+# Where a pointer that follows each value stops, no processor can guess. A block of values and the window in which their
+# pointers end are compared in full instead: 16 comparisons a value, many at once.
 @njit(cache=True)
-def _collect(block, window, low, high, found, count):
-    """Write the distances in (low, high] behind the first `count` of `found`, as long as there is room."""
-    for t in range(block.shape[0]):
-        for i in range(window.shape[0]):
-            apart = block[t] - window[i]
-            if apart <= low:
-                break
-            if apart <= high:
-                if count < found.shape[0]:
-                    found[count] = apart
-                count += 1
-    return count
+def _block_within(ordered, start, stop, near, distance):
+    """Pairs at most `distance` apart whose later value is in a block, and the new `near`.
+
+    `near` is the first value within `distance` of the block's first one when it comes, of its last one when it goes.
+    """
+    last = near
+    if stop - start < BLOCK:
+        count = 0
+        for j in range(start, stop):
+            while ordered[j] - ordered[last] > distance:
+                last += 1
+            count += j - last
+        return count, last
+    while ordered[stop - 1] - ordered[last] > distance:
+        last += 1
+    count = BLOCK * (start - near) + BLOCK * (BLOCK - 1) // 2
+    return count - _beyond(ordered[start:stop], ordered[near:last], distance), last
 
 
 @njit(cache=True, parallel=True)
 def pairs_within(ordered, distance):
-    """Number of pairs of sorted values (n,) that are at most `distance` apart; O(n)."""
+    """Pairs of sorted values (n,) at most `distance` apart, by the block of the later one: (ceil(n / BLOCK),); O(n)."""
     n = ordered.shape[0]
-    within = np.zeros(SLOTS, dtype=np.int64)
+    blocks = (n + BLOCK - 1) // BLOCK
+    within = np.empty(blocks, dtype=np.int64)
     for slot in prange(SLOTS):
-        start = slot * n // SLOTS
-        stop = (slot + 1) * n // SLOTS
-        if start == stop:
-            continue
-        near = _first_within(ordered, start, distance)
-        count = 0
-        j = start
-        while j + BLOCK <= stop:
-            last = near
-            while ordered[j + BLOCK - 1] - ordered[last] > distance:
-                last += 1
-            count += BLOCK * (j - near) + BLOCK * (BLOCK - 1) // 2
-            count -= _beyond(ordered[j : j + BLOCK], ordered[near:last], distance)
-            near = last
-            j += BLOCK
-        while j < stop:
-            while ordered[j] - ordered[near] > distance:
-                near += 1
-            count += j - near
-            j += 1
-        within[slot] = count
-    return within.sum()
+        first = slot * blocks // SLOTS
+        near = _first_within(ordered, min(first * BLOCK, n - 1), distance)
+        for block in range(first, (slot + 1) * blocks // SLOTS):
+            start = block * BLOCK
+            within[block], near = _block_within(ordered, start, min(start + BLOCK, n), near, distance)
+    return within
 
 
 @njit(cache=True, parallel=True)
-def pairs_between(ordered, low, high, room):
-    """How many pairs are at most `low` apart, how many more at most `high`, and the distances of the latter.
+def distances_between(ordered, within, distance, other, room):
+    """The distances between two given ones, of all pairs.
 
     Parameters
     ----------
     ordered : (n,), sorted
-    low, high : float, low <= high
+    within : (ceil(n / BLOCK),)
+        :func:`pairs_within` `distance`; the blocks where `other` has as many need no second look.
+    distance, other : float
+        Either may be the larger.
     room : int
         Distances kept a slot; those beyond it are counted only.
 
     Returns
     -------
-    within : int
-    between : (SLOTS,) int
-    found : (SLOTS, room), filled up to ``min(between, room)``; cost O(n), and BLOCK^2 a pair between
+    found : (SLOTS,) int
+        Distances above the smaller and at most the larger of the two.
+    kept : (SLOTS, room), filled up to ``min(found, room)``; cost O(n), and BLOCK^2 a distance found
     """
     n = ordered.shape[0]
-    within = np.zeros(SLOTS, dtype=np.int64)
-    between = np.zeros(SLOTS, dtype=np.int64)
-    found = np.empty((SLOTS, room))
+    blocks = within.shape[0]
+    low = min(distance, other)
+    high = max(distance, other)
+    found = np.zeros(SLOTS, dtype=np.int64)
+    kept = np.empty((SLOTS, room))
     for slot in prange(SLOTS):
-        start = slot * n // SLOTS
-        stop = (slot + 1) * n // SLOTS
-        if start == stop:
-            continue
-        far = _first_within(ordered, start, high)
-        near = _first_within(ordered, start, low)
+        first = slot * blocks // SLOTS
+        near = _first_within(ordered, min(first * BLOCK, n - 1), other)
         count = 0
-        kept = 0
-        j = start
-        while j < stop:
-            end = min(j + BLOCK, stop)
-            last = near
-            while ordered[end - 1] - ordered[last] > low:
-                last += 1
-            block = ordered[j:end]
-            window = ordered[far:last]
-            size = end - j
-            if size == BLOCK:
-                beyond_low, beyond_high = _beyond_both(block, window, low, high)
-            else:
-                beyond_low = 0
-                beyond_high = -1  # unequal: the few left over are gone through one by one
-                for i in range(window.shape[0]):
-                    for t in range(size):
-                        beyond_low += block[t] - window[i] > low
-            count += size * (j - far) + size * (size - 1) // 2 - beyond_low
-            if beyond_low != beyond_high:
-                kept = _collect(block, window, low, high, found[slot], kept)
-            near = last
-            while ordered[end - 1] - ordered[far] > high:
-                far += 1
-            j = end
-        within[slot] = count
-        between[slot] = kept
-    return within.sum(), between, found
+        for block in range(first, (slot + 1) * blocks // SLOTS):
+            start = block * BLOCK
+            stop = min(start + BLOCK, n)
+            far = near
+            reached, near = _block_within(ordered, start, stop, near, other)
+            if reached != within[block]:
+                while far > 0 and ordered[start] - ordered[far - 1] <= high:
+                    far -= 1
+                count = _collect(ordered, start, stop, far, low, high, kept[slot], count)
+        found[slot] = count
+    return found, kept
+
+
+@njit(cache=True)
+def _collect(ordered, start, stop, far, low, high, kept, count):
+    """Write a block's distances in (low, high] behind the first `count` of `kept`, as long as there is room."""
+    for j in range(start, stop):
+        while ordered[j] - ordered[far] > high:
+            far += 1
+        i = far
+        while ordered[j] - ordered[i] > low:
+            if count < kept.shape[0]:
+                kept[count] = ordered[j] - ordered[i]
+            count += 1
+            i += 1
+    return count

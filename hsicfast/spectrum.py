@@ -66,10 +66,10 @@ class Spectrum:
         )
         self.moments[0] += ones
         if w.dtype == bool:  # its own square
-            met = spectral.chosen(u, w, np.count_nonzero(w))
-            self.moments[1:] += moments_of(met, np.empty(0), self.cells)
-            self.sum += len(met)
-            self.sum_of_squares += len(met)
+            self.moments[1:] += spectral.met_moments(u, w, self.cells, _slots(len(u), self.cells))
+            met = int(np.count_nonzero(w))
+            self.sum += met
+            self.sum_of_squares += met
         else:
             self.moments[1] += moments_of(u, w, self.cells)
             self.moments[2] += moments_of(u, w * w, self.cells)
@@ -150,9 +150,12 @@ class Spectrum:
 
 def moments_of(u: Floats, w: NDArray[Any], cells: int) -> Floats:
     """Moments (cells, POWERS) of samples with weights `w`, or all 1 where it is empty."""
-    # Slots by the sizes of the problem alone: any number of threads gives the same bits.
-    slots = min(max(len(u) // max(SLOT, cells), 1), MOST_SLOTS)
-    return spectral.cell_moments(u, w, cells, slots)
+    return spectral.cell_moments(u, w, cells, _slots(len(u), cells))
+
+
+def _slots(n: int, cells: int) -> int:
+    """By the sizes of the problem alone: any number of threads gives the same bits."""
+    return min(max(n // max(SLOT, cells), 1), MOST_SLOTS)
 
 
 def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[float], float]:
