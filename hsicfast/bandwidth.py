@@ -190,7 +190,8 @@ class Bracket:
         if place < self.between:
             if self.inside is None:
                 return self._narrowed(rank, _bits(self.low) + 1, _bits(self.high) - 1)
-            return float(np.partition(self.inside, place)[place])
+            self.inside.partition(place)  # in place: the next rank, beside it, is found in what is partly ordered
+            return float(self.inside[place])
         if place < self.between + self.at_high:
             return self.high
         return self._narrowed(rank, _bits(self.high) + 1, _bits(math.inf) - 1)
@@ -219,10 +220,13 @@ def _likely(x: Floats, pairs: int) -> tuple[float, float]:
     """An interval that holds the median of the non-zero squares all but surely, and few others."""
     if pairs <= FEW_PAIRS:
         return 0.0, math.inf
-    random = np.random.default_rng(0)
-    draws = min(max(pairs // 1000, FEWEST_DRAWS), MOST_DRAWS)
-    squares = distances.squares_of(x, *random.integers(x.shape[1], size=(2, draws)))
-    squares = np.sort(squares[squares > 0])
+    n = x.shape[1]
+    shuffled = x[:, np.random.default_rng(0).permutation(n)]
+    draws = min(max(pairs // 200, FEWEST_DRAWS), MOST_DRAWS)
+    # Every sample in as many pairs as any other.
+    squares = distances.squares_along(np.ascontiguousarray(shuffled), math.ceil(draws / n))
+    squares = squares[squares > 0]
+    squares.sort()
     if len(squares) == 0:
         return 0.0, math.inf
     middle, slack = len(squares) / 2, 2 * math.sqrt(len(squares))  # 4 standard deviations of the median's rank

@@ -9,40 +9,92 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from hsicfast.lanes import wide
+
 SLOTS = 16  # parallel iterations; rows are dealt forth and back, as later rows have fewer pairs
-STRETCH = 256  # distances of a row made at once, in the first-level cache
+STRETCH = 512  # distances of a row made at once, in the first-level cache; a multiple of ROWS and of 8
+ROWS = 16  # rows that share a stretch of samples while it is in the cache
 
 
 @njit(cache=True)
 def _fill_squares(x, i, start, row):
     """Squared distances of sample i and those from `start` on; `x` is (d, n)."""
+    wide()
     stop = start + row.shape[0]
     row[:] = 0.0
     d = x.shape[0]
-    for c in range(d % 2):
+    for c in range(d % 4):
         a, at_a = x[c, start:stop], x[c, i]
         for t in range(row.shape[0]):
             row[t] += (a[t] - at_a) * (a[t] - at_a)
-    for c in range(d % 2, d, 2):  # two coordinates a turn spare loads and stores; the order of adding stays
-        a, b = x[c, start:stop], x[c + 1, start:stop]
-        at_a, at_b = x[c, i], x[c + 1, i]
+    for c in range(d % 4, d, 4):  # four coordinates a turn spare loads and stores; the order of adding stays
+        a, b, e, f = x[c, start:stop], x[c + 1, start:stop], x[c + 2, start:stop], x[c + 3, start:stop]
+        at_a, at_b, at_e, at_f = x[c, i], x[c + 1, i], x[c + 2, i], x[c + 3, i]
         for t in range(row.shape[0]):
-            row[t] = (row[t] + (a[t] - at_a) * (a[t] - at_a)) + (b[t] - at_b) * (b[t] - at_b)
+            two = (row[t] + (a[t] - at_a) * (a[t] - at_a)) + (b[t] - at_b) * (b[t] - at_b)
+            row[t] = (two + (e[t] - at_e) * (e[t] - at_e)) + (f[t] - at_f) * (f[t] - at_f)
 
 
 @njit(cache=True)
-def _row(slot, turn):
-    return turn * SLOTS + (slot if turn % 2 == 0 else SLOTS - 1 - slot)
+def _count(row, low):
+    """How many are 0, and how many below `low`."""
+    wide()
+    zero = below = 0
+    for t in range(row.shape[0]):
+        zero += row[t] == 0.0
+        below += row[t] < low
+    return zero, below
+
+
+@njit(cache=True)
+def _mark(row, low, high, marks):
+    wide()
+    marks[row.shape[0] // 8 * 8 :] = 0
+    for t in range(row.shape[0]):
+        marks[t] = (row[t] >= low) & (row[t] <= high)
+
+
+@njit(cache=True)
+def _keep(row, marks, low, high, kept, place):
+    """Of the marked few, write those strictly between behind the first `place` kept ones, count the others.
+
+    Eight marks are read at once as one number.
+    """
+    eights = marks.view(np.uint64)
+    size = row.shape[0]
+    at_low = at_high = 0
+    for eight in range((size + 7) // 8):
+        if eights[eight] != 0:
+            for t in range(8 * eight, min(8 * eight + 8, size)):
+                kept[place] = row[t]
+                place += (row[t] > low) & (row[t] < high)
+                at_low += row[t] == low
+                at_high += row[t] == high
+    return place, at_low, at_high
+
+
+@njit(cache=True)
+def _first_row(slot, turn):
+    return ROWS * (turn * SLOTS + (slot if turn % 2 == 0 else SLOTS - 1 - slot))
+
+
+@njit(cache=True)
+def _turns(n):
+    return (n + ROWS * SLOTS - 1) // (ROWS * SLOTS)
 
 
 @njit(cache=True, parallel=True)
-def squares_of(x, first, second):
-    """Squared distances (m,) of the pairs ``(first[p], second[p])``."""
-    out = np.zeros(first.shape[0])
-    for p in prange(first.shape[0]):
-        for c in range(x.shape[0]):
-            difference = x[c, first[p]] - x[c, second[p]]
-            out[p] += difference * difference
+def squares_along(x, lags):
+    """Squared distances (lags, n) of all samples of `x` (d, n) and the 1, 2, ... `lags` next ones, around the end."""
+    d, n = x.shape
+    out = np.zeros((lags, n))
+    for row in prange(lags):
+        lag = row + 1
+        for c in range(d):
+            for i in range(n - lag):
+                out[row, i] += (x[c, i] - x[c, i + lag]) * (x[c, i] - x[c, i + lag])
+            for i in range(n - lag, n):
+                out[row, i] += (x[c, i] - x[c, i + lag - n]) * (x[c, i] - x[c, i + lag - n])
     return out
 
 
@@ -67,26 +119,29 @@ def squares_between(x, low, high, capacity):
     counts = np.zeros((SLOTS, 5), dtype=np.int64)
     inside = np.empty((SLOTS, capacity + STRETCH))
     for slot in prange(SLOTS):
+        wide()
         buffer = np.empty(STRETCH)
+        marks = np.empty(STRETCH, dtype=np.uint8)
         kept = inside[slot]
         zero = below = at_low = at_high = between = 0
-        for turn in range((n + SLOTS - 1) // SLOTS):
-            i = _row(np.int64(slot), turn)
-            for start in range(i + 1, n, STRETCH):
-                row = buffer[: min(STRETCH, n - start)]
-                _fill_squares(x, i, start, row)
-                for t in range(row.shape[0]):
-                    zero += row[t] == 0.0
-                    below += row[t] < low
-                    at_low += row[t] == low
-                    at_high += row[t] == high
-                # Past the capacity each stretch writes over the one before: the count alone goes on.
-                place = min(between, capacity)
-                for t in range(row.shape[0]):
-                    kept[place] = row[t]
-                    fits = (row[t] > low) & (row[t] < high)
-                    place += fits
-                    between += fits
+        for turn in range(_turns(n)):
+            first = _first_row(np.int64(slot), turn)
+            for start in range(first, n, STRETCH):
+                stop = min(n, start + STRETCH)
+                for i in range(first, min(stop, first + ROWS)):
+                    begin = max(start, i + 1)
+                    row = buffer[: stop - begin]
+                    _fill_squares(x, i, begin, row)
+                    zeros, less = _count(row, low)
+                    _mark(row, low, high, marks)
+                    # Past the capacity each stretch writes over the one before: the count alone goes on.
+                    place = min(between, capacity)
+                    end, lows, highs = _keep(row, marks, low, high, kept, place)
+                    zero += zeros
+                    below += less
+                    between += end - place
+                    at_low += lows
+                    at_high += highs
         counts[slot] = (zero, below, at_low, at_high, between)
     return counts, inside[:, :capacity]
 
@@ -110,15 +165,19 @@ def square_histogram(x, low, shift):
     n = x.shape[1]
     counts = np.zeros((SLOTS, 65536), dtype=np.int64)
     for slot in prange(SLOTS):
+        wide()
         buffer = np.empty(STRETCH)
-        for turn in range((n + SLOTS - 1) // SLOTS):
-            i = _row(np.int64(slot), turn)
-            for start in range(i + 1, n, STRETCH):
-                row = buffer[: min(STRETCH, n - start)]
-                _fill_squares(x, i, start, row)
-                bits = row.view(np.int64)
-                for t in range(bits.shape[0]):
-                    place = (bits[t] - low) >> shift
-                    if 0 <= place < 65536:
-                        counts[slot, place] += 1
+        for turn in range(_turns(n)):
+            first = _first_row(np.int64(slot), turn)
+            for start in range(first, n, STRETCH):
+                stop = min(n, start + STRETCH)
+                for i in range(first, min(stop, first + ROWS)):
+                    begin = max(start, i + 1)
+                    row = buffer[: stop - begin]
+                    _fill_squares(x, i, begin, row)
+                    bits = row.view(np.int64)
+                    for t in range(bits.shape[0]):
+                        place = (bits[t] - low) >> shift
+                        if 0 <= place < 65536:
+                            counts[slot, place] += 1
     return counts.sum(axis=0)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from hsicfast.lanes import wide
+
 SLOTS = 16  # parallel iterations, whatever the number of threads
 BLOCK = 16  # values compared at once with all that may lie at the distance
 
@@ -46,6 +48,7 @@ def _first_within(ordered, j, distance):
 @njit(cache=True, fastmath={"reassoc"})
 def _beyond(block, window, distance):
     """Number of pairs of a block and a window that are more than `distance` apart."""
+    wide()
     count = 0
     for i in range(window.shape[0]):
         for t in range(BLOCK):
@@ -82,6 +85,7 @@ def pairs_within(ordered, distance):
     blocks = (n + BLOCK - 1) // BLOCK
     within = np.empty(blocks, dtype=np.int64)
     for slot in prange(SLOTS):
+        wide()
         first = slot * blocks // SLOTS
         near = _first_within(ordered, min(first * BLOCK, n - 1), distance)
         for block in range(first, (slot + 1) * blocks // SLOTS):
@@ -117,6 +121,7 @@ def distances_between(ordered, within, distance, other, room):
     found = np.zeros(SLOTS, dtype=np.int64)
     kept = np.empty((SLOTS, room))
     for slot in prange(SLOTS):
+        wide()
         first = slot * blocks // SLOTS
         near = _first_within(ordered, min(first * BLOCK, n - 1), other)
         count = 0

@@ -15,6 +15,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from hsicfast.lanes import wide
+
 # Reassociation lets sums vectorise. nnan and ninf are left out: they would let the compiler assume away the NaN
 # that a broken input must show.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
@@ -47,6 +49,7 @@ def cell_moments(u, w, cells, slots):
     n = u.shape[0]
     parts = np.zeros((slots, cells, POWERS))
     for slot in prange(slots):
+        wide()
         for j in range(slot * n // slots, (slot + 1) * n // slots):
             _add_moments(parts[slot], u[j], w[j] if w.shape[0] > 0 else 1.0)
     return _total(parts)
@@ -58,6 +61,7 @@ def met_moments(u, met, cells, slots):
     n = u.shape[0]
     parts = np.zeros((slots, cells, POWERS))
     for slot in prange(slots):
+        wide()
         chosen = np.empty(SLOT + 1)
         stop = (slot + 1) * n // slots
         for start in range(slot * n // slots, stop, SLOT):
@@ -109,6 +113,7 @@ def sorted_moments(ordered, cells):
     ends = np.searchsorted(ordered, np.arange(1, cells) / cells)
     out = np.zeros((cells, POWERS))
     for cell in prange(cells):
+        wide()
         start = ends[cell - 1] if cell > 0 else 0
         stop = ends[cell] if cell < cells - 1 else n
         t = np.empty(BLOCK)
@@ -152,6 +157,7 @@ def features(u, width, omega, even, odd):
     r = r_even + odd.shape[1]
     out = np.empty((n, r))
     for slot in prange((n + SLOT - 1) // SLOT):
+        wide()
         cos1 = np.empty(BLOCK)
         sin1 = np.empty(BLOCK)
         cosk = np.empty(BLOCK)
@@ -239,6 +245,7 @@ def subset_membership(n, m, n_permutations, seed):
     size = min(m, n - m)
     out = np.zeros((n, n_permutations))
     for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
+        wide()
         order = np.arange(n)
         state = _start(seed, slot)
         for b in range(slot * DRAWS, min(n_permutations, (slot + 1) * DRAWS)):
@@ -277,6 +284,7 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
         for a in range(total_rank):
             total[a] += psi[j, a]
     for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
+        wide()
         order = np.arange(n)
         state = _start(seed, slot)
         chosen = np.empty(total_rank)
@@ -326,6 +334,7 @@ def window_form(ordered, w, bandwidth, reach):
     n = ordered.shape[0]
     parts = np.empty((n + SLOT - 1) // SLOT)
     for slot in prange(parts.shape[0]):
+        wide()
         parts[slot] = _near_pairs(ordered, w, bandwidth, reach, slot * SLOT, min(n, (slot + 1) * SLOT))
     total = 0.0
     for slot in range(parts.shape[0]):
@@ -352,6 +361,7 @@ def window_rows(ordered, w, bandwidth, reach):
     scale = -0.5 / (bandwidth * bandwidth)
     out = np.ones((n, 4))
     for slot in prange((n + SLOT - 1) // SLOT):
+        wide()
         first = 0
         last = 0
         for i in range(slot * SLOT, min(n, (slot + 1) * SLOT)):
@@ -400,6 +410,7 @@ def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach
         total += rows[i]
     out = np.empty(n_permutations)
     for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
+        wide()
         order = np.arange(n)
         state = _start(seed, slot)
         ranks = np.empty(size, dtype=np.int64)

@@ -15,6 +15,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from hsicfast.lanes import wide
+
 # Without nnan and ninf, so that a NaN stays one; see hsicfast.spectral.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
@@ -59,6 +61,7 @@ def exp_negative(x):
 @njit(cache=True, fastmath=FASTMATH)
 def _fill_squares(x, i, start, row):
     """Squared distances of sample i and those from `start` on; 4 coordinates a turn spare loads and stores."""
+    wide()
     d = x.shape[0]
     stop = start + row.shape[0]
     row[:] = 0.0
@@ -82,6 +85,7 @@ def fill_row(x, i, start, row, code, bandwidth):
     x : (d, n), coordinates first, so that neighbours along a row lie together
     row : (m,), filled
     """
+    wide()
     m = row.shape[0]
     d = x.shape[0]
     if code == 5:  # linear
@@ -132,6 +136,7 @@ def gram(x, code, bandwidth, out):
     """Fill ``out[i, j] = k(x_i, x_j)``; `x` is (d, n), `out` (n, n)."""
     n = x.shape[1]
     for i in prange(n):
+        wide()
         fill_row(x, i, 0, out[i], code, bandwidth)
 
 
@@ -159,6 +164,7 @@ def _turns(n):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_weighted(row, w, at, column):
     """Add ``w_i row`` to the column's sums; returns ``sum_j w_j row_j``."""
+    wide()
     total = 0.0
     for t in range(row.shape[0]):
         total += w[t] * row[t]
@@ -169,6 +175,7 @@ def _add_weighted(row, w, at, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_total(row, column):
     """Add the row to the column's sums; returns its sum and that of its squares."""
+    wide()
     total = 0.0
     squares = 0.0
     for t in range(row.shape[0]):
@@ -181,6 +188,7 @@ def _add_total(row, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_product(a, b, column):
     """Add ``a b`` to the column's sums; returns its sum."""
+    wide()
     total = 0.0
     for t in range(a.shape[0]):
         product = a[t] * b[t]
@@ -191,6 +199,7 @@ def _add_product(a, b, column):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _dot(a, b):
+    wide()
     total = 0.0
     for t in range(a.shape[0]):
         total += a[t] * b[t]
@@ -199,6 +208,7 @@ def _dot(a, b):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _fill_shifted(x, i, start, row, code, bandwidth, shift):
+    wide()
     fill_row(x, i, start, row, code, bandwidth)
     for t in range(row.shape[0]):
         row[t] -= shift
@@ -209,6 +219,7 @@ def _added_up(sums):
     """(SLOTS, columns, n) summed over the slots in order, as (n, columns)."""
     out = np.zeros((sums.shape[2], sums.shape[1]))
     for j in prange(sums.shape[2]):
+        wide()
         for slot in range(sums.shape[0]):
             for c in range(sums.shape[1]):
                 out[j, c] += sums[slot, c, j]
@@ -236,6 +247,7 @@ def weighted_rows(x, w, code, bandwidth, shift):
     sums = np.zeros((SLOTS, 2, n))
     out = np.zeros((n, 4))
     for slot in prange(SLOTS):
+        wide()
         buffer = np.empty(STRETCH)
         weighted = sums[slot, 0]
         totals = sums[slot, 1]
@@ -279,6 +291,7 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
     sums = np.zeros((SLOTS, 3, n))
     squares = np.zeros((SLOTS, 2))
     for slot in prange(SLOTS):
+        wide()
         buffer = np.empty((2, STRETCH))
         both = sums[slot, 0]
         totals_x = sums[slot, 1]
@@ -321,6 +334,7 @@ def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth
     draws = shuffled.shape[0]
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
+        wide()
         buffer = np.empty((2, STRETCH))
         for turn in range(_turns(n)):
             first = _first_row(np.int64(slot), turn)
@@ -364,12 +378,14 @@ def subset_sums(x, members, code, bandwidth, shift):
     blocks = (n + ROWS - 1) // ROWS
     before = np.zeros((blocks + 1, draws), dtype=np.int32)  # members of b before each block of rows
     for b in prange(draws):
+        wide()
         for p in range(m):
             before[members[b, p] // ROWS + 1, b] += 1
         for block in range(blocks):
             before[block + 1, b] += before[block, b]
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
+        wide()
         tile = np.empty((ROWS, STRETCH))
         added = np.empty(STRETCH)
         for turn in range(_turns(n)):

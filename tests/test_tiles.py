@@ -169,8 +169,8 @@ class TestMedian:
 
     def test_squares_of_pairs(self):
         x = uniform(3, 9)
-        first, second = np.array([0, 4, 8]), np.array([1, 4, 2])
-        assert np.allclose(distances.squares_of(x, first, second), ((x[:, first] - x[:, second]) ** 2).sum(axis=0))
+        expected = [((x - np.roll(x, -lag, axis=1)) ** 2).sum(axis=0) for lag in (1, 2)]
+        assert np.allclose(distances.squares_along(x, 2), expected)
 
 
 class TestPermutations:
