@@ -18,8 +18,8 @@ Floats = NDArray[np.float64]
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
 FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
-# From here on every THIN-th value first tells where to look.
-THINNED, THIN = 50_000, 8
+# Of more values every THIN-th one first tells where to look.
+FEWEST, THIN = 64, 8
 MOST_STEPS, MOST_GUESSES = 30, 4
 
 
@@ -59,20 +59,18 @@ def median_distance(x: Floats) -> float:
 def median_on_line(ordered: Floats) -> float:
     """Exact median of the non-zero distances of sorted values (n,), in O(n).
 
-    A histogram says where to look, and where there are many values every THIN-th of them says it better. One pass
-    counts the pairs there; a second one, a step to the other side of the median, collects the few distances between.
-    Where ties or gaps mislead this, the interval of distances is halved instead, counting pairs each time.
+    Every THIN-th of many values says where to look. One pass counts the pairs there; a second one, a step to the other
+    side of the median, collects the few distances between. Where ties or gaps mislead this, the interval of distances
+    is halved instead, counting pairs each time.
     """
     n = len(ordered)
     zero, pairs = line.tied_pairs(ordered), n * (n - 1) // 2
     first, last = _middle_ranks(zero, pairs)
+    if n <= FEWEST:
+        distances = np.sort((ordered[:, None] - ordered).ravel())[-pairs:]
+        return float(distances[[first, last]].mean())
     middle = (first + last) / 2
-    if n < THINNED:
-        guess, density = _guess(ordered, middle)
-    else:
-        # Beside the pairs of two thinned values there are those within the THIN that each stands for.
-        guess, density = _found(ordered[THIN // 2 :: THIN].copy(), (middle - n * (THIN - 1) / 2) / THIN**2)
-        density *= THIN**2
+    guess, density = _near(ordered, middle)
     few = max(n // 32, 2000)
     within = line.pairs_within(ordered, guess)
     for _ in range(MOST_GUESSES):
@@ -101,28 +99,28 @@ def median_on_line(ordered: Floats) -> float:
     return _middle(zero, pairs, select)
 
 
-def _guess(ordered: Floats, rank: float) -> tuple[float, float]:
-    """About the distance of `rank` among all pairs, and how many pairs there are a unit of distance."""
+def _near(ordered: Floats, rank: float) -> tuple[float, float]:
+    """About the distance of `rank` among all pairs, and how many pairs there are a unit of distance.
+
+    From every THIN-th value: beside the pairs of two of them there are those within the THIN that each stands for.
+    """
     n = len(ordered)
-    bins = 2 ** min(max(round(math.log2(n / 64)), 5), 11)
-    span = ordered[-1] - ordered[0]
-    edges = ordered[0] + span * (np.arange(1, bins) / bins)
-    counts = np.diff(np.searchsorted(ordered, edges), prepend=0, append=n)
-    lags = np.fft.irfft(np.abs(np.fft.rfft(counts, 2 * bins)) ** 2)[: bins + 1]  # lags[l]: pairs l cells apart
-    lags[0] = (lags[0] - n) / 2
-    # Pairs l cells apart lie between l - 1 and l + 1 cells apart, half of them below l.
-    reached = np.cumsum(lags) - np.where(np.arange(bins + 1) > 0, lags / 2, lags)
-    place = min(max(int(np.searchsorted(reached, rank)), 1), bins)
-    density = max(reached[place] - reached[place - 1], 1.0) / (span / bins)
-    return float((place - 1) * span / bins + (rank - reached[place - 1]) / density), float(density)
+    guess, density = _bracketed(ordered[THIN // 2 :: THIN].copy(), (rank - n * (THIN - 1) / 2) / THIN**2)
+    return guess, density * THIN**2
 
 
-def _found(ordered: Floats, rank: float) -> tuple[float, float]:
-    """The same from counts, until a bracket around the rank holds few pairs."""
-    guess, density = _guess(ordered, rank)
+def _bracketed(ordered: Floats, rank: float) -> tuple[float, float]:
+    """The same from counts of these values, until a bracket around the rank holds few pairs."""
+    n = len(ordered)
     low, high = 0.0, float(ordered[-1] - ordered[0])
-    at_low, at_high = 0, len(ordered) * (len(ordered) - 1) // 2
-    few = 8 * math.sqrt(len(ordered) * THIN)
+    at_low, at_high = 0, n * (n - 1) // 2
+    if n <= FEWEST:
+        distances = np.sort((ordered[:, None] - ordered).ravel())[-at_high:]
+        places = np.clip(int(rank) + np.array([-n, 0, n]), 0, at_high - 1)
+        before, guess, after = distances[places]
+        return float(guess), max(float(places[2] - places[0]), 1.0) / max(float(after - before), 1e-300)
+    guess, density = _near(ordered, rank)
+    few = 8 * math.sqrt(n * THIN)
     reach = few / density
     for _ in range(MOST_STEPS):
         for distance in (guess - reach, guess + reach):

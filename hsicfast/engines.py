@@ -10,8 +10,8 @@ A goal's data answer with an :class:`Evidence` whichever engine ran; tests and i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,22 @@ from hsicfast import device, inference, kernels, matrices, ordered, spectral, ti
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, HSICResult, deviation, evidence_of, unbiased
 from hsicfast.kernels import Kernel
-from hsicfast.spectrum import MOST_TERMS, Spectrum, statistics
+from hsicfast.spectrum import MOST_TERMS, goal_evidence, statistics
 
 Floats = NDArray[np.float64]
 
 # "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
 SMALLEST, LARGEST = 1e-4, 5.0
-MAX_GRID, MAX_PARTS, REFINEMENTS = 16, 6, 20
+MAX_GRID, MAX_PARTS = 16, 5
+# Between the grid's points S is a polynomial in log h through NODES, read at FINE; once more, ZOOM times closer.
+NODES, FINE, ZOOMS, ZOOM = 9, 1001, 2, 20
 # An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
 MOST_EIGENVALUES = 4000
 # Measured, in nanoseconds of one core: a kernel value of the tile engine and of a window, a sample added to moments, a
-# frequency of a spectrum with and without its squares, a product of features, a step along sorted values.
-TILE_VALUE, WINDOW_VALUE, MOMENT, FREQUENCY, FREQUENCY_SQUARED, PRODUCT, STEP = 4.0, 6.0, 5.0, 1e3, 12e3, 0.02, 120.0
+# frequency of a spectrum with and without its squares, a sample's turn by one, a product of features, a step along
+# sorted values.
+TILE_VALUE, WINDOW_VALUE, MOMENT, FREQUENCY, FREQUENCY_SQUARED = 4.0, 2.0, 5.0, 1e3, 12e3
+TURN, PRODUCT, STEP = 0.5, 0.02, 120.0
 # A spectrum of so many frequencies is read off 200 MB of moments.
 MOST_FREQUENCIES = 50_000
 LONGEST = 1e6  # of a larger bandwidth all that differs is lost in the rounding of its cosines
@@ -153,21 +157,25 @@ class GoalData:
             return self._from_rows(engine, h)
         if self.on_line:
             in_order = self.ordered if "ordered" in self.__dict__ else None  # not sorted for this alone
-            at_edge = None if self.edge is None else self.x[0][self.edge]
-            return Spectrum(h).update(self.x[0], self.z, in_order).evidence(h, at_edge)
+            return goal_evidence(self.x[0], self.w, h, self.edge, in_order)
         return evidence_of(self.features(h), self.w, self.edge)
 
-    def statistics(self, bandwidths: Floats) -> Callable[[float], float]:
-        """S as a function of the bandwidth, to be called with about these, ascending, or others between them."""
+    def statistics(self, bandwidths: Floats) -> Floats:
+        """S at ascending bandwidths (H,)."""
         if not self.on_line:
-            return lambda h: self.evidence(h).statistic
+            return np.array([self.evidence(float(h)).statistic for h in bandwidths])
         n, low, high = len(self.z), float(bandwidths[0]), float(bandwidths[-1])
         near_pairs = n**2 / 2 * np.minimum(kernels.TAIL * bandwidths, 1.0).sum()
-        if near_pairs * WINDOW_VALUE < n * MOMENT + kernels.n_terms(low) * FREQUENCY:
-            order = np.argsort(self.x[0])
-            u, w = self.x[0][order], self.w[order]
-            return lambda h: spectral.window_form(u, w, h, kernels.TAIL * h) / n**2
-        return statistics(self.x[0], self.w, low, high)
+        terms = kernels.TERMS * (1 + kernels.TAIL * high) / low
+        if near_pairs * WINDOW_VALUE < min(n * MOMENT + terms * FREQUENCY, n * terms * TURN):
+            return np.asarray(spectral.window_forms(*self.along, bandwidths, kernels.TAIL) / n**2)
+        return statistics(self.x[0], self.w, bandwidths)
+
+    @cached_property
+    def along(self) -> tuple[Floats, Floats]:
+        """The values of one hyperparameter in order, and the goal less its mean in the same order."""
+        order = np.argsort(self.x[0])
+        return self.x[0][order], self.w[order]
 
     def permutation_pvalue(self, h: float, statistic: float, n_permutations: int, seed: int) -> float:
         """P-value of the permutation test at bandwidth `h`, where S is `statistic`."""
@@ -256,29 +264,42 @@ def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, 
         raise InputError(f"bandwidth='max' needs test='permutation' or None, but got {test!r}: its law is not known")
     features_only = len(data.width) or (data.engine == "spectral" and not data.on_line)
     grid = np.geomspace(data.smallest() * 1.01 if features_only else SMALLEST, LARGEST, MAX_GRID)
-    found = np.empty(MAX_GRID)
-    for part in np.array_split(np.arange(MAX_GRID), MAX_PARTS):
-        statistic = data.statistics(grid[part])
-        found[part] = [statistic(float(h)) for h in grid[part]]
+    found = np.concatenate([data.statistics(part) for part in np.array_split(grid, MAX_PARTS)])
     top = int(found.argmax())
-    best = _refined(data, grid[max(top - 1, 0)], grid[min(top + 1, MAX_GRID - 1)], found[top], grid[top])
+    evidence, best = _refined(data, grid[max(top - 1, 0)], grid[min(top + 1, MAX_GRID - 1)], found[top], grid[top])
     pvalue = None
     if test == "permutation":
         permuted = np.max([data.permuted(float(h), n_permutations, seed) for h in grid], axis=0)
         pvalue = inference.permutation_pvalue(float(found[top]), permuted)
-    return data.evidence(best).result(pvalue, confidence, best)
+    return evidence.result(pvalue, confidence, best)
 
 
-def _refined(data: GoalData, low: float, high: float, reached: float, at: float) -> float:
-    """The bandwidth in [low, high] that maximises S, at least as good as that `at` which S was `reached`."""
-    # Imported where it is needed: most calls never do, and every import of hsicfast would wait for it.
-    from scipy import optimize
+def _refined(data: GoalData, low: float, high: float, reached: float, at: float) -> tuple[Evidence, float]:
+    """The bandwidth in [low, high] that maximises S, at least as good as that `at` which S was `reached`; evidence."""
+    nodes, fine, interpolation = _interpolation()
+    middle, half = math.log(low * high) / 2, math.log(high / low) / 2
+    for _ in range(ZOOMS):
+        bandwidths = np.exp(middle + half * nodes).clip(low, high)
+        values = data.statistics(bandwidths)
+        if values.max() > reached:
+            reached, at = values.max(), bandwidths[values.argmax()]
+        middle += half * fine[(interpolation @ values).argmax()]
+        half /= ZOOM
+    best = min(max(math.exp(middle), low), high)
+    evidence = data.evidence(best)
+    # The last digits of S differ between a bandwidth alone and among others.
+    return (evidence, best) if evidence.statistic >= reached * (1 - 1e-12) else (data.evidence(float(at)), float(at))
 
-    statistic = data.statistics(np.linspace(low, high, REFINEMENTS))
-    found = optimize.minimize_scalar(
-        lambda log_h: -statistic(math.exp(log_h)), bounds=(math.log(low), math.log(high)), method="bounded"
-    )
-    return math.exp(found.x) if -found.fun > reached else float(at)
+
+@lru_cache(maxsize=1)
+def _interpolation() -> tuple[Floats, Floats, Floats]:
+    """Ascending Chebyshev nodes on [-1, 1], FINE points there, and the values at those from values at the nodes."""
+    angles = (np.arange(NODES)[::-1] + 0.5) * math.pi / NODES
+    fine = np.linspace(-1, 1, FINE)
+    # Polynomials T_k are orthogonal over the nodes: coefficients are means of values times T_k, doubled for k >= 1.
+    k = np.arange(NODES)
+    weight = np.where(k == 0, 1, 2) / NODES
+    return np.cos(angles), fine, np.cos(np.outer(np.arccos(fine), k)) * weight @ np.cos(np.outer(k, angles))
 
 
 def permutation_pvalues(

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.lanes import wide
+from hsicfast.lanes import exp_negative, wide
 
 # Reassociation lets sums vectorise. nnan and ninf are left out: they would let the compiler assume away the NaN
 # that a broken input must show.
@@ -131,6 +131,57 @@ def sorted_moments(ordered, cells):
                     total += power[j]
                 out[cell, q] += total
     return out
+
+
+@njit(cache=True, fastmath=FASTMATH, parallel=True)
+def spectra(u, weights, omega, terms):
+    """Spectra ``out[c, k] = sum_j weights[c, j] exp(-i omega k (u_j - 1/2))``, k < terms, sample by sample.
+
+    The angle is stepped by one rotation a k instead of a cosine a k.
+
+    Parameters
+    ----------
+    u : (n,) in [0, 1]
+    weights : (T, n)
+
+    Returns
+    -------
+    (T, terms) complex; cost O(n T terms)
+    """
+    n = u.shape[0]
+    kinds = weights.shape[0]
+    slots = (n + SLOT - 1) // SLOT
+    parts = np.zeros((slots, 2, kinds, terms))
+    for slot in prange(slots):
+        wide()
+        cos1 = np.empty(BLOCK)
+        sin1 = np.empty(BLOCK)
+        cosk = np.empty(BLOCK)
+        sink = np.empty(BLOCK)
+        for start in range(slot * SLOT, min(n, (slot + 1) * SLOT), BLOCK):
+            size = min(BLOCK, min(n, (slot + 1) * SLOT) - start)
+            for j in range(size):
+                angle = omega * (u[start + j] - 0.5)
+                cos1[j] = math.cos(angle)
+                sin1[j] = math.sin(angle)
+                cosk[j] = 1.0
+                sink[j] = 0.0
+            for k in range(terms):
+                for c in range(kinds):
+                    w = weights[c, start : start + size]
+                    real = 0.0
+                    imaginary = 0.0
+                    for j in range(size):
+                        real += w[j] * cosk[j]
+                        imaginary -= w[j] * sink[j]
+                    parts[slot, 0, c, k] += real
+                    parts[slot, 1, c, k] += imaginary
+                for j in range(size):
+                    c1 = cosk[j]
+                    cosk[j] = c1 * cos1[j] - sink[j] * sin1[j]
+                    sink[j] = sink[j] * cos1[j] + c1 * sin1[j]
+    total = _total(parts)
+    return total[0] + 1j * total[1]
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
@@ -304,42 +355,65 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
 
 
 @njit(cache=True, fastmath=FASTMATH)
+def _neighbours(values, earlier, w, w_earlier, scale, reach):
+    """``sum_t w_t w'_t k(values_t, earlier_t)``, and how many of these pairs are within `reach`."""
+    wide()
+    form = 0.0
+    near = 0
+    for t in range(values.shape[0]):
+        d = values[t] - earlier[t]
+        near += d <= reach
+        form += w[t] * w_earlier[t] * exp_negative(scale * d * d)
+    return form, near
+
+
+@njit(cache=True, fastmath=FASTMATH)
 def _near_pairs(ordered, w, bandwidth, reach, start, stop):
-    """``sum_i w_i (w_i + 2 sum_(j < i) w_j k_ij)`` over start <= i < stop and j within `reach`, of sorted values."""
+    """``sum_i w_i (w_i + 2 sum_(j < i) w_j k_ij)`` over start <= i < stop and at least the j within `reach`.
+
+    Of sorted values; those l places apart are next to each other in memory, for l = 1, 2, ... until all are too far.
+    """
     scale = -0.5 / (bandwidth * bandwidth)
     total = 0.0
-    first = 0
     for i in range(start, stop):
-        while ordered[i] - ordered[first] > reach:
-            first += 1
-        pull = 0.0
-        for j in range(first, i):
-            d = ordered[i] - ordered[j]
-            pull += w[j] * math.exp(scale * d * d)
-        total += w[i] * (w[i] + 2.0 * pull)
+        total += w[i] * w[i]
+    for begin in range(start, stop, SLOT):
+        end = min(begin + SLOT, stop)
+        for lag in range(1, end):
+            at = max(begin, lag)
+            form, near = _neighbours(
+                ordered[at:end], ordered[at - lag : end - lag], w[at:end], w[at - lag : end - lag], scale, reach
+            )
+            total += 2.0 * form
+            if near == 0:
+                break
     return total
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
-def window_form(ordered, w, bandwidth, reach):
-    """``sum_ij w_i w_j k_ij`` of the Gaussian where it is not zero: O(n + pairs within `reach`), for small bandwidths.
+def window_forms(ordered, w, bandwidths, tail):
+    """``sum_ij w_i w_j k_ij`` of the Gaussian where it is not zero, for small bandwidths.
 
     Parameters
     ----------
     ordered : (n,), sorted
     w : (n,)
-    reach : float
-        Distance from where on the kernel is zero.
+    bandwidths : (H,)
+    tail : float
+        Bandwidths of distance from where on the kernel is zero.
+
+    Returns
+    -------
+    (H,); cost O(n + pairs within ``tail bandwidth``) each
     """
     n = ordered.shape[0]
-    parts = np.empty((n + SLOT - 1) // SLOT)
-    for slot in prange(parts.shape[0]):
-        wide()
-        parts[slot] = _near_pairs(ordered, w, bandwidth, reach, slot * SLOT, min(n, (slot + 1) * SLOT))
-    total = 0.0
-    for slot in range(parts.shape[0]):
-        total += parts[slot]
-    return total
+    slots = (n + SLOT - 1) // SLOT
+    parts = np.empty((slots, bandwidths.shape[0]))
+    for slot in prange(slots):
+        for b in range(bandwidths.shape[0]):
+            h = bandwidths[b]
+            parts[slot, b] = _near_pairs(ordered, w, h, tail * h, slot * SLOT, min(n, (slot + 1) * SLOT))
+    return _total(parts)
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
@@ -374,7 +448,7 @@ def window_rows(ordered, w, bandwidth, reach):
             squares = 0.0
             for j in range(first, last):
                 d = ordered[i] - ordered[j]
-                k = math.exp(scale * d * d)
+                k = exp_negative(scale * d * d)
                 weighted += w[j] * k
                 total += k
                 squares += k * k

@@ -15,7 +15,6 @@ a moment: O(n) for the moments and O(K log K) a bandwidth, also where K is in th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +33,8 @@ FEWEST_CELLS = 4
 # A parallel iteration should see as many samples.
 SLOT = 50_000
 MOST_SLOTS = 16
+# A sample's turn by one frequency takes half a nanosecond; moments and their transforms as long as so many.
+MOST_TURNS = 500_000
 # The eigenvalues of a matrix of twice as many columns take some tenths of a second.
 MOST_TERMS = 400
 
@@ -97,38 +98,10 @@ class Spectrum:
         `edge` holds the carried values of samples at the edge of a goal, see :func:`hsicfast.evidence.deviation`.
         """
         self._check(h)
-        n = self.n
-        period, (centred, ones, squared) = read(self._centred(), h, h, 2)
-        degree = len(ones) // 2
-        low = slice(degree + 1)
-        c = kernels.gaussian_coefficients(h, period, degree)
-        statistic = float(c @ np.abs(centred[low]) ** 2) / n**2
-        total = float(c @ np.abs(ones[low]) ** 2)
-        # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i.
-        pull, rows = _polynomial(c, centred[low]) / n, _polynomial(c, ones[low]) / n
-        pull[0] -= _sum_over(pull, ones) / n
-        at_edge = 0.0 if edge is None or len(edge) == 0 else _sum_over(pull, self._seen(edge, h, len(pull))) / len(edge)
-        pull[0] -= at_edge
-        influence = _sum_over(_square(pull), squared) / n - statistic**2
-        # k^2 is the Gaussian of bandwidth h / sqrt(2).
-        square = float(kernels.gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
-        squares = square / n**2 - 2 * _sum_over(_square(rows), ones) / n + (total / n**2) ** 2
-        weight = self._weight()
-        return Evidence(
-            n=n,
-            statistic=statistic,
-            unbiased=unbiased(n, n**2 * statistic, total, n, weight, weight, n * _sum_over(rows, squared)),
-            trace=1 - total / n**2,
-            squares=max(squares, 0.0),
-            variance=weight / n,
-            deviation=2 * math.sqrt(max(influence, 0.0)),
-            engine="spectral",
-            eigenvalues=lambda: _eigenvalues(c, ones / n),
-        )
-
-    def _seen(self, u: Floats, h: float, terms: int) -> Complexes:
-        """Spectrum (terms,) of further samples, as :func:`read` gives it at `h`."""
-        return read(moments_of(u, np.empty(0), self.cells)[None], h, h, 2)[1][0, :terms]
+        moments = [*self._centred()]
+        if edge is not None and len(edge):
+            moments.append(moments_of(edge, np.empty(0), self.cells) / len(edge))
+        return _evidence(h, self.n, self._weight(), *read(np.stack(moments), h, h, 2))
 
     def _weight(self) -> float:
         """Sum of ``(w - mean(w))^2``."""
@@ -158,12 +131,72 @@ def _slots(n: int, cells: int) -> int:
     return min(max(n // max(SLOT, cells), 1), MOST_SLOTS)
 
 
-def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[float], float]:
-    """S as a function of the bandwidth in [low, high], of weights `w` that sum to 0: one spectrum serves all."""
-    cells = max(math.ceil(CELLS / low), FEWEST_CELLS)
-    period, (spectrum,) = read(moments_of(u, w, cells)[None], low, high, 1)
-    powers = np.abs(spectrum) ** 2 / len(u) ** 2
-    return lambda h: float(kernels.gaussian_coefficients(h, period, len(powers) - 1) @ powers)
+def goal_evidence(u: Floats, w: Floats, h: float, edge: NDArray[np.intp] | None, ordered: Floats | None) -> Evidence:
+    """The index of carried values `u` (n,) under a goal less its mean `w` (n,), and all its evidence, as the class."""
+    n, period = len(u), 1 + kernels.TAIL * h
+    terms = _terms(period, h, 2)
+    if n * terms > MOST_TURNS:
+        return Spectrum(h).update(u, w > 0, ordered).evidence(h, None if edge is None else u[edge])
+    weights = [w, np.ones(n)]
+    if edge is not None and len(edge):
+        weights.append(np.zeros(n))
+        weights[2][edge] = 1 / len(edge)
+    centred, ones, *rest = spectral.spectra(u, np.stack(weights), 2 * math.pi / period, terms)
+    # A goal less its mean takes two values, p apart from 0 and 1: its square is linear in it.
+    top, bottom = float(w.max()), float(w.min())
+    squared = (top + bottom) * centred - top * bottom * ones
+    return _evidence(h, n, float(w @ w), period, np.stack((centred, ones, squared, *rest)))
+
+
+def statistics(u: Floats, w: Floats, bandwidths: Floats) -> Floats:
+    """S at ascending bandwidths (H,) of weights `w` that sum to 0: one spectrum serves all."""
+    low, high = float(bandwidths[0]), float(bandwidths[-1])
+    period = 1 + kernels.TAIL * high
+    terms = _terms(period, low, 1)
+    if len(u) * terms <= MOST_TURNS:
+        (spectrum,) = spectral.spectra(u, w[None], 2 * math.pi / period, terms)
+    else:
+        cells = max(math.ceil(CELLS / low), FEWEST_CELLS)
+        period, (spectrum,) = read(moments_of(u, w, cells)[None], low, high, 1)
+    c = kernels.gaussian_coefficients(bandwidths[:, None], period, len(spectrum) - 1)
+    return np.asarray(c @ np.abs(spectrum) ** 2 / len(u) ** 2)
+
+
+def _terms(period: float, h: float, times: int) -> int:
+    return times * math.ceil(kernels.TERMS * period / h) + 1
+
+
+def _evidence(h: float, n: int, weight: float, period: float, spectra: Complexes) -> Evidence:
+    """Evidence in the spectra (3 or 4, 2 K + 1) of weights w that sum to 0, of 1, of w^2 and of the edge's samples.
+
+    `weight` is the sum of w^2; see :func:`hsicfast.evidence.deviation` for the edge, whose spectrum is a mean.
+    """
+    centred, ones, squared = spectra[:3]
+    degree = len(ones) // 2
+    low = slice(degree + 1)
+    c = kernels.gaussian_coefficients(h, period, degree)
+    statistic = float(c @ np.abs(centred[low]) ** 2) / n**2
+    total = float(c @ np.abs(ones[low]) ** 2)
+    # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i.
+    pull, rows = _polynomial(c, centred[low]) / n, _polynomial(c, ones[low]) / n
+    pull[0] -= _sum_over(pull, ones) / n
+    if len(spectra) == 4:
+        pull[0] -= _sum_over(pull, spectra[3])
+    influence = _sum_over(_square(pull), squared) / n - statistic**2
+    # k^2 is the Gaussian of bandwidth h / sqrt(2).
+    square = float(kernels.gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
+    squares = square / n**2 - 2 * _sum_over(_square(rows), ones) / n + (total / n**2) ** 2
+    return Evidence(
+        n=n,
+        statistic=statistic,
+        unbiased=unbiased(n, n**2 * statistic, total, n, weight, weight, n * _sum_over(rows, squared)),
+        trace=1 - total / n**2,
+        squares=max(squares, 0.0),
+        variance=weight / n,
+        deviation=2 * math.sqrt(max(influence, 0.0)),
+        engine="spectral",
+        eigenvalues=lambda: _eigenvalues(c, ones / n),
+    )
 
 
 def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, Complexes]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 import hsicfast
-from hsicfast import InputError, bandwidth, distances, goal_hsic, hsic, matrices, paired, tiles
+from hsicfast import InputError, bandwidth, distances, goal_hsic, hsic, lanes, matrices, paired, tiles
 from hsicfast.engines import GoalData
 from hsicfast.kernels import GAUSSIAN, KERNELS
 
@@ -21,7 +21,7 @@ INTERPRETED = bool(numba.config.DISABLE_JIT)
 def exponentials(values):
     out = np.empty_like(values)
     for t in range(values.shape[0]):
-        out[t] = tiles.exp_negative(values[t])
+        out[t] = lanes.exp_negative(values[t])
     return out
 
 
