@@ -157,7 +157,7 @@ class GoalData:
             return self._from_rows(engine, h)
         if self.on_line:
             in_order = self.ordered if "ordered" in self.__dict__ else None  # not sorted for this alone
-            return goal_evidence(self.x[0], self.w, h, self.edge, in_order)
+            return goal_evidence(self.x[0], self.z, h, self.edge, in_order)
         return evidence_of(self.features(h), self.w, self.edge)
 
     def statistics(self, bandwidths: Floats) -> Floats:

@@ -11,7 +11,7 @@ from numba import njit, prange
 from hsicfast.lanes import wide
 
 SLOTS = 16  # parallel iterations, whatever the number of threads
-BLOCK = 16  # values compared at once with all that may lie at the distance
+BLOCK, STEP = 16, 8  # values compared at once with as many that may lie at the distance
 
 
 @njit(cache=True)
@@ -45,37 +45,43 @@ def _first_within(ordered, j, distance):
     return low
 
 
+# Where a pointer that follows each value stops, no processor can guess. A block of values is compared in full with the
+# few among which their pointers end, STEP by STEP: some 20 comparisons a value, many at once.
 @njit(cache=True, fastmath={"reassoc"})
-def _beyond(block, window, distance):
-    """Number of pairs of a block and a window that are more than `distance` apart."""
+def _beyond(block, step, distance):
+    """How many pairs of a block and a step are more than `distance` apart, and how many of its last value."""
     wide()
     count = 0
-    for i in range(window.shape[0]):
+    for i in range(STEP):
         for t in range(BLOCK):
-            count += block[t] - window[i] > distance
-    return count
+            count += block[t] - step[i] > distance
+    passed = 0
+    for i in range(STEP):
+        passed += block[BLOCK - 1] - step[i] > distance
+    return count, passed
 
 
-# Where a pointer that follows each value stops, no processor can guess. A block of values and the window in which their
-# pointers end are compared in full instead: 16 comparisons a value, many at once.
 @njit(cache=True)
 def _block_within(ordered, start, stop, near, distance):
     """Pairs at most `distance` apart whose later value is in a block, and the new `near`.
 
     `near` is the first value within `distance` of the block's first one when it comes, of its last one when it goes.
     """
-    last = near
-    if stop - start < BLOCK:
-        count = 0
+    count = 0
+    if stop - start < BLOCK or stop + STEP > ordered.shape[0]:  # a step shall not end behind the values
         for j in range(start, stop):
-            while ordered[j] - ordered[last] > distance:
-                last += 1
-            count += j - last
-        return count, last
-    while ordered[stop - 1] - ordered[last] > distance:
-        last += 1
+            while ordered[j] - ordered[near] > distance:
+                near += 1
+            count += j - near
+        return count, near
+    block = ordered[start:stop]
     count = BLOCK * (start - near) + BLOCK * (BLOCK - 1) // 2
-    return count - _beyond(ordered[start:stop], ordered[near:last], distance), last
+    passed = STEP
+    while passed == STEP:
+        beyond, passed = _beyond(block, ordered[near : near + STEP], distance)
+        count -= beyond
+        near += passed
+    return count, near
 
 
 @njit(cache=True, parallel=True)

@@ -123,13 +123,23 @@ def sorted_moments(ordered, cells):
             for j in range(size):
                 t[j] = ordered[first + j] * cells - cell - 0.5
                 power[j] = 1.0
-            out[cell, 0] += size
-            for q in range(1, POWERS):
-                total = 0.0
+            for q in range(0, POWERS, 4):  # four moments a turn spare loads and stores
+                zeroth = 0.0
+                first_power = 0.0
+                second = 0.0
+                third = 0.0
                 for j in range(size):
-                    power[j] *= t[j]
-                    total += power[j]
-                out[cell, q] += total
+                    square = t[j] * t[j]
+                    odd = power[j] * t[j]
+                    zeroth += power[j]
+                    first_power += odd
+                    second += power[j] * square
+                    third += odd * square
+                    power[j] *= square * square
+                out[cell, q] += zeroth
+                out[cell, q + 1] += first_power
+                out[cell, q + 2] += second
+                out[cell, q + 3] += third
     return out
 
 

@@ -35,6 +35,8 @@ SLOT = 50_000
 MOST_SLOTS = 16
 # A sample's turn by one frequency takes half a nanosecond; moments and their transforms as long as so many.
 MOST_TURNS = 500_000
+# Coefficients of a polynomial that are multiplied pair by pair when it is squared.
+MOST_PRODUCTS = 100
 # The eigenvalues of a matrix of twice as many columns take some tenths of a second.
 MOST_TERMS = 400
 
@@ -131,21 +133,23 @@ def _slots(n: int, cells: int) -> int:
     return min(max(n // max(SLOT, cells), 1), MOST_SLOTS)
 
 
-def goal_evidence(u: Floats, w: Floats, h: float, edge: NDArray[np.intp] | None, ordered: Floats | None) -> Evidence:
-    """The index of carried values `u` (n,) under a goal less its mean `w` (n,), and all its evidence, as the class."""
+def goal_evidence(
+    u: Floats, z: NDArray[np.bool_], h: float, edge: NDArray[np.intp] | None, ordered: Floats | None
+) -> Evidence:
+    """The index of carried values `u` (n,) under a goal `z` (n,), and all its evidence, as the class has it."""
     n, period = len(u), 1 + kernels.TAIL * h
     terms = _terms(period, h, 2)
     if n * terms > MOST_TURNS:
-        return Spectrum(h).update(u, w > 0, ordered).evidence(h, None if edge is None else u[edge])
-    weights = [w, np.ones(n)]
+        return Spectrum(h).update(u, z, ordered).evidence(h, None if edge is None else u[edge])
+    share = z.mean()
+    weights = [z - share, np.ones(n)]
     if edge is not None and len(edge):
         weights.append(np.zeros(n))
         weights[2][edge] = 1 / len(edge)
     centred, ones, *rest = spectral.spectra(u, np.stack(weights), 2 * math.pi / period, terms)
-    # A goal less its mean takes two values, p apart from 0 and 1: its square is linear in it.
-    top, bottom = float(w.max()), float(w.min())
-    squared = (top + bottom) * centred - top * bottom * ones
-    return _evidence(h, n, float(w @ w), period, np.stack((centred, ones, squared, *rest)))
+    # A goal less its mean takes two values, 1 - p and -p: its square is linear in it.
+    squared = (1 - 2 * share) * centred + share * (1 - share) * ones
+    return _evidence(h, n, n * share * (1 - share), period, np.stack((centred, ones, squared, *rest)))
 
 
 def statistics(u: Floats, w: Floats, bandwidths: Floats) -> Floats:
@@ -263,7 +267,13 @@ def _sum_over(a: Complexes, spectrum: Complexes) -> float:
 
 
 def _square(a: Complexes) -> Complexes:
-    """Coefficients of the square of a trigonometric polynomial: its values on a grid that tells all of them apart."""
+    """Coefficients of the square of a trigonometric polynomial.
+
+    A sum of products, or for many of them its values on a grid that tells all of them apart.
+    """
+    if len(a) <= MOST_PRODUCTS:
+        both = np.concatenate((a[:0:-1].conj(), a))
+        return np.convolve(both, both)[len(both) - 1 :]
     points = _fast_length(4 * len(a))
     values = np.fft.irfft(a, points) * points
     return np.fft.rfft(values**2)[: 2 * len(a) - 1] / points

@@ -130,7 +130,26 @@ def data_with(ties, n, d, seed=0):
     return x if ties is None else np.round(x * ties) / ties
 
 
+# Smooth, steep, with gaps wider than all the rest, in two clusters, with ties.
+LAWS = {
+    "uniform": lambda rng, n: rng.random(n),
+    "steep": lambda rng, n: rng.beta(0.3, 3, n),
+    "far out": lambda rng, n: rng.standard_cauchy(n),
+    "clusters": lambda rng, n: np.where(rng.random(n) < 0.5, 1e-6, 1) * rng.random(n),
+    "levels": lambda rng, n: rng.integers(0, 9, n) / 8,
+    "rounded": lambda rng, n: np.round(rng.random(n), 2),
+}
+
+
 class TestMedian:
+    @pytest.mark.parametrize("law", LAWS)
+    def test_on_a_line(self, law):
+        rng = np.random.default_rng(0)
+        for n in [65, 80, 128, 200] if INTERPRETED else range(65, 600, 7):
+            x = np.sort(LAWS[law](rng, n))
+            distances = (x[:, None] - x)[np.tril_indices(n, -1)]
+            assert bandwidth.median_on_line(x) == np.median(distances[distances > 0])
+
     @given(st.integers(4, 40), st.integers(2, 5), st.sampled_from([None, 0.5, 1, 3, 10]), st.integers(0, 10**6))
     def test_exact_with_ties(self, n, d, ties, seed):
         x = data_with(ties, n, d, seed)
