@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsicfast import InputError, Spectrum, goal_hsic
+from hsicfast import InputError, Spectrum, goal_hsic, spectrum
 
 
 def close(a, b, rel=1e-11):
@@ -20,6 +20,19 @@ class TestReference:
         result = Spectrum(0.01).update(u, w).hsic(h)
         assert close(result.statistic, naive.hsic(u, w, "gaussian", "linear", h))
         assert close(result.unbiased, naive.u_statistic(u, w, "gaussian", "linear", h), 1e-10)
+
+    @pytest.mark.parametrize("h", [0.03, 0.3, 3.0, "median", "max"])
+    def test_cells_say_what_the_samples_say_one_by_one(self, monkeypatch, h):
+        u, y = np.random.default_rng(3).random((2, 300))
+        y += np.abs(u - 0.4)
+        one_by_one = goal_hsic(u, y, bandwidth=h)
+        monkeypatch.setattr(spectrum, "MOST_TURNS", 0)
+        monkeypatch.setattr(spectrum, "MOST_PRODUCTS", 0)
+        cells = goal_hsic(u, y, bandwidth=h)
+        assert close(cells.statistic, one_by_one.statistic)
+        assert close(cells.unbiased, one_by_one.unbiased, 1e-10)
+        assert close(cells.null_mean, one_by_one.null_mean)
+        assert cells.ci == pytest.approx(one_by_one.ci, rel=1e-8)
 
     @pytest.mark.parametrize("test", ["asymptotic", "gamma"])
     def test_says_what_goal_hsic_says(self, test):
