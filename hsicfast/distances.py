@@ -55,22 +55,41 @@ def _mark(row, low, high, marks):
 
 
 @njit(cache=True)
-def _keep(row, marks, low, high, kept, place):
+def _square(x, i, j):
+    """Squared distance of two samples, to the bit as :func:`_fill_squares` has it of doubles."""
+    square = 0.0
+    for c in range(x.shape[0]):
+        square += (x[c, j] - x[c, i]) * (x[c, j] - x[c, i])
+    return square
+
+
+@njit(cache=True)
+def _keep(x, i, begin, marks, places, size, low, high, kept, place):
     """Of the marked few, write those strictly between behind the first `place` kept ones, count the others.
 
-    Eight marks are read at once as one number.
+    Where they are no processor can guess, so they are found without a branch: eight marks at once, read as one number,
+    then those of the eights that have any.
     """
     eights = marks.view(np.uint64)
-    size = row.shape[0]
-    at_low = at_high = 0
+    full = 0
     for eight in range((size + 7) // 8):
-        if eights[eight] != 0:
-            for t in range(8 * eight, min(8 * eight + 8, size)):
-                kept[place] = row[t]
-                place += (row[t] > low) & (row[t] < high)
-                at_low += row[t] == low
-                at_high += row[t] == high
-    return place, at_low, at_high
+        places[full] = eight
+        full += eights[eight] != 0
+    marked = 0
+    for e in range(full):
+        first = 8 * places[e]
+        for t in range(first, first + 8):
+            places[STRETCH + marked] = t
+            marked += marks[t] != 0
+    below = at_low = at_high = 0
+    for m in range(marked):
+        square = _square(x, i, begin + places[STRETCH + m])
+        kept[place] = square
+        place += (square > low) & (square < high)
+        below += square < low
+        at_low += square == low
+        at_high += square == high
+    return place, below, at_low, at_high
 
 
 @njit(cache=True)
@@ -99,12 +118,15 @@ def squares_along(x, lags):
 
 
 @njit(cache=True, parallel=True)
-def squares_between(x, low, high, capacity):
+def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
     """Where the squared distances of all pairs lie beside a bracket [low, high], and those inside it.
 
     Parameters
     ----------
     x : (d, n)
+    coarse : (d, n)
+        `x` again, or rounded to single precision; only where its squares lie in [coarse_low, coarse_high] are those
+        of `x` looked at. Zeros are counted by its squares.
     capacity : int
         Most distances that a slot keeps.
 
@@ -120,8 +142,11 @@ def squares_between(x, low, high, capacity):
     inside = np.empty((SLOTS, capacity + STRETCH))
     for slot in prange(SLOTS):
         wide()
-        buffer = np.empty(STRETCH)
+        buffer = np.empty(STRETCH, coarse.dtype)
         marks = np.empty(STRETCH, dtype=np.uint8)
+        places = np.empty(2 * STRETCH + 1, dtype=np.int64)
+        from_low = coarse.dtype.type(coarse_low)
+        to_high = coarse.dtype.type(coarse_high)
         kept = inside[slot]
         zero = below = at_low = at_high = between = 0
         for turn in range(_turns(n)):
@@ -131,14 +156,14 @@ def squares_between(x, low, high, capacity):
                 for i in range(first, min(stop, first + ROWS)):
                     begin = max(start, i + 1)
                     row = buffer[: stop - begin]
-                    _fill_squares(x, i, begin, row)
-                    zeros, less = _count(row, low)
-                    _mark(row, low, high, marks)
+                    _fill_squares(coarse, i, begin, row)
+                    zeros, less = _count(row, from_low)
+                    _mark(row, from_low, to_high, marks)
                     # Past the capacity each stretch writes over the one before: the count alone goes on.
                     place = min(between, capacity)
-                    end, lows, highs = _keep(row, marks, low, high, kept, place)
+                    end, lower, lows, highs = _keep(x, i, begin, marks, places, row.shape[0], low, high, kept, place)
                     zero += zeros
-                    below += less
+                    below += less + lower
                     between += end - place
                     at_low += lows
                     at_high += highs

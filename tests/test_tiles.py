@@ -142,6 +142,23 @@ LAWS = {
 
 
 class TestMedian:
+    @pytest.mark.parametrize(
+        ("change", "rounded"),
+        [
+            (lambda x: x, True),
+            (lambda x: 1e6 + 1e-3 * x, True),  # rounding is relative to the spread, not to the offset
+            (lambda x: np.where(np.arange(len(x))[:, None] == 7, 1e9, x), False),  # far out: the others would be equal
+            (lambda x: np.round(x, 1), False),  # ties: zeros are counted among doubles
+        ],
+    )
+    def test_single_precision_where_it_tells(self, monkeypatch, change, rounded):
+        monkeypatch.setattr(bandwidth, "FEW_PAIRS", 0)
+        monkeypatch.setattr(bandwidth, "FEWEST_DRAWS", 500)
+        x = change(data_with(None, 90, 3))
+        low, high = bandwidth._likely(x.T.copy(), 4005)
+        assert (bandwidth._coarse(x.T.copy(), low, high)[0].dtype == np.float32) == rounded
+        assert bandwidth.median_distance(x.T.copy()) == pytest.approx(naive.median_distance(x), rel=2e-16)
+
     @pytest.mark.parametrize("law", LAWS)
     def test_on_a_line(self, law):
         rng = np.random.default_rng(0)
@@ -182,9 +199,10 @@ class TestMedian:
         for rank in (0, 1, 40, 60, 118, 119):
             assert bandwidth.Bracket(x, low, high).select(rank) == squares[rank]
 
-    def test_equal_samples_have_none(self):
+    @pytest.mark.parametrize("x", [np.ones((5, 2)), 1e-200 * np.eye(5)])
+    def test_equal_samples_have_none(self, x):
         with pytest.raises(InputError, match="bandwidth='median' needs two samples that differ"):
-            hsicfast.gram(np.ones((5, 2)))
+            hsicfast.gram(x)
 
     def test_squares_of_pairs(self):
         x = uniform(3, 9)
