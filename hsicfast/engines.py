@@ -26,8 +26,7 @@ from hsicfast.spectrum import MOST_TERMS, goal_evidence, statistics
 Floats = NDArray[np.float64]
 
 # "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
-SMALLEST, LARGEST = 1e-4, 5.0
-MAX_GRID, MAX_PARTS = 16, 5
+SMALLEST, LARGEST, MAX_GRID, MAX_PARTS = 1e-4, 5.0, 16, 5
 # Between the grid's points S is a polynomial in log h through NODES, read at FINE; once more, ZOOM times closer.
 NODES, FINE, ZOOMS, ZOOM = 9, 1001, 2, 20
 # An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.

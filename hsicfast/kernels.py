@@ -118,11 +118,11 @@ def gaussian_series(bandwidth: float) -> tuple[float, Floats]:
     return 2 * math.pi / period, gaussian_coefficients(bandwidth, period, n_terms(bandwidth))
 
 
-def gaussian_coefficients(bandwidth: float | Floats, period: float, terms: int) -> Floats:
-    """Coefficients c_0 to c_terms of :func:`gaussian_series`, of any period P >= 1 + 8.6 h; a row each of (H, 1)."""
+def gaussian_coefficients(bandwidth: float, period: float, terms: int) -> Floats:
+    """Coefficients c_0 to c_terms of :func:`gaussian_series`, of any period P >= 1 + 8.6 h."""
     k = np.arange(terms + 1)
     c = math.sqrt(2 * math.pi) * bandwidth / period * np.exp(-2 * (math.pi * bandwidth * k / period) ** 2)
-    c[..., 1:] *= 2
+    c[1:] *= 2
     return np.asarray(c)
 
 

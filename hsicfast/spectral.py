@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.lanes import exp_negative, wide
+from hsicfast.lanes import cosine_and_sine, exp_negative, wide
 
 # Reassociation lets sums vectorise. nnan and ninf are left out: they would let the compiler assume away the NaN
 # that a broken input must show.
@@ -171,9 +171,7 @@ def spectra(u, weights, omega, terms):
         for start in range(slot * SLOT, min(n, (slot + 1) * SLOT), BLOCK):
             size = min(BLOCK, min(n, (slot + 1) * SLOT) - start)
             for j in range(size):
-                angle = omega * (u[start + j] - 0.5)
-                cos1[j] = math.cos(angle)
-                sin1[j] = math.sin(angle)
+                cos1[j], sin1[j] = cosine_and_sine(omega * (u[start + j] - 0.5))
                 cosk[j] = 1.0
                 sink[j] = 0.0
             for k in range(terms):
@@ -192,6 +190,21 @@ def spectra(u, weights, omega, terms):
                     sink[j] = sink[j] * cos1[j] + c1 * sin1[j]
     total = _total(parts)
     return total[0] + 1j * total[1]
+
+
+@njit(cache=True, fastmath=FASTMATH)
+def cosine_sums(powers, bandwidths, period):
+    """``sum_k c_k powers_k`` (H,), c as in :func:`hsicfast.kernels.gaussian_coefficients`; powers (K + 1,)."""
+    wide()
+    out = np.empty(bandwidths.shape[0])
+    for b in range(bandwidths.shape[0]):
+        step = math.pi * bandwidths[b] / period
+        scale = -2.0 * step * step
+        total = 0.0
+        for k in range(powers.shape[0]):
+            total += powers[k] * exp_negative(scale * (float(k) * float(k)))
+        out[b] = math.sqrt(2.0 * math.pi) * bandwidths[b] / period * (2.0 * total - powers[0])
+    return out
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
@@ -227,9 +240,7 @@ def features(u, width, omega, even, odd):
         for start in range(slot * SLOT, min(n, (slot + 1) * SLOT), BLOCK):
             size = min(BLOCK, n - start)
             for j in range(size):
-                angle = omega * (u[start + j] - 0.5)
-                cos1[j] = math.cos(angle)
-                sin1[j] = math.sin(angle)
+                cos1[j], sin1[j] = cosine_and_sine(omega * (u[start + j] - 0.5))
                 cosk[j] = 1.0
                 sink[j] = 0.0
             psi[:, :] = 0.0

@@ -162,8 +162,7 @@ def statistics(u: Floats, w: Floats, bandwidths: Floats) -> Floats:
     else:
         cells = max(math.ceil(CELLS / low), FEWEST_CELLS)
         period, (spectrum,) = read(moments_of(u, w, cells)[None], low, high, 1)
-    c = kernels.gaussian_coefficients(bandwidths[:, None], period, len(spectrum) - 1)
-    return np.asarray(c @ np.abs(spectrum) ** 2 / len(u) ** 2)
+    return np.asarray(spectral.cosine_sums(np.abs(spectrum) ** 2, bandwidths, period) / len(u) ** 2)
 
 
 def _terms(period: float, h: float, times: int) -> int:
