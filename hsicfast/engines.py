@@ -10,7 +10,7 @@ A goal's data answer with an :class:`Evidence` whichever engine ran; tests and i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -26,7 +26,7 @@ from hsicfast.spectrum import MOST_TERMS, goal_evidence, statistics
 Floats = NDArray[np.float64]
 
 # "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
-SMALLEST, LARGEST, MAX_GRID, MAX_PARTS = 1e-4, 5.0, 16, 5
+SMALLEST, LARGEST, MAX_GRID, MAX_PARTS = 1e-4, 5.0, 16, (4, 6, 10, 13)
 # Between the grid's points S is a polynomial in log h through NODES, read at FINE; once more, ZOOM times closer.
 NODES, FINE, ZOOMS, ZOOM = 9, 1001, 2, 20
 # An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
@@ -35,7 +35,7 @@ MOST_EIGENVALUES = 4000
 # frequency of a spectrum with and without its squares, a sample's turn by one, a product of features, a step along
 # sorted values.
 TILE_VALUE, WINDOW_VALUE, MOMENT, FREQUENCY, FREQUENCY_SQUARED = 4.0, 2.0, 5.0, 1e3, 12e3
-TURN, PRODUCT, STEP = 0.5, 0.02, 120.0
+TURN, PRODUCT, STEP = 0.3, 0.02, 120.0
 # A spectrum of so many frequencies is read off 200 MB of moments.
 MOST_FREQUENCIES = 50_000
 LONGEST = 1e6  # of a larger bandwidth all that differs is lost in the rounding of its cosines
@@ -159,16 +159,16 @@ class GoalData:
             return goal_evidence(self.x[0], self.z, h, self.edge, in_order)
         return evidence_of(self.features(h), self.w, self.edge)
 
-    def statistics(self, bandwidths: Floats) -> Floats:
-        """S at ascending bandwidths (H,)."""
+    def statistics(self, bandwidths: Floats) -> Callable[[Floats], Floats]:
+        """S at bandwidths (H,), to be asked for about as many as these, which ascend, and none beyond them."""
         if not self.on_line:
-            return np.array([self.evidence(float(h)).statistic for h in bandwidths])
+            return lambda asked: np.array([self.evidence(float(h)).statistic for h in asked])
         n, low, high = len(self.z), float(bandwidths[0]), float(bandwidths[-1])
         near_pairs = n**2 / 2 * np.minimum(kernels.TAIL * bandwidths, 1.0).sum()
         terms = kernels.TERMS * (1 + kernels.TAIL * high) / low
         if near_pairs * WINDOW_VALUE < min(n * MOMENT + terms * FREQUENCY, n * terms * TURN):
-            return np.asarray(spectral.window_forms(*self.along, bandwidths, kernels.TAIL) / n**2)
-        return statistics(self.x[0], self.w, bandwidths)
+            return lambda asked: np.asarray(spectral.window_forms(*self.along, asked, kernels.TAIL) / n**2)
+        return statistics(self.x[0], self.w, low, high)
 
     @cached_property
     def along(self) -> tuple[Floats, Floats]:
@@ -262,8 +262,8 @@ def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, 
     if test not in (None, "permutation"):
         raise InputError(f"bandwidth='max' needs test='permutation' or None, but got {test!r}: its law is not known")
     features_only = len(data.width) or (data.engine == "spectral" and not data.on_line)
-    grid = np.geomspace(data.smallest() * 1.01 if features_only else SMALLEST, LARGEST, MAX_GRID)
-    found = np.concatenate([data.statistics(part) for part in np.array_split(grid, MAX_PARTS)])
+    parts = _grid(data.smallest() * 1.01 if features_only else SMALLEST)
+    grid, found = np.concatenate(parts), np.concatenate([data.statistics(part)(part) for part in parts])
     top = int(found.argmax())
     evidence, best = _refined(data, grid[max(top - 1, 0)], grid[min(top + 1, MAX_GRID - 1)], found[top], grid[top])
     pvalue = None
@@ -276,10 +276,11 @@ def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, 
 def _refined(data: GoalData, low: float, high: float, reached: float, at: float) -> tuple[Evidence, float]:
     """The bandwidth in [low, high] that maximises S, at least as good as that `at` which S was `reached`; evidence."""
     nodes, fine, interpolation = _interpolation()
+    statistics = data.statistics(np.linspace(low, high, ZOOMS * NODES))
     middle, half = math.log(low * high) / 2, math.log(high / low) / 2
     for _ in range(ZOOMS):
         bandwidths = np.exp(middle + half * nodes).clip(low, high)
-        values = data.statistics(bandwidths)
+        values = statistics(bandwidths)
         if values.max() > reached:
             reached, at = values.max(), bandwidths[values.argmax()]
         middle += half * fine[(interpolation @ values).argmax()]
@@ -290,7 +291,13 @@ def _refined(data: GoalData, low: float, high: float, reached: float, at: float)
     return (evidence, best) if evidence.statistic >= reached * (1 - 1e-12) else (data.evidence(float(at)), float(at))
 
 
-@lru_cache(maxsize=1)
+@lru_cache
+def _grid(smallest: float) -> list[Floats]:
+    """Bandwidths from `smallest` on, those of a part near enough to share a spectrum."""
+    return np.split(np.geomspace(smallest, LARGEST, MAX_GRID), MAX_PARTS)
+
+
+@lru_cache
 def _interpolation() -> tuple[Floats, Floats, Floats]:
     """Ascending Chebyshev nodes on [-1, 1], FINE points there, and the values at those from values at the nodes."""
     angles = (np.arange(NODES)[::-1] + 0.5) * math.pi / NODES
