@@ -12,6 +12,7 @@ from hsicfast.errors import InputError
 
 Floats = NDArray[np.float64]
 
+PRECISIONS = ("double", "single")
 TESTS = (None, "permutation", "asymptotic", "gamma")
 
 
@@ -67,6 +68,13 @@ def check_test(test: str | None, n_permutations: int, seed: int, confidence: flo
     if seed < 0:
         raise InputError(f"`seed >= 0` must hold, but got {seed}; use 0 or above")
     check_share("confidence", confidence, usual=0.9)
+
+
+def check_precision(precision: str, engine: str) -> None:
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {PRECISIONS}, but got {precision!r}; choose one of them")
+    if precision == "single" and engine != "tile":
+        raise InputError(f"precision='single' needs engine='tile', but got engine={engine!r}; the others are double")
 
 
 def check_share(name: str, value: Any, usual: float = 0.1) -> None:

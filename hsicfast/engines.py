@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,7 @@ class GoalData:
         kernel: Kernel,
         engine: str,
         edge: NDArray[np.intp] | None = None,
+        precision: str = "double",
     ) -> None:
         known = ("auto", *ENGINES, "gpu")
         if engine not in known:
@@ -98,6 +100,7 @@ class GoalData:
             )
         self.x, self.width, self.z, self.kernel, self.engine = anchored(x, kernel), width, z, kernel, engine
         self.edge = edge
+        self.tiled = tiled(self.x, kernel, precision)
         self.on_line = len(x) == 1 and len(width) == 0 and kernel is kernels.GAUSSIAN and engine in ("auto", "spectral")
 
     @cached_property
@@ -204,11 +207,11 @@ class GoalData:
             order = np.argsort(self.x[0])
             return ordered.subset_statistics(self.x[0][order], order, m, n_permutations, seed, self.kernel.code, h)
         kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
-        rows = tiles.weighted_rows(self.x, self.w, *kernel)
+        rows = tiles.weighted_rows(self.tiled, self.w, *kernel)
         membership = spectral.subset_membership(n, m, n_permutations, np.uint64(seed))
         members = np.nonzero(membership.T)[1].astype(np.int32).reshape(n_permutations, size)
         own, totals = rows[members, 3].sum(axis=1), rows[members, 1].sum(axis=1)
-        inside = 2 * tiles.subset_sums(self.x, members, *kernel) + own
+        inside = 2 * tiles.subset_sums(self.tiled, members, *kernel) + own
         return (inside - 2 * size / n * totals + (size / n) ** 2 * rows[:, 1].sum()) / n**2
 
     def _windows_pay(self, h: float, n_permutations: int, size: int) -> bool:
@@ -233,7 +236,7 @@ class GoalData:
             else:
                 rows = ordered.goal_sums(self.x[0][order], w, *kernel)
         else:
-            rows = (device if engine == "gpu" else tiles).weighted_rows(self.x, w, *kernel)
+            rows = (device if engine == "gpu" else tiles).weighted_rows(self.tiled, w, *kernel)
         total, weight = float(rows[:, 1].sum()), float(w @ w)
         form = max(float(w @ rows[:, 0]), 0.0)
         squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
@@ -345,6 +348,19 @@ def product_features(first: Floats, second: Floats) -> Floats:
 def anchored(x: Floats, kernel: Kernel) -> Floats:
     """`x` (d, n) around 0 where the kernel would otherwise square an offset; centring makes that the same HSIC."""
     return x - x.mean(axis=1, keepdims=True) if kernel is kernels.LINEAR else x
+
+
+def tiled(x: Floats, kernel: Kernel, precision: str) -> NDArray[Any]:
+    """Coordinates for the tile engine; in single precision around their middle where differences alone matter."""
+    if precision == "double" or kernel is kernels.DIRAC:  # values that differ shall stay apart
+        return x
+    least, most = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
+    if (most - least).max() > 1e18:  # its square is no single
+        raise InputError(
+            f"precision='single' needs values within 1e18, but got a range of {(most - least).max():.3g}; use 'double'"
+        )
+    moved = kernel.has_bandwidth or kernel is kernels.ENERGY
+    return (x - (least + most) / 2 if moved else x).astype(np.float32)
 
 
 def typical(x: Floats, kernel: Kernel, h: float) -> float:

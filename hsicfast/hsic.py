@@ -39,6 +39,7 @@ def goal_hsic(
     *,
     width: ArrayLike | None = None,
     confidence: float = 0.9,
+    precision: str = "double",
 ) -> HSICResult:
     """Goal-oriented index of a carried hyperparameter, or of several together.
 
@@ -73,6 +74,8 @@ def goal_hsic(
         The kernel is then the mean over both intervals.
     confidence : float in (0, 1)
         Of the interval.
+    precision : {"double", "single"}
+        Of the kernel's values under engine="tile", added up in double either way: in single to 1e-6 of their sums.
 
     Raises
     ------
@@ -94,11 +97,12 @@ def goal_hsic(
     lengths = checks.widths(width, n)
     kind = kernels.find(kernel)
     checks.check_test(test, n_permutations, seed, confidence)
+    checks.check_precision(precision, engine)
     z = best_fraction(objective, goal, minimize).met
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # No trial differs from another in the goal or in u: exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
-    data = GoalData(x, lengths, z, kind, engine, near_edge(objective, goal, minimize))
+    data = GoalData(x, lengths, z, kind, engine, near_edge(objective, goal, minimize), precision)
     if bandwidth == "max":
         return maximised(data, test, n_permutations, seed, confidence)
     h = data.bandwidth(bandwidth)
@@ -124,6 +128,7 @@ def hsic(
     engine: str = "auto",
     *,
     confidence: float | None = None,
+    precision: str = "double",
 ) -> HSICResult:
     """HSIC of two samples with any kernels, in O(n) memory but for permutations of few samples.
 
@@ -146,6 +151,8 @@ def hsic(
     engine : {"auto", "tile", "gpu"}
     confidence : float in (0, 1), optional
         Adds the interval, for a second pass over the pairs.
+    precision : {"double", "single"}
+        Of the kernels' values under engine="tile", as in :func:`goal_hsic`; a third faster in single.
 
     Raises
     ------
@@ -166,6 +173,7 @@ def hsic(
     if engine == "gpu":
         device.check()
     checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
+    checks.check_precision(precision, engine)
     kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
     kind_x.check_domain(a, "x")
     kind_y.check_domain(b, "y")
@@ -174,7 +182,7 @@ def hsic(
         ci = None if confidence is None else (0.0, 0.0)
         return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile", 0.0)
     h_x, h_y = bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
-    pair = PairedData(a, b, kind_x, kind_y, h_x, h_y, engine)
+    pair = PairedData(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
     return pair.result(test, n_permutations, seed, confidence)
 
 

@@ -25,6 +25,11 @@ SERIES = (
     2.5118623069513083e-08,
 )
 # fmt: on
+SINGLE_LOG2_E = np.float32(LOG2_E)
+SINGLE_LN2_HIGH = np.float32(0.693359375)
+SINGLE_LN2_LOW = np.float32(-2.12194440e-4)
+SINGLE_ROUND = np.float32(12582912.0)
+SINGLE_SERIES = tuple(np.float32(1 / math.factorial(k)) for k in range(2, 8))
 # cos and sin: pi / 2 in two parts, alike; Taylor series of (sin r - r) / r^3 and (cos r - 1 + r^2 / 2) / r^4 on
 # |r| <= pi / 4, where what is left out is below 1e-17.
 QUARTER = 2 / math.pi
@@ -57,13 +62,25 @@ def _wide():
     return lambda: _widen()
 
 
-# Reassociation would undo the reduction by ln 2, so this one goes without.
-@njit(cache=True, fastmath={"contract"})
 def exp_negative(x):
-    """``exp(x)`` for x <= 0 with relative error below 2e-16; 0 below -708, where doubles lose digits; NaN stays.
+    """``exp(x)`` for x <= 0, of a double or a single, in its own precision; NaN stays.
 
-    ``exp(x) = 2^k exp(r)`` with k = x / ln 2 rounded and r = x - k ln 2; 2^k is written as bits.
+    ``exp(x) = 2^k exp(r)`` with k = x / ln 2 rounded and r = x - k ln 2; 2^k is written as bits. The relative error of
+    doubles is below 2e-16, and below -708, where they lose digits, they are 0; of singles 1.2e-7, and below -87.
     """
+    return _exp_single(x) if isinstance(x, np.float32) else _exp_double(x)
+
+
+@overload(exp_negative, inline="always")
+def _exp_negative(x):
+    if x == types.float32:
+        return lambda x: _exp_single(x)
+    return lambda x: _exp_double(x)
+
+
+# Reassociation would undo the reduction by ln 2, so these go without.
+@njit(cache=True, fastmath={"contract"})
+def _exp_double(x):
     kept = -708.0 if x < -708.0 else x
     rounded = kept * LOG2_E + ROUND
     k = rounded - ROUND
@@ -73,6 +90,19 @@ def exp_negative(x):
         q = SERIES[p] + r * q
     power = np.int64((np.float64(rounded).view(np.int64) + 1023) << 52).view(np.float64)
     return 0.0 if x < -708.0 else (1.0 + (r + r * r * q)) * power
+
+
+@njit(cache=True, fastmath={"contract"})
+def _exp_single(x):
+    kept = np.float32(-87.0) if x < np.float32(-87.0) else x
+    rounded = kept * SINGLE_LOG2_E + SINGLE_ROUND
+    k = rounded - SINGLE_ROUND
+    r = (kept - k * SINGLE_LN2_HIGH) - k * SINGLE_LN2_LOW
+    q = SINGLE_SERIES[5]
+    for p in range(4, -1, -1):
+        q = SINGLE_SERIES[p] + r * q
+    power = np.int32((np.float32(rounded).view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return np.float32(0.0) if x < np.float32(-87.0) else (np.float32(1.0) + (r + r * r * q)) * power
 
 
 @njit(cache=True, fastmath={"contract"})

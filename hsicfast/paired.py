@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import device, inference, matrices, tiles
-from hsicfast.engines import anchored, eigenvalues, typical
+from hsicfast.engines import anchored, eigenvalues, tiled, typical
 from hsicfast.evidence import HSICResult
 from hsicfast.kernels import Kernel
 
@@ -33,6 +33,7 @@ class PairedData:
         h_x: float,
         h_y: float,
         engine: str = "auto",
+        precision: str = "double",
     ) -> None:
         self.x, self.y = anchored(x, kernel_x), anchored(y, kernel_y)
         self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
@@ -41,7 +42,8 @@ class PairedData:
         self.second = (kernel_y.code, h_y, typical(self.y, kernel_y, h_y))
         # Of the kernels less their typical entry: sums over the other samples, and the diagonals.
         self.engine = ("gpu" if device.pays(self.n) else "tile") if engine == "auto" else engine
-        self.rows, self.squares = self._sums().paired_rows(self.x, self.y, *self.first, *self.second)
+        self.tiled_x, self.tiled_y = tiled(self.x, kernel_x, precision), tiled(self.y, kernel_y, precision)
+        self.rows, self.squares = self._sums().paired_rows(self.tiled_x, self.tiled_y, *self.first, *self.second)
         self.k_ii, self.l_ii = tiles.diagonal(self.x, *self.first), tiles.diagonal(self.y, *self.second)
         self.k_i, self.l_i = self.rows[:, 1] + self.k_ii, self.rows[:, 2] + self.l_ii
 
@@ -95,8 +97,8 @@ class PairedData:
             if kept is not None:
                 found.append(matrices.permuted_products(*kept, orders) / self.n**2)
                 continue
-            shuffled = np.ascontiguousarray(self.y[:, orders].transpose(1, 0, 2))
-            pairs = tiles.paired_products(self.x, shuffled, *self.first, *self.second)
+            shuffled = np.ascontiguousarray(self.tiled_y[:, orders].transpose(1, 0, 2))
+            pairs = tiles.paired_products(self.tiled_x, shuffled, *self.first, *self.second)
             found.append(self._centred(2 * pairs + self.l_ii[orders] @ self.k_ii, self.l_i[orders] @ self.k_i))
         return np.concatenate(found)
 
@@ -121,8 +123,8 @@ class PairedData:
         """
         n = self.n
         both, k, mean_l = (self.rows[:, 0] + self.k_ii * self.l_ii) / n, self.k_i / n, self.l_i / n
-        k_l = self._sums().weighted_rows(self.x, mean_l, *self.first)[:, 0] / n
-        l_k = self._sums().weighted_rows(self.y, k, *self.second)[:, 0] / n
+        k_l = self._sums().weighted_rows(self.tiled_x, mean_l, *self.first)[:, 0] / n
+        l_k = self._sums().weighted_rows(self.tiled_y, k, *self.second)[:, 0] / n
         return 2 * (both + k * mean_l.mean() + mean_l * k.mean() - k * mean_l - k_l - l_k)
 
 

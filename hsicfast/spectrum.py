@@ -142,7 +142,7 @@ def goal_evidence(
     terms = _terms(period, h, 2)
     if n * terms > MOST_TURNS:
         return Spectrum(h).update(u, z, ordered).evidence(h, None if edge is None else u[edge])
-    share = z.mean()
+    share = int(np.count_nonzero(z)) / n
     weights = [z - share, np.ones(n)]
     if edge is not None and len(edge):
         weights.append(np.zeros(n))

@@ -78,12 +78,13 @@ def fill_row(x, i, start, row, code, bandwidth):
         return
     _fill_squares(x, i, start, row)
     if code == 0:  # gaussian
-        scale = -0.5 / (bandwidth * bandwidth)
+        scale = row.dtype.type(-0.5 / (bandwidth * bandwidth))
         for t in range(m):
             row[t] = exp_negative(scale * row[t])
     elif code == 1:  # laplace
+        scale = row.dtype.type(-1.0 / bandwidth)
         for t in range(m):
-            row[t] = exp_negative(-math.sqrt(row[t]) / bandwidth)
+            row[t] = exp_negative(scale * math.sqrt(row[t]))
     elif code == 2:  # matern32
         for t in range(m):
             a = math.sqrt(3.0 * row[t]) / bandwidth
@@ -176,8 +177,9 @@ def _dot(a, b):
 def _fill_shifted(x, i, start, row, code, bandwidth, shift):
     wide()
     fill_row(x, i, start, row, code, bandwidth)
+    off = row.dtype.type(shift)
     for t in range(row.shape[0]):
-        row[t] -= shift
+        row[t] -= off
 
 
 @njit(cache=True, parallel=True)
@@ -214,7 +216,7 @@ def weighted_rows(x, w, code, bandwidth, shift):
     out = np.zeros((n, 4))
     for slot in prange(SLOTS):
         wide()
-        buffer = np.empty(STRETCH)
+        buffer = np.empty(STRETCH, x.dtype)
         weighted = sums[slot, 0]
         totals = sums[slot, 1]
         for turn in range(_turns(n)):
@@ -258,7 +260,7 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
     squares = np.zeros((SLOTS, 2))
     for slot in prange(SLOTS):
         wide()
-        buffer = np.empty((2, STRETCH))
+        buffer = np.empty((2, STRETCH), x.dtype)
         both = sums[slot, 0]
         totals_x = sums[slot, 1]
         totals_y = sums[slot, 2]
@@ -301,7 +303,7 @@ def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
         wide()
-        buffer = np.empty((2, STRETCH))
+        buffer = np.empty((2, STRETCH), x.dtype)
         for turn in range(_turns(n)):
             first = _first_row(np.int64(slot), turn)
             for start in range(first, n, STRETCH):
@@ -352,7 +354,7 @@ def subset_sums(x, members, code, bandwidth, shift):
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
         wide()
-        tile = np.empty((ROWS, STRETCH))
+        tile = np.empty((ROWS, STRETCH), x.dtype)
         added = np.empty(STRETCH)
         for turn in range(_turns(n)):
             first = _first_row(np.int64(slot), turn)

@@ -39,6 +39,14 @@ class TestExponential:
     def test_agrees_with_numpy(self, x):
         assert exponentials(np.array([x]))[0] == pytest.approx(np.exp(x), rel=4e-16, abs=0)
 
+    def test_single_precision(self):
+        x = -np.concatenate((np.linspace(0, 87, 701 if INTERPRETED else 200_001), [0.0])).astype(np.float32)
+        want = np.exp(x.astype(float))
+        assert float(np.max(np.abs(exponentials(x) - want) / want)) < 1.2e-7
+        got = exponentials(np.array([0, -88, -1e30, -np.inf, np.nan], dtype=np.float32))
+        assert got[:4].tolist() == [1.0, 0.0, 0.0, 0.0]
+        assert math.isnan(got[4])
+
     def test_ends(self):
         got = exponentials(np.array([0.0, -0.0, -708.5, -1e300, -math.inf, math.nan]))
         assert got[:5].tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
@@ -139,6 +147,55 @@ LAWS = {
     "levels": lambda rng, n: rng.integers(0, 9, n) / 8,
     "rounded": lambda rng, n: np.round(rng.random(n), 2),
 }
+
+
+class TestCosineAndSine:
+    def test_all_the_way_round(self):
+        for x in np.linspace(-3.2, 3.2, 1001):
+            assert lanes.cosine_and_sine(x) == pytest.approx((math.cos(x), math.sin(x)), abs=1.3e-16)
+
+
+class TestSinglePrecision:
+    @pytest.mark.parametrize("kernel", KERNELS)
+    def test_sums_to_six_digits(self, kernel):
+        u, y = uniform(60, 3), uniform(60)
+        for function, options in (
+            (hsic, {"kernel_x": kernel}),
+            (goal_hsic, {"kernel": kernel, "goal": 0.3}),
+        ):
+            double, single = (
+                function(u, y, **options, engine="tile", precision=p, confidence=0.9) for p in ("double", "single")
+            )
+            assert single.statistic == pytest.approx(double.statistic, rel=1e-5)
+            assert single.ci == pytest.approx(double.ci, rel=1e-5)
+            # Dirac asks whether values are equal, which rounding would change
+            assert (single.statistic == double.statistic) == (kernel == "dirac" and function is goal_hsic)
+
+    def test_an_offset_costs_no_digits(self):
+        x, y = uniform(60, 3), uniform(60)
+        far = hsic(1e8 + x, y, engine="tile", precision="single")
+        assert far.statistic == pytest.approx(hsic(x, y).statistic, rel=1e-5)
+
+    def test_permutations(self):
+        u, y = uniform(60, 3), uniform(60)
+        for function in (hsic, goal_hsic):
+            double, single = (
+                function(u, y, test="permutation", n_permutations=99, engine="tile", precision=p)
+                for p in ("double", "single")
+            )
+            assert single.pvalue == pytest.approx(double.pvalue, abs=0.011)  # one permutation may change sides
+
+    @pytest.mark.parametrize(
+        ("x", "options", "text"),
+        [
+            (1.0, {"precision": "half"}, "precision must be one of .* but got 'half'"),
+            (1.0, {"precision": "single"}, "precision='single' needs engine='tile', but got engine='auto'"),
+            (1e30, {"precision": "single", "engine": "tile"}, "precision='single' needs values within 1e18"),
+        ],
+    )
+    def test_refused(self, x, options, text):
+        with pytest.raises(InputError, match=text):
+            hsic(x * uniform(9, 2), uniform(9), **options)
 
 
 class TestMedian:
