@@ -10,10 +10,9 @@ import numpy as np
 from numba import njit, prange
 
 from hsicfast.lanes import wide
+from hsicfast.triangle import ROWS, SLOTS, first_row, turns
 
-SLOTS = 16  # parallel iterations; rows are dealt forth and back, as later rows have fewer pairs
 STRETCH = 512  # distances of a row made at once, in the first-level cache; a multiple of ROWS and of 8
-ROWS = 16  # rows that share a stretch of samples while it is in the cache
 
 
 @njit(cache=True)
@@ -92,16 +91,6 @@ def _keep(x, i, begin, marks, places, size, low, high, kept, place):
     return place, below, at_low, at_high
 
 
-@njit(cache=True)
-def _first_row(slot, turn):
-    return ROWS * (turn * SLOTS + (slot if turn % 2 == 0 else SLOTS - 1 - slot))
-
-
-@njit(cache=True)
-def _turns(n):
-    return (n + ROWS * SLOTS - 1) // (ROWS * SLOTS)
-
-
 @njit(cache=True, parallel=True)
 def squares_along(x, lags):
     """Squared distances (lags, n) of all samples of `x` (d, n) and the 1, 2, ... `lags` next ones, around the end."""
@@ -149,8 +138,8 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
         to_high = coarse.dtype.type(coarse_high)
         kept = inside[slot]
         zero = below = at_low = at_high = between = 0
-        for turn in range(_turns(n)):
-            first = _first_row(np.int64(slot), turn)
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
             for start in range(first, n, STRETCH):
                 stop = min(n, start + STRETCH)
                 for i in range(first, min(stop, first + ROWS)):
@@ -192,8 +181,8 @@ def square_histogram(x, low, shift):
     for slot in prange(SLOTS):
         wide()
         buffer = np.empty(STRETCH)
-        for turn in range(_turns(n)):
-            first = _first_row(np.int64(slot), turn)
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
             for start in range(first, n, STRETCH):
                 stop = min(n, start + STRETCH)
                 for i in range(first, min(stop, first + ROWS)):

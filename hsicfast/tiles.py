@@ -5,7 +5,7 @@ all permutations. Each pair i < j is made once and serves both of its rows. Kern
 :mod:`hsicfast.hsic` checks it.
 
 Threads: the pairs are dealt to SLOTS parallel iterations, each with sums of its own over all samples (8 SLOTS bytes a
-sample and sum), added up in order afterwards: any number of threads gives the same bits.
+sample and sum, with 3 sums 19 MB at 50,000), added up in order afterwards: any number of threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import numpy as np
 from numba import njit, prange
 
 from hsicfast.lanes import exp_negative, wide
+from hsicfast.triangle import ROWS, SLOTS, first_row, turns
 
 # Without nnan and ninf, so that a NaN stays one; see hsicfast.spectral.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
-ROWS = 16  # rows that share a stretch of samples while it is in the cache
-SLOTS = 16  # parallel iterations; with 3 sums each, 19 MB at 50,000 samples
 
 
 @njit(cache=True, fastmath=FASTMATH)
@@ -117,17 +116,6 @@ def diagonal(x, code, bandwidth, shift):
     return out
 
 
-@njit(cache=True)
-def _first_row(slot, turn):
-    """First of the ROWS rows a slot works on in a turn; dealt forth and back, as later rows have fewer pairs."""
-    return ROWS * (turn * SLOTS + (slot if turn % 2 == 0 else SLOTS - 1 - slot))
-
-
-@njit(cache=True)
-def _turns(n):
-    return (n + ROWS * SLOTS - 1) // (ROWS * SLOTS)
-
-
 @njit(cache=True, fastmath=FASTMATH)
 def _add_weighted(row, w, at, column):
     """Add ``w_i row`` to the column's sums; returns ``sum_j w_j row_j``."""
@@ -219,8 +207,8 @@ def weighted_rows(x, w, code, bandwidth, shift):
         buffer = np.empty(STRETCH, x.dtype)
         weighted = sums[slot, 0]
         totals = sums[slot, 1]
-        for turn in range(_turns(n)):
-            first = _first_row(np.int64(slot), turn)
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
             for start in range(first, n, STRETCH):
                 stop = min(n, start + STRETCH)
                 for i in range(first, min(stop, first + ROWS)):
@@ -264,8 +252,8 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
         both = sums[slot, 0]
         totals_x = sums[slot, 1]
         totals_y = sums[slot, 2]
-        for turn in range(_turns(n)):
-            first = _first_row(np.int64(slot), turn)
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
             for start in range(first, n, STRETCH):
                 stop = min(n, start + STRETCH)
                 for i in range(first, min(stop, first + ROWS)):
@@ -304,8 +292,8 @@ def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth
     for slot in prange(SLOTS):
         wide()
         buffer = np.empty((2, STRETCH), x.dtype)
-        for turn in range(_turns(n)):
-            first = _first_row(np.int64(slot), turn)
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
             for start in range(first, n, STRETCH):
                 stop = min(n, start + STRETCH)
                 for i in range(first, min(stop, first + ROWS)):
@@ -356,8 +344,8 @@ def subset_sums(x, members, code, bandwidth, shift):
         wide()
         tile = np.empty((ROWS, STRETCH), x.dtype)
         added = np.empty(STRETCH)
-        for turn in range(_turns(n)):
-            first = _first_row(np.int64(slot), turn)
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
             for start in range(first, n, STRETCH):
                 stop = min(n, start + STRETCH)
                 tile[:, :] = 0.0  # where j <= i
