@@ -8,7 +8,7 @@ the kernel (:func:`hsicfast.kernels.gaussian_series`) every sum over pairs is on
 - sums of squares, as the square of a trigonometric polynomial of degree K is one of degree 2 K.
 
 Spectra of any period are in turn read off the moments of the samples within the cells of a fine grid
-(:func:`hsicfast.spectral.cell_moments`), by expanding ``exp`` around the middle of each cell and one Fourier transform
+(:func:`hsicfast.harmonics.cell_moments`), by expanding ``exp`` around the middle of each cell and one Fourier transform
 a moment: O(n) for the moments and O(K log K) a bandwidth, also where K is in the ten thousands.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import kernels, spectral
+from hsicfast import harmonics, kernels
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, unbiased
 
@@ -58,7 +58,7 @@ class Spectrum:
         self.n = 0
         self.sum = self.sum_of_squares = 0.0
         # Moments of weights 1, w and w^2.
-        self.moments = np.zeros((3, self.cells, spectral.POWERS))
+        self.moments = np.zeros((3, self.cells, harmonics.POWERS))
 
     def update(self, u: Floats, w: NDArray[Any], ordered: Floats | None = None) -> Self:
         """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal.
@@ -66,11 +66,11 @@ class Spectrum:
         Where the same values are at hand in order, `ordered` saves time.
         """
         ones = (
-            moments_of(u, np.empty(0), self.cells) if ordered is None else spectral.sorted_moments(ordered, self.cells)
+            moments_of(u, np.empty(0), self.cells) if ordered is None else harmonics.sorted_moments(ordered, self.cells)
         )
         self.moments[0] += ones
         if w.dtype == bool:  # its own square
-            self.moments[1:] += spectral.met_moments(u, w, self.cells, _slots(len(u), self.cells))
+            self.moments[1:] += harmonics.met_moments(u, w, self.cells, _slots(len(u), self.cells))
             met = int(np.count_nonzero(w))
             self.sum += met
             self.sum_of_squares += met
@@ -126,7 +126,7 @@ class Spectrum:
 
 def moments_of(u: Floats, w: NDArray[Any], cells: int) -> Floats:
     """Moments (cells, POWERS) of samples with weights `w`, or all 1 where it is empty."""
-    return spectral.cell_moments(u, w, cells, _slots(len(u), cells))
+    return harmonics.cell_moments(u, w, cells, _slots(len(u), cells))
 
 
 def _slots(n: int, cells: int) -> int:
@@ -147,7 +147,7 @@ def goal_evidence(
     if edge is not None and len(edge):
         weights.append(np.zeros(n))
         weights[2][edge] = 1 / len(edge)
-    centred, ones, *rest = spectral.spectra(u, np.stack(weights), 2 * math.pi / period, terms)
+    centred, ones, *rest = harmonics.spectra(u, np.stack(weights), 2 * math.pi / period, terms)
     # A goal less its mean takes two values, 1 - p and -p: its square is linear in it.
     squared = (1 - 2 * share) * centred + share * (1 - share) * ones
     return _evidence(h, n, n * share * (1 - share), period, np.stack((centred, ones, squared, *rest)))
@@ -158,12 +158,12 @@ def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[Float
     period = 1 + kernels.TAIL * high
     terms = _terms(period, low, 1)
     if len(u) * terms <= MOST_TURNS:
-        (spectrum,) = spectral.spectra(u, w[None], 2 * math.pi / period, terms)
+        (spectrum,) = harmonics.spectra(u, w[None], 2 * math.pi / period, terms)
     else:
         cells = max(math.ceil(CELLS / low), FEWEST_CELLS)
         period, (spectrum,) = read(moments_of(u, w, cells)[None], low, high, 1)
     powers = np.abs(spectrum) ** 2 / len(u) ** 2
-    return lambda bandwidths: np.asarray(spectral.cosine_sums(powers, bandwidths, period))
+    return lambda bandwidths: np.asarray(harmonics.cosine_sums(powers, bandwidths, period))
 
 
 def _terms(period: float, h: float, times: int) -> int:
@@ -233,7 +233,7 @@ def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, C
     else:
         transformed = np.fft.rfft(powers_first, steps)[:, :, : len(k)]
     spectra = transformed[:, -1]
-    for q in range(spectral.POWERS - 2, -1, -1):
+    for q in range(harmonics.POWERS - 2, -1, -1):
         spectra = transformed[:, q] + turn / (q + 1) * spectra
     return steps / cells, spectra
 
@@ -246,7 +246,7 @@ def _fast_length(least: int) -> int:
 
 def _merging(offset: float) -> Floats:
     """Moments of half a cell as moments of the whole, whose middle is `offset` away: ``t' = t / 2 + offset``."""
-    powers = range(spectral.POWERS)
+    powers = range(harmonics.POWERS)
     return np.array([[math.comb(q, r) * 0.5**r * offset ** max(q - r, 0) for q in powers] for r in powers])
 
 
