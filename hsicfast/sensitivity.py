@@ -22,7 +22,7 @@ from hsicfast.evidence import Evidence, evidence_of
 from hsicfast.goal import best_fraction, near_edge
 from hsicfast.interactions import PairJudge, principal
 from hsicfast.space import SearchSpace
-from hsicfast.spectrum import Spectrum
+from hsicfast.spectrum import goal_evidence
 from hsicfast.trials import DIVERGED, DONE, LOST, SEARCH, TrialTable
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ def _carry(table: TrialTable, name: str, rows: NDArray[np.intp]) -> tuple[Floats
 
 def _evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray[np.intp], h: float) -> Evidence:
     if not width.any() and np.ptp(u) > 0:
-        return Spectrum(h).update(u, z).evidence(h, u[edge])
+        return goal_evidence(u, z, h, edge, None)
     psi, level = _features(u, width, h)
     return evidence_of(psi, z - z.mean(), edge, level)
 
