@@ -12,6 +12,7 @@ from hsicfast.errors import InputError
 
 Floats = NDArray[np.float64]
 
+LAWS = ("space", "ranks")
 PRECISIONS = ("double", "single")
 TESTS = (None, "permutation", "asymptotic", "gamma")
 
@@ -68,6 +69,11 @@ def check_test(test: str | None, n_permutations: int, seed: int, confidence: flo
     if seed < 0:
         raise InputError(f"`seed >= 0` must hold, but got {seed}; use 0 or above")
     check_share("confidence", confidence, usual=0.9)
+
+
+def check_law(law: str) -> None:
+    if law not in LAWS:
+        raise InputError(f"law must be one of {LAWS}, but got {law!r}; 'ranks' needs to know nothing")
 
 
 def check_precision(precision: str, engine: str) -> None:

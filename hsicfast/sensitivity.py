@@ -113,6 +113,8 @@ class Sensitivity:
     confidence : float
         Of the intervals.
     minimize : bool
+    law : {"space", "ranks"}
+        How values were carried.
     met : bool array (n,)
         Who met the goal.
     threshold : float
@@ -131,6 +133,7 @@ class Sensitivity:
     goal: float
     confidence: float
     minimize: bool
+    law: str
     met: NDArray[np.bool_]
     threshold: float
     counts: dict[str, int]
@@ -149,7 +152,7 @@ class Sensitivity:
     def carried(self, name: str) -> Carried:
         """Carried values of `name` and who met its group's goal."""
         rows = np.flatnonzero(self.trials.active(name))
-        u, width = _carry(self.trials, name, rows)
+        u, width = _carry(self.trials, name, rows, self.law)
         return Carried(u, width, best_fraction(self.trials.objective[rows], self.goal, self.minimize).met)
 
     def to_frame(self) -> pd.DataFrame:
@@ -179,6 +182,7 @@ class _Question:
     n_permutations: int
     seed: int
     confidence: float
+    law: str
 
 
 def analyse(
@@ -193,13 +197,14 @@ def analyse(
     seed: int = 0,
     confidence: float = 0.9,
     pairs: bool = True,
+    law: str = "space",
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
 
     Parameters
     ----------
     space : SearchSpace
-        Whose laws drew the trials.
+        Whose laws drew the trials, where `law` is "space".
     trials : TrialTable or DataFrame
         Finished trials. A diverged one misses the goal, a lost one is left out. Those an optimiser proposed are left
         out, too, with a warning: their values do not follow the laws of the space.
@@ -218,6 +223,9 @@ def analyse(
         Of the intervals.
     pairs : bool
         Whether to judge pairs, too; there are d (d - 1) / 2 of them.
+    law : {"space", "ranks"}
+        How values are carried to [0, 1]: by the laws of the space, or where nobody knows them by their ranks among the
+        trials, equal ones to the interval they share. With ranks an optimiser's trials are judged, too, with a warning.
 
     Returns
     -------
@@ -240,8 +248,9 @@ def analyse(
     """
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
-    judged = _judged(table, goal)
-    question = _Question(goal, minimize, bandwidth, test, n_permutations, seed, confidence)
+    checks.check_law(law)
+    judged = _judged(table, goal, law)
+    question = _Question(goal, minimize, bandwidth, test, n_permutations, seed, confidence, law)
     checks.check_test(test, n_permutations, seed, confidence)
     if not (math.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; the default suits carried values")
@@ -257,19 +266,22 @@ def analyse(
     varied = len(costs) >= FEWEST and np.ptp(costs.objective) > 0
     cost_indices = _indices(costs, replace(question, minimize=True)) if varied else ()
     counts = {status: int(np.count_nonzero(table.status == status)) for status in (DONE, DIVERGED, LOST)}
-    return Sensitivity(judged, goal, confidence, minimize, met, threshold, counts, indices, cost_indices, pair_indices)
+    return Sensitivity(
+        judged, goal, confidence, minimize, law, met, threshold, counts, indices, cost_indices, pair_indices
+    )
 
 
-def _judged(table: TrialTable, goal: float) -> TrialTable:
+def _judged(table: TrialTable, goal: float, law: str) -> TrialTable:
     checks.check_share("goal", goal)
     searched = int(np.count_nonzero(table.origin == SEARCH))
     if searched:
-        warnings.warn(
-            f"{searched} of {len(table)} trials were proposed by an optimiser and do not follow the laws of the space; "
-            "they are left out of the analysis",
-            stacklevel=3,
+        fate = (
+            "do not follow the laws of the space; they are left out of the analysis"
+            if law == "space"
+            else "crowd where it expected good ones; what it chose and what came of it go together for that reason, too"
         )
-    judged = table.design.evidence
+        warnings.warn(f"{searched} of {len(table)} trials were proposed by an optimiser and {fate}", stacklevel=3)
+    judged = table.design.evidence if law == "space" else table.evidence
     if len(judged) < FEWEST:
         raise InputError(
             f"an analysis needs at least {FEWEST} trials drawn from the space, but got {len(judged)}; run more"
@@ -300,7 +312,7 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: _Q
     z = best_fraction(table.objective[rows], question.goal, question.minimize).met
     if z.all() or not z.any():  # nothing to tell apart: exactly independent
         return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
-    columns = [_carry(table, name, rows) for name in names]
+    columns = [_carry(table, name, rows, question.law) for name in names]
     edge = near_edge(table.objective[rows], question.goal, question.minimize)
     evidence = [_evidence(u, width, z, edge, question.bandwidth) for u, width in columns]
     if question.test == "permutation":
@@ -341,15 +353,30 @@ def _judge(table: TrialTable, rows: NDArray[np.intp], question: _Question) -> Pa
         return None
 
     def features(name: str) -> Floats:
-        psi, level = _features(*_carry(table, name, rows), question.bandwidth)
+        psi, level = _features(*_carry(table, name, rows, question.law), question.bandwidth)
         return psi[level]
 
     return PairJudge(features, z, question.bandwidth, question.n_permutations, question.seed)
 
 
-def _carry(table: TrialTable, name: str, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+def _carry(table: TrialTable, name: str, rows: NDArray[np.intp], law: str) -> tuple[Floats, Floats]:
     values = table.values[name][rows]
-    return table.space[name].to_unit(values), table.space[name].width(values)
+    u = table.space[name].to_unit(values)
+    return (u, table.space[name].width(values)) if law == "space" else ranked(u)
+
+
+def ranked(values: Floats) -> tuple[Floats, Floats]:
+    """Values (n,) carried to [0, 1] by their ranks: the middle and the width of the interval that equal ones share.
+
+    Examples
+    --------
+    >>> ranked(np.array([7.0, 1.0, 7.0, 3.0]))
+    (array([0.75 , 0.125, 0.75 , 0.375]), array([0.5, 0. , 0.5, 0. ]))
+    """
+    _, level, counts = np.unique(values, return_inverse=True, return_counts=True)
+    share = counts / len(values)
+    middle = np.cumsum(share) - share / 2
+    return middle[level], np.where(counts > 1, share, 0.0)[level]
 
 
 def _evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray[np.intp], h: float) -> Evidence:

@@ -9,6 +9,7 @@ import pytest
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.kernels import UNIFORM_MEDIAN
 from hsicfast.reduction import reduce
+from hsicfast.sensitivity import ranked
 
 SPACE = SearchSpace(
     {
@@ -110,6 +111,44 @@ class TestIndices:
         assert first.indices == second.indices
         assert first.pair_indices == second.pair_indices
         assert first.indices != other.indices
+
+
+class TestRanks:
+    # the law a file does not tell: rates uniform in their logarithm, under a space that takes them for uniform
+    UNKNOWN = SearchSpace({**SPACE, "rate": Float(0, 1)})
+
+    def known(self, law):
+        trials = table()
+        return analyse(SPACE, trials, law=law), analyse(
+            self.UNKNOWN, TrialTable.from_arrays(self.UNKNOWN, trials.values, trials.objective), law=law
+        )
+
+    def test_know_what_the_law_would(self):
+        right, unknown = self.known("ranks")
+        assert unknown.indices == right.indices
+        assert unknown.pair_indices == right.pair_indices
+        assert set(unknown.significant()) == {"rate", "momentum"}
+        np.testing.assert_array_equal(unknown.carried("rate").u, right.carried("rate").u)
+
+    def test_are_the_law_but_for_chance(self):
+        right, _ = self.known("space")
+        for index in self.known("ranks")[1].indices:
+            assert index.hsic == pytest.approx(right[index.name].hsic, abs=0.15 * right["rate"].hsic)
+
+    def test_ties_share_an_interval(self):
+        u, width = ranked(np.array([3.0, 1.0, 3.0, 3.0, 2.0]))
+        assert u.tolist() == pytest.approx([0.7, 0.1, 0.7, 0.7, 0.3])
+        assert width.tolist() == pytest.approx([0.6, 0.0, 0.6, 0.6, 0.0])
+
+    def test_an_optimisers_trials_are_judged_with_a_warning(self):
+        trials = [Trial(i, p, p["rate"], origin="search") for i, p in enumerate(draw(SPACE, 60))]
+        with pytest.warns(UserWarning, match="60 of 60 trials were proposed by an optimiser and crowd"):
+            found = analyse(SPACE, TrialTable.from_trials(SPACE, trials), law="ranks")
+        assert len(found.trials) == 60
+
+    def test_another_law_is_refused(self):
+        with pytest.raises(InputError, match=r"law must be one of .* but got 'uniform'"):
+            analyse(SPACE, table(), law="uniform")
 
 
 class TestPairs:
