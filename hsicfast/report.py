@@ -27,7 +27,7 @@ from hsicfast.trials import SEARCH, STATUSES
 
 if TYPE_CHECKING:
     from hsicfast.orchestrator import Result
-    from hsicfast.sensitivity import Index
+    from hsicfast.sensitivity import Index, Sensitivity
 
 TOOLS = ("matplotlib", "jinja2")
 # What decides the numbers of a run.
@@ -105,33 +105,38 @@ def print_report(
 ) -> None:
     """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, best configuration."""
     console.print(Text(one_line(title), style="bold"))
-    for sentence in (decides(result), best_sentence(result, metric, test_metric, cost), *cautions(result)):
+    said = decides(result.sensitivity), best_sentence(result, metric, test_metric, cost), *cautions(result)
+    for sentence in said:
         console.print(Text(one_line(sentence)))
-    indices = result.sensitivity.indices
+    print_indices(console, result.sensitivity)
+    rows: list[Sequence[Any]] = [
+        (d.name, value_text(d.value) if d.action == "fix" else f"({d.action})", d.reason)
+        for d in (result.reduction.decisions if result.reduction else ())
+    ]
+    print_table(console, "What was fixed, to what, and why", ("name", "value", "reason"), rows)
+    rows = [(name, value_text(value)) for name, value in result.best.params.items()]
+    print_table(console, "Best configuration", ("name", "value"), rows)
+
+
+def print_indices(console: Console, sensitivity: Sensitivity) -> None:
+    """Print the indices and the clearest pairs as tables."""
+    indices = sensitivity.indices
     said = {True: "matters", False: "open"}
     rows: list[Sequence[Any]] = [
         (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, said[matters(i)]) for i in indices
     ]
-    _print_table(console, "What decides", ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
+    print_table(console, "What decides", ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
     if not all(map(matters, indices)):
         console.print(Text("open: no evidence either way at n trials, which does not say that it has no effect"))
     rows = [
         (f"{p.first} × {p.second}", number(p.pure, 3), p_text(p.pvalue_pure), number(p.hsic, 3), p_text(p.pvalue))
-        for p in clearest_pairs(result.sensitivity.pair_indices)[:5]
+        for p in clearest_pairs(sensitivity.pair_indices)[:5]
     ]
-    _print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
-    rows = [
-        (d.name, value_text(d.value) if d.action == "fix" else f"({d.action})", d.reason)
-        for d in (result.reduction.decisions if result.reduction else ())
-    ]
-    _print_table(console, "What was fixed, to what, and why", ("name", "value", "reason"), rows)
-    rows = [(name, value_text(value)) for name, value in result.best.params.items()]
-    _print_table(console, "Best configuration", ("name", "value"), rows)
+    print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
 
 
-def decides(result: Result) -> str:
+def decides(sensitivity: Sensitivity) -> str:
     """One sentence: which hyperparameters decide, or that nothing stands out."""
-    sensitivity = result.sensitivity
     goal = f"whether a trial ends among the best {share_text(sensitivity.goal)}"
     found = [i.name + ("" if i.group == "main" else f" (where {i.group})") for i in sensitivity.indices if matters(i)]
     if not found:
@@ -253,7 +258,7 @@ def _page(result: Result, **rest: Any) -> str:
         result=result,
         sensitivity=result.sensitivity,
         best=result.best,
-        decides=decides(result),
+        decides=decides(result.sensitivity),
         best_sentence=best_sentence(result, rest["metric"], rest["test_metric"], rest["cost"]),
         cautions=cautions(result),
         matters=matters,
@@ -295,7 +300,7 @@ def _write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def _print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table that fits any width; columns of numbers end in ``>``. Without rows nothing is printed."""
     if not rows:
         return

@@ -280,7 +280,7 @@ def test_complete_run_without_search_has_no_cautions(run):
 def test_nothing_significant_is_no_evidence_either_way(tmp_path, sketches):
     run = finished_run(SearchSpace({"a": Float(0, 1), "b": Float(0, 1)}), n=16, objective=lambda params: 1.0)
     assert not run.sensitivity.significant()
-    sentence = decides(run)
+    sentence = decides(run.sensitivity)
     assert sentence.startswith("No hyperparameter stands out from chance")
     assert sentence.endswith("no evidence either way with 16 trials.")
     _, page = written(tmp_path, run)
@@ -314,7 +314,7 @@ def test_headline_counts_what_it_cannot_name(run):
     assert len(found) == 6
 
     def said(n):
-        return decides(replace(run, sensitivity=replace(run.sensitivity, indices=found[:n])))
+        return decides(replace(run.sensitivity, indices=found[:n]))
 
     assert said(1) == "h0 (where a=b) decides whether a trial ends among the best 20%."
     assert said(2).startswith("h0 (where a=b) and h1 decide whether")
@@ -333,7 +333,7 @@ def test_terminal_has_the_tables(run):
     text = printed(run)
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
-    assert decides(run) in text
+    assert decides(run.sensitivity) in text
     assert f"test RMSE {number(run.best.metrics['test'])}" in text
     for heading in ("What decides", "Clearest interactions", "What was fixed, to what, and why", "Best configuration"):
         assert heading in text

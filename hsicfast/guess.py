@@ -1,0 +1,246 @@
+"""A search space from trials alone: types, ranges, log scales and conditions guessed, each with its reason.
+
+What is guessed is shown, can be written as YAML, corrected there and passed back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hsicfast.errors import InputError
+from hsicfast.space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What tools put before the names of hyperparameters: Ray and W&B, Optuna, MLflow.
+PREFIXES = ("config/", "params_", "params.")
+BOOLEANS = {"true": True, "false": False}
+# Texts of so many kinds are names or notes, not choices.
+MOST_CHOICES = 30
+LOG_FROM = 50.0  # a positive range of this ratio is looked at for a log scale
+TYPES = {"Float": Float, "Int": Int, "Choice": Choice, "Bool": Bool}
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A space, and why it is what it is.
+
+    Attributes
+    ----------
+    space : SearchSpace
+    frame : DataFrame
+        The hyperparameters' columns under their own names, with their own types; missing = inactive.
+    reasons : dict of str to str
+        For each hyperparameter.
+    left_out : dict of str to str
+        Columns that are none, and why.
+    """
+
+    space: SearchSpace
+    frame: pd.DataFrame
+    reasons: dict[str, str]
+    left_out: dict[str, str]
+
+
+def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
+    """The space whose trials are the rows of `frame`.
+
+    Numbers become Float or Int, logarithmic where their logarithms lie more evenly; texts and numbers as texts are told
+    apart; a column that is filled exactly where another has certain values exists under that condition. Where columns
+    begin with ``config/``, ``params_`` or ``params.`` those alone are hyperparameters.
+
+    Parameters
+    ----------
+    frame : DataFrame (n, c)
+    beside : sequence of str
+        Columns that are no hyperparameters, such as the objective.
+
+    Raises
+    ------
+    InputError
+        Where no column can be a hyperparameter.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"opt": ["sgd", "adam", "sgd"], "mom": [0.9, None, 0.1], "loss": [1.0, 2.0, 3.0]})
+    >>> guess = guess_space(frame, ["loss"])
+    >>> guess.space["mom"]
+    Float(low=0.1, high=0.9, log=False, step=None, active_if={'opt': ['sgd']}, law=None)
+    >>> guess.reasons["mom"]
+    'numbers from 0.1 to 0.9; filled exactly where opt is sgd'
+    """
+    prefix = next((p for p in PREFIXES if any(str(name).startswith(p) for name in frame.columns)), "")
+    found: dict[str, Hyperparameter] = {}
+    columns: dict[str, pd.Series[Any]] = {}
+    reasons: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for label in frame.columns:
+        name = str(label).removeprefix(prefix)
+        if label in beside or name in RESERVED or not str(label).startswith(prefix):
+            left_out[str(label)] = "not a hyperparameter"
+            continue
+        column = _typed(frame[label])
+        kind, reason = _kind(column)
+        if kind is None:
+            left_out[str(label)] = reason
+        else:
+            found[name], columns[name], reasons[name] = kind, column, reason
+    for name in list(found):
+        filled = columns[name].notna().to_numpy()
+        if filled.all():
+            continue
+        condition = _condition(name, filled, found, columns)
+        if condition is None:
+            left_out[name] = f"empty in {np.count_nonzero(~filled)} trials, and no other column says why"
+            del found[name], columns[name], reasons[name]
+            continue
+        parent, values = condition
+        found[name] = replace(found[name], active_if={parent: values})  # type: ignore[call-arg]
+        reasons[name] += f"; filled exactly where {parent} is {' or '.join(map(str, values))}"
+    if not found:
+        raise InputError(
+            f"a table of trials needs a column with at least two different values beside {list(beside)}, but among "
+            f"{list(map(str, frame.columns))} there is none; name the objective with --objective"
+        )
+    import pandas as pd
+
+    return Guess(SearchSpace(found), pd.DataFrame(columns), reasons, left_out)
+
+
+def write_space(guess: Guess, path: str | Path) -> None:
+    """Write the space as YAML that :func:`read_space` reads, each line with its reason as a comment."""
+    import yaml
+
+    lines = ["# Guessed from the trials; correct what is wrong and pass this file back with --space."]
+    for name, hyperparameter in guess.space.items():
+        fields = {key: value for key, value in vars(hyperparameter).items() if value is not None and value is not False}
+        entry = {name: {"type": type(hyperparameter).__name__, **_as_yaml(fields)}}
+        lines += [f"# {guess.reasons[name]}", yaml.safe_dump(entry, sort_keys=False, allow_unicode=True).rstrip()]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_space(path: str | Path) -> SearchSpace:
+    """The space in a YAML file: ``name: {type: Float, low: 0.1, high: 1, log: true, active_if: {other: [value]}}``.
+
+    Raises
+    ------
+    InputError
+        No such file, no YAML, an unknown type or field, or a rule of the hyperparameter broken.
+    """
+    import yaml
+
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"a space is read from a YAML file, but {path} gave: {error.strerror}; correct it") from error
+    except yaml.YAMLError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"a space is read from a YAML file, but {path} is none ({reason}); correct it") from error
+    if not isinstance(entries, Mapping):
+        raise InputError(
+            f"a space maps names to hyperparameters, but {path} holds {type(entries).__name__}; correct it"
+        )
+    return SearchSpace({str(name): _hyperparameter(str(name), entry) for name, entry in entries.items()})
+
+
+def _hyperparameter(name: str, entry: Any) -> Hyperparameter:
+    kind = entry.get("type") if isinstance(entry, Mapping) else None
+    if kind not in TYPES:
+        raise InputError(
+            f"a hyperparameter's type must be one of {sorted(TYPES)}, but {name!r} has {kind!r}; correct it"
+        )
+    try:
+        hyperparameter: Hyperparameter = TYPES[kind](**{key: value for key, value in entry.items() if key != "type"})
+    except TypeError as error:
+        reason = str(error).split("() ")[-1].replace("__init__", kind)
+        raise InputError(f"a {kind} has the fields of hsicfast.{kind}, but {name!r} {reason}; correct it") from error
+    return hyperparameter
+
+
+def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers and booleans that came as texts as what they are."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+        return column
+    filled = column.dropna()
+    texts = filled.astype(str).str.strip().str.lower()
+    if len(texts) and texts.isin(list(BOOLEANS)).all():
+        return column.map(lambda value: BOOLEANS.get(str(value).strip().lower()))
+    numbers = pd.to_numeric(filled, errors="coerce")
+    if len(filled) and numbers.notna().all():
+        return numbers.reindex(column.index)
+    return column.where(column.notna(), None)
+
+
+def _kind(column: pd.Series[Any]) -> tuple[Hyperparameter | None, str]:
+    """What the values of a column are, and why; None where they are no hyperparameter's."""
+    import pandas as pd
+
+    values = column.dropna()
+    different = values.unique()
+    if len(different) < 2:
+        return None, f"always {different[0]!s}" if len(different) else "empty"
+    if all(isinstance(value, bool | np.bool_) for value in different):
+        return Bool(), "true or false"
+    if not pd.api.types.is_numeric_dtype(values):
+        if len(different) > MOST_CHOICES:
+            return None, f"{len(different)} different texts are no choices"
+        return Choice(sorted(map(_plain, different), key=str)), f"{len(different)} different texts"
+    numbers = values.to_numpy(dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        return None, "holds infinite numbers"
+    low, high = float(numbers.min()), float(numbers.max())
+    log = low > 0 and high / low >= LOG_FROM and _unevenness(np.log(numbers)) < _unevenness(numbers)
+    scale = ", evenly in their logarithms" if log else ""
+    if (numbers == np.rint(numbers)).all() and abs(numbers).max() < 2**53:
+        return Int(int(low), int(high), log=log), f"whole numbers from {int(low)} to {int(high)}{scale}"
+    return Float(low, high, log=log), f"numbers from {low:.6g} to {high:.6g}{scale}"
+
+
+def _unevenness(values: np.ndarray[Any, Any]) -> float:
+    """Largest distance between the values' distribution function and the uniform law's on their range."""
+    u = np.sort((values - values.min()) / np.ptp(values))
+    steps = np.arange(len(u) + 1) / len(u)
+    return float(max((steps[1:] - u).max(), (u - steps[:-1]).max()))
+
+
+def _condition(
+    name: str, filled: np.ndarray[Any, Any], found: Mapping[str, Hyperparameter], columns: Mapping[str, pd.Series[Any]]
+) -> tuple[str, list[Any]] | None:
+    """The parent, and its values, where a column is filled; of several the one with the fewest different values."""
+    fits = []
+    for parent, kind in found.items():
+        # Of trials that all differ any column would explain any other.
+        if parent == name or kind.levels is None or columns[parent].nunique() > MOST_CHOICES:
+            continue
+        column = columns[parent]
+        inside, outside = set(column[filled].dropna()), set(column[~filled].dropna())
+        always = column.notna().to_numpy()[filled].all()
+        if always and inside and outside and not inside & outside:
+            fits.append((len(inside | outside), parent, sorted(map(_plain, inside), key=str)))
+    if not fits:
+        return None
+    _, parent, values = min(fits, key=lambda fit: fit[0])
+    return parent, [int(v) if isinstance(found[parent], Int) and math.isfinite(v) else v for v in values]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _as_yaml(value: Any) -> Any:
+    """Tuples as lists and NumPy's numbers as Python's, which is what YAML knows."""
+    if isinstance(value, Mapping):
+        return {key: _as_yaml(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_yaml(entry) for entry in value]
+    return _plain(value)

@@ -1,0 +1,120 @@
+"""A space from trials alone: each guess by hand, and back through YAML."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace
+from hsicfast.guess import guess_space, read_space, write_space
+
+N = 200
+
+
+def column(draw):
+    return draw(np.random.default_rng(0))
+
+
+KINDS = {
+    "uniform": (column(lambda rng: rng.uniform(-1, 2, N)), Float, {"log": False}),
+    "log": (column(lambda rng: 10 ** rng.uniform(-5, 0, N)), Float, {"log": True}),
+    "wide but even": (column(lambda rng: rng.uniform(0.001, 2, N)), Float, {"log": False}),
+    "whole": (column(lambda rng: rng.integers(1, 9, N)), Int, {"low": 1, "high": 8, "log": False}),
+    "whole log": (column(lambda rng: 2 ** rng.integers(0, 11, N)), Int, {"low": 1, "high": 1024, "log": True}),
+    "numbers as texts": (column(lambda rng: [str(v) for v in rng.integers(1, 9, N)]), Int, {"low": 1, "high": 8}),
+    "texts": (column(lambda rng: rng.choice(["b", "a"], N)), Choice, {"choices": ("a", "b")}),
+    "booleans": (column(lambda rng: rng.random(N) < 0.5), Bool, {}),
+    "booleans as texts": (column(lambda rng: rng.choice(["True", "false"], N)), Bool, {}),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_types(name):
+    values, kind, fields = KINDS[name]
+    guess = guess_space(pd.DataFrame({"h": values, "loss": 1.0}), ["loss"])
+    assert type(guess.space["h"]) is kind
+    assert {key: getattr(guess.space["h"], key) for key in fields} == fields
+    assert guess.left_out == {"loss": "not a hyperparameter"}
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([3] * N, "always 3"),
+        ([None] * N, "empty"),
+        ([f"run {i}" for i in range(N)], "200 different texts are no choices"),
+        (np.where(np.arange(N) < 5, np.inf, 1.0), "holds infinite numbers"),
+    ],
+)
+def test_left_out(values, reason):
+    assert guess_space(pd.DataFrame({"h": values, "x": range(N)})).left_out == {"h": reason}
+
+
+class TestConditions:
+    def frame(self):
+        rng = np.random.default_rng(1)
+        optimizer = rng.choice(["adam", "sgd", "rmsprop"], N)
+        momentum = np.where(optimizer == "adam", np.nan, rng.random(N))
+        return pd.DataFrame({"momentum": momentum, "optimizer": optimizer, "other": rng.choice(["x", "y"], N)})
+
+    def test_filled_exactly_where_another_has_certain_values(self):
+        guess = guess_space(self.frame())
+        assert guess.space["momentum"].conditions == {"optimizer": ("rmsprop", "sgd")}
+        assert guess.space["other"].conditions == {}
+        assert guess.reasons["momentum"].endswith("; filled exactly where optimizer is rmsprop or sgd")
+
+    def test_one_gap_too_many(self):
+        frame = self.frame()
+        row = frame.index[frame["momentum"].notna()][0]
+        frame.loc[row, "momentum"] = np.nan
+        guess = guess_space(frame)
+        assert "momentum" not in guess.space
+        assert guess.left_out["momentum"].endswith("and no other column says why")
+
+    def test_one_level_below_another(self):
+        frame = self.frame()
+        frame["nesterov"] = np.where(frame["optimizer"] == "sgd", frame["other"] == "x", None)
+        deeper = np.where(frame["nesterov"].eq(True), np.arange(N) / N, np.nan)
+        space = guess_space(frame.assign(deeper=deeper)).space
+        assert space["deeper"].conditions == {"nesterov": (True,)}
+        assert space["nesterov"].conditions == {"optimizer": ("sgd",)}
+
+
+@pytest.mark.parametrize("prefix", ["config/", "params_", "params."])
+def test_prefixes_of_other_tools(prefix):
+    frame = pd.DataFrame({f"{prefix}lr": np.arange(N), "_runtime": np.arange(N), "val_loss": np.arange(N)})
+    guess = guess_space(frame, ["val_loss"])
+    assert list(guess.space) == ["lr"]
+    assert list(guess.frame) == ["lr"]
+
+
+def test_nothing_to_judge():
+    with pytest.raises(InputError, match="needs a column with at least two different values"):
+        guess_space(pd.DataFrame({"a": [1, 1], "loss": [1, 2]}), ["loss"])
+
+
+class TestYaml:
+    def test_there_and_back(self, tmp_path):
+        guess = guess_space(TestConditions().frame().assign(lr=10.0 ** -np.arange(N), n=range(N)))
+        write_space(guess, tmp_path / "space.yaml")
+        space = read_space(tmp_path / "space.yaml")
+        assert isinstance(space, SearchSpace)
+        assert {name: repr(kind) for name, kind in space.items()} == {n: repr(k) for n, k in guess.space.items()}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("- 1\n", "maps names to hyperparameters, but .* holds list"),
+            ("a: [\n", "but .* is none"),
+            ("a: {type: Flot, low: 0, high: 1}\n", "must be one of .* but 'a' has 'Flot'"),
+            ("a: {type: Float, low: 0, hihg: 1}\n", "a Float has the fields of hsicfast.Float, but 'a' "),
+            ("a: {type: Float, low: 2, high: 1}\n", "low"),
+        ],
+    )
+    def test_refused(self, tmp_path, text, message):
+        (tmp_path / "space.yaml").write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_space(tmp_path / "space.yaml")
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(InputError, match=r"none.yaml gave: No such file or directory"):
+            read_space(tmp_path / "none.yaml")
