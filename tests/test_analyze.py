@@ -1,5 +1,7 @@
 """The command for trials somebody already has: what it reads, what it says, what it refuses."""
 
+from pathlib import Path
+
 import numpy as np
 import optuna
 import pandas as pd
@@ -27,10 +29,10 @@ def csv(tmp_path):
     return str(path)
 
 
-@pytest.fixture
-def storage(tmp_path):
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = f"sqlite:///{tmp_path}/study.db"
+    url = f"sqlite:///{tmp_path_factory.mktemp('studies')}/study.db"
 
     def objective(trial):
         rate = trial.suggest_float("rate", 1e-5, 1, log=True)
@@ -111,7 +113,7 @@ class TestStudies:
             read_frame(f"sqlite:///{tmp_path}/none.db")
 
     def test_cut_off_storage(self, tmp_path, storage):
-        whole = (tmp_path / "study.db").read_bytes()
+        whole = Path(storage.removeprefix("sqlite:///")).read_bytes()
         (tmp_path / "cut.db").write_bytes(whole[:3000])
         with pytest.raises(InputError, match="an Optuna storage must be readable"):
             read_frame(f"sqlite:///{tmp_path}/cut.db")
