@@ -18,7 +18,7 @@ from rich.text import Text
 
 from hsicfast.errors import InputError
 from hsicfast.guess import Guess, guess_space, read_space, write_space
-from hsicfast.report import decides, print_indices, print_table
+from hsicfast.report import decides, print_indices, print_pairs, print_table
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.trials import DIVERGED, TrialTable
 
@@ -205,7 +205,9 @@ def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
         console.print(
             Text(f"{failed} of {len(sensitivity.trials)} trials have no finite objective and count as not good.")
         )
-    print_indices(console, sensitivity)
+    print_indices(console, "What decides", sensitivity.indices)
+    print_pairs(console, sensitivity.pair_indices)
+    print_indices(console, "What drives the cost", sensitivity.cost_indices)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

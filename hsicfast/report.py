@@ -27,7 +27,7 @@ from hsicfast.trials import SEARCH, STATUSES
 
 if TYPE_CHECKING:
     from hsicfast.orchestrator import Result
-    from hsicfast.sensitivity import Index, Sensitivity
+    from hsicfast.sensitivity import Index, Pair, Sensitivity
 
 TOOLS = ("matplotlib", "jinja2")
 # What decides the numbers of a run.
@@ -108,7 +108,8 @@ def print_report(
     said = decides(result.sensitivity), best_sentence(result, metric, test_metric, cost), *cautions(result)
     for sentence in said:
         console.print(Text(one_line(sentence)))
-    print_indices(console, result.sensitivity)
+    print_indices(console, "What decides", result.sensitivity.indices)
+    print_pairs(console, result.sensitivity.pair_indices)
     rows: list[Sequence[Any]] = [
         (d.name, value_text(d.value) if d.action == "fix" else f"({d.action})", d.reason)
         for d in (result.reduction.decisions if result.reduction else ())
@@ -118,19 +119,22 @@ def print_report(
     print_table(console, "Best configuration", ("name", "value"), rows)
 
 
-def print_indices(console: Console, sensitivity: Sensitivity) -> None:
-    """Print the indices and the clearest pairs as tables."""
-    indices = sensitivity.indices
+def print_indices(console: Console, title: str, indices: Sequence[Index]) -> None:
+    """Print a table of indices."""
     said = {True: "matters", False: "open"}
     rows: list[Sequence[Any]] = [
         (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, said[matters(i)]) for i in indices
     ]
-    print_table(console, "What decides", ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
+    print_table(console, title, ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
     if not all(map(matters, indices)):
         console.print(Text("open: no evidence either way at n trials, which does not say that it has no effect"))
+
+
+def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
+    """Print a table of the clearest pairs."""
     rows = [
         (f"{p.first} × {p.second}", number(p.pure, 3), p_text(p.pvalue_pure), number(p.hsic, 3), p_text(p.pvalue))
-        for p in clearest_pairs(sensitivity.pair_indices)[:5]
+        for p in clearest_pairs(pairs)[:5]
     ]
     print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
 

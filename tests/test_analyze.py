@@ -63,6 +63,8 @@ class TestFiles:
         assert f"{failed} of 120 trials have no finite objective and count as not good." in text
         assert "[red]opt Choice 2 different texts" in text
         assert "filled exactly where [red]opt is sgd" in text
+        assert "What drives the cost" in text
+        assert "What drives" not in said(capsys, csv, "--objective", "val_error")
         assert "left out: seconds: not a hyperparameter; val_error: not a hyperparameter" in text
 
     def test_direction(self, capsys, csv, tmp_path):
