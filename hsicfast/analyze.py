@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 USER_ERROR = 2
+RESULT = "result.json"
 ADAPTIVE = (
     "A study does not say how its trials were drawn: where its sampler was adaptive (TPE, Gaussian process, ...), what "
     "it chose and what came of it go together for that reason, too."
@@ -61,7 +63,8 @@ def read_frame(source: str, study: str | None = None) -> tuple[pd.DataFrame, boo
     Parameters
     ----------
     source : str
-        A CSV or Parquet file, or the URL of an Optuna storage such as ``sqlite:///study.db``.
+        A CSV or Parquet file; the URL of an Optuna storage such as ``sqlite:///study.db``; or the folder of a Hydra
+        multirun, each of whose jobs left a `RESULT`: a number, or a mapping with the objective and what else it found.
     study : str, optional
         Name of the study in that storage; not needed where there is one.
 
@@ -73,8 +76,10 @@ def read_frame(source: str, study: str | None = None) -> tuple[pd.DataFrame, boo
     if "://" in source:
         return _study_frame(source, study)
     path = Path(source)
+    if path.is_dir():
+        return _multirun(path), True
     if not path.is_file():
-        raise InputError(f"trials are read from a file or an Optuna URL, but {source} is neither; check the path")
+        raise InputError(f"trials are read from a file, a folder or a URL, but {source} is none; check the path")
     frame = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
     if len(frame) == 0:
         raise InputError(f"a table of trials needs rows, but {source} has none; run some trials first")
@@ -110,6 +115,31 @@ def _parquet(path: Path) -> pd.DataFrame:
         raise InputError("a Parquet file needs pyarrow, but it is not installed; run pip install pyarrow") from error
     except (OSError, ValueError) as error:
         raise InputError(f"a Parquet file must be whole, but {path}: {_last_words(error)}; write it again") from error
+
+
+def _multirun(folder: Path) -> pd.DataFrame:
+    """A row a job: its overrides, and what its result file says; a job without one failed."""
+    import pandas as pd
+    import yaml
+
+    rows = []
+    for overrides in sorted(folder.glob("*/.hydra/overrides.yaml")):
+        given = [str(text).lstrip("+").partition("=") for text in yaml.safe_load(overrides.read_text()) or ()]
+        # Named as Optuna names them, so that what the result says is not taken for a hyperparameter.
+        row = {f"params_{name}": yaml.safe_load(value) for name, _, value in given if not name.startswith("~")}
+        result = overrides.parents[1] / RESULT
+        if result.is_file():
+            try:
+                found = json.loads(result.read_text())
+            except ValueError as error:
+                raise InputError(f"a job's {RESULT} must hold JSON, but {result}: {error}; correct it") from error
+            row |= found if isinstance(found, dict) else {"objective": found}
+        rows.append(row)
+    if not rows:
+        raise InputError(
+            f"a multirun folder holds jobs with .hydra/overrides.yaml, but {folder} has none; name the one above them"
+        )
+    return pd.DataFrame(rows)
 
 
 def _study_frame(url: str, name: str | None) -> tuple[pd.DataFrame, bool]:
@@ -214,8 +244,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m hsicfast.analyze", description="Which hyperparameters decide, and how sure that is."
     )
-    parser.add_argument("source", help="a CSV or Parquet file, or the URL of an Optuna storage")
-    parser.add_argument("--objective", help="its column (default: an Optuna study's own)")
+    parser.add_argument("source", help="a CSV or Parquet file, an Optuna storage's URL, or a Hydra multirun folder")
+    parser.add_argument("--objective", help="its column (default: a study's value, or `objective`)")
     direction = parser.add_mutually_exclusive_group()
     direction.add_argument("--minimize", action="store_true", help="small is good (default, or the study's direction)")
     direction.add_argument("--maximize", action="store_true", help="large is good")

@@ -1,5 +1,7 @@
 """The command for trials somebody already has: what it reads, what it says, what it refuses."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,42 @@ class TestFiles:
         assert "in column 'rate'" in capsys.readouterr().err
 
 
+class TestMultirun:
+    def jobs(self, folder):
+        rng = np.random.default_rng(0)
+        for job in range(80):
+            rate, kind = float(10 ** rng.uniform(-5, 0)), str(rng.choice(["a", "b"]))
+            hydra = folder / str(job) / ".hydra"
+            hydra.mkdir(parents=True)
+            (hydra / "overrides.yaml").write_text(f"- rate={rate!r}\n- +model.kind={kind}\n- ~logger\n")
+            if rate < 0.5:  # the others failed and left nothing
+                (hydra.parent / "result.json").write_text(json.dumps({"val": (np.log10(rate) + 2) ** 2, "epochs": job}))
+        (folder / "multirun.yaml").write_text("")
+        return str(folder)
+
+    def test_overrides_and_results(self, capsys, tmp_path):
+        frame, minimize = read_frame(self.jobs(tmp_path))
+        assert list(frame.columns) == ["params_rate", "params_model.kind", "val", "epochs"]
+        assert len(frame) == 80
+        assert minimize
+        text = said(capsys, str(tmp_path), "--objective", "val", "--goal", "0.2")
+        assert re.search(r" rate 0\.\d+ 0\.\d+ 0\.\d+ 80 main matters ", text)
+        assert f"{int(frame['val'].isna().sum())} of 80 trials have no finite objective" in text
+
+    def test_a_number_is_the_objective(self, tmp_path):
+        (tmp_path / "0" / ".hydra").mkdir(parents=True)
+        (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text("- a=1\n")
+        (tmp_path / "0" / "result.json").write_text("0.25")
+        assert read_frame(str(tmp_path))[0].to_dict("records") == [{"params_a": 1, "objective": 0.25}]
+        (tmp_path / "0" / "result.json").write_text("{")
+        with pytest.raises(InputError, match=r"result.json must hold JSON, but .* correct it"):
+            read_frame(str(tmp_path))
+
+    def test_no_jobs(self, tmp_path):
+        with pytest.raises(InputError, match=r"holds jobs with .hydra/overrides.yaml, but .* has none"):
+            read_frame(str(tmp_path))
+
+
 class TestStudies:
     def test_direction_and_objective_are_the_studys(self, capsys, storage):
         text = said(capsys, storage, "--study", "first")
@@ -148,5 +186,5 @@ def test_bad_files(capsys, tmp_path, text, message):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match="is neither; check the path"):
+    with pytest.raises(InputError, match="is none; check the path"):
         read_frame(str(tmp_path / "none.csv"))
