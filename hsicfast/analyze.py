@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(USER_ERROR)
     console = Console()
     _print_guess(console, guess, options)
-    _print_findings(console, sensitivity)
+    _print_findings(console, sensitivity, options)
     if "://" in options.source:
         console.print(Text(ADAPTIVE))
 
@@ -201,7 +201,16 @@ def _analysed(
     if options.cost:
         cost = pd.to_numeric(frame[_column(frame, options.cost, "cost")], errors="coerce").to_numpy()
     table = TrialTable.from_arrays(space, columns, numbers, cost)
-    return analyse(space, table, options.goal, minimize=minimize, pairs=options.pairs, seed=options.seed, law="ranks")
+    return analyse(
+        space,
+        table,
+        options.goal,
+        minimize=minimize,
+        pairs=options.pairs,
+        seed=options.seed,
+        law="ranks",
+        failed="drop" if options.drop_failed else "miss",
+    )
 
 
 def _column(frame: pd.DataFrame, name: str | None, role: str) -> str:
@@ -228,13 +237,12 @@ def _print_guess(console: Console, guess: Guess, options: argparse.Namespace) ->
         console.print(Text(f"left out: {left}"))
 
 
-def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
+def _print_findings(console: Console, sensitivity: Sensitivity, options: argparse.Namespace) -> None:
     failed = sensitivity.counts[DIVERGED]
     console.print(Text(decides(sensitivity), style="bold"))
     if failed:
-        console.print(
-            Text(f"{failed} of {len(sensitivity.trials)} trials have no finite objective and count as not good.")
-        )
+        total, fate = sum(sensitivity.counts.values()), "are left out" if options.drop_failed else "count as not good"
+        console.print(Text(f"{failed} of {total} trials have no finite objective and {fate}."))
     print_indices(console, "What decides", sensitivity.indices)
     print_pairs(console, sensitivity.pair_indices)
     print_indices(console, "What drives the cost", sensitivity.cost_indices)
@@ -254,6 +262,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--study", help="name of the Optuna study, where the storage has several")
     parser.add_argument("--space", help="YAML file with the space instead of a guess")
     parser.add_argument("--save-space", help="write the guess there, to be corrected")
+    parser.add_argument(
+        "--drop-failed", action="store_true", help="leave out trials without a finite objective; else they are not good"
+    )
     parser.add_argument("--no-pairs", dest="pairs", action="store_false", help="skip the interactions")
     parser.add_argument("--seed", type=int, default=0, help="of the permutations (default: 0)")
     return parser.parse_args(arguments)

@@ -12,6 +12,7 @@ from hsicfast.errors import InputError
 
 Floats = NDArray[np.float64]
 
+FAILED = ("miss", "drop")
 LAWS = ("space", "ranks")
 PRECISIONS = ("double", "single")
 TESTS = (None, "permutation", "asymptotic", "gamma")
@@ -74,6 +75,11 @@ def check_test(test: str | None, n_permutations: int, seed: int, confidence: flo
 def check_law(law: str) -> None:
     if law not in LAWS:
         raise InputError(f"law must be one of {LAWS}, but got {law!r}; 'ranks' needs to know nothing")
+
+
+def check_failed(failed: str) -> None:
+    if failed not in FAILED:
+        raise InputError(f"failed must be one of {FAILED}, but got {failed!r}; 'miss' counts them as not good")
 
 
 def check_precision(precision: str, engine: str) -> None:

@@ -198,6 +198,7 @@ def analyse(
     confidence: float = 0.9,
     pairs: bool = True,
     law: str = "space",
+    failed: str = "miss",
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
 
@@ -206,8 +207,8 @@ def analyse(
     space : SearchSpace
         Whose laws drew the trials, where `law` is "space".
     trials : TrialTable or DataFrame
-        Finished trials. A diverged one misses the goal, a lost one is left out. Those an optimiser proposed are left
-        out, too, with a warning: their values do not follow the laws of the space.
+        Finished trials; a lost one is left out. Those an optimiser proposed are left out, too, with a warning: their
+        values do not follow the laws of the space.
     goal : float in (0, 1)
         Best fraction.
     minimize : bool
@@ -226,6 +227,9 @@ def analyse(
     law : {"space", "ranks"}
         How values are carried to [0, 1]: by the laws of the space, or where nobody knows them by their ranks among the
         trials, equal ones to the interval they share. With ranks an optimiser's trials are judged, too, with a warning.
+    failed : {"miss", "drop"}
+        A diverged trial misses the goal, which is evidence against its hyperparameters, or is left out where it failed
+        for reasons of its own.
 
     Returns
     -------
@@ -249,12 +253,13 @@ def analyse(
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
     checks.check_law(law)
-    judged = _judged(table, goal, law)
+    checks.check_failed(failed)
+    judged = _judged(table, goal, law, failed)
     question = _Question(goal, minimize, bandwidth, test, n_permutations, seed, confidence, law)
     checks.check_test(test, n_permutations, seed, confidence)
     if not (math.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; the default suits carried values")
-    # 2. Who met the goal: a diverged trial did not.
+    # 2. Who met the goal: a diverged trial, where it counts, did not.
     met, threshold = best_fraction(judged.objective, goal, minimize)
     # 3. One index a hyperparameter, judged in its conditional group; tests adjusted over all of them.
     indices = _indices(judged, question)
@@ -271,7 +276,7 @@ def analyse(
     )
 
 
-def _judged(table: TrialTable, goal: float, law: str) -> TrialTable:
+def _judged(table: TrialTable, goal: float, law: str, failed: str) -> TrialTable:
     checks.check_share("goal", goal)
     searched = int(np.count_nonzero(table.origin == SEARCH))
     if searched:
@@ -282,6 +287,8 @@ def _judged(table: TrialTable, goal: float, law: str) -> TrialTable:
         )
         warnings.warn(f"{searched} of {len(table)} trials were proposed by an optimiser and {fate}", stacklevel=3)
     judged = table.design.evidence if law == "space" else table.evidence
+    if failed == "drop" and (judged.status == DONE).any():
+        judged = judged.select(judged.status == DONE)
     if len(judged) < FEWEST:
         raise InputError(
             f"an analysis needs at least {FEWEST} trials drawn from the space, but got {len(judged)}; run more"

@@ -63,6 +63,9 @@ class TestFiles:
         assert "rate decides whether a trial ends among the best 10%." in text
         failed = int(trials()["val_error"].isna().sum())
         assert f"{failed} of 120 trials have no finite objective and count as not good." in text
+        dropped = said(capsys, csv, "--objective", "val_error", "--drop-failed")
+        assert f"{failed} of 120 trials have no finite objective and are left out." in dropped
+        assert f" {120 - failed} main " in dropped
         assert "[red]opt Choice 2 different texts" in text
         assert "filled exactly where [red]opt is sgd" in text
         assert "What drives the cost" in text

@@ -73,6 +73,16 @@ class TestIndices:
         assert found.significant() == ["rate"]
         assert found.counts["diverged"] == sum(p["rate"] > 0.01 for p in draw(SPACE, 200))
 
+    def test_divergence_may_be_left_out(self):
+        trials = table(objective=lambda p: math.nan if p["rate"] > 0.01 else 1.0 + p["rate"])
+        found = analyse(SPACE, trials, failed="drop")
+        assert len(found.trials) == found.counts["done"] < len(trials)
+        assert found.indices == analyse(SPACE, trials.select(np.isfinite(trials.objective))).indices
+        with pytest.raises(InputError, match=r"failed must be one of .* but got 'keep'"):
+            analyse(SPACE, trials, failed="keep")
+        with pytest.raises(InputError, match="at least one trial must end with a finite objective"):
+            analyse(SPACE, table(objective=lambda p: math.nan), failed="drop")
+
     def test_lost_trials_are_not(self):
         params = draw(SPACE, 60)
         trials = [Trial(i, p, p["rate"]) for i, p in enumerate(params)]
