@@ -50,7 +50,9 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
       trials cannot outshout the rest.
 
     A number is carried by its rank: each different value stands for the step of [0, 1] its trials take up, so that
-    neither the sampler nor a range that changes matters. The choices of a categorical one are equal steps.
+    neither a sampler's law nor a range that changes needs to be known. The choices of a categorical one are equal
+    steps. A sampler that learns moves all parameters while the trials get better, and what only moved along then
+    counts, too; trials drawn independently are free of that.
 
     Only completed trials with finite values count. A pruned trial has no final value, and a failed one none at all:
     Optuna does not say whether it diverged or its node went away. A small `target` is good, as in Optuna's PED-ANOVA.
