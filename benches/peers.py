@@ -1,9 +1,8 @@
 """We and our peers, measured in one run: ``python benches/peers.py [--quick] [--rows NAME,...] [--markdown]``.
 
 It prints one table: what a call takes here, what a peer takes for the same, the ratio, the bar it is held to, and
-how far the answers agree. Figures are medians of `--repeats` rounds after a warm-up, both sides in turn within a round;
-a call of more than 20 s is measured twice, and the column "repeats" says so. Peers run with their defaults, threads
-included. ``pip install -c constraints.txt -e ".[peers]"`` installs them; what is missing is left out, and named.
+how far the answers agree. Figures are medians of `--repeats` rounds after a warm-up, both sides in turn within a round.
+Peers run with their defaults, threads included. ``pip install -c constraints.txt -e ".[peers]"`` installs them; what is missing is left out, and named.
 """
 
 import argparse
@@ -38,7 +37,6 @@ from hsicfast.kernels import KERNELS
 from hsicfast.samplers import distribution
 
 OURS, PEERS = ("hsicfast", "numpy", "scipy", "numba", "optuna"), ("openturns", "hyppo", "SALib")
-SLOW, SLOW_REPEATS = 20.0, 2
 ROUND = 0.05  # a fast call is measured again within a round until this many seconds are spent
 
 
@@ -78,10 +76,10 @@ def measure(plan: Plan, *calls: Callable[[], Any]) -> list[Measured]:
     """Time `calls` in turn, so that a busy moment of the machine meets all of them."""
     values = [call() for call in calls]  # the warm-up
     samples: list[list[float]] = [[] for _ in calls]
-    for turn in range(plan.repeats):
+    for _ in range(plan.repeats):
         for call, own in zip(calls, samples, strict=True):
             time.sleep(0.1)  # OpenBLAS's threads spin on for some 30 ms after a call, on cores that the next one needs
-            spent = math.inf if turn >= SLOW_REPEATS and own[0] > SLOW else 0.0
+            spent = 0.0
             while spent < ROUND:
                 own.append(timeit(call, number=1))
                 spent += own[-1]

@@ -11,13 +11,17 @@ Method: Novello, Poëtte, Lugato, Congedo, Goal-oriented sensitivity analysis of
 J. Sci. Comput. 94:45 (2023).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from hsicfast.anova import AnovaIndices, anova_indices
 from hsicfast.errors import InputError
 from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
-from hsicfast.orchestrator import Result, minimize
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
+
+if TYPE_CHECKING:
+    from hsicfast.orchestrator import Result, minimize
 
 __all__ = [
     "AnovaIndices",
@@ -41,3 +45,12 @@ __all__ = [
     "hsic",
     "minimize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Rounds of training when they are asked for: whoever only measures need not wait for pools and stores."""
+    if name in ("Result", "minimize"):
+        from hsicfast import orchestrator
+
+        return getattr(orchestrator, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -141,6 +141,21 @@ def _add_total(row, column):
 
 
 @njit(cache=True, fastmath=FASTMATH)
+def _add_shifted(row, shift, column):
+    """:func:`_add_total` of the row less `shift`, which it leaves there."""
+    wide()
+    off = row.dtype.type(shift)
+    total = 0.0
+    squares = 0.0
+    for t in range(row.shape[0]):
+        row[t] -= off
+        total += row[t]
+        squares += row[t] * row[t]
+        column[t] += row[t]
+    return total, squares
+
+
+@njit(cache=True, fastmath=FASTMATH)
 def _add_product(a, b, column):
     """Add ``a b`` to the column's sums; returns its sum."""
     wide()
@@ -260,10 +275,10 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
                     begin = max(start, i + 1)
                     row_x = buffer[0, : stop - begin]
                     row_y = buffer[1, : stop - begin]
-                    _fill_shifted(x, i, begin, row_x, code_x, bandwidth_x, shift_x)
-                    _fill_shifted(y, i, begin, row_y, code_y, bandwidth_y, shift_y)
-                    total_x, squares_x = _add_total(row_x, totals_x[begin:stop])
-                    total_y, squares_y = _add_total(row_y, totals_y[begin:stop])
+                    fill_row(x, i, begin, row_x, code_x, bandwidth_x)
+                    fill_row(y, i, begin, row_y, code_y, bandwidth_y)
+                    total_x, squares_x = _add_shifted(row_x, shift_x, totals_x[begin:stop])
+                    total_y, squares_y = _add_shifted(row_y, shift_y, totals_y[begin:stop])
                     totals_x[i] += total_x
                     totals_y[i] += total_y
                     both[i] += _add_product(row_x, row_y, both[begin:stop])
