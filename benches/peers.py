@@ -2,7 +2,8 @@
 
 It prints one table: what a call takes here, what a peer takes for the same, the ratio, the bar it is held to, and
 how far the answers agree. Figures are medians of `--repeats` rounds after a warm-up, both sides in turn within a round.
-Peers run with their defaults, threads included. ``pip install -c constraints.txt -e ".[peers]"`` installs them; what is missing is left out, and named.
+Peers run with their defaults, threads included. ``pip install -c constraints.txt -e ".[peers]"`` installs them; what is
+missing is left out, and named.
 """
 
 import argparse
