@@ -26,7 +26,7 @@ from hsicfast.trials import DIVERGED, TrialTable
 if TYPE_CHECKING:
     import pandas as pd
 
-USER_ERROR = 2
+USER_ERROR, INTERRUPTED = 2, 130
 RESULT = "result.json"
 ADAPTIVE = (
     "A study does not say how its trials were drawn: where its sampler was adaptive (TPE, Gaussian process, ...), what "
@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         Console(stderr=True).print(Text(str(error)), soft_wrap=True)
         sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; nothing was written")
+        sys.exit(INTERRUPTED)
     console = Console()
     _print_guess(console, guess, options)
     _print_findings(console, sensitivity, options)

@@ -188,6 +188,16 @@ def test_bad_files(capsys, tmp_path, text, message):
         raise InputError(said.err)
 
 
+def test_interrupted(monkeypatch, capsys, csv):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hsicfast.analyze.analyse", stop)
+    with pytest.raises(SystemExit, match="130"):
+        main([csv, "--objective", "val_error"])
+    assert capsys.readouterr().err == "stopped; nothing was written\n"
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match="is none; check the path"):
         read_frame(str(tmp_path / "none.csv"))
