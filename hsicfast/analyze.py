@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Console(stderr=True).print(Text(str(error)), soft_wrap=True)
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; nothing was written")
+        Console(stderr=True).print("stopped before the analysis ended")
         sys.exit(INTERRUPTED)
     console = Console()
     _print_guess(console, guess, options)

@@ -195,7 +195,7 @@ def test_interrupted(monkeypatch, capsys, csv):
     monkeypatch.setattr("hsicfast.analyze.analyse", stop)
     with pytest.raises(SystemExit, match="130"):
         main([csv, "--objective", "val_error"])
-    assert capsys.readouterr().err == "stopped; nothing was written\n"
+    assert capsys.readouterr().err == "stopped before the analysis ended\n"
 
 
 def test_a_missing_file(tmp_path):

@@ -1,0 +1,35 @@
+"""A space with conditions: what exists only under some choice is judged among the trials where it exists."""
+
+import numpy as np
+from rich.console import Console
+
+import hsicfast
+from hsicfast import Choice, Float
+
+SPACE = hsicfast.SearchSpace(
+    {
+        "lr": Float(1e-5, 1.0, log=True),
+        "optimizer": Choice(["adam", "sgd"]),
+        "momentum": Float(0.0, 0.99, active_if={"optimizer": "sgd"}),
+        "beta1": Float(0.5, 0.999, active_if={"optimizer": "adam"}),
+    }
+)
+
+
+def error(params: dict[str, float]) -> float:
+    """Momentum decides where there is one; adam has none and cannot go wrong there, so that the choice decides, too."""
+    return abs(np.log10(params["lr"]) + 2) + 3 * abs(params.get("momentum", 0.9) - 0.9)
+
+
+def main() -> hsicfast.Sensitivity:
+    random = np.random.default_rng(0)
+    points = [SPACE.from_unit(point) for point in random.random((400, len(SPACE)))]
+    columns = {name: [params.get(name) for params in points] for name in SPACE}
+    trials = hsicfast.TrialTable.from_arrays(SPACE, columns, [error(params) for params in points])
+    found = hsicfast.analyse(SPACE, trials)
+    Console().print(found.to_frame()[["hsic", "pvalue_holm", "n", "group"]])
+    return found
+
+
+if __name__ == "__main__":
+    main()
