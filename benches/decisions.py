@@ -1,0 +1,176 @@
+"""Are the decisions right? ``python benches/decisions.py [--studies 200] [--markdown]``, fixed seeds.
+
+Each line is a question whose answer is known: how often we give it, and how often Optuna's PED-ANOVA, fANOVA and MDI
+put the right name first on the same trials. They have no test: where nothing is to be found, the share of their first
+name stands instead. ``pip install -c constraints.txt -e ".[peers]"`` installs what the last two need.
+"""
+
+import argparse
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    MeanDecreaseImpurityImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from hsicfast import Float, SearchSpace, TrialTable, analyse
+from hsicfast.inference import holm
+from hsicfast.optuna import HSICImportanceEvaluator
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+PEERS: dict[str, Callable[[], BaseImportanceEvaluator]] = {"PED-ANOVA": PedAnovaImportanceEvaluator}
+if find_spec("sklearn"):
+    PEERS["fANOVA"] = partial(FanovaImportanceEvaluator, seed=0)
+    PEERS["MDI"] = partial(MeanDecreaseImpurityImportanceEvaluator, seed=0)
+
+
+class Line(NamedTuple):
+    """A question, how often we are right, what the peers say, and the bar."""
+
+    what: str
+    studies: int
+    ours: float
+    peers: dict[str, float]
+    bar: float
+
+
+def columns(q: int, n: int, seed: int) -> dict[str, Floats]:
+    random = np.random.default_rng(seed)
+    return {f"h{i}": random.random(n) for i in range(q)}
+
+
+def chance(seed: int) -> np.random.Generator:
+    """Of the objective; another stream than that of the columns."""
+    return np.random.default_rng((seed, 1))
+
+
+def study_of(values: dict[str, Floats], y: Floats, highs: Floats | None = None) -> optuna.Study:
+    """The trials as an Optuna study; those without an objective failed. `highs` (n,) are the ranges of h0."""
+    study = optuna.create_study()
+    for row in range(len(y)):
+        spans = {name: (0.0, 1.0 if highs is None or name != "h0" else float(highs[row])) for name in values}
+        done = np.isfinite(y[row])
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={name: float(column[row]) for name, column in values.items()},
+                distributions={name: optuna.distributions.FloatDistribution(*span) for name, span in spans.items()},
+                value=float(y[row]) if done else None,
+                state=optuna.trial.TrialState.COMPLETE if done else optuna.trial.TrialState.FAIL,
+            )
+        )
+    return study
+
+
+def importances(study: optuna.Study, names: list[str]) -> Iterator[tuple[str, dict[str, float] | None]]:
+    """What each peer says, or None where it refuses the study."""
+    for peer, evaluator in PEERS.items():
+        try:
+            yield peer, optuna.importance.get_param_importances(study, evaluator=evaluator(), params=names)
+        except ValueError:
+            yield peer, None
+
+
+def noise(studies: int) -> Line:
+    """8 hyperparameters and an objective of chance, n = 50 to 1,000: nothing is significant after Holm."""
+    silent, shares = [], {peer: [] for peer in PEERS}
+    for seed in track(range(studies), "noise", transient=True):
+        n = (50, 100, 200, 500, 1000)[seed % 5]
+        values = columns(8, n, seed)
+        y = chance(seed).standard_normal(n)
+        silent.append(not found(values, y).significant())
+        if seed < studies // 4:  # the forests take seconds
+            for peer, said in importances(study_of(values, y), list(values)):
+                shares[peer].append(max(said.values()) if said else np.nan)
+    return Line("noise alone: nothing significant (peers: share of their first)", studies, *means(silent, shares), 0.94)
+
+
+def exclusive_or(studies: int) -> Line:
+    """h0 and h1 matter only together, h2 weakly, n = 1,000: the pure pair is found, after Holm over the pairs."""
+    right, firsts = [], {peer: [] for peer in PEERS}
+    for seed in track(range(studies), "exclusive-or", transient=True):
+        values = columns(3, 1000, seed)
+        apart = (values["h0"] > 0.5) != (values["h1"] > 0.5)
+        y = np.where(apart, 0.0, 1.0) + 0.1 * values["h2"] + 0.5 * chance(seed).random(1000)
+        pairs = found(values, y, pairs=True).pairs
+        clear = pairs[holm(pairs["pvalue_pure"]) <= 0.05]
+        right.append(("h0", "h1") in set(zip(clear["first"], clear["second"], strict=True)))
+        if seed < studies // 10:
+            for peer, said in importances(study_of(values, y), list(values)):
+                firsts[peer].append(set(list(said)[:2]) == {"h0", "h1"} if said else np.nan)
+    return Line("exclusive-or: the pure pair (peers: both before the third)", studies, *means(right, firsts), 0.95)
+
+
+def diverged(studies: int) -> Line:
+    """107 of 200 trials diverge because h0 is too large: it ranks first."""
+    right, firsts = [], {peer: [] for peer in PEERS}
+    for seed in track(range(studies), "diverged", transient=True):
+        values = columns(6, 200, seed)
+        y = chance(seed).random(200)
+        y[np.argsort(values["h0"])[-107:]] = np.nan
+        right.append(found(values, y).indices[0].name == "h0")
+        if seed < studies // 4:
+            for peer, said in importances(study_of(values, y), list(values)):
+                firsts[peer].append(next(iter(said)) == "h0" if said else np.nan)
+    return Line("107 of 200 diverge because of one: it ranks first", studies, *means(right, firsts), 0.95)
+
+
+def moving_range(studies: int) -> Line:
+    """The range of h0, which decides, grows from trial to trial: it ranks first."""
+    right, firsts = [], {peer: [] for peer in PEERS}
+    for seed in track(range(studies), "moving range", transient=True):
+        values = columns(5, 200, seed)
+        highs = 1 + 0.01 * np.arange(200)
+        values["h0"] = values["h0"] * highs
+        y = (values["h0"] - 0.5) ** 2 + 0.02 * values["h1"]
+        study = study_of(values, y, highs)
+        ours = optuna.importance.get_param_importances(study, evaluator=HSICImportanceEvaluator())
+        right.append(next(iter(ours)) == "h0")
+        if seed < studies // 4:
+            for peer, said in importances(study, list(values)):
+                firsts[peer].append(next(iter(said)) == "h0" if said else np.nan)
+    return Line("a range that grows from trial to trial: it ranks first", studies, *means(right, firsts), 0.95)
+
+
+def found(values: dict[str, Floats], y: Floats, pairs: bool = False) -> Any:
+    space = SearchSpace({name: Float(0, 1) for name in values})
+    return analyse(space, TrialTable.from_arrays(space, values, y), pairs=pairs)
+
+
+def means(right: list[bool], peers: dict[str, list[Any]]) -> tuple[float, dict[str, float]]:
+    """Ours, and each peer's where it said something."""
+    said = {peer: [value for value in values if not np.isnan(value)] for peer, values in peers.items()}
+    return float(np.mean(right)), {peer: float(np.mean(values)) if values else np.nan for peer, values in said.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Are the decisions right?")
+    parser.add_argument("--studies", type=int, default=200, help="studies a question (default: 200)")
+    parser.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    table = Table(box=box.MARKDOWN if options.markdown else box.SIMPLE_HEAD)
+    for name in ("question", "studies", "ours", *PEERS, "bar", "met"):
+        table.add_column(name)
+    for question in (noise, exclusive_or, diverged, moving_range):
+        line = question(options.studies)
+        peers = ["refuses" if np.isnan(line.peers[peer]) else f"{line.peers[peer]:.0%}" for peer in PEERS]
+        met = "yes" if line.ours >= line.bar else "NO"
+        table.add_row(line.what, str(line.studies), f"{line.ours:.1%}", *peers, f"≥ {line.bar:.0%}", met)
+    Console(width=160 if options.markdown else None).print(table)
+
+
+if __name__ == "__main__":
+    main()
