@@ -31,6 +31,7 @@ from hsicfast.optuna import HSICImportanceEvaluator
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 PEERS: dict[str, Callable[[], BaseImportanceEvaluator]] = {"PED-ANOVA": PedAnovaImportanceEvaluator}
+PEER_STUDIES = 20  # the first ones of each question: forests take seconds a study
 if find_spec("sklearn"):
     PEERS["fANOVA"] = partial(FanovaImportanceEvaluator, seed=0)
     PEERS["MDI"] = partial(MeanDecreaseImpurityImportanceEvaluator, seed=0)
@@ -90,7 +91,7 @@ def noise(studies: int) -> Line:
         values = columns(8, n, seed)
         y = chance(seed).standard_normal(n)
         silent.append(not found(values, y).significant())
-        if seed < studies // 4:  # the forests take seconds
+        if seed < PEER_STUDIES:
             for peer, said in importances(study_of(values, y), list(values)):
                 shares[peer].append(max(said.values()) if said else np.nan)
     return Line("noise alone: nothing significant (peers: share of their first)", studies, *means(silent, shares), 0.94)
@@ -106,7 +107,7 @@ def exclusive_or(studies: int) -> Line:
         pairs = found(values, y, pairs=True).pairs
         clear = pairs[holm(pairs["pvalue_pure"]) <= 0.05]
         right.append(("h0", "h1") in set(zip(clear["first"], clear["second"], strict=True)))
-        if seed < studies // 10:
+        if seed < PEER_STUDIES:
             for peer, said in importances(study_of(values, y), list(values)):
                 firsts[peer].append(set(list(said)[:2]) == {"h0", "h1"} if said else np.nan)
     return Line("exclusive-or: the pure pair (peers: both before the third)", studies, *means(right, firsts), 0.95)
@@ -120,7 +121,7 @@ def diverged(studies: int) -> Line:
         y = chance(seed).random(200)
         y[np.argsort(values["h0"])[-107:]] = np.nan
         right.append(found(values, y).indices[0].name == "h0")
-        if seed < studies // 4:
+        if seed < PEER_STUDIES:
             for peer, said in importances(study_of(values, y), list(values)):
                 firsts[peer].append(next(iter(said)) == "h0" if said else np.nan)
     return Line("107 of 200 diverge because of one: it ranks first", studies, *means(right, firsts), 0.95)
@@ -137,7 +138,7 @@ def moving_range(studies: int) -> Line:
         study = study_of(values, y, highs)
         ours = optuna.importance.get_param_importances(study, evaluator=HSICImportanceEvaluator())
         right.append(next(iter(ours)) == "h0")
-        if seed < studies // 4:
+        if seed < PEER_STUDIES:
             for peer, said in importances(study, list(values)):
                 firsts[peer].append(next(iter(said)) == "h0" if said else np.nan)
     return Line("a range that grows from trial to trial: it ranks first", studies, *means(right, firsts), 0.95)
