@@ -7,7 +7,7 @@ name stands instead. ``pip install -c constraints.txt -e ".[peers]"`` installs w
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from hsicfast import Float, SearchSpace, TrialTable, analyse
 from hsicfast.inference import holm
 from hsicfast.optuna import HSICImportanceEvaluator
 
+Answers = dict[str, list[Any]]  # of each peer, one a study
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 PEERS: dict[str, Callable[[], BaseImportanceEvaluator]] = {"PED-ANOVA": PedAnovaImportanceEvaluator}
 PEER_STUDIES = 20  # the first ones of each question: forests take seconds a study
@@ -74,13 +75,19 @@ def study_of(values: dict[str, Floats], y: Floats, highs: Floats | None = None) 
     return study
 
 
-def importances(study: optuna.Study, names: list[str]) -> Iterator[tuple[str, dict[str, float] | None]]:
-    """What each peer says, or None where it refuses the study."""
+def listen(answers: Answers, study: optuna.Study, names: list[str], judge: Callable[[dict[str, float]], Any]) -> None:
+    """Add what is to be said of each peer's importances, the largest first; NaN where it refuses the study."""
     for peer, evaluator in PEERS.items():
         try:
-            yield peer, optuna.importance.get_param_importances(study, evaluator=evaluator(), params=names)
+            said = optuna.importance.get_param_importances(study, evaluator=evaluator(), params=names)
         except ValueError:
-            yield peer, None
+            said = {}
+        answers[peer].append(judge(said) if said else np.nan)
+
+
+def first(said: dict[str, float]) -> bool:
+    """Whether h0, which decides, ranks first."""
+    return next(iter(said)) == "h0"
 
 
 def noise(studies: int) -> Line:
@@ -92,8 +99,7 @@ def noise(studies: int) -> Line:
         y = chance(seed).standard_normal(n)
         silent.append(not found(values, y).significant())
         if seed < PEER_STUDIES:
-            for peer, said in importances(study_of(values, y), list(values)):
-                shares[peer].append(max(said.values()) if said else np.nan)
+            listen(shares, study_of(values, y), list(values), lambda said: max(said.values()))
     return Line("noise alone: nothing significant (peers: share of their first)", studies, *means(silent, shares), 0.94)
 
 
@@ -108,8 +114,7 @@ def exclusive_or(studies: int) -> Line:
         clear = pairs[holm(pairs["pvalue_pure"]) <= 0.05]
         right.append(("h0", "h1") in set(zip(clear["first"], clear["second"], strict=True)))
         if seed < PEER_STUDIES:
-            for peer, said in importances(study_of(values, y), list(values)):
-                firsts[peer].append(set(list(said)[:2]) == {"h0", "h1"} if said else np.nan)
+            listen(firsts, study_of(values, y), list(values), lambda said: set(list(said)[:2]) == {"h0", "h1"})
     return Line("exclusive-or: the pure pair (peers: both before the third)", studies, *means(right, firsts), 0.95)
 
 
@@ -122,8 +127,7 @@ def diverged(studies: int) -> Line:
         y[np.argsort(values["h0"])[-107:]] = np.nan
         right.append(found(values, y).indices[0].name == "h0")
         if seed < PEER_STUDIES:
-            for peer, said in importances(study_of(values, y), list(values)):
-                firsts[peer].append(next(iter(said)) == "h0" if said else np.nan)
+            listen(firsts, study_of(values, y), list(values), first)
     return Line("107 of 200 diverge because of one: it ranks first", studies, *means(right, firsts), 0.95)
 
 
@@ -139,8 +143,7 @@ def moving_range(studies: int) -> Line:
         ours = optuna.importance.get_param_importances(study, evaluator=HSICImportanceEvaluator())
         right.append(next(iter(ours)) == "h0")
         if seed < PEER_STUDIES:
-            for peer, said in importances(study, list(values)):
-                firsts[peer].append(next(iter(said)) == "h0" if said else np.nan)
+            listen(firsts, study, list(values), first)
     return Line("a range that grows from trial to trial: it ranks first", studies, *means(right, firsts), 0.95)
 
 
@@ -149,7 +152,7 @@ def found(values: dict[str, Floats], y: Floats, pairs: bool = False) -> Any:
     return analyse(space, TrialTable.from_arrays(space, values, y), pairs=pairs)
 
 
-def means(right: list[bool], peers: dict[str, list[Any]]) -> tuple[float, dict[str, float]]:
+def means(right: list[bool], peers: Answers) -> tuple[float, dict[str, float]]:
     """Ours, and each peer's where it said something."""
     said = {peer: [value for value in values if not np.isnan(value)] for peer, values in peers.items()}
     return float(np.mean(right)), {peer: float(np.mean(values)) if values else np.nan for peer, values in said.items()}

@@ -63,8 +63,7 @@ def widths(width: ArrayLike | None, n: int) -> Floats:
 
 
 def check_test(test: str | None, n_permutations: int, seed: int, confidence: float) -> None:
-    if test not in TESTS:
-        raise InputError(f"test must be one of {TESTS}, but got {test!r}; choose one of them")
+    check_one_of("test", test, TESTS)
     if n_permutations < 1:
         raise InputError(f"`n_permutations >= 1` must hold, but got {n_permutations}; 1000 is usual")
     if seed < 0:
@@ -72,19 +71,13 @@ def check_test(test: str | None, n_permutations: int, seed: int, confidence: flo
     check_share("confidence", confidence, usual=0.9)
 
 
-def check_law(law: str) -> None:
-    if law not in LAWS:
-        raise InputError(f"law must be one of {LAWS}, but got {law!r}; 'ranks' needs to know nothing")
-
-
-def check_failed(failed: str) -> None:
-    if failed not in FAILED:
-        raise InputError(f"failed must be one of {FAILED}, but got {failed!r}; 'miss' counts them as not good")
+def check_one_of(name: str, value: Any, options: tuple[Any, ...], way_out: str = "choose one of them") -> None:
+    if value not in options:
+        raise InputError(f"{name} must be one of {options}, but got {value!r}; {way_out}")
 
 
 def check_precision(precision: str, engine: str) -> None:
-    if precision not in PRECISIONS:
-        raise InputError(f"precision must be one of {PRECISIONS}, but got {precision!r}; choose one of them")
+    check_one_of("precision", precision, PRECISIONS)
     if precision == "single" and engine != "tile":
         raise InputError(f"precision='single' needs engine='tile', but got engine={engine!r}; the others are double")
 

@@ -252,8 +252,8 @@ def analyse(
     """
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
-    checks.check_law(law)
-    checks.check_failed(failed)
+    checks.check_one_of("law", law, checks.LAWS, "'ranks' needs to know nothing")
+    checks.check_one_of("failed", failed, checks.FAILED, "'miss' counts them as not good")
     judged = _judged(table, goal, law, failed)
     question = _Question(goal, minimize, bandwidth, test, n_permutations, seed, confidence, law)
     checks.check_test(test, n_permutations, seed, confidence)
