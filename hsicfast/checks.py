@@ -13,6 +13,7 @@ from hsicfast.errors import InputError
 Floats = NDArray[np.float64]
 
 FAILED = ("miss", "drop")
+PRUNED = ("miss", "last", "drop")
 LAWS = ("space", "ranks")
 PRECISIONS = ("double", "single")
 TESTS = (None, "permutation", "asymptotic", "gamma")

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from hsicfast.space import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.trials import DESIGN, DIVERGED, DONE, Trial, TrialTable
+from hsicfast.words import goal_text, p_text, shorten, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from hsicfast.sensitivity import Index, Pair, Sensitivity
+    from hsicfast.findings import Findings, Index, Pair
 
 Parameters = ParamSpec("Parameters")
 Drawn = TypeVar("Drawn")
@@ -60,7 +61,7 @@ def styled(draw: Callable[Parameters, Drawn]) -> Callable[Parameters, Drawn]:
 
 
 def draw_all(
-    sensitivity: Sensitivity, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
+    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> dict[str, Figure]:
     """The figures of a run by file name, without those that have nothing to show.
 
@@ -86,7 +87,7 @@ def render(figure: Figure, kind: str) -> bytes:
 
 
 @styled
-def indices_figure(sensitivity: Sensitivity) -> Figure:
+def indices_figure(sensitivity: Findings) -> Figure:
     """HSIC of each hyperparameter with its interval, noise floor and p-value, the main group first."""
     headers: list[tuple[float, Index]] = []
     rows: list[tuple[float, Index]] = []
@@ -106,7 +107,7 @@ def indices_figure(sensitivity: Sensitivity) -> Figure:
         axes.text(0.012, y, f"{where}, n = {first.n}", transform=across, va="center", color=GREY, style="italic")
         axes.axhline(y + 0.45, color=PALE, linewidth=0.8, zorder=0)
     for y, index in rows:
-        look = MATTERS if matters(index) else OPEN
+        look = MATTERS if index.matters else OPEN
         axes.hlines(y, index.ci_low, index.ci_high, color=look["color"], linewidth=1.6, zorder=2)
         axes.plot(index.noise_floor, y, zorder=1, **FLOOR)
         axes.plot(index.hsic, y, zorder=3, **look)
@@ -117,18 +118,18 @@ def indices_figure(sensitivity: Sensitivity) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=6)
     axes.set_xlim(left=min(axes.get_xlim()[0], -0.02 * axes.get_xlim()[1]))
-    axes.set_xlabel(f"HSIC with ending among the best {share_text(sensitivity.goal)} of the trials")
+    axes.set_xlabel(f"HSIC with ending {goal_text(sensitivity.goal, sensitivity.question.minimize)}")
     axes.set_title("What decides", pad=18)
     axes.plot([], [], label="matters: Holm p ≤ 0.05", **MATTERS)
     axes.plot([], [], label="no evidence either way", **OPEN)
-    axes.plot([], [], label=f"{sensitivity.confidence:.0%} interval", color=GREY, linewidth=1.6)
+    axes.plot([], [], label=f"{sensitivity.question.confidence:.0%} interval", color=GREY, linewidth=1.6)
     axes.plot([], [], label="noise floor: mean under independence", **FLOOR)
     _legend(figure)
     return figure
 
 
 @styled
-def pairs_figure(sensitivity: Sensitivity) -> Figure:
+def pairs_figure(sensitivity: Findings) -> Figure:
     """Matrix of pairs: the published index below the diagonal, the interaction alone above it."""
     names = strongest_paired(sensitivity)
     place = {name: i for i, name in enumerate(names)}
@@ -184,7 +185,7 @@ def pairs_figure(sensitivity: Sensitivity) -> Figure:
 
 
 @styled
-def marginals_figure(sensitivity: Sensitivity) -> Figure:
+def marginals_figure(sensitivity: Findings) -> Figure:
     """For the strongest hyperparameters: where all trials lie, and where the good ones do."""
     chosen = clearest(sensitivity)[:MOST_MARGINALS]
     columns = min(2, len(chosen))
@@ -205,7 +206,7 @@ def marginals_figure(sensitivity: Sensitivity) -> Figure:
 
 @styled
 def cost_figure(
-    sensitivity: Sensitivity, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
+    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> Figure:
     """Objective against cost, with the goal set and the best trial; against trial number where costs are unknown."""
     done = trials.status == DONE
@@ -213,7 +214,7 @@ def cost_figure(
     x = trials.cost if known else trials.index.astype(np.float64)
     y = trials.objective
     shown = done & np.isfinite(x)
-    good = y <= sensitivity.threshold if sensitivity.minimize else y >= sensitivity.threshold
+    good = y <= sensitivity.threshold if sensitivity.question.minimize else y >= sensitivity.threshold
     designed = trials.origin == DESIGN
     figure = _canvas(7.4, 4.6)
     axes = figure.add_subplot()
@@ -240,7 +241,7 @@ def cost_figure(
     return figure
 
 
-def strongest_paired(sensitivity: Sensitivity, most: int = MOST_PAIRED) -> list[str]:
+def strongest_paired(sensitivity: Findings, most: int = MOST_PAIRED) -> list[str]:
     """Up to `most` names for the pair matrix, in the order of the indices.
 
     They are taken in turn from the clearest interactions and from the clearest main effects: by main effects alone the
@@ -254,7 +255,7 @@ def strongest_paired(sensitivity: Sensitivity, most: int = MOST_PAIRED) -> list[
     return [index.name for index in sensitivity.indices if index.name in chosen]
 
 
-def clearest(sensitivity: Sensitivity) -> list[Index]:
+def clearest(sensitivity: Findings) -> list[Index]:
     """The indices by their evidence: in a group of few trials chance alone makes an index large."""
     return sorted(sensitivity.indices, key=lambda index: (np.nan_to_num(index.pvalue, nan=2.0), -index.hsic))
 
@@ -293,64 +294,9 @@ def levels(hyperparameter: Hyperparameter) -> list[Any]:
     return [hyperparameter.from_unit(float(u)) for u in middles]
 
 
-def matters(index: Index) -> bool:
-    """Whether there is evidence that the hyperparameter decides: a Holm p-value of at most 5%."""
-    return index.pvalue_holm <= 0.05
-
-
 def wide(values: NDArray[np.float64]) -> bool:
     """Whether a logarithmic axis serves: everything positive, over more than a factor of ten."""
     return bool(len(values) and values.min() > 0 and values.max() > 10 * values.min())
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and control characters, which would upset a figure or a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def shorten(name: str, most: int = 30) -> str:
-    """`name` as matplotlib may draw it: one line of at most `most` characters whose dollar signs start no formula.
-
-    Examples
-    --------
-    >>> shorten("a_very_long_name_of_a_hyperparameter", 20)
-    'a_very_lon…parameter'
-    """
-    name = one_line(name)
-    if len(name) > most:
-        name = f"{name[: most // 2]}…{name[len(name) - (most - most // 2 - 1) :]}"
-    return name.replace("$", r"\$")
-
-
-def value_text(value: Any, digits: int = 4) -> str:
-    """A value in few characters: `digits` digits of a number, everything else as it is."""
-    if not isinstance(value, float | np.floating):
-        return str(value)
-    return f"{value:.{digits}g}" if math.isfinite(value) else "unknown"
-
-
-def share_text(share: float) -> str:
-    """A fraction in percent.
-
-    Examples
-    --------
-    >>> share_text(0.1), share_text(0.125)
-    ('10%', '12.5%')
-    """
-    return f"{100 * share:.3g}%"
-
-
-def p_text(pvalue: float) -> str:
-    """A p-value as people read it.
-
-    Examples
-    --------
-    >>> p_text(0.0004), p_text(0.03217), p_text(float("nan"))
-    ('<0.001', '0.032', 'unknown')
-    """
-    if not math.isfinite(pvalue):
-        return "unknown"
-    return "<0.001" if pvalue < 0.001 else f"{pvalue:.3f}"
 
 
 def _marginal(axes: Axes, hyperparameter: Hyperparameter, u: NDArray[np.float64], z: NDArray[np.bool_]) -> None:

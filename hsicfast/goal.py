@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import columns
 from hsicfast.checks import check_share
+from hsicfast.errors import InputError
 
 # From so many trials on a sample says about where the goal's edge lies.
 MANY, SAMPLE = 50_000, 16_384
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A goal that is met by every objective at `value` or better, however many those are.
+
+    Examples
+    --------
+    >>> goal_of([0.3, 0.1, float("nan"), 0.2], Threshold(0.2))
+    Goal(met=array([False,  True, False,  True]), threshold=0.2)
+    """
+
+    value: float
 
 
 class Goal(NamedTuple):
@@ -27,6 +42,43 @@ class Goal(NamedTuple):
 
     met: NDArray[np.bool_]
     threshold: float
+
+
+def share_or_threshold(goal: float | int | Threshold, n: int) -> float | Threshold:
+    """A goal as people give it, a best so many of `n` trials turned into a share.
+
+    Raises
+    ------
+    InputError
+        Where `goal` is no fraction in (0, 1), no count from 1 to n - 1, and no finite threshold.
+
+    Examples
+    --------
+    >>> share_or_threshold(20, n=200), share_or_threshold(0.2, n=200)
+    (0.1, 0.2)
+    """
+    if isinstance(goal, Threshold):
+        if not math.isfinite(goal.value):
+            raise InputError(f"a threshold must be finite, but got {goal.value}; give what a good objective reaches")
+        return goal
+    if isinstance(goal, int | np.integer) and not isinstance(goal, bool) and goal >= 1:
+        if goal >= n:
+            raise InputError(
+                f"the best so many of {n} trials must be fewer than all, but got goal={goal}; give less, or a fraction "
+                "such as 0.1"
+            )
+        return float(goal) / n
+    check_share("goal", goal)
+    return float(goal)
+
+
+def goal_of(objective: ArrayLike, goal: float | Threshold, minimize: bool = True) -> Goal:
+    """Who meets a best fraction or a threshold; NaN and infinite objectives never do."""
+    if not isinstance(goal, Threshold):
+        return best_fraction(objective, goal, minimize)
+    y = np.asarray(objective, dtype=np.float64)
+    reached = y <= goal.value if minimize else y >= goal.value
+    return Goal(reached & np.isfinite(y), goal.value)
 
 
 def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> Goal:

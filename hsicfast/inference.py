@@ -51,12 +51,13 @@ def gamma_pvalue(statistic: float, mean: float, variance: float) -> float:
     return float(special.gammaincc(mean**2 / variance, statistic * mean / variance))
 
 
-def weighted_chi2_pvalue(statistic: float, weights: ArrayLike) -> float:
-    """P(sum_i a_i X_i^2 >= statistic) for independent standard normal X_i.
+def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shift: float = 0.0) -> float:
+    """P(a_1 (X_1 + d)^2 + sum_(i > 1) a_i X_i^2 >= statistic) for independent standard normal X_i.
 
-    This is what n S follows under independence, the weights being p(1 - p) times the eigenvalues of the centred
-    kernel. Equal weights are a scaled chi-square; else the saddlepoint of Kuonen (1999), whose error is relative,
-    some percent also far in the tail.
+    Without a shift this is what n S follows under independence, the weights being p(1 - p) times the eigenvalues of the
+    centred kernel; with one, what it follows beside an effect of a_1 d^2 / n along the first of them. Equal weights are
+    a scaled chi-square; else the saddlepoint of Kuonen (1999), whose error is relative, some percent also far in the
+    tail.
 
     Parameters
     ----------
@@ -64,36 +65,95 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike) -> float:
         Value reached.
     weights : array_like (r,)
         Weights a_i; those at or below 1e-12 of the largest are dropped.
+    shift : float >= 0
+        d^2, of the largest weight.
 
     Examples
     --------
     >>> round(weighted_chi2_pvalue(3.841459, [1.0]), 6)
     0.05
+    >>> round(weighted_chi2_pvalue(3.841459, [1.0], shift=1.96**2), 3)  # P(|X + 1.96| > 1.96)
+    0.5
     """
     from scipy import optimize, special
 
-    a = np.asarray(weights, dtype=np.float64)
+    a = np.sort(np.asarray(weights, dtype=np.float64))[::-1]
     a = a[a > 1e-12 * a.max(initial=0.0)]
     if len(a) == 0 or statistic <= 0:
         return 1.0
-    if np.ptp(a) <= 1e-9 * a[0]:
-        return float(special.chdtrc(len(a), statistic / a[0]))
-    mean, deviation = a.sum(), math.sqrt(2 * (a**2).sum())
+    if len(a) == 1 or (shift == 0 and np.ptp(a) <= 1e-9 * a[0]):
+        x = statistic / a[0]
+        return float(1 - special.chndtr(x, len(a), shift) if shift else special.chdtrc(len(a), x))
+    d = np.zeros(len(a))
+    d[0] = shift
+    mean, deviation = (a * (1 + d)).sum(), math.sqrt(2 * (a**2 * (1 + 2 * d)).sum())
     # At the mean itself the formula is 0/0; a hair beside it is as good.
     if abs(statistic - mean) < 1e-4 * deviation:
         statistic = mean + 1e-4 * deviation
-    limit = 1 / (2 * a.max())
+    limit = 1 / (2 * a[0])
 
     def slope(t: float) -> float:
-        return float((a / (1 - 2 * t * a)).sum() - statistic)
+        left = 1 - 2 * t * a
+        return float((a / left + a * d / left**2).sum() - statistic)
 
-    lowest = -len(a) / (2 * statistic) - limit  # there the slope is negative
+    lowest = -len(a) / (2 * statistic) - limit  # there the slope is negative without a shift
+    while slope(lowest) > 0:
+        lowest *= 2
     t = optimize.brentq(slope, lowest, limit * (1 - 1e-12), xtol=1e-14 * limit)
-    cumulant = -0.5 * np.log1p(-2 * t * a).sum()
-    curvature = 2 * (a**2 / (1 - 2 * t * a) ** 2).sum()
+    left = 1 - 2 * t * a
+    cumulant = (t * a * d / left).sum() - 0.5 * np.log(left).sum()
+    curvature = 2 * (a**2 / left**2 + 2 * a**2 * d / left**3).sum()
     w = math.copysign(math.sqrt(2 * max(t * statistic - cumulant, 0.0)), t)
     v = t * math.sqrt(curvature)
     return float(min(max(special.ndtr(-w - math.log(v / w) / w), 0.0), 1.0))
+
+
+def detectable(weights: ArrayLike, alpha: float, power: float = 0.9) -> float:
+    """The effect n HSIC that a test at level `alpha` finds with this power.
+
+    Of all effects of this size the one along the largest weight spreads most, so that others are found as surely.
+
+    Parameters
+    ----------
+    weights : array_like (r,)
+        As of :func:`weighted_chi2_pvalue`.
+    alpha, power : float in (0, 1)
+
+    Examples
+    --------
+    >>> round(detectable([1.0], 0.05) ** 0.5, 2)  # 1.96 + 1.28
+    3.24
+    """
+    from scipy import optimize
+
+    a = np.asarray(weights, dtype=np.float64)
+    mean, deviation = a.sum(), math.sqrt(2 * (a**2).sum())
+    most = mean + deviation * (10 - 10 * math.log(alpha))
+    critical = optimize.brentq(lambda x: weighted_chi2_pvalue(x, a) - alpha, 0.0, most)
+    return largest_effect(critical, a, power)
+
+
+def largest_effect(statistic: float, weights: ArrayLike, chance: float) -> float:
+    """The effect n HSIC beside which n S reaches `statistic` with this `chance`; 0 where it does so without any.
+
+    At 95% and with the n S of the data it is an upper bound of the effect (one-sided, 95%).
+
+    Examples
+    --------
+    >>> round(largest_effect(1.0, [1.0], 0.95) ** 0.5, 2)  # 1 + 1.64
+    2.64
+    """
+    from scipy import optimize
+
+    a = np.asarray(weights, dtype=np.float64)
+
+    def missing(shift: float) -> float:
+        return weighted_chi2_pvalue(statistic, a, shift) - chance
+
+    if missing(0.0) >= 0:
+        return 0.0
+    most = (math.sqrt(statistic / a.max()) + 10) ** 2
+    return float(optimize.brentq(missing, 0.0, most, xtol=1e-6) * a.max())
 
 
 def interval(statistic: float, bias: float, error: float, confidence: float) -> tuple[float, float]:

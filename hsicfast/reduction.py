@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast.sensitivity import Sensitivity
+from hsicfast.findings import Findings
 from hsicfast.space import SearchSpace
 
 SEARCH, FIX = "search", "fix"
@@ -60,12 +60,12 @@ class Reduction:
     decisions: tuple[Decision, ...]
 
 
-def reduce(sensitivity: Sensitivity, alpha: float = 0.05) -> Reduction:
+def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
     """Search what was found to matter, fix the rest to cheap values that good trials had.
 
     Parameters
     ----------
-    sensitivity : Sensitivity
+    sensitivity : Findings
         Of the design trials.
     alpha : float in (0, 1)
         A hyperparameter is searched where its p-value, not adjusted, is at most alpha: to search one too many costs
@@ -103,7 +103,7 @@ def reduce(sensitivity: Sensitivity, alpha: float = 0.05) -> Reduction:
     return Reduction(space if left is None else left, fixed, tuple(decisions[name] for name in space))
 
 
-def _judge(sensitivity: Sensitivity, name: str, alpha: float) -> Decision:
+def _judge(sensitivity: Findings, name: str, alpha: float) -> Decision:
     index = sensitivity[name]
     if math.isnan(index.pvalue):
         return Decision(name, SEARCH, None, f"{index.n} trials have it, too few to judge it")
@@ -114,7 +114,7 @@ def _judge(sensitivity: Sensitivity, name: str, alpha: float) -> Decision:
     return Decision(name, FIX, value, f"no evidence that it matters ({evidence}); {price}")
 
 
-def _cheap_good_value(sensitivity: Sensitivity, name: str, alpha: float) -> tuple[Any, str]:
+def _cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[Any, str]:
     """A value that a trial of the goal set had: the cheapest where it drives the cost, else the best trial's."""
     table = sensitivity.trials.select(sensitivity.trials.active(name))
     carried = sensitivity.carried(name)
@@ -122,7 +122,7 @@ def _cheap_good_value(sensitivity: Sensitivity, name: str, alpha: float) -> tupl
     values = table.values[name]
     if len(good) == 0:
         return values[len(values) // 2], "no trial that has it ended well: set to a value that was tried"
-    loss = table.objective if sensitivity.minimize else -table.objective
+    loss = table.objective if sensitivity.question.minimize else -table.objective
     cost_index = next((index for index in sensitivity.cost_indices if index.name == name), None)
     if cost_index is None or not cost_index.pvalue <= alpha:
         return values[good[np.argmin(loss[good])]], "nor that it drives the cost: set as in the best trial"

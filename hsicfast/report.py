@@ -14,20 +14,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hsicfast.errors import InputError
-from hsicfast.figures import clearest_pairs, draw_all, matters, one_line, p_text, render, share_text, value_text
+from hsicfast.figures import clearest_pairs, draw_all, render
 from hsicfast.store import plain, write_atomically
 from hsicfast.trials import SEARCH, STATUSES
+from hsicfast.words import goal_text, number, one_line, p_text, ratio, share_text, value_text
 
 if TYPE_CHECKING:
+    from hsicfast.findings import Findings, Index, Pair
     from hsicfast.orchestrator import Result
-    from hsicfast.sensitivity import Index, Pair, Sensitivity
 
 TOOLS = ("matplotlib", "jinja2")
 # What decides the numbers of a run.
@@ -123,10 +123,10 @@ def print_indices(console: Console, title: str, indices: Sequence[Index]) -> Non
     """Print a table of indices."""
     said = {True: "matters", False: "open"}
     rows: list[Sequence[Any]] = [
-        (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, said[matters(i)]) for i in indices
+        (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, said[i.matters]) for i in indices
     ]
     print_table(console, title, ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
-    if not all(map(matters, indices)):
+    if not all(i.matters for i in indices):
         console.print(Text("open: no evidence either way at n trials, which does not say that it has no effect"))
 
 
@@ -139,10 +139,10 @@ def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
     print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
 
 
-def decides(sensitivity: Sensitivity) -> str:
+def decides(sensitivity: Findings) -> str:
     """One sentence: which hyperparameters decide, or that nothing stands out."""
-    goal = f"whether a trial ends among the best {share_text(sensitivity.goal)}"
-    found = [i.name + ("" if i.group == "main" else f" (where {i.group})") for i in sensitivity.indices if matters(i)]
+    goal = f"whether a trial ends {goal_text(sensitivity.goal, sensitivity.question.minimize)}"
+    found = [i.name + ("" if i.group == "main" else f" (where {i.group})") for i in sensitivity.indices if i.matters]
     if not found:
         return (
             f"No hyperparameter stands out from chance in deciding {goal}: "
@@ -183,33 +183,11 @@ def cautions(result: Result) -> list[str]:
 
 def verdict(index: Index) -> str:
     """What the index tells, in plain words; a large p-value never makes it "does not matter"."""
-    if matters(index):
+    if index.matters:
         return "matters"
     if math.isnan(index.pvalue_holm):
         return f"not judged, {_trials(index.n)} are too few"
     return f"no evidence either way at {_trials(index.n)}"
-
-
-def number(value: Any, digits: int = 4) -> str:
-    """A measured number as people read it.
-
-    Examples
-    --------
-    >>> number(0.0123456), number(1234567.0), number(None), number(float("nan"))
-    ('0.01235', '1,234,567', 'unknown', 'unknown')
-    """
-    if value is None:
-        return "unknown"
-    if isinstance(value, bool | np.bool_ | str):
-        return str(value)
-    value = 0.0 if abs(value) < 1e-12 else value  # what rounding leaves of zero
-    whole = math.isfinite(value) and float(value).is_integer() and abs(value) < 1e12
-    return f"{int(value):,}" if whole else value_text(float(value), digits)
-
-
-def ratio(value: float) -> str:
-    """A number around 0 to 1 with three decimals, so that a column of them compares at a glance."""
-    return f"{value:z.3f}" if math.isfinite(value) else "unknown"
 
 
 def _trials(n: int) -> str:
@@ -229,7 +207,7 @@ def _analysis(result: Result, planned: int) -> dict[str, Any]:
     sensitivity = result.sensitivity
     return {
         "goal": sensitivity.goal,
-        "minimize": sensitivity.minimize,
+        "minimize": sensitivity.question.minimize,
         "threshold": sensitivity.threshold,
         "trials": _counts(result, planned) | {"analysed": len(sensitivity.trials)},
         "interrupted": result.interrupted,
@@ -265,7 +243,6 @@ def _page(result: Result, **rest: Any) -> str:
         decides=decides(result.sensitivity),
         best_sentence=best_sentence(result, rest["metric"], rest["test_metric"], rest["cost"]),
         cautions=cautions(result),
-        matters=matters,
         versions=_versions(),
         **rest,
     )

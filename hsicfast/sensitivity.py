@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import checks, inference, kernels
-from hsicfast.engines import carried_features, negligible, permutation_pvalues
+from hsicfast.carrying import carry, features, few_features, index_evidence
+from hsicfast.engines import permutation_pvalues
 from hsicfast.errors import InputError
-from hsicfast.evidence import Evidence, evidence_of
-from hsicfast.goal import best_fraction, near_edge
-from hsicfast.interactions import PairJudge, principal
+from hsicfast.findings import Findings, Index, Pair, Question
+from hsicfast.goal import Threshold, share_or_threshold
+from hsicfast.interactions import PairJudge
 from hsicfast.space import SearchSpace
-from hsicfast.spectrum import goal_evidence
-from hsicfast.trials import DIVERGED, DONE, LOST, SEARCH, TrialTable
+from hsicfast.trials import DIVERGED, PRUNED, SEARCH, STATUSES, TrialTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,162 +32,14 @@ Floats = NDArray[np.float64]
 FEWEST = 4
 
 
-@dataclass(frozen=True)
-class Index:
-    """One hyperparameter's goal-oriented index and its evidence; NaN where its group has fewer than 4 trials.
-
-    Attributes
-    ----------
-    name : str
-    hsic, r2 : float
-        HSIC(U, Z), and the same over sqrt(HSIC(U, U) HSIC(Z, Z)).
-    pvalue, pvalue_holm, pvalue_bh : float
-        Of independence: alone, and adjusted over all hyperparameters (family-wise error, false discovery rate).
-    ci_low, ci_high : float
-        Confidence interval of the index.
-    noise_floor : float
-        Mean of the index under independence.
-    n : int
-        Trials in which the hyperparameter exists.
-    group : str
-        ``main``, or the conditions under which it exists.
-    """
-
-    name: str
-    hsic: float
-    r2: float
-    pvalue: float
-    pvalue_holm: float
-    pvalue_bh: float
-    ci_low: float
-    ci_high: float
-    noise_floor: float
-    n: int
-    group: str
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two hyperparameters together.
-
-    Attributes
-    ----------
-    first, second : str
-    hsic : float
-        The published index: the kernel on the couple. It contains both main effects.
-    pure : float
-        What is left once both main effects are out: both kernels made orthogonal to constants under the uniform law.
-    pvalue : float
-        Of the goal depending on neither, by permutation of the goal; not adjusted for the number of pairs.
-    pvalue_pure : float
-        Of no interaction whatever the main effects, by flipping the signs of the trials' terms; not adjusted.
-    """
-
-    first: str
-    second: str
-    hsic: float
-    pure: float
-    pvalue: float
-    pvalue_pure: float
-
-
-class Carried(NamedTuple):
-    """A hyperparameter where it exists: carried values (m,), widths (m,), who met the group's goal (m,)."""
-
-    u: Floats
-    width: Floats
-    z: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """What :func:`analyse` found.
-
-    Attributes
-    ----------
-    trials : TrialTable
-        The trials that were judged.
-    goal : float
-        Best fraction.
-    confidence : float
-        Of the intervals.
-    minimize : bool
-    law : {"space", "ranks"}
-        How values were carried.
-    met : bool array (n,)
-        Who met the goal.
-    threshold : float
-        Worst objective that met it.
-    counts : dict
-        Trials done, diverged and lost; the lost ones are not judged.
-    indices : tuple of Index
-        Main group first, strongest first within a group.
-    cost_indices : tuple of Index
-        The same for the goal "among the cheapest"; empty where costs are unknown or all equal.
-    pair_indices : tuple of Pair
-        Strongest first.
-    """
-
-    trials: TrialTable
-    goal: float
-    confidence: float
-    minimize: bool
-    law: str
-    met: NDArray[np.bool_]
-    threshold: float
-    counts: dict[str, int]
-    indices: tuple[Index, ...]
-    cost_indices: tuple[Index, ...]
-    pair_indices: tuple[Pair, ...]
-
-    def __getitem__(self, name: str) -> Index:
-        """The index of hyperparameter `name`."""
-        return next(index for index in self.indices if index.name == name)
-
-    def significant(self, alpha: float = 0.05) -> list[str]:
-        """Names whose index is significant after Holm, strongest group and index first."""
-        return [index.name for index in self.indices if index.pvalue_holm <= alpha]
-
-    def carried(self, name: str) -> Carried:
-        """Carried values of `name` and who met its group's goal."""
-        rows = np.flatnonzero(self.trials.active(name))
-        u, width = _carry(self.trials, name, rows, self.law)
-        return Carried(u, width, best_fraction(self.trials.objective[rows], self.goal, self.minimize).met)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Indices as a frame, indexed by ``name``: hsic, r2, pvalue, pvalue_holm, pvalue_bh, ci, noise_floor, ..."""
-        return _frame(self.indices)
-
-    def cost_frame(self) -> pd.DataFrame:
-        """As :meth:`to_frame`, of the dependence on cost."""
-        return _frame(self.cost_indices)
-
-    @property
-    def pairs(self) -> pd.DataFrame:
-        """Pairs as a frame: first, second, hsic, pure, pvalue, pvalue_pure."""
-        import pandas as pd
-
-        return pd.DataFrame(self.pair_indices, columns=[field.name for field in fields(Pair)])
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What is asked of the trials: which goal, with which kernel and test."""
-
-    goal: float
-    minimize: bool
-    bandwidth: float
-    test: str
-    n_permutations: int
-    seed: int
-    confidence: float
-    law: str
+class Sensitivity(Findings):
+    """What :func:`analyse` found; as tables, as pictures, as a page."""
 
 
 def analyse(
     space: SearchSpace,
     trials: TrialTable | pd.DataFrame,
-    goal: float = 0.1,
+    goal: float | int | Threshold = 0.1,
     *,
     minimize: bool = True,
     bandwidth: float = kernels.UNIFORM_MEDIAN,
@@ -199,6 +50,7 @@ def analyse(
     pairs: bool = True,
     law: str = "space",
     failed: str = "miss",
+    pruned: str = "miss",
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
 
@@ -209,8 +61,9 @@ def analyse(
     trials : TrialTable or DataFrame
         Finished trials; a lost one is left out. Those an optimiser proposed are left out, too, with a warning: their
         values do not follow the laws of the space.
-    goal : float in (0, 1)
-        Best fraction.
+    goal : float in (0, 1), int >= 1 or Threshold
+        Best fraction, best so many, or what the objective must reach. In a conditional group the fraction is of its own
+        trials, and a count of all trials is turned into a fraction.
     minimize : bool
         Whether a small objective is good.
     bandwidth : float > 0
@@ -230,6 +83,8 @@ def analyse(
     failed : {"miss", "drop"}
         A diverged trial misses the goal, which is evidence against its hyperparameters, or is left out where it failed
         for reasons of its own.
+    pruned : {"miss", "last", "drop"}
+        A trial that was stopped early misses the goal, is judged by its last objective, or is left out.
 
     Returns
     -------
@@ -238,7 +93,7 @@ def analyse(
     Raises
     ------
     InputError
-        Fewer than 4 trials, all diverged, a bad option, a value outside its range.
+        Fewer than 4 trials, all diverged, a threshold that all or none reach, a bad option, a value outside its range.
 
     Examples
     --------
@@ -254,30 +109,33 @@ def analyse(
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
     checks.check_one_of("law", law, checks.LAWS, "'ranks' needs to know nothing")
     checks.check_one_of("failed", failed, checks.FAILED, "'miss' counts them as not good")
-    judged = _judged(table, goal, law, failed)
-    question = _Question(goal, minimize, bandwidth, test, n_permutations, seed, confidence, law)
+    checks.check_one_of("pruned", pruned, checks.PRUNED, "'miss' counts them as not good")
+    judged = _judged(table, law, failed, pruned)
+    share = share_or_threshold(goal, len(judged))
+    question = Question(share, minimize, bandwidth, test, n_permutations, seed, confidence, law)
     checks.check_test(test, n_permutations, seed, confidence)
     if not (math.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; the default suits carried values")
     # 2. Who met the goal: a diverged trial, where it counts, did not.
-    met, threshold = best_fraction(judged.objective, goal, minimize)
+    met, threshold = question.met(judged.objective)
+    if met.all() or not met.any():
+        raise InputError(
+            f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach {threshold} "
+            f"(the best has {judged.best(minimize).objective:.6g}); choose another, or a fraction such as 0.1"
+        )
     # 3. One index a hyperparameter, judged in its conditional group; tests adjusted over all of them.
     indices = _indices(judged, question)
     # 4. Pairs: the kernel on the couple, and what is left of it without the main effects.
     pair_indices = _pair_indices(judged, question) if pairs else ()
     # 5. The same question about cost: what makes a network cheap?
-    priced = judged.select(np.isfinite(judged.cost))
-    costs = replace(priced, objective=priced.cost)
-    varied = len(costs) >= FEWEST and np.ptp(costs.objective) > 0
-    cost_indices = _indices(costs, replace(question, minimize=True)) if varied else ()
-    counts = {status: int(np.count_nonzero(table.status == status)) for status in (DONE, DIVERGED, LOST)}
+    cost_indices = _cost_indices(judged, question, float(met.mean()))
+    counts = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
     return Sensitivity(
-        judged, goal, confidence, minimize, law, met, threshold, counts, indices, cost_indices, pair_indices
+        judged, goal, question, met, threshold, counts, failed, pruned, indices, cost_indices, pair_indices
     )
 
 
-def _judged(table: TrialTable, goal: float, law: str, failed: str) -> TrialTable:
-    checks.check_share("goal", goal)
+def _judged(table: TrialTable, law: str, failed: str, pruned: str) -> TrialTable:
     searched = int(np.count_nonzero(table.origin == SEARCH))
     if searched:
         fate = (
@@ -287,17 +145,20 @@ def _judged(table: TrialTable, goal: float, law: str, failed: str) -> TrialTable
         )
         warnings.warn(f"{searched} of {len(table)} trials were proposed by an optimiser and {fate}", stacklevel=3)
     judged = table.design.evidence if law == "space" else table.evidence
-    if failed == "drop" and (judged.status == DONE).any():
-        judged = judged.select(judged.status == DONE)
+    judged.best()  # says so where every trial diverged
+    for status, fate in ((DIVERGED, failed), (PRUNED, pruned)):
+        if fate == "drop":
+            judged = judged.select(judged.status != status)
+    if pruned == "miss":
+        judged = replace(judged, objective=np.where(judged.status == PRUNED, np.nan, judged.objective))
     if len(judged) < FEWEST:
         raise InputError(
             f"an analysis needs at least {FEWEST} trials drawn from the space, but got {len(judged)}; run more"
         )
-    judged.best()  # says so where every trial diverged
     return judged
 
 
-def _indices(table: TrialTable, question: _Question) -> tuple[Index, ...]:
+def _indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
     """Indices of all hyperparameters, group by group."""
     groups: dict[str, list[str]] = {}
     for name in table.space:
@@ -310,21 +171,21 @@ def _indices(table: TrialTable, question: _Question) -> tuple[Index, ...]:
     return tuple(sorted(found, key=lambda index: (order[index.group], -np.nan_to_num(index.hsic, nan=-1.0))))
 
 
-def _group_indices(table: TrialTable, group: str, names: list[str], question: _Question) -> list[Index]:
+def _group_indices(table: TrialTable, group: str, names: list[str], question: Question) -> list[Index]:
     """Indices of the hyperparameters of one group, among the trials where they exist, with a goal of their own."""
     rows = np.flatnonzero(table.active(names[0]))
     n, nan = len(rows), math.nan
     if n < FEWEST:
         return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
-    z = best_fraction(table.objective[rows], question.goal, question.minimize).met
+    z = question.met(table.objective[rows]).met
     if z.all() or not z.any():  # nothing to tell apart: exactly independent
         return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
-    columns = [_carry(table, name, rows, question.law) for name in names]
-    edge = near_edge(table.objective[rows], question.goal, question.minimize)
-    evidence = [_evidence(u, width, z, edge, question.bandwidth) for u, width in columns]
+    columns = [carry(table, name, rows, question.law) for name in names]
+    edge = question.edge(table.objective[rows])
+    evidence = [index_evidence(u, width, z, edge, question.bandwidth) for u, width in columns]
     if question.test == "permutation":
-        features = [_few_features(u, width, question.bandwidth) for u, width in columns]
-        pvalues = permutation_pvalues(features, z, question.n_permutations, question.seed)
+        few = [few_features(u, width, question.bandwidth) for u, width in columns]
+        pvalues = permutation_pvalues(few, z, question.n_permutations, question.seed)
     else:
         pvalues = [found.pvalue(question.test) for found in evidence]
     results = [
@@ -337,7 +198,7 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: _Q
     ]
 
 
-def _pair_indices(table: TrialTable, question: _Question) -> tuple[Pair, ...]:
+def _pair_indices(table: TrialTable, question: Question) -> tuple[Pair, ...]:
     """All pairs that exist together in at least 4 trials and of which neither decides whether the other exists."""
     found = []
     judges: dict[bytes, PairJudge | None] = {}
@@ -353,65 +214,23 @@ def _pair_indices(table: TrialTable, question: _Question) -> tuple[Pair, ...]:
     return tuple(sorted(found, key=lambda pair: -pair.hsic))
 
 
-def _judge(table: TrialTable, rows: NDArray[np.intp], question: _Question) -> PairJudge | None:
+def _judge(table: TrialTable, rows: NDArray[np.intp], question: Question) -> PairJudge | None:
     """Judge of the pairs that exist together in these trials; None where there is nothing to tell apart."""
-    z = best_fraction(table.objective[rows], question.goal, question.minimize).met
+    z = question.met(table.objective[rows]).met
     if len(rows) < FEWEST or z.all() or not z.any():
         return None
 
-    def features(name: str) -> Floats:
-        psi, level = _features(*_carry(table, name, rows, question.law), question.bandwidth)
+    def of(name: str) -> Floats:
+        psi, level = features(*carry(table, name, rows, question.law), question.bandwidth)
         return psi[level]
 
-    return PairJudge(features, z, question.bandwidth, question.n_permutations, question.seed)
+    return PairJudge(of, z, question.bandwidth, question.n_permutations, question.seed)
 
 
-def _carry(table: TrialTable, name: str, rows: NDArray[np.intp], law: str) -> tuple[Floats, Floats]:
-    values = table.values[name][rows]
-    u = table.space[name].to_unit(values)
-    return (u, table.space[name].width(values)) if law == "space" else ranked(u)
-
-
-def ranked(values: Floats) -> tuple[Floats, Floats]:
-    """Values (n,) carried to [0, 1] by their ranks: the middle and the width of the interval that equal ones share.
-
-    Examples
-    --------
-    >>> ranked(np.array([7.0, 1.0, 7.0, 3.0]))
-    (array([0.75 , 0.125, 0.75 , 0.375]), array([0.5, 0. , 0.5, 0. ]))
-    """
-    _, level, counts = np.unique(values, return_inverse=True, return_counts=True)
-    share = counts / len(values)
-    middle = np.cumsum(share) - share / 2
-    return middle[level], np.where(counts > 1, share, 0.0)[level]
-
-
-def _evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray[np.intp], h: float) -> Evidence:
-    if not width.any() and np.ptp(u) > 0:
-        return goal_evidence(u, z, h, edge, None)
-    psi, level = _features(u, width, h)
-    return evidence_of(psi, z - z.mean(), edge, level)
-
-
-def _features(u: Floats, width: Floats, h: float) -> tuple[Floats, NDArray[np.intp]]:
-    """Features (L, r) of the different values of one hyperparameter, and which (n,) each trial has."""
-    if np.ptp(u) == 0:
-        # A constant says nothing: its index is 0 and its p-value 1 without the help of rounding.
-        return np.zeros((1, kernels.gaussian_features(h).rank)), np.zeros(len(u), dtype=np.intp)
-    _, place, level = np.unique(u, return_index=True, return_inverse=True)
-    return carried_features(u[place], width[place] if width.any() else np.empty(0), h), level
-
-
-def _few_features(u: Floats, width: Floats, h: float) -> Floats:
-    """Those that matter to a permutation test: of a Bool one."""
-    if not width.any() and np.ptp(u) > 0:
-        return carried_features(u, np.empty(0), h, negligible(len(u)))
-    psi, level = _features(u, width, h)
-    counts = np.bincount(level).astype(np.float64)
-    return principal(psi - counts @ psi / len(u), negligible(len(u)), counts)[0][level]
-
-
-def _frame(indices: Iterable[Index]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(list(indices), columns=[field.name for field in fields(Index)]).set_index("name")
+def _cost_indices(table: TrialTable, question: Question, share: float) -> tuple[Index, ...]:
+    """What decides who ends among the cheapest, as large a share as the goal's; nothing where costs do not vary."""
+    priced = table.select(np.isfinite(table.cost))
+    if len(priced) < FEWEST or np.ptp(priced.cost) == 0:
+        return ()
+    cheapest = share if isinstance(question.goal, Threshold) else question.goal
+    return _indices(replace(priced, objective=priced.cost), replace(question, goal=cheapest, minimize=True))

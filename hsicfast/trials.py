@@ -16,8 +16,8 @@ from hsicfast.space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, S
 if TYPE_CHECKING:
     import pandas as pd
 
-DONE, DIVERGED, LOST = "done", "diverged", "lost"
-STATUSES = (DONE, DIVERGED, LOST)
+DONE, DIVERGED, PRUNED, LOST = "done", "diverged", "pruned", "lost"
+STATUSES = (DONE, DIVERGED, PRUNED, LOST)
 # A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser.
 DESIGN, SEARCH = "design", "search"
 

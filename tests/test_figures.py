@@ -19,19 +19,17 @@ from hsicfast.figures import (
     indices_figure,
     levels,
     marginals_figure,
-    matters,
     pairs_figure,
     render,
-    shorten,
     strongest_paired,
     ticks,
-    value_text,
     wide,
 )
+from hsicfast.findings import Pair
 from hsicfast.orchestrator import Result
 from hsicfast.reduction import reduce
 from hsicfast.rounds import Round
-from hsicfast.sensitivity import Pair
+from hsicfast.words import shorten, value_text
 
 NETWORK = SearchSpace(
     {
@@ -150,7 +148,7 @@ def test_indices_mark_what_matters_by_shape_and_fill(run):
             line for line in axes.lines if line.get_marker() in "oD" and line.get_xdata().tolist() == [index.hsic]
         )
         filled = mark.get_markerfacecolor() != "white"
-        assert (mark.get_marker(), filled) == (("o", True) if matters(index) else ("D", False))
+        assert (mark.get_marker(), filled) == (("o", True) if index.matters else ("D", False))
 
 
 def test_indices_show_floor_interval_and_p_of_every_row(run):

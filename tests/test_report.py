@@ -20,12 +20,11 @@ from hsicfast.report import (
     cautions,
     check_report_tools,
     decides,
-    number,
     print_report,
-    ratio,
     verdict,
     write_report,
 )
+from hsicfast.words import number, ratio
 
 NAMES = {"title": "Runge function", "metric": "validation RMSE", "test_metric": "test RMSE", "cost": "flops"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Trial, TrialTable, analyse
+from hsicfast.carrying import ranked
 from hsicfast.kernels import UNIFORM_MEDIAN
 from hsicfast.reduction import reduce
-from hsicfast.sensitivity import ranked
 
 SPACE = SearchSpace(
     {
@@ -88,7 +88,7 @@ class TestIndices:
         trials = [Trial(i, p, p["rate"]) for i, p in enumerate(params)]
         lost = [Trial(60 + i, p, math.nan, status="lost") for i, p in enumerate(draw(SPACE, 40, seed=5))]
         with_lost = analyse(SPACE, TrialTable.from_trials(SPACE, trials + lost))
-        assert with_lost.counts == {"done": 60, "diverged": 0, "lost": 40}
+        assert with_lost.counts == {"done": 60, "diverged": 0, "pruned": 0, "lost": 40}
         assert with_lost.indices == analyse(SPACE, TrialTable.from_trials(SPACE, trials)).indices
 
     def test_proposed_trials_are_left_out_with_a_warning(self):
