@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsicfast.anova import AnovaIndices, anova_indices
 from hsicfast.errors import InputError
+from hsicfast.goal import Threshold
 from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
@@ -35,6 +36,7 @@ __all__ = [
     "SearchSpace",
     "Sensitivity",
     "Spectrum",
+    "Threshold",
     "Trial",
     "TrialTable",
     "analyse",

@@ -51,13 +51,12 @@ def gamma_pvalue(statistic: float, mean: float, variance: float) -> float:
     return float(special.gammaincc(mean**2 / variance, statistic * mean / variance))
 
 
-def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shift: float = 0.0) -> float:
-    """P(a_1 (X_1 + d)^2 + sum_(i > 1) a_i X_i^2 >= statistic) for independent standard normal X_i.
+def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shifts: ArrayLike = 0.0) -> float:
+    """P(sum_i a_i (X_i + d_i)^2 >= statistic) for independent standard normal X_i.
 
-    Without a shift this is what n S follows under independence, the weights being p(1 - p) times the eigenvalues of the
-    centred kernel; with one, what it follows beside an effect of a_1 d^2 / n along the first of them. Equal weights are
-    a scaled chi-square; else the saddlepoint of Kuonen (1999), whose error is relative, some percent also far in the
-    tail.
+    Without shifts this is what n S follows under independence, the weights being p(1 - p) times the eigenvalues of the
+    centred kernel; with them, what it follows beside an effect of n HSIC = sum_i a_i d_i^2. Equal weights are a scaled
+    chi-square; else the saddlepoint of Kuonen (1999), whose error is relative, some percent also far in the tail.
 
     Parameters
     ----------
@@ -65,38 +64,37 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shift: float = 0.
         Value reached.
     weights : array_like (r,)
         Weights a_i; those at or below 1e-12 of the largest are dropped.
-    shift : float >= 0
-        d^2, of the largest weight.
+    shifts : array_like (r,) or float
+        d_i^2.
 
     Examples
     --------
     >>> round(weighted_chi2_pvalue(3.841459, [1.0]), 6)
     0.05
-    >>> round(weighted_chi2_pvalue(3.841459, [1.0], shift=1.96**2), 3)  # P(|X + 1.96| > 1.96)
+    >>> round(weighted_chi2_pvalue(3.841459, [1.0], 1.96**2), 3)  # P(|X + 1.96| > 1.96)
     0.5
     """
     from scipy import optimize, special
 
-    a = np.sort(np.asarray(weights, dtype=np.float64))[::-1]
-    a = a[a > 1e-12 * a.max(initial=0.0)]
+    a = np.asarray(weights, dtype=np.float64)
+    kept = a > 1e-12 * a.max(initial=0.0)
+    a, d = a[kept], np.broadcast_to(np.asarray(shifts, dtype=np.float64), a.shape)[kept]
     if len(a) == 0 or statistic <= 0:
         return 1.0
-    if len(a) == 1 or (shift == 0 and np.ptp(a) <= 1e-9 * a[0]):
+    if np.ptp(a) <= 1e-9 * a[0]:
         x = statistic / a[0]
-        return float(1 - special.chndtr(x, len(a), shift) if shift else special.chdtrc(len(a), x))
-    d = np.zeros(len(a))
-    d[0] = shift
+        return float(1 - special.chndtr(x, len(a), d.sum()) if d.any() else special.chdtrc(len(a), x))
     mean, deviation = (a * (1 + d)).sum(), math.sqrt(2 * (a**2 * (1 + 2 * d)).sum())
     # At the mean itself the formula is 0/0; a hair beside it is as good.
     if abs(statistic - mean) < 1e-4 * deviation:
         statistic = mean + 1e-4 * deviation
-    limit = 1 / (2 * a[0])
+    limit = 1 / (2 * a.max())
 
     def slope(t: float) -> float:
         left = 1 - 2 * t * a
         return float((a / left + a * d / left**2).sum() - statistic)
 
-    lowest = -len(a) / (2 * statistic) - limit  # there the slope is negative without a shift
+    lowest = -len(a) / (2 * statistic) - limit  # there the slope is negative without shifts
     while slope(lowest) > 0:
         lowest *= 2
     t = optimize.brentq(slope, lowest, limit * (1 - 1e-12), xtol=1e-14 * limit)
@@ -108,47 +106,47 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shift: float = 0.
     return float(min(max(special.ndtr(-w - math.log(v / w) / w), 0.0), 1.0))
 
 
-def detectable(weights: ArrayLike, alpha: float, power: float = 0.9) -> float:
-    """The effect n HSIC that a test at level `alpha` finds with this power.
-
-    Of all effects of this size the one along the largest weight spreads most, so that others are found as surely.
-
-    Parameters
-    ----------
-    weights : array_like (r,)
-        As of :func:`weighted_chi2_pvalue`.
-    alpha, power : float in (0, 1)
+def critical_value(weights: ArrayLike, alpha: float) -> float:
+    """What n S reaches under independence with chance `alpha`.
 
     Examples
     --------
-    >>> round(detectable([1.0], 0.05) ** 0.5, 2)  # 1.96 + 1.28
-    3.24
+    >>> round(critical_value([1.0], 0.05), 4)
+    3.8415
     """
     from scipy import optimize
 
     a = np.asarray(weights, dtype=np.float64)
-    mean, deviation = a.sum(), math.sqrt(2 * (a**2).sum())
-    most = mean + deviation * (10 - 10 * math.log(alpha))
-    critical = optimize.brentq(lambda x: weighted_chi2_pvalue(x, a) - alpha, 0.0, most)
-    return largest_effect(critical, a, power)
+    most = a.sum() + math.sqrt(2 * (a**2).sum()) * (10 - 10 * math.log(alpha))
+    return float(optimize.brentq(lambda x: weighted_chi2_pvalue(x, a) - alpha, 0.0, most))
 
 
-def largest_effect(statistic: float, weights: ArrayLike, chance: float) -> float:
-    """The effect n HSIC beside which n S reaches `statistic` with this `chance`; 0 where it does so without any.
+def upper_bound(statistic: float, weights: ArrayLike, confidence: float) -> float:
+    """One-sided upper bound of the effect n HSIC, given n S; 0 where chance alone reaches more so often.
 
-    At 95% and with the n S of the data it is an upper bound of the effect (one-sided, 95%).
+    Of all effects of one size the one along the largest weight spreads most, so that for the others the bound holds
+    more often yet.
+
+    Parameters
+    ----------
+    statistic : float
+        n S of the data.
+    weights : array_like (r,)
+        As of :func:`weighted_chi2_pvalue`.
+    confidence : float in (0, 1)
 
     Examples
     --------
-    >>> round(largest_effect(1.0, [1.0], 0.95) ** 0.5, 2)  # 1 + 1.64
+    >>> round(upper_bound(1.0, [1.0], 0.95) ** 0.5, 2)  # 1 + 1.64
     2.64
     """
     from scipy import optimize
 
     a = np.asarray(weights, dtype=np.float64)
+    first = np.arange(len(a)) == a.argmax()
 
     def missing(shift: float) -> float:
-        return weighted_chi2_pvalue(statistic, a, shift) - chance
+        return weighted_chi2_pvalue(statistic, a, first * shift) - confidence
 
     if missing(0.0) >= 0:
         return 0.0

@@ -110,27 +110,28 @@ def _judge(sensitivity: Findings, name: str, alpha: float) -> Decision:
     evidence = f"p = {index.pvalue:.2g} over {index.n} trials"
     if index.pvalue <= alpha:
         return Decision(name, SEARCH, None, f"worth searching ({evidence})")
-    value, price = _cheap_good_value(sensitivity, name, alpha)
+    value, price = cheap_good_value(sensitivity, name, alpha)
     return Decision(name, FIX, value, f"no evidence that it matters ({evidence}); {price}")
 
 
-def _cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[Any, str]:
-    """A value that a trial of the goal set had: the cheapest where it drives the cost, else the best trial's."""
+def cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[Any, str]:
+    """A value that a trial of the goal set had, and why it: the cheapest where `name` drives the cost (p <= alpha).
+
+    Else it is the best trial's.
+    """
     table = sensitivity.trials.select(sensitivity.trials.active(name))
     carried = sensitivity.carried(name)
     good = np.flatnonzero(carried.z)
     values = table.values[name]
     if len(good) == 0:
-        return values[len(values) // 2], "no trial that has it ended well: set to a value that was tried"
+        return values[len(values) // 2], "no trial that has it ended well: a value that was tried"
     loss = table.objective if sensitivity.question.minimize else -table.objective
     cost_index = next((index for index in sensitivity.cost_indices if index.name == name), None)
     if cost_index is None or not cost_index.pvalue <= alpha:
-        return values[good[np.argmin(loss[good])]], "nor that it drives the cost: set as in the best trial"
+        return values[good[np.argmin(loss[good])]], "no evidence that it drives the cost: as in the best trial"
     prices = np.array([_price(carried.u, carried.width, table.cost, row) for row in good])
     cheapest = good[np.lexsort((loss[good], prices))[0]]
-    return values[
-        cheapest
-    ], f"it drives the cost (p = {cost_index.pvalue:.2g}): set to the cheapest value of a good trial"
+    return values[cheapest], f"it drives the cost (p = {cost_index.pvalue:.2g}): the cheapest value of a good trial"
 
 
 def _price(u: NDArray[np.float64], width: NDArray[np.float64], cost: NDArray[np.float64], row: np.intp | int) -> float:

@@ -231,7 +231,7 @@ class TestReduction:
         reasons = {decision.name: decision.reason for decision in reduction.decisions}
         assert reasons["optimizer"] == "some of its values are needed to search momentum"
         assert "it drives the cost" in reasons["depth"]
-        assert "nor that it drives the cost" in reasons["norm"]
+        assert "no evidence that it drives the cost" in reasons["norm"]
         assert reduction.fixed["norm"] == sensitivity.trials.best().params["norm"]
 
     def test_nothing_found_nothing_fixed(self):
