@@ -24,10 +24,12 @@ Floats = NDArray[np.float64]
 # Up to so many trials a pair is tested by permutations and random signs; beyond by the limit of their law, a weighted
 # sum of chi-squares, which costs no more for more permutations.
 MOST_PERMUTED = 2000
+# The weights of that sum are eigenvalues of a covariance, which so many trials tell to a percent; the index is of all.
+MOST_FOR_LAW = 16_384
 
 
 class _Coordinates(NamedTuple):
-    """Features (n, r) of one hyperparameter, and the same turned and cut to those that matter to a test.
+    """Features (n, r) of one hyperparameter; of the trials for the law (m, s), turned and cut to what matters to a test.
 
     `sizes` holds the mean square of each of the latter.
     """
@@ -58,6 +60,9 @@ class PairJudge:
         self.n, self.w = len(z), z - z.mean()
         self.mean = kernels.gaussian_features(bandwidth).mean
         self.limit = negligible(self.n)
+        self.rows = np.arange(self.n)
+        if self.n > MOST_FOR_LAW:
+            self.rows = np.sort(np.random.default_rng(seed).choice(self.n, MOST_FOR_LAW, replace=False))
         self.known: dict[str, tuple[_Coordinates, _Coordinates]] = {}
         self.signs: Floats | None = None
 
@@ -69,10 +74,10 @@ class PairJudge:
         if self.n <= MOST_PERMUTED:
             return index, pure_index, self._permuted(psi), self._signed(pure)
         centred = psi - psi.mean(axis=0)
-        terms = self.w[:, None] * pure
+        terms = self.w[self.rows, None] * pure
         limits = (self.w @ self.w / self.n * (centred.T @ centred), terms.T @ terms)
         pvalues = [
-            inference.weighted_chi2_pvalue(self.n * s, np.linalg.eigvalsh(covariance) / self.n)
+            inference.weighted_chi2_pvalue(self.n * s, np.linalg.eigvalsh(covariance) / len(self.rows))
             for s, covariance in zip((index, pure_index), limits, strict=True)
         ]
         return index, pure_index, pvalues[0], pvalues[1]
@@ -84,8 +89,8 @@ class PairJudge:
             # k - m m^T / M, orthogonal to constants, has the features of k less their part along E psi(U).
             pure = psi - np.outer(psi @ self.mean, self.mean) / (self.mean @ self.mean)
             self.known[name] = (
-                _Coordinates(psi, *principal(psi, self.limit)),
-                _Coordinates(pure, *principal(pure, self.limit)),
+                _Coordinates(psi, *principal(psi[self.rows], self.limit)),
+                _Coordinates(pure, *principal(pure[self.rows], self.limit)),
             )
         return self.known[name]
 
@@ -93,7 +98,7 @@ class PairJudge:
         return float((((self.w[:, None] * one.all).T @ two.all) ** 2).sum()) / self.n**2
 
     def _product(self, one: _Coordinates, two: _Coordinates) -> Floats:
-        """Products (n, r) of both features, those that matter to a test."""
+        """Products (m, r) of both features in the trials for the law, those that matter to a test."""
         sizes = np.outer(one.sizes, two.sizes)
         first, second = np.nonzero(sizes >= self.limit * sizes.sum())
         return one.few[:, first] * two.few[:, second]
