@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hsicfast import checks
 from hsicfast.carrying import carry
-from hsicfast.goal import Goal, Threshold, goal_of, near_edge
+from hsicfast.errors import InputError
+from hsicfast.goal import Goal, Threshold, goal_of, near_edge, share_or_threshold
 from hsicfast.trials import TrialTable
 
 if TYPE_CHECKING:
@@ -48,6 +51,15 @@ class Question:
     seed: int
     confidence: float
     law: str
+
+    def checked(self, n: int) -> Question:
+        """This question about n trials, its goal a share or a threshold; raises where an option is out of its range."""
+        checks.check_test(self.test, self.n_permutations, self.seed, self.confidence)
+        if not (math.isfinite(self.bandwidth) and self.bandwidth > 0):
+            raise InputError(
+                f"`bandwidth > 0` must hold, but got bandwidth={self.bandwidth}; the default suits carried values"
+            )
+        return replace(self, goal=share_or_threshold(self.goal, n))
 
     def met(self, objective: Floats) -> Goal:
         """Who met the goal among trials with these objectives (m,)."""

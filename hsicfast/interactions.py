@@ -29,7 +29,7 @@ MOST_FOR_LAW = 16_384
 
 
 class _Coordinates(NamedTuple):
-    """Features (n, r) of one hyperparameter; of the trials for the law (m, s), turned and cut to what matters to a test.
+    """Features (n, r) of one hyperparameter; and of the trials for the law (m, s), turned and cut to what matters.
 
     `sizes` holds the mean square of each of the latter.
     """

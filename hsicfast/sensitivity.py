@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from hsicfast.carrying import carry, features, few_features, index_evidence
 from hsicfast.engines import permutation_pvalues
 from hsicfast.errors import InputError
 from hsicfast.findings import Findings, Index, Pair, Question
-from hsicfast.goal import Threshold, share_or_threshold
+from hsicfast.goal import Threshold
 from hsicfast.interactions import PairJudge
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DIVERGED, PRUNED, SEARCH, STATUSES, TrialTable
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 FEWEST = 4
+
+# What is being done, and which share of it is.
+Progress = Callable[[str, float], None]
+
+
+def silent(step: str, share: float) -> None:
+    """Nobody is watching."""
 
 
 class Sensitivity(Findings):
@@ -51,6 +59,7 @@ def analyse(
     law: str = "space",
     failed: str = "miss",
     pruned: str = "miss",
+    progress: Progress = silent,
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
 
@@ -85,6 +94,8 @@ def analyse(
         for reasons of its own.
     pruned : {"miss", "last", "drop"}
         A trial that was stopped early misses the goal, is judged by its last objective, or is left out.
+    progress : callable
+        Called with what is being done and which share of it is, now and then.
 
     Returns
     -------
@@ -107,26 +118,18 @@ def analyse(
     """
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
-    checks.check_one_of("law", law, checks.LAWS, "'ranks' needs to know nothing")
-    checks.check_one_of("failed", failed, checks.FAILED, "'miss' counts them as not good")
-    checks.check_one_of("pruned", pruned, checks.PRUNED, "'miss' counts them as not good")
     judged = _judged(table, law, failed, pruned)
-    share = share_or_threshold(goal, len(judged))
-    question = Question(share, minimize, bandwidth, test, n_permutations, seed, confidence, law)
-    checks.check_test(test, n_permutations, seed, confidence)
-    if not (math.isfinite(bandwidth) and bandwidth > 0):
-        raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; the default suits carried values")
+    question = Question(goal, minimize, bandwidth, test, n_permutations, seed, confidence, law).checked(len(judged))
     # 2. Who met the goal: a diverged trial, where it counts, did not.
     met, threshold = question.met(judged.objective)
-    if met.all() or not met.any():
-        raise InputError(
-            f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach {threshold} "
-            f"(the best has {judged.best(minimize).objective:.6g}); choose another, or a fraction such as 0.1"
-        )
+    if isinstance(question.goal, Threshold):
+        _check_parts(question.goal, judged, met, minimize)
+    progress("hyperparameters", 0.0)
     # 3. One index a hyperparameter, judged in its conditional group; tests adjusted over all of them.
     indices = _indices(judged, question)
     # 4. Pairs: the kernel on the couple, and what is left of it without the main effects.
-    pair_indices = _pair_indices(judged, question) if pairs else ()
+    pair_indices = _pair_indices(judged, question, progress) if pairs else ()
+    progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
     cost_indices = _cost_indices(judged, question, float(met.mean()))
     counts = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
@@ -136,6 +139,10 @@ def analyse(
 
 
 def _judged(table: TrialTable, law: str, failed: str, pruned: str) -> TrialTable:
+    """The trials that count, those that miss the goal whatever their objective without one."""
+    checks.check_one_of("law", law, checks.LAWS, "'ranks' needs to know nothing")
+    checks.check_one_of("failed", failed, checks.FAILED, "'miss' counts them as not good")
+    checks.check_one_of("pruned", pruned, checks.PRUNED, "'miss' counts them as not good")
     searched = int(np.count_nonzero(table.origin == SEARCH))
     if searched:
         fate = (
@@ -156,6 +163,14 @@ def _judged(table: TrialTable, law: str, failed: str, pruned: str) -> TrialTable
             f"an analysis needs at least {FEWEST} trials drawn from the space, but got {len(judged)}; run more"
         )
     return judged
+
+
+def _check_parts(goal: Threshold, table: TrialTable, met: NDArray[np.bool_], minimize: bool) -> None:
+    if met.all() or not met.any():
+        raise InputError(
+            f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach "
+            f"{goal.value} (the best has {table.best(minimize).objective:.6g}); choose another, or a fraction such as 0.1"
+        )
 
 
 def _indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
@@ -198,11 +213,13 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: Qu
     ]
 
 
-def _pair_indices(table: TrialTable, question: Question) -> tuple[Pair, ...]:
+def _pair_indices(table: TrialTable, question: Question, progress: Progress) -> tuple[Pair, ...]:
     """All pairs that exist together in at least 4 trials and of which neither decides whether the other exists."""
     found = []
     judges: dict[bytes, PairJudge | None] = {}
-    for first, second in combinations(table.space, 2):
+    pairs = list(combinations(table.space, 2))
+    for place, (first, second) in enumerate(pairs):
+        progress("pairs", place / len(pairs))
         if table.space.depends(first, second) or table.space.depends(second, first):
             continue
         both = table.active(first) & table.active(second)

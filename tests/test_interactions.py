@@ -39,6 +39,18 @@ class TestBothTests:
                 # 4 standard deviations of the drawn one, and what n = 1500 lacks to the limit
                 assert abs(p - q) < 4 * math.sqrt(q * (1 - q) / 2000) + 0.015
 
+    def test_the_law_of_some_trials_is_that_of_all(self, monkeypatch):
+        for seed in range(3):
+            columns, z = trial(seed, 8000, lambda a, b: 0.3 * a + 0.1 * (a - b) ** 2)
+            monkeypatch.setattr(interactions, "MOST_FOR_LAW", 8000)
+            of_all = judge(columns, z).pair("a", "b")
+            monkeypatch.setattr(interactions, "MOST_FOR_LAW", 4000)
+            of_some = judge(columns, z).pair("a", "b")
+            assert of_some[:2] == of_all[:2]
+            assert of_some[3] != of_all[3]
+            # The largest weights are known to some percent, and so is the logarithm of a p-value.
+            np.testing.assert_allclose(np.log(of_some[2:]), np.log(of_all[2:]), rtol=0.1, atol=0.1)
+
     @pytest.mark.parametrize("most", [0, 2000])
     @pytest.mark.parametrize("strength", [0.0, 3.0])
     def test_level_of_the_pure_interaction(self, monkeypatch, most, strength):

@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pytest
 
-from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Trial, TrialTable, analyse
+from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Threshold, Trial, TrialTable, analyse
 from hsicfast.carrying import ranked
 from hsicfast.kernels import UNIFORM_MEDIAN
 from hsicfast.reduction import reduce
@@ -121,6 +121,66 @@ class TestIndices:
         assert first.indices == second.indices
         assert first.pair_indices == second.pair_indices
         assert first.indices != other.indices
+
+
+class TestGoals:
+    def test_a_count_is_the_fraction_it_makes(self):
+        trials = table(200)
+        count, fraction = analyse(SPACE, trials, 30), analyse(SPACE, trials, 0.15)
+        assert count.met.sum() == 30
+        assert count.indices == fraction.indices
+        assert (count.goal, count.question.goal) == (30, 0.15)
+
+    @pytest.mark.parametrize("minimize", [True, False])
+    def test_a_threshold_is_met_by_what_reaches_it_in_every_group(self, minimize):
+        trials = table(200)
+        edge = float(np.median(trials.objective))
+        sensitivity = analyse(SPACE, trials, Threshold(edge), minimize=minimize)
+        reached = trials.objective <= edge if minimize else trials.objective >= edge
+        np.testing.assert_array_equal(sensitivity.met, reached)
+        rows = trials.active("momentum")
+        np.testing.assert_array_equal(sensitivity.carried("momentum").z, reached[rows])
+
+    def test_with_a_threshold_the_cheapest_are_as_many_as_the_good(self):
+        trials = table(300, cost=lambda p: 2.0 ** p["depth"])
+        edge = float(np.quantile(trials.objective, 0.3))
+        by_threshold = analyse(SPACE, trials, Threshold(edge)).cost_indices
+        assert by_threshold == analyse(SPACE, trials, float((trials.objective <= edge).mean())).cost_indices
+
+    @pytest.mark.parametrize(("value", "who"), [(-1.0, "none"), (1e9, "all")])
+    def test_a_threshold_must_part_the_trials(self, value, who):
+        with pytest.raises(InputError, match=rf"must part the trials, but {who} of 50 reach .* choose another"):
+            analyse(SPACE, table(50), Threshold(value))
+
+
+class TestPruned:
+    def trials(self):
+        random = np.random.default_rng(0)
+        params = draw(SPACE, 90)
+        # Every third was stopped early, half of those at a value better than any other.
+        rows = [
+            Trial(i, p, p["rate"] if i % 3 else (-1.0 if i % 2 else math.nan), status="done" if i % 3 else "pruned")
+            for i, p in enumerate(params)
+        ]
+        random.shuffle(rows)
+        return TrialTable.from_trials(SPACE, rows)
+
+    def test_miss_by_default(self):
+        trials = self.trials()
+        sensitivity = analyse(SPACE, trials)
+        assert sensitivity.counts == {"done": 60, "diverged": 0, "pruned": 30, "lost": 0}
+        assert len(sensitivity.trials) == 90
+        assert not sensitivity.met[trials.status == "pruned"].any()
+
+    def test_by_their_last_value(self):
+        trials = self.trials()
+        met = analyse(SPACE, trials, 15, pruned="last").met
+        np.testing.assert_array_equal(met, trials.objective == -1.0)
+
+    def test_left_out(self):
+        trials = self.trials()
+        done = analyse(SPACE, trials.select(trials.status == "done"))
+        assert analyse(SPACE, trials, pruned="drop").indices == done.indices
 
 
 class TestRanks:
@@ -257,6 +317,9 @@ class TestReduction:
         (lambda: table(9, objective=lambda p: math.nan), {}, "at least one trial must end with a finite objective"),
         (table, {"goal": 0}, "`0 < goal < 1` must hold, but got goal=0"),
         (table, {"goal": 1.5}, "`0 < goal < 1` must hold, but got goal=1.5"),
+        (table, {"goal": 60}, "the best so many of 60 trials must be fewer than all, but got goal=60; give less"),
+        (table, {"goal": Threshold(math.inf)}, "a threshold must be finite, but got inf"),
+        (table, {"pruned": "last value"}, "pruned must be one of"),
         (table, {"bandwidth": -1}, "`bandwidth > 0` must hold, but got bandwidth=-1"),
         (table, {"test": "f"}, "test must be one of"),
     ],
