@@ -17,6 +17,7 @@ from hsicfast.anova import AnovaIndices, anova_indices
 from hsicfast.errors import InputError
 from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.sensitivity import Sensitivity, analyse
+from hsicfast.sources import Reading, read_trials
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
 
@@ -31,6 +32,7 @@ __all__ = [
     "HSICResult",
     "InputError",
     "Int",
+    "Reading",
     "Result",
     "SearchSpace",
     "Sensitivity",
@@ -44,6 +46,7 @@ __all__ = [
     "gram",
     "hsic",
     "minimize",
+    "read_trials",
 ]
 
 

@@ -244,8 +244,9 @@ def _kind(column: pd.Series[Any]) -> tuple[Hyperparameter | None, str]:
         return _choice(kinds), f"{len(kinds)} different {'values' if numeric.any() else 'texts'}"
     if 2 * np.count_nonzero(numeric[place[place >= 0]]) > np.count_nonzero(place >= 0):
         row = int(np.argmax((place >= 0) & ~numeric[place]))
+        shown = column.index[row] + 1 if isinstance(column.index[row], int | np.integer) else column.index[row]
         raise InputError(
-            f"a hyperparameter must be a number or one of a few texts, but row {row + 1} of {str(column.name)!r} is "
+            f"a hyperparameter must be a number or one of a few texts, but row {shown} of {str(column.name)!r} is "
             f"{kinds[place[row]]!r} among {np.count_nonzero(numeric)} different numbers; correct it"
         )
     return None, f"{len(kinds)} different texts are no choices"
