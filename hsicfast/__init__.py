@@ -18,6 +18,7 @@ from hsicfast.errors import InputError
 from hsicfast.goal import Threshold
 from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.sensitivity import Sensitivity, analyse
+from hsicfast.sources import Reading, read_trials
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
 
@@ -32,6 +33,7 @@ __all__ = [
     "HSICResult",
     "InputError",
     "Int",
+    "Reading",
     "Result",
     "SearchSpace",
     "Sensitivity",
@@ -46,6 +48,7 @@ __all__ = [
     "gram",
     "hsic",
     "minimize",
+    "read_trials",
 ]
 
 

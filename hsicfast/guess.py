@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # What tools put before the names of hyperparameters: Ray and W&B, Optuna, MLflow.
 PREFIXES = ("config/", "params_", "params.")
 BOOLEANS = {"true": True, "false": False}
+# Texts that stand for nothing among numbers and booleans; among other texts they are texts.
+GAPS = ("", "none", "nan", "null")
 # Texts of so many kinds are names or notes, not choices.
 MOST_CHOICES = 30
 LOG_FROM = 50.0  # a positive range of this ratio is looked at for a log scale
@@ -53,8 +55,9 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     """The space whose trials are the rows of `frame`.
 
     Numbers become Float or Int, logarithmic where their logarithms lie more evenly; texts and numbers as texts are told
-    apart; a column that is filled exactly where another has certain values exists under that condition. Where columns
-    begin with ``config/``, ``params_`` or ``params.`` those alone are hyperparameters.
+    apart; a column that is filled exactly where another has certain values exists under that condition, and where none
+    explains the text None among a few numbers it is a choice. Where columns begin with ``config/``, ``params_`` or
+    ``params.`` those alone are hyperparameters.
 
     Parameters
     ----------
@@ -65,7 +68,7 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     Raises
     ------
     InputError
-        Where no column can be a hyperparameter.
+        Where no column can be a hyperparameter, or one holds a few texts among many different numbers.
 
     Examples
     --------
@@ -80,6 +83,7 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     prefix = next((p for p in PREFIXES if any(str(name).startswith(p) for name in frame.columns)), "")
     found: dict[str, Hyperparameter] = {}
     columns: dict[str, pd.Series[Any]] = {}
+    spelled: dict[str, tuple[Choice, pd.Series[Any], np.ndarray[Any, Any]]] = {}
     reasons: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for label in frame.columns:
@@ -87,17 +91,27 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
         if label in beside or name in RESERVED or not str(label).startswith(prefix):
             left_out[str(label)] = "not a hyperparameter"
             continue
-        column = _typed(frame[label])
+        column = typed(frame[label])
         kind, reason = _kind(column)
+        choice = _spelled_out(frame[label]) if column.isna().any() else None
+        if choice is not None:
+            spelled[name] = choice, frame[label], column.notna().to_numpy()
         if kind is None:
             left_out[str(label)] = reason
         else:
             found[name], columns[name], reasons[name] = kind, column, reason
+    levels = _Levels(columns)
+    for name, (choice, column, filled) in spelled.items():
+        # A text None that no condition explains is a value: a depth may be 3, 5 or None.
+        if _condition(name, filled, found, levels) is None:
+            found[name], columns[name], reasons[name] = choice, column, f"{choice.levels} different values"
+            left_out.pop(str(column.name), None)
+            levels.pop(name, None)
     for name in list(found):
         filled = columns[name].notna().to_numpy()
         if filled.all():
             continue
-        condition = _condition(name, filled, found, columns)
+        condition = _condition(name, filled, found, levels)
         if condition is None:
             left_out[name] = f"empty in {np.count_nonzero(~filled)} trials, and no other column says why"
             del found[name], columns[name], reasons[name]
@@ -165,43 +179,94 @@ def _hyperparameter(name: str, entry: Any) -> Hyperparameter:
     return hyperparameter
 
 
-def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers and booleans that came as texts as what they are."""
+def typed(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers and booleans that came as texts as what they are, texts such as None among them as gaps."""
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if column.dtype.kind in "biufmM":
         return column
-    filled = column.dropna()
-    texts = filled.astype(str).str.strip().str.lower()
-    if len(texts) and texts.isin(list(BOOLEANS)).all():
-        return column.map(lambda value: BOOLEANS.get(str(value).strip().lower()))
-    numbers = pd.to_numeric(filled, errors="coerce")
-    if len(filled) and numbers.notna().all():
-        return numbers.reindex(column.index)
-    return column.where(column.notna(), None)
+    place, kinds = _kinds(column)
+    texts = pd.Series([str(kind).strip().lower() for kind in kinds], dtype=object)
+    said = ~texts.isin(GAPS).to_numpy()
+    numbers = _numbers(kinds)
+    if not said.any():
+        plain = kinds
+    elif texts[said].isin(list(BOOLEANS)).all():
+        plain = np.array([BOOLEANS.get(text) for text in texts], dtype=object)
+    elif not np.isnan(numbers[said]).any():
+        plain = numbers
+    else:
+        plain = kinds
+    gap = np.array([np.nan if plain is numbers else None], dtype=plain.dtype)
+    return pd.Series(np.concatenate((plain, gap))[place], index=column.index, name=column.name)
+
+
+def _spelled_out(column: pd.Series[Any]) -> Choice | None:
+    """The choices of a column in which every trial has one of a few values, the text None among them."""
+    kinds = _kinds(column)[1]
+    return _choice(kinds) if column.notna().all() and 2 <= len(kinds) <= MOST_CHOICES else None
+
+
+def _kinds(column: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The place (n,) of each value among the different ones (k,), -1 for a gap; what is no key by its text."""
+    import pandas as pd
+
+    try:
+        place, kinds = pd.factorize(column)
+    except TypeError:  # lists, such as the widths of layers
+        place, kinds = pd.factorize(column.map(lambda value: str(_plain(value)), na_action="ignore"))
+    return place, np.array([*map(_plain, kinds), None], dtype=object)[:-1]
+
+
+def _numbers(kinds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Values (k,) as numbers, NaN for what is none, such as True."""
+    import pandas as pd
+
+    plain = [None if isinstance(kind, bool) else kind for kind in kinds]
+    return pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
 
 
 def _kind(column: pd.Series[Any]) -> tuple[Hyperparameter | None, str]:
     """What the values of a column are, and why; None where they are no hyperparameter's."""
-    import pandas as pd
-
-    values = column.dropna()
-    different = values.unique()
-    if len(different) < 2:
-        return None, f"always {different[0]!s}" if len(different) else "empty"
-    if all(isinstance(value, bool | np.bool_) for value in different):
+    if column.dtype.kind in "mM":
+        return None, "dates"
+    if column.dtype.kind in "iuf":
+        return _number_kind(column.dropna().to_numpy(dtype=np.float64))
+    place, kinds = _kinds(column)
+    if len(kinds) < 2:
+        return None, f"always {kinds[0]!s}" if len(kinds) else "empty"
+    if all(isinstance(kind, bool) for kind in kinds):
         return Bool(), "true or false"
-    if not pd.api.types.is_numeric_dtype(values):
-        if len(different) > MOST_CHOICES:
-            return None, f"{len(different)} different texts are no choices"
-        return Choice(sorted(map(_plain, different), key=str)), f"{len(different)} different texts"
-    numbers = values.to_numpy(dtype=np.float64)
-    if not np.isfinite(numbers).all():
-        return None, "holds infinite numbers"
+    numeric = ~np.isnan(_numbers(kinds))
+    if len(kinds) <= MOST_CHOICES:
+        return _choice(kinds), f"{len(kinds)} different {'values' if numeric.any() else 'texts'}"
+    if 2 * np.count_nonzero(numeric[place[place >= 0]]) > np.count_nonzero(place >= 0):
+        row = int(np.argmax((place >= 0) & ~numeric[place]))
+        shown = column.index[row] + 1 if isinstance(column.index[row], int | np.integer) else column.index[row]
+        raise InputError(
+            f"a hyperparameter must be a number or one of a few texts, but row {shown} of {str(column.name)!r} is "
+            f"{kinds[place[row]]!r} among {np.count_nonzero(numeric)} different numbers; correct it"
+        )
+    return None, f"{len(kinds)} different texts are no choices"
+
+
+def _choice(kinds: np.ndarray[Any, Any]) -> Choice:
+    return Choice(sorted(kinds, key=str))
+
+
+def _number_kind(numbers: np.ndarray[Any, Any]) -> tuple[Hyperparameter | None, str]:
+    if len(numbers) == 0:
+        return None, "empty"
     low, high = float(numbers.min()), float(numbers.max())
+    if low == high:
+        return None, f"always {low:.15g}"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None, "holds infinite numbers"
     log = low > 0 and high / low >= LOG_FROM and _unevenness(np.log(numbers)) < _unevenness(numbers)
     scale = ", evenly in their logarithms" if log else ""
-    if (numbers == np.rint(numbers)).all() and abs(numbers).max() < 2**53:
+    if max(-low, high) < 2**53 and (numbers == np.rint(numbers)).all():
         return Int(int(low), int(high), log=log), f"whole numbers from {int(low)} to {int(high)}{scale}"
     return Float(low, high, log=log), f"numbers from {low:.6g} to {high:.6g}{scale}"
 
@@ -213,28 +278,44 @@ def _unevenness(values: np.ndarray[Any, Any]) -> float:
     return float(max((steps[1:] - u).max(), (u - steps[:-1]).max()))
 
 
+class _Levels(dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]):
+    """The kinds of each column, found when they are asked for: few columns can be a condition."""
+
+    def __init__(self, columns: Mapping[str, pd.Series[Any]]) -> None:
+        super().__init__()
+        self._columns = columns
+
+    def __missing__(self, name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        self[name] = _kinds(self._columns[name])
+        return self[name]
+
+
 def _condition(
-    name: str, filled: np.ndarray[Any, Any], found: Mapping[str, Hyperparameter], columns: Mapping[str, pd.Series[Any]]
+    name: str, filled: np.ndarray[Any, Any], found: Mapping[str, Hyperparameter], levels: _Levels
 ) -> tuple[str, list[Any]] | None:
     """The parent, and its values, where a column is filled; of several the one with the fewest different values."""
     fits = []
     for parent, kind in found.items():
-        # Of trials that all differ any column would explain any other.
-        if parent == name or kind.levels is None or columns[parent].nunique() > MOST_CHOICES:
+        if parent == name or kind.levels is None:
             continue
-        column = columns[parent]
-        inside, outside = set(column[filled].dropna()), set(column[~filled].dropna())
-        always = column.notna().to_numpy()[filled].all()
-        if always and inside and outside and not inside & outside:
-            fits.append((len(inside | outside), parent, sorted(map(_plain, inside), key=str)))
+        place, kinds = levels[parent]
+        # Of trials that all differ any column would explain any other.
+        if len(kinds) > MOST_CHOICES or (place[filled] < 0).any():
+            continue
+        inside, outside = (
+            np.bincount(place[rows & (place >= 0)], minlength=len(kinds)) > 0 for rows in (filled, ~filled)
+        )
+        if inside.any() and outside.any() and not (inside & outside).any():
+            fits.append((len(kinds), parent, sorted(kinds[inside], key=str)))
     if not fits:
         return None
     _, parent, values = min(fits, key=lambda fit: fit[0])
-    return parent, [int(v) if isinstance(found[parent], Int) and math.isfinite(v) else v for v in values]
+    return parent, [int(v) if isinstance(found[parent], Int) else v for v in values]
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    """What Python has for a value of NumPy's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _as_yaml(value: Any) -> Any:

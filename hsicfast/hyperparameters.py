@@ -291,13 +291,14 @@ class Choice(Hyperparameter):
 
     def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
         position = {choice: level for level, choice in enumerate(self.choices)}
-        for value in values:
-            if value not in position:
-                raise InputError(
-                    f"a value must be one of {list(self.choices)}, but got {value!r}; "
-                    "correct it or add it to the choices"
-                )
-        return step_of(np.array([position[v] for v in values], dtype=np.float64), self.levels, self.law)
+        try:
+            level = np.fromiter(map(position.__getitem__, values), dtype=np.float64, count=len(values))
+        except (KeyError, TypeError):  # TypeError: a list or the like, which is no choice either
+            wrong = next(value for value in values if not self.contains(value))
+            raise InputError(
+                f"a value must be one of {list(self.choices)}, but got {wrong!r}; correct it or add it to the choices"
+            ) from None
+        return step_of(level, self.levels, self.law)
 
 
 @dataclass(frozen=True)
@@ -352,9 +353,9 @@ class Bool(Hyperparameter):
         return bool(level_at(u, 2, self._weights))
 
     def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
-        for value in values:
-            if not self.contains(value):
-                raise InputError(f"a Bool is False or True, but got {value!r}; correct the value or use Choice")
+        if not set(map(type, values)) <= {bool, np.bool_}:
+            wrong = next(value for value in values if not self.contains(value))
+            raise InputError(f"a Bool is False or True, but got {wrong!r}; correct the value or use Choice")
         return step_of(values.astype(np.float64), 2, self._weights)
 
 

@@ -23,7 +23,7 @@ from hsicfast import kernels
 from hsicfast.checks import check_share
 from hsicfast.engines import carried_features
 from hsicfast.errors import InputError
-from hsicfast.goal import best_fraction
+from hsicfast.goal import best_fraction, dominated_by
 from hsicfast.steps import step_of
 
 Floats = NDArray[np.float64]
@@ -164,19 +164,14 @@ def _number(value: Any, trial: FrozenTrial) -> float:
 
 
 def _ranking(losses: Floats) -> Floats:
-    """One loss a trial (n,): the only one, or by how many trials it is dominated. O(n^2) then.
-
-    A trial dominates another that is nowhere better and somewhere worse.
+    """One loss a trial (n,): the only one, or by how many trials it is dominated.
 
     Examples
     --------
     >>> _ranking(np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
     array([0., 0., 2.])
     """
-    if losses.shape[1] == 1:
-        return losses[:, 0]
-    dominated_by = [np.count_nonzero((losses <= own).all(axis=1) & (losses < own).any(axis=1)) for own in losses]
-    return np.array(dominated_by, dtype=np.float64)
+    return losses[:, 0] if losses.shape[1] == 1 else dominated_by(losses).astype(np.float64)
 
 
 def _carry(name: str, trials: Sequence[FrozenTrial]) -> tuple[NDArray[np.intp], tuple[Floats, Floats]]:

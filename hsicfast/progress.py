@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from hsicfast.rounds import Watcher
-from hsicfast.trials import DIVERGED, DONE, LOST, Trial
+from hsicfast.trials import DONE, STATUSES, Trial
 
 LINES = 10
 
@@ -32,7 +32,7 @@ class ProgressBar(Watcher):
     def __init__(self, console: Console, metric: str, minimize: bool) -> None:
         self._console, self._metric, self._minimize = console, metric, minimize
         self._best = math.nan
-        self._ended = {DONE: 0, DIVERGED: 0, LOST: 0}
+        self._ended = dict.fromkeys(STATUSES, 0)
         self._planned = self._stored = 0
         self._round = "starting"
         self._clock = time.monotonic()
@@ -90,7 +90,7 @@ class ProgressBar(Watcher):
     @property
     def _state(self) -> str:
         parts = [f"best {self._metric} {self._best:.4g}"] if math.isfinite(self._best) else []
-        parts += [f"{self._ended[status]} {status}" for status in (DIVERGED, LOST) if self._ended[status]]
+        parts += [f"{self._ended[status]} {status}" for status in STATUSES[1:] if self._ended[status]]
         return ", ".join(parts) or "no result yet"
 
     @property

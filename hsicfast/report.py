@@ -22,7 +22,7 @@ from rich.text import Text
 from hsicfast.errors import InputError
 from hsicfast.figures import clearest_pairs, draw_all, render
 from hsicfast.store import plain, write_atomically
-from hsicfast.trials import SEARCH, STATUSES
+from hsicfast.trials import PRUNED, SEARCH, STATUSES
 from hsicfast.words import goal_text, number, one_line, p_text, ratio, share_text, value_text
 
 if TYPE_CHECKING:
@@ -200,6 +200,8 @@ def _groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
 
 def _counts(result: Result, planned: int) -> dict[str, int]:
     counts = {status: int((result.trials.status == status).sum()) for status in STATUSES}
+    if not counts[PRUNED]:  # no run of ours stops a trial early
+        del counts[PRUNED]
     return {"planned": planned} | counts | {"not run": max(planned - len(result.trials), 0)}
 
 

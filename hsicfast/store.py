@@ -19,7 +19,7 @@ from typing import Any
 from hsicfast.errors import InputError
 from hsicfast.samplers import distribution
 from hsicfast.space import SearchSpace
-from hsicfast.trials import DONE, STATUSES, Trial
+from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
 
 RESULTS = "results"
 
@@ -70,7 +70,8 @@ def read_result(path: Path) -> Trial:
         content["metrics"] = {key: math.nan if x is None else x for key, x in content["metrics"].items()}
         trial = Trial(**{field.name: content[field.name] for field in fields(Trial)})
         whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
-        whole &= trial.status in STATUSES and math.isfinite(trial.objective) == (trial.status == DONE)
+        whole &= trial.status in STATUSES
+        whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"a result file must hold one whole trial, but {path} does not ({_reason(error)}); "
@@ -218,8 +219,8 @@ class _Study:
         try:
             self._study.add_trial(
                 self._optuna.trial.create_trial(
-                    state=states.COMPLETE if trial.status == DONE else states.FAIL,
-                    value=trial.objective if trial.status == DONE else None,
+                    state={DONE: states.COMPLETE, PRUNED: states.PRUNED}.get(trial.status, states.FAIL),
+                    value=trial.objective if math.isfinite(trial.objective) else None,
                     params={key: _named_value(self._space, key, trial.params[key]) for key in names},
                     distributions={key: self._distributions[key] for key in names},
                     user_attrs=plain(rest),

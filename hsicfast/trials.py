@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,13 @@ class Trial:
     params : dict
         Values of the active hyperparameters.
     objective : float
-        What is minimised or maximised; NaN unless `status` is ``done``.
+        What is minimised or maximised. Finite where `status` is ``done``; the last value, or NaN where there was none,
+        where it is ``pruned``; NaN otherwise.
     cost : float
         What the network costs, in the user's unit; NaN where unknown.
-    status : {"done", "diverged", "lost"}
-        A diverged trial is evidence against its hyperparameters; a lost one (killed, node gone) is no evidence.
+    status : {"done", "diverged", "pruned", "lost"}
+        A diverged trial is evidence against its hyperparameters, a pruned one was stopped early, a lost one (killed,
+        node gone) is no evidence.
     origin : {"design", "search"}
         Drawn from the law of the space, or proposed by an optimiser.
     seed : int
@@ -95,7 +98,7 @@ class TrialTable:
     def __getitem__(self, row: int) -> Trial:
         return Trial(
             index=int(self.index[row]),
-            params={name: self.values[name][row] for name in self.space if self.active(name)[row]},
+            params=self._params(row),
             objective=float(self.objective[row]),
             cost=float(self.cost[row]),
             status=str(self.status[row]),
@@ -105,11 +108,22 @@ class TrialTable:
             message=str(self.message[row]),
         )
 
+    def _params(self, row: int) -> dict[str, Any]:
+        """Values of the hyperparameters that exist in one trial, in the order of the space."""
+        params: dict[str, Any] = {}
+        for name in self.space.parents_first:
+            if self.space.is_active(name, params):
+                params[name] = self.values[name][row]
+        return {name: params[name] for name in self.space if name in params}
+
     def active(self, name: str) -> NDArray[np.bool_]:
         """Trials (n,) in which hyperparameter `name` exists."""
         exists = np.ones(len(self), dtype=bool)
         for parent, allowed in self.space[name].conditions.items():
-            exists &= self.active(parent) & np.array([value in allowed for value in self.values[parent]], dtype=bool)
+            one_of = np.zeros(len(self), dtype=bool)
+            for value in allowed:
+                one_of |= self.values[parent] == _scalar(value)
+            exists &= self.active(parent) & one_of
         return exists
 
     def select(self, rows: NDArray[Any]) -> TrialTable:
@@ -138,21 +152,23 @@ class TrialTable:
         return self.select(self.status != LOST)
 
     def best(self, minimize: bool = True) -> Trial:
-        """The trial with the best objective, the earliest of equals.
+        """The trial that is done with the best objective, the earliest of equals.
 
         Raises
         ------
         InputError
             Where no trial is done.
         """
-        if not (self.status == DONE).any():
-            counts = ", ".join(f"{(self.status == status).sum()} {status}" for status in STATUSES)
+        done = self.status == DONE
+        if not done.any():
+            numbers = {status: int((self.status == status).sum()) for status in STATUSES}
+            counts = ", ".join(f"{number} {status}" for status, number in numbers.items() if number or status != PRUNED)
             reason = next((str(text) for text in self.message if text), "no reason was given")
             raise InputError(
                 f"at least one trial must end with a finite objective, but got {counts} (the first said: {reason}); "
                 "lower the learning rate's range or correct the objective"
             )
-        return self[int(np.nanargmin(self.objective if minimize else -self.objective))]
+        return self[int(np.nanargmin(np.where(done, self.objective if minimize else -self.objective, np.nan)))]
 
     def to_frame(self) -> pd.DataFrame:
         """A pandas frame: a column a hyperparameter (missing = inactive), objective, cost, status, and the rest."""
@@ -199,11 +215,11 @@ class TrialTable:
         values : mapping of str to sequence (n,)
             Entries of inactive hyperparameters are ignored; use None or NaN.
         objective : array_like (n,)
-            NaN or inf means diverged.
+            NaN or inf means diverged, where the trial was not pruned.
         cost : array_like (n,), optional
             In any unit, above or equal 0.
         status : sequence of str (n,), optional
-            ``done``, ``diverged`` or ``lost``; from `objective` by default.
+            ``done``, ``diverged``, ``pruned`` or ``lost``; from `objective` by default.
 
         Raises
         ------
@@ -227,7 +243,7 @@ class TrialTable:
         metrics = {
             str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
         }
-        values = {name: frame[name].astype(object).to_numpy() for name in space}
+        values = {name: frame[name] for name in space}
         return cls._checked(space, values, objective=frame["objective"].to_numpy(), metrics=metrics, **own)
 
     @classmethod
@@ -255,13 +271,13 @@ class TrialTable:
         columns |= {key: np.asarray(given) for key, given in rest.items() if given is not None and key != "metrics"}
         columns["cost"] = columns["cost"].astype(np.float64)
         columns["status"] = np.where((status == DONE) & ~np.isfinite(y), DIVERGED, status)
-        y = np.where(columns["status"] == DONE, y, np.nan)
+        y = np.where(np.isin(columns["status"], (DONE, PRUNED)) & np.isfinite(y), y, np.nan)
         missing = [name for name in space if name not in values]
         if missing:
             raise InputError(f"every hyperparameter needs a column, but {missing} are missing; add them")
         table = cls(
             space=space,
-            values={name: np.array([*values[name], None], dtype=object)[:-1] for name in space},
+            values={name: _objects(values[name]) for name in space},
             objective=y,
             metrics=dict(rest.get("metrics") or {}),
             **columns,
@@ -278,30 +294,68 @@ class TrialTable:
             raise InputError(f"columns must have one length, but got {lengths}; drop or fill the missing entries")
 
     def _settle(self, name: str, hyperparameter: Hyperparameter) -> None:
-        """Give active values their own type, check them, and blank the inactive ones."""
+        """Give active values their own type, check them, and blank the inactive ones.
+
+        A lost trial is no evidence: what it lacks, or has from outside the space, becomes None.
+        """
         active = self.active(name)
-        column = self.values[name]
-        settled = np.full(len(self), None, dtype=object)
-        settled[active] = [_typed(hyperparameter, value) for value in column[active]]
+        lost = self.status == LOST
+        column = self.values[name].copy()
+        self.values[name][:] = None
         try:
-            hyperparameter.to_unit(settled[active])
+            self.values[name][active & ~lost] = _typed(hyperparameter, column[active & ~lost])
         except InputError as error:
             raise InputError(f"in column {name!r}, {error}") from None
-        column[:] = settled
+        for row in np.flatnonzero(active & lost):
+            with suppress(InputError):
+                self.values[name][row : row + 1] = _typed(hyperparameter, column[row : row + 1])
 
 
-def _typed(hyperparameter: Hyperparameter, value: Any) -> Any:
-    """`value` as the hyperparameter writes it: a file turns 8 into 8.0 and True into "True"."""
-    if isinstance(hyperparameter, Int | Float):
-        if not hyperparameter.contains(value):
-            return value
-        return int(value) if isinstance(hyperparameter, Int) else float(value)
-    choices = hyperparameter.choices if isinstance(hyperparameter, Choice | Bool) else ()
+def _scalar(value: Any) -> NDArray[np.object_]:
+    """`value` as one object, which NumPy compares as it is even where it is a tuple. Shape ()."""
+    boxed = np.empty((), dtype=object)
+    boxed[()] = value
+    return boxed
+
+
+def _objects(values: Any) -> NDArray[np.object_]:
+    """A column (n,) of Python's own values, a copy."""
+    if isinstance(values, np.ndarray) or hasattr(values, "to_numpy"):
+        return np.array(values, dtype=object)
+    return np.array([*values, None], dtype=object)[:-1]  # None keeps tuples from becoming rows
+
+
+def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Checked values as the hyperparameter writes them: a file turns 8 into 8.0 or "8", and True into "True"."""
+    if isinstance(hyperparameter, Choice | Bool):
+        # One look a kind of value. With its type, as True and 1 are equal but their texts are not.
+        try:
+            kinds = list(zip(map(type, values), values, strict=True))
+            own = {kind: _choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
+            typed = np.array([*map(own.__getitem__, kinds), None], dtype=object)[:-1]
+        except TypeError:  # a list or the like, which is no key: to_unit names it
+            typed = values
+        hyperparameter.to_unit(typed)
+        return typed
+    hyperparameter.to_unit(values)
+    numbers = values.astype(np.float64)
+    if isinstance(hyperparameter, Float):
+        return numbers.astype(object)
+    if np.abs(numbers).max(initial=0) < 2**53:
+        return numbers.astype(np.int64).astype(object)
+    return np.array(
+        [int(value if isinstance(value, int | np.integer) else float(value)) for value in values], dtype=object
+    )
+
+
+def _choice(choices: Sequence[Any], value: Any) -> Any:
+    """The choice that `value` is, or is the text of; `value` where there is none, and None for a gap."""
     if value in choices:
         return choices[list(choices).index(value)]
     if isinstance(value, float) and np.isnan(value):
         return None
-    return next((choice for choice in choices if str(choice) == str(value)), value)
+    texts = {str(value), str(int(value))} if isinstance(value, float) and value.is_integer() else {str(value)}
+    return next((choice for choice in choices if str(choice) in texts), value)
 
 
 def _metric_column(values: list[Any]) -> NDArray[Any]:

@@ -99,3 +99,8 @@ def orthogonal_to_constants(u, h, nodes=200):
     m = np.exp(-((np.asarray(u)[:, None] - t[None, :]) ** 2) / (2 * h**2)) @ weight
     total = weight @ np.exp(-((t[:, None] - t[None, :]) ** 2) / (2 * h**2)) @ weight
     return gram(u, "gaussian", h) - np.outer(m, m) / total
+
+
+def dominated_by(losses):
+    """Of each trial by how many it is dominated: those nowhere worse and somewhere better."""
+    return [int(((losses <= own).all(axis=1) & (losses < own).any(axis=1)).sum()) for own in losses]

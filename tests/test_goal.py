@@ -1,9 +1,10 @@
 """Who ended among the best: few trials, and many, where a sample says about where the edge lies."""
 
+import naive
 import numpy as np
 import pytest
 
-from hsicfast import columns, goal
+from hsicfast import InputError, columns, goal
 
 OBJECTIVES = {
     "smooth": lambda rng, n: rng.standard_normal(n),
@@ -55,3 +56,33 @@ def test_columns(n):
     assert not columns.all_within(x, 0.0, 1.0)
     x[0] = np.nan
     assert not columns.all_within(x, 0.0, 1.0)
+
+
+class TestDomination:
+    @pytest.mark.parametrize("pairs", [1, 1000, 10**6])
+    @pytest.mark.parametrize("q", [1, 2, 3])
+    def test_against_the_definition(self, monkeypatch, q, pairs):
+        monkeypatch.setattr(goal, "PAIRS", pairs)
+        rng = np.random.default_rng(q)
+        for n in (1, 2, 60):
+            assert goal.dominated_by(losses := rng.random((n, q))).tolist() == naive.dominated_by(losses)
+            # Many ties in one loss and in all of them, and both zeros.
+            assert goal.dominated_by(losses := rng.integers(-1, 3, (n, q)) * 1.0).tolist() == naive.dominated_by(losses)
+            assert goal.dominated_by(losses := rng.choice([-0.0, 0.0, 1.0], (n, q))).tolist() == naive.dominated_by(
+                losses
+            )
+
+    def test_no_trials(self):
+        assert goal.dominated_by(np.empty((0, 2))).tolist() == []
+
+    @pytest.mark.parametrize(
+        ("losses", "message"),
+        [
+            ([1.0, 2.0], r"losses must have shape \(n, q\), but got \(2,\); give a column for each objective"),
+            (np.empty((3, 0)), r"but got \(3, 0\)"),
+            ([[1.0, np.nan], [np.inf, 0.0]], "losses must be finite, but 2 are not; leave their trials out"),
+        ],
+    )
+    def test_refused(self, losses, message):
+        with pytest.raises(InputError, match=message):
+            goal.dominated_by(losses)

@@ -23,6 +23,16 @@ KINDS = {
     "numbers as texts": (column(lambda rng: [str(v) for v in rng.integers(1, 9, N)]), Int, {"low": 1, "high": 8}),
     "texts": (column(lambda rng: rng.choice(["b", "a"], N)), Choice, {"choices": ("a", "b")}),
     "booleans": (column(lambda rng: rng.random(N) < 0.5), Bool, {}),
+    "lists": ([[64, 64], [8]] * (N // 2), Choice, {"choices": ("[64, 64]", "[8]")}),
+    "arrays": ([np.array([64, 64]), np.array([8])] * (N // 2), Choice, {"choices": ("[64, 64]", "[8]")}),
+    "categories": (pd.Categorical([3, 5] * (N // 2)), Int, {"low": 3, "high": 5}),
+    "nullable": (pd.array([3, 5] * (N // 2), dtype="Int64"), Int, {"low": 3, "high": 5}),
+    "nullable booleans": (pd.array([True, False] * (N // 2), dtype="boolean"), Bool, {}),
+    "the text None among texts": (["None", "cosine"] * (N // 2), Choice, {"choices": ("None", "cosine")}),
+    "the text None among a few numbers": (["None", "3"] * (N // 2), Choice, {"choices": ("3", "None")}),
+    "and among more": (["None", "3", "10", "5"] * (N // 4), Choice, {"choices": ("10", "3", "5", "None")}),
+    "a few numbers and texts": ([0.1, "auto"] * (N // 2), Choice, {"choices": (0.1, "auto")}),
+    "numbers and booleans": ([0.1, False] * (N // 2), Choice, {"choices": (0.1, False)}),
     "booleans as texts": (column(lambda rng: rng.choice(["True", "false"], N)), Bool, {}),
 }
 
@@ -43,10 +53,24 @@ def test_types(name):
         ([None] * N, "empty"),
         ([f"run {i}" for i in range(N)], "200 different texts are no choices"),
         (np.where(np.arange(N) < 5, np.inf, 1.0), "holds infinite numbers"),
+        (["inf", "1", "2", "3"] * (N // 4), "holds infinite numbers"),
+        (pd.date_range("2026-01-01", periods=N), "dates"),
+        (pd.date_range("2026-01-01", periods=N, tz="UTC"), "dates"),
     ],
 )
 def test_left_out(values, reason):
     assert guess_space(pd.DataFrame({"h": values, "x": range(N)})).left_out == {"h": reason}
+
+
+def test_a_text_among_many_numbers_is_named():
+    values = [str(i / 7) for i in range(N)]
+    values[16] = "oops"
+    with pytest.raises(InputError, match="row 17 of 'h' is 'oops' among 199 different numbers; correct it"):
+        guess_space(pd.DataFrame({"h": values, "x": range(N)}))
+    values[::3] = ["None"] * len(values[::3])
+    values[16] = "3"
+    guess = guess_space(pd.DataFrame({"h": values, "x": range(N)}))
+    assert guess.left_out == {"h": "empty in 67 trials, and no other column says why"}
 
 
 class TestConditions:
@@ -61,6 +85,22 @@ class TestConditions:
         assert guess.space["momentum"].conditions == {"optimizer": ("rmsprop", "sgd")}
         assert guess.space["other"].conditions == {}
         assert guess.reasons["momentum"].endswith("; filled exactly where optimizer is rmsprop or sgd")
+
+    def test_numbers_as_texts_with_none_for_what_does_not_exist(self):
+        frame = self.frame()
+        texts = frame.assign(momentum=[str(v) if v == v else "None" for v in frame["momentum"]])
+        guess = guess_space(texts)
+        assert repr(guess.space) == repr(guess_space(frame).space)
+        pd.testing.assert_frame_equal(guess.frame, guess_space(frame).frame)
+        constant = guess_space(
+            frame.assign(momentum=frame["optimizer"].map(lambda o: "None" if o == "adam" else "0.9"))
+        )
+        assert constant.left_out == {"momentum": "always 0.9"}
+
+    def test_a_value_inside_and_outside_explains_nothing(self):
+        # Once inside and twice outside: counts that have no bit in common.
+        frame = pd.DataFrame({"a": ["x", "x", "x", "y"], "b": [0.1, None, None, 0.2], "c": [0.1, 0.2, 0.3, 0.4]})
+        assert guess_space(frame).left_out == {"b": "empty in 2 trials, and no other column says why"}
 
     def test_one_gap_too_many(self):
         frame = self.frame()

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from test_figures import NASTY, finished_run
 
-from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable
+from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable, report
 from hsicfast.report import (
     best_sentence,
     cautions,
@@ -160,6 +160,12 @@ def test_sensitivity_json_is_strict_and_whole(run, usual):
     assert [part["name"] for part in content["rounds"]] == ["design", "optimise"]
     assert [d["name"] for d in content["decisions"]] == [d.name for d in run.reduction.decisions]
     assert content["interrupted"] is False
+
+
+def test_pruned_trials_are_counted_where_there_are_any(run):
+    status = np.where(run.trials.index == run.best.index, "pruned", run.trials.status)
+    counts = report._counts(replace(run, trials=replace(run.trials, status=status)), 130)
+    assert (counts["done"], counts["pruned"]) == ((run.trials.status == "done").sum() - 1, 1)
 
 
 def test_what_is_not_a_number_is_null(tmp_path, sketches):

@@ -2,7 +2,7 @@ import json
 import math
 import os
 import sqlite3
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import optuna
@@ -14,7 +14,7 @@ from hsicfast import store as store_module
 from hsicfast.errors import InputError
 from hsicfast.space import Bool, Choice, Float, SearchSpace
 from hsicfast.store import Store, check_writable, plain, read_result, read_results, result_path, write_result
-from hsicfast.trials import DESIGN, DIVERGED, LOST, Trial
+from hsicfast.trials import DESIGN, DIVERGED, LOST, PRUNED, Trial
 
 SPACE = SearchSpace({"kind": Choice(["a", (1, 2), None]), "rate": Float(0, 1, active_if={"kind": "a"}), "on": Bool()})
 SETTINGS = {"goal": 0.1, "space": {"rate": {"low": 0.0}}}
@@ -162,6 +162,17 @@ class TestStudy:
         assert by_index[1].params["kind"] == "[1, 2]"
         assert [by_index[i].state.name for i in (3, 4)] == ["FAIL", "FAIL"]
         assert by_index[3].user_attrs["cost"] is None
+
+    @pytest.mark.parametrize("objective", [0.5, math.nan])
+    def test_a_pruned_trial(self, folder, objective):
+        stopped = replace(GOOD, status=PRUNED, objective=objective)
+        np.testing.assert_equal(asdict(read_result(write_result(folder, stopped))), asdict(stopped))
+        kept = opened(folder)
+        kept.add(stopped)
+        kept.close()
+        (trial,) = study_of(folder).trials
+        assert trial.state.name == "PRUNED"
+        assert trial.value == (0.5 if math.isfinite(objective) else None)
 
     def test_a_trial_is_added_once(self, folder):
         for _ in range(2):

@@ -77,6 +77,58 @@ def test_a_parent_after_its_child_is_read_from_text_too():
     assert TrialTable.from_frame(space, frame).active("rate").tolist() == [True, False]
 
 
+def test_a_pruned_trial_keeps_its_last_value_and_is_never_the_best():
+    made = TrialTable.from_arrays(
+        SearchSpace({"a": Float(0, 1)}),
+        {"a": [0.1, 0.2, 0.3, 0.4]},
+        [2.0, 1.0, math.inf, 3.0],
+        status=["done", "pruned", "pruned", "done"],
+    )
+    assert made.status.tolist() == ["done", "pruned", "pruned", "done"]
+    np.testing.assert_array_equal(made.objective, [2.0, 1.0, math.nan, 3.0])
+    assert made.best().index == 0
+    assert made.best(minimize=False).index == 3
+    assert made.evidence.index.tolist() == [0, 1, 2, 3]
+    with pytest.raises(InputError, match=r"but got 0 done, 0 diverged, 2 pruned, 0 lost \(the first said"):
+        made.select(made.status == "pruned").best()
+
+
+def test_what_a_lost_trial_lacks_is_no_error():
+    space = SearchSpace({"on": Bool(), "rate": Float(0, 1, active_if={"on": True})})
+    columns = {"on": [True, None, True, True], "rate": [0.5, 0.5, 7.0, 0.25]}
+    made = TrialTable.from_arrays(space, columns, [1.0] * 4, status=["done", "lost", "lost", "lost"])
+    assert made.values["on"].tolist() == [True, None, True, True]
+    assert made.values["rate"].tolist() == [0.5, None, None, 0.25]
+    with pytest.raises(InputError, match=r"in column 'rate', a value must lie in .* but got 7.0"):
+        TrialTable.from_arrays(space, columns | {"on": [True] * 4}, [1.0] * 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "want"),
+    [
+        (Float(0, 10), [1, "2.5", np.float32(3)], [1.0, 2.5, 3.0]),
+        (Int(0, 10), [1.0, "2", np.int8(3)], [1, 2, 3]),
+        (Int(0, 2**60), [2**60 - 1, "4", np.int64(2**59 + 1)], [2**60 - 1, 4, 2**59 + 1]),
+        (Bool(), ["True", np.bool_(False), True], [True, False, True]),
+        (Choice(["8", 4.0, "None"]), [8.0, 4, "None"], ["8", 4.0, "None"]),
+        (Choice(["True", "1"]), [True, 1, 1.0], ["True", "1", "1"]),
+        (Choice([(64,), (64, 64), None]), [(64, 64), None, (64,)], [(64, 64), None, (64,)]),
+    ],
+)
+@pytest.mark.parametrize("make", [list, lambda values: pd.Series(values, dtype=object)])
+def test_values_get_the_type_of_their_hyperparameter(kind, given, want, make):
+    got = TrialTable.from_arrays(SearchSpace({"h": kind}), {"h": make(given)}, [1.0] * 3)
+    params = [trial.params["h"] for trial in got]
+    assert params == want
+    assert [type(value) for value in params] == [type(value) for value in want]
+
+
+def test_a_tuple_may_be_a_condition():
+    space = SearchSpace({"shape": Choice([(64,), (64, 64)]), "x": Float(0, 1, active_if={"shape": [(64, 64)]})})
+    columns = {"shape": [(64,), (64, 64)], "x": [None, 0.5]}
+    assert TrialTable.from_arrays(space, columns, [1.0, 2.0]).active("x").tolist() == [False, True]
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -92,6 +144,18 @@ def test_a_parent_after_its_child_is_read_from_text_too():
         (
             lambda: TrialTable.from_arrays(SearchSpace({"a": Float(0, 1)}), {"a": [0.1]}, [1], status=["ok"]),
             r"a status must be one of .* but got \['ok'\]",
+        ),
+        (
+            lambda: TrialTable.from_arrays(SearchSpace({"a": Choice(["x", "y"])}), {"a": [[1], [2]]}, [1, 2]),
+            r"in column 'a', a value must be one of .* but got \[1\]",
+        ),
+        (
+            lambda: TrialTable.from_arrays(SearchSpace({"a": Bool()}), {"a": [True, "yes"]}, [1, 2]),
+            "in column 'a', a Bool is False or True, but got 'yes'",
+        ),
+        (
+            lambda: TrialTable.from_arrays(SearchSpace({"a": Int(1, 3)}), {"a": [1, 1.5]}, [1, 2]),
+            r"in column 'a', a value must lie in \[1, 3\] in steps of 1, but got 1.5",
         ),
         (
             lambda: TrialTable.from_frame(SPACE, pd.DataFrame({"dropout": [True], "objective": [1.0]})),

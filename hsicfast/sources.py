@@ -1,0 +1,246 @@
+"""Trials from anywhere: files, studies, folders, frames; which column is the objective, which trials ended how."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast.errors import InputError
+from hsicfast.frames import read_frame
+from hsicfast.goal import dominated_by
+from hsicfast.guess import GAPS, PREFIXES, Guess, guess_space, read_space, typed
+from hsicfast.space import Choice, SearchSpace
+from hsicfast.trials import DIVERGED, DONE, LOST, PRUNED, TrialTable
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+
+# What tools put before the names of what a trial found: MLflow, W&B, Optuna.
+FOUND_PREFIXES = ("metrics.", "summary/", "values_", "user_attrs_")
+OWN_OBJECTIVES = ("value", "objective")
+STATUS_COLUMNS = ("state", "State", "status", "Status")
+# What tools call the ends of a trial, in small letters.
+WORDS = {
+    **dict.fromkeys((DONE, "finished", "complete", "completed", "terminated"), DONE),
+    **dict.fromkeys((DIVERGED, "fail", "failed", "crashed", "error"), DIVERGED),
+    PRUNED: PRUNED,
+    **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Trials as they were read, and what was made of them.
+
+    Attributes
+    ----------
+    table : TrialTable
+        Of several objectives its own is by how many trials each is dominated.
+    minimize : bool
+        Whether a small objective is good.
+    guess : Guess, optional
+        The space with its reasons; None where the space was given.
+    objective : str
+        What to call it.
+    cost : str, optional
+        What to call it; None where there is none.
+    study : bool
+        Whether the trials come from an Optuna study, which does not say how they were drawn.
+    """
+
+    table: TrialTable
+    minimize: bool
+    guess: Guess | None
+    objective: str
+    cost: str | None
+    study: bool
+
+
+def read_trials(
+    source: str | Path | pd.DataFrame | optuna.Study,
+    objective: str | Sequence[str] | None = None,
+    *,
+    cost: str | None = None,
+    study: str | None = None,
+    space: SearchSpace | str | Path | None = None,
+    maximize: str | Sequence[str] | bool | None = None,
+) -> Reading:
+    """Trials that somebody already has, as a table that :func:`hsicfast.analyse` takes.
+
+    A column ``state`` or ``status`` in the words of Optuna, W&B, MLflow or Ray says how each trial ended: one that
+    failed is diverged, one that still runs or was killed is lost. Columns that begin with ``config/``, ``params_`` or
+    ``params.`` are the hyperparameters where there are such; otherwise all are that are nothing else.
+
+    Parameters
+    ----------
+    source : str, Path, DataFrame or optuna Study
+        See :func:`hsicfast.frames.read_frame`.
+    objective : str or sequence of str, optional
+        Names of columns; ``metrics.``, ``summary/``, ``values_`` and ``user_attrs_`` may be left out. By default a
+        study's own, or ``value`` or ``objective``. Of several the best trials are those which the fewest dominate.
+    cost : str, optional
+        Name of the column of what a trial costs.
+    study : str, optional
+        Name of the study in a storage; not needed where there is one.
+    space : SearchSpace or path, optional
+        The space, or a YAML file of it, instead of a guess.
+    maximize : str, sequence of str or bool, optional
+        Objectives of which large is good, or whether of all. By default as a study has them, otherwise none.
+
+    Returns
+    -------
+    Reading
+
+    Raises
+    ------
+    InputError
+        What cannot be read, with the reason; a column that is not there; a text where a number belongs; a value outside
+        the given space.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"lr": [0.1, 0.2, 0.3], "loss": [3.0, 1.0, None], "seconds": [5, 9, 7]})
+    >>> reading = read_trials(frame, "loss", cost="seconds")
+    >>> reading.table.status.tolist(), reading.table.best().params
+    (['done', 'done', 'diverged'], {'lr': 0.2})
+    >>> both = read_trials(frame, ["loss", "seconds"])
+    >>> both.objective, both.table.objective.tolist()
+    ('non-domination of loss and seconds', [0.0, 0.0, nan])
+    """
+    frame, own = read_frame(source, study)
+    # 1. Which columns say what came of a trial.
+    asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
+    names = {_column(frame, name, "objective"): name for name in asked}
+    priced = None if cost is None else _column(frame, cost, "cost")
+    status, ended = _statuses(frame, {*names, priced})
+    if (status == LOST).all():
+        raise InputError(
+            f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ended!r}; run some"
+        )
+    # 2. What the others are.
+    beside = [*names, *(label for label in (priced, ended) if label)]
+    guess = None
+    if space is None:
+        guess = guess_space(frame[status != LOST], beside)
+        whole = guess.space
+        columns = {name: guess.frame[name].reindex(frame.index) for name in whole}
+    else:
+        whole = space if isinstance(space, SearchSpace) else read_space(space)
+        columns = {name: _values(frame, name, isinstance(kind, Choice)) for name, kind in whole.items()}
+    # 3. One objective a trial, and its table.
+    upside = _maximized(frame, list(names), maximize, own or {})
+    losses = np.column_stack([_numbers(frame, label, "objective") for label in names])
+    judged, minimize = losses[:, 0], not upside[0]
+    if len(names) > 1:
+        judged, status = _non_domination(np.where(upside, -losses, losses), status)
+        minimize = True
+    costs = None if priced is None else _numbers(frame, priced, "cost")
+    table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist())
+    called = [_called(name) for name in names.values()]
+    spoken = called[0] if len(called) == 1 else f"non-domination of {', '.join(called[:-1])} and {called[-1]}"
+    return Reading(
+        replace(table, index=frame.index.to_numpy(dtype=np.int64)), minimize, guess, spoken, cost, own is not None
+    )
+
+
+def _own_objectives(frame: pd.DataFrame, own: dict[str, bool] | None) -> list[str]:
+    """The objectives that need no name: a study's, or those of a frame that a study or this package wrote."""
+    if own is not None:
+        return list(own)
+    names = list(map(str, frame.columns))
+    single = [name for name in OWN_OBJECTIVES if name in names][:1]
+    several = [name for name in names if re.fullmatch(r"values_\d+", name)]
+    if not single and not several:
+        raise InputError(
+            f"the objective must be a column of the trials, but none was named; choose among {', '.join(names)}"
+        )
+    return single or several
+
+
+def _column(frame: pd.DataFrame, name: str, role: str, prefixes: Sequence[str] = FOUND_PREFIXES) -> str:
+    """The column called `name`, or the only one that a tool's prefix before it makes."""
+    if name in frame:
+        return name
+    fits = [prefix + name for prefix in prefixes if prefix + name in frame]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise InputError(f"the {role} must be one column of the trials, but {name!r} may be any of {fits}; choose one")
+    names = list(map(str, frame.columns))
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
+    raise InputError(f"the {role} must be a column of the trials, but there is no {name!r}; nearest: {', '.join(near)}")
+
+
+def _called(name: str) -> str:
+    """An objective's name without what Optuna puts before it, where that leaves one."""
+    short = name.removeprefix("values_")
+    return name if short.isdigit() else short
+
+
+def _statuses(frame: pd.DataFrame, taken: set[str | None]) -> tuple[NDArray[np.str_], str | None]:
+    """How each trial ended (n,), and the column that says so; done where none does."""
+    for label in STATUS_COLUMNS:
+        if label not in frame or label in taken or not frame[label].notna().any():
+            continue
+        words = frame[label].astype(str).str.strip().str.lower().map(WORDS).where(frame[label].notna(), DONE)
+        if words.notna().all():
+            return words.to_numpy(dtype=str), label
+    return np.full(len(frame), DONE), None
+
+
+def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
+    """The column of a hyperparameter of a given space; a choice's texts stay what they are."""
+    column = frame[_column(frame, name, "hyperparameter", PREFIXES)]
+    return column if choice else typed(column)
+
+
+def _numbers(frame: pd.DataFrame, label: str, role: str) -> NDArray[np.float64]:
+    """A column (n,) of numbers, NaN for gaps."""
+    import pandas as pd
+
+    column = frame[label]
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = np.isnan(numbers) & column.notna().to_numpy()
+    wrong[wrong] = ~column[wrong].astype(str).str.strip().str.lower().isin(GAPS).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"the {role} must be a number or empty, but row {row + 1} of {label!r} is {column.iloc[row]!r}; correct it"
+        )
+    return numbers
+
+
+def _maximized(
+    frame: pd.DataFrame, labels: list[str], maximize: str | Sequence[str] | bool | None, own: dict[str, bool]
+) -> list[bool]:
+    """Of each objective whether large is good."""
+    if maximize is None:
+        return [own.get(label, False) for label in labels]
+    if isinstance(maximize, bool):
+        return [maximize] * len(labels)
+    named = {}
+    for name in [maximize] if isinstance(maximize, str) else maximize:
+        named[_column(frame, name, "objective to maximise")] = name
+    foreign = [name for label, name in named.items() if label not in labels]
+    if foreign:
+        raise InputError(f"`maximize` must name objectives, but {foreign} are none; choose among {labels}")
+    return [label in named for label in labels]
+
+
+def _non_domination(
+    losses: NDArray[np.float64], status: NDArray[np.str_]
+) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    """By how many trials each that is done is dominated, NaN for the others; done needs all losses (n, q)."""
+    status = np.where((status == DONE) & ~np.isfinite(losses).all(axis=1), DIVERGED, status)
+    judged = np.full(len(losses), np.nan)
+    judged[status == DONE] = dominated_by(losses[status == DONE])
+    return judged, status
