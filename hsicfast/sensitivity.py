@@ -168,8 +168,8 @@ def _judged(table: TrialTable, law: str, failed: str, pruned: str) -> TrialTable
 def _check_parts(goal: Threshold, table: TrialTable, met: NDArray[np.bool_], minimize: bool) -> None:
     if met.all() or not met.any():
         raise InputError(
-            f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach "
-            f"{goal.value} (the best has {table.best(minimize).objective:.6g}); choose another, or a fraction such as 0.1"
+            f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach {goal.value} "
+            f"(the best has {table.best(minimize).objective:.6g}); choose another, or a fraction such as 0.1"
         )
 
 

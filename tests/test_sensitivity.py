@@ -317,7 +317,7 @@ class TestReduction:
         (lambda: table(9, objective=lambda p: math.nan), {}, "at least one trial must end with a finite objective"),
         (table, {"goal": 0}, "`0 < goal < 1` must hold, but got goal=0"),
         (table, {"goal": 1.5}, "`0 < goal < 1` must hold, but got goal=1.5"),
-        (table, {"goal": 60}, "the best so many of 60 trials must be fewer than all, but got goal=60; give less"),
+        (table, {"goal": 200}, "the best so many of 200 trials must be fewer than all, but got goal=200; give less"),
         (table, {"goal": Threshold(math.inf)}, "a threshold must be finite, but got inf"),
         (table, {"pruned": "last value"}, "pruned must be one of"),
         (table, {"bandwidth": -1}, "`bandwidth > 0` must hold, but got bandwidth=-1"),
