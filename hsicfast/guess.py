@@ -24,8 +24,9 @@ PREFIXES = ("config/", "params_", "params.")
 BOOLEANS = {"true": True, "false": False}
 # Texts that stand for nothing among numbers and booleans; among other texts they are texts.
 GAPS = ("", "none", "nan", "null")
-# Texts of so many kinds are names or notes, not choices.
+# Texts of so many kinds are names or notes, not choices; and so are so few, where no two trials share one.
 MOST_CHOICES = 30
+FEWEST_NAMES = 4
 LOG_FROM = 50.0  # a positive range of this ratio is looked at for a log scale
 TYPES = {"Float": Float, "Int": Int, "Choice": Choice, "Bool": Bool}
 
@@ -240,6 +241,8 @@ def _kind(column: pd.Series[Any]) -> tuple[Hyperparameter | None, str]:
     if all(isinstance(kind, bool) for kind in kinds):
         return Bool(), "true or false"
     numeric = ~np.isnan(_numbers(kinds))
+    if FEWEST_NAMES <= len(kinds) == np.count_nonzero(place >= 0) and not numeric.any():
+        return None, f"{len(kinds)} texts that all differ are names"
     if len(kinds) <= MOST_CHOICES:
         return _choice(kinds), f"{len(kinds)} different {'values' if numeric.any() else 'texts'}"
     if 2 * np.count_nonzero(numeric[place[place >= 0]]) > np.count_nonzero(place >= 0):

@@ -51,7 +51,9 @@ def test_types(name):
     [
         ([3] * N, "always 3"),
         ([None] * N, "empty"),
-        ([f"run {i}" for i in range(N)], "200 different texts are no choices"),
+        ([f"run {i // 2}" for i in range(N)], "100 different texts are no choices"),
+        ([f"run {i}" for i in range(N)], "200 texts that all differ are names"),
+        ([f"run {i}" if i % 10 == 0 else None for i in range(N)], "20 texts that all differ are names"),
         (np.where(np.arange(N) < 5, np.inf, 1.0), "holds infinite numbers"),
         (["inf", "1", "2", "3"] * (N // 4), "holds infinite numbers"),
         (pd.date_range("2026-01-01", periods=N), "dates"),
