@@ -1,6 +1,6 @@
 """The command for trials somebody already has: ``python -m hsicfast.analyze trials.csv --objective val_error``.
 
-1. read the trials  2. guess the space, or read it  3. analyse by ranks  4. say what matters and how sure that is
+1. read the trials, guess their space or read it  2. analyse by ranks  3. say what matters, how sure that is, what to do
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from hsicfast.checks import PRUNED
 from hsicfast.errors import InputError
+from hsicfast.goal import Threshold
 from hsicfast.guess import Guess, write_space
-from hsicfast.report import decides, print_indices, print_pairs, print_table
+from hsicfast.report import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.sources import Reading, read_trials
-from hsicfast.trials import DIVERGED
+from hsicfast.verdicts import fates, headline, verdicts
 
 USER_ERROR, INTERRUPTED = 2, 130
 ADAPTIVE = (
@@ -29,30 +32,51 @@ ADAPTIVE = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the command."""
     options = _options(arguments)
+    errors = Console(stderr=True)
     try:
-        reading = _read(options)
-        sensitivity = analyse(
-            reading.table.space,
-            reading.table,
-            options.goal,
-            minimize=reading.minimize,
-            pairs=options.pairs,
-            seed=options.seed,
-            law="ranks",
-            failed="drop" if options.drop_failed else "miss",
-        )
+        with _bar(errors) as bar:
+            task = bar.add_task("reading", total=1.0)
+
+            def show(step: str, share: float) -> None:
+                bar.update(task, description=step, completed=share)
+
+            reading = _read(options)
+            sensitivity = analyse(
+                reading.table.space,
+                reading.table,
+                options.goal if options.threshold is None else Threshold(options.threshold),
+                minimize=reading.minimize,
+                pairs=options.pairs,
+                seed=options.seed,
+                law="ranks",
+                failed="drop" if options.drop_failed else "miss",
+                pruned=options.pruned,
+                progress=show,
+            )
+            show("report", 0.0)
+            _leave(sensitivity, reading, options)
     except InputError as error:
-        Console(stderr=True).print(Text(str(error)), soft_wrap=True)
+        errors.print(Text(str(error)), soft_wrap=True)
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped before the analysis ended")
+        errors.print("stopped before the analysis ended")
         sys.exit(INTERRUPTED)
     console = Console()
     if reading.guess is not None:
         _print_guess(console, reading.guess)
-    _print_findings(console, sensitivity, options)
-    if reading.study:
-        console.print(Text(ADAPTIVE))
+    _print_findings(console, sensitivity)
+    for note in _notes(reading):
+        console.print(Text(note))
+
+
+def _leave(sensitivity: Sensitivity, reading: Reading, options: argparse.Namespace) -> None:
+    """Write the page where one is asked for."""
+
+
+def _bar(console: Console) -> Progress:
+    """A bar that is gone in the end, and was never there where nobody watches."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _read(options: argparse.Namespace) -> Reading:
@@ -83,15 +107,21 @@ def _print_guess(console: Console, guess: Guess) -> None:
         console.print(Text(f"left out: {left}"))
 
 
-def _print_findings(console: Console, sensitivity: Sensitivity, options: argparse.Namespace) -> None:
-    failed = sensitivity.counts[DIVERGED]
-    console.print(Text(decides(sensitivity), style="bold"))
-    if failed:
-        total, fate = sum(sensitivity.counts.values()), "are left out" if options.drop_failed else "count as not good"
-        console.print(Text(f"{failed} of {total} trials have no finite objective and {fate}."))
+def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
+    found = verdicts(sensitivity)
+    console.print(Text(headline(sensitivity, found), style="bold"))
+    for sentence in fates(sensitivity):
+        console.print(Text(sentence))
+    rows = [(verdict.name, verdict.text, verdict.evidence) for verdict in found]
+    print_table(console, "What to do", ("name", "verdict", "evidence"), rows)
     print_indices(console, "What decides", sensitivity.indices)
     print_pairs(console, sensitivity.pair_indices)
     print_indices(console, "What drives the cost", sensitivity.cost_indices)
+
+
+def _notes(reading: Reading) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    return [ADAPTIVE] if reading.study else []
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -113,7 +143,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="OBJECTIVE",
         help="large is good: of all objectives, or of those named; comes last",
     )
-    parser.add_argument("--goal", type=float, default=0.1, help="the best fraction that counts as good (default: 0.1)")
+    goal = parser.add_mutually_exclusive_group()
+    goal.add_argument(
+        "--goal",
+        type=_goal,
+        default=0.1,
+        help="the best fraction, or so many trials, that count as good (default: 0.1)",
+    )
+    goal.add_argument("--threshold", type=float, help="good is instead every trial that reaches this objective")
     parser.add_argument("--cost", help="column of what a trial costs; asks what drives it, too")
     parser.add_argument("--study", help="name of the Optuna study, where the storage has several")
     parser.add_argument("--space", help="YAML file with the space instead of a guess")
@@ -121,9 +158,23 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--drop-failed", action="store_true", help="leave out trials without a finite objective; else they are not good"
     )
+    parser.add_argument(
+        "--pruned",
+        choices=PRUNED,
+        default="miss",
+        help="a pruned trial is not good (default), by its last value, or out",
+    )
     parser.add_argument("--no-pairs", dest="pairs", action="store_false", help="skip the interactions")
     parser.add_argument("--seed", type=int, default=0, help="of the permutations (default: 0)")
+    parser.add_argument("--report", metavar="PAGE", help="write one self-contained HTML page there")
+    parser.add_argument(
+        "--push", action="store_true", help="put pictures and a note into the study, for optuna-dashboard"
+    )
     return parser.parse_args(arguments)
+
+
+def _goal(text: str) -> float | int:
+    return int(text) if text.isdigit() else float(text)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from hsicfast.engines import carried_features
 from hsicfast.findings import ALPHA, Findings, Index
 from hsicfast.reduction import cheap_good_value
 from hsicfast.space import Int
+from hsicfast.trials import DIVERGED, LOST, PRUNED
 from hsicfast.words import goal_text, number, p_text, share_text, value_text
 
 Floats = NDArray[np.float64]
@@ -119,6 +120,20 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     if safe:
         said.append(f"Safe to fix: {_listed(safe)}.")
     return " ".join(said)
+
+
+def fates(findings: Findings) -> list[str]:
+    """What became of the trials that did not end with an objective, and of those that were stopped early."""
+    counts, total = findings.counts, sum(findings.counts.values())
+    counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}
+    said = []
+    if counts[DIVERGED]:
+        said.append(f"{counts[DIVERGED]} of {total} trials have no finite objective and {counted[findings.failed]}.")
+    if counts[PRUNED]:
+        said.append(f"{counts[PRUNED]} of {total} trials were stopped early and {counted[findings.pruned]}.")
+    if counts[LOST]:
+        said.append(f"{counts[LOST]} of {total} trials were lost or have not ended and are left out.")
+    return said
 
 
 def reach(findings: Findings, name: str, tested: int) -> Reach | None:
