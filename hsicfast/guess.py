@@ -188,18 +188,21 @@ def typed(column: pd.Series[Any]) -> pd.Series[Any]:
         column = column.astype(column.cat.categories.dtype)
     if column.dtype.kind in "biufmM":
         return column
+    if pd.api.types.infer_dtype(column, skipna=True) == "string":
+        # Numbers as texts mostly all differ: as a column, not kind by kind.
+        whole = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        others = column[whole.isna() & column.notna()].unique()
+        if whole.notna().any() and all(str(text).strip().lower() in GAPS for text in others):
+            return whole
     place, kinds = _kinds(column)
     texts = pd.Series([str(kind).strip().lower() for kind in kinds], dtype=object)
     said = ~texts.isin(GAPS).to_numpy()
     numbers = _numbers(kinds)
-    if not said.any():
-        plain = kinds
-    elif texts[said].isin(list(BOOLEANS)).all():
+    plain = kinds
+    if said.any() and texts[said].isin(list(BOOLEANS)).all():
         plain = np.array([BOOLEANS.get(text) for text in texts], dtype=object)
-    elif not np.isnan(numbers[said]).any():
+    elif said.any() and not np.isnan(numbers[said]).any():
         plain = numbers
-    else:
-        plain = kinds
     gap = np.array([np.nan if plain is numbers else None], dtype=plain.dtype)
     return pd.Series(np.concatenate((plain, gap))[place], index=column.index, name=column.name)
 
