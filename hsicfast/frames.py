@@ -78,6 +78,10 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | No
         found = _from_path(source, study)
     else:
         found = _from_study(source)
+    if study is not None and found.maximized is None:
+        raise InputError(
+            f"`study` names a study of an Optuna storage, but got study={study!r} without one; leave it out"
+        )
     frame = found.frame.set_axis(list(map(str, found.frame.columns)), axis=1)
     _check_names(list(frame.columns), "the table")
     if len(frame) == 0:

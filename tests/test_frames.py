@@ -207,6 +207,10 @@ class TestStudies:
         with pytest.raises(InputError, match=rf"but {wanted}; choose one of \['first', 'second'\]"):
             read_frame(url, name)
 
+    def test_a_study_of_a_file_that_has_none(self, tmp_path):
+        with pytest.raises(InputError, match="but got study='first' without one; leave it out"):
+            read_frame(written(tmp_path, CSV), "first")
+
     def test_nothing_to_read(self):
         with pytest.raises(InputError, match="a study needs finished trials, but 'empty' has none; run some first"):
             read_frame(optuna.create_study(study_name="empty"))
