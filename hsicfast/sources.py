@@ -204,10 +204,14 @@ def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
 
 
 def _numbers(frame: pd.DataFrame, label: str, role: str) -> NDArray[np.float64]:
-    """A column (n,) of numbers, NaN for gaps."""
+    """A column (n,) of numbers, NaN for gaps; of lengths of time in seconds."""
     import pandas as pd
 
     column = frame[label]
+    if column.dtype.kind == "M":
+        raise InputError(f"the {role} must be a number, but {label!r} holds dates; name another column")
+    if column.dtype.kind == "m":
+        column = column.dt.total_seconds()
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = np.isnan(numbers) & column.notna().to_numpy()
     wrong[wrong] = ~column[wrong].astype(str).str.strip().str.lower().isin(GAPS).to_numpy()
