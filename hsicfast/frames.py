@@ -231,8 +231,7 @@ def _from_storage(url: str, name: str | None) -> Found:
         file = _sqlite_file(url)
         if file is not None:
             _check_sqlite(file, url)
-        options = {"connect_args": {"timeout": LOCKED_FOR}} if file is not None else {}
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+        storage = optuna.storages.RDBStorage(url)
         names = [study.study_name for study in optuna.get_all_study_summaries(storage, include_best_trial=False)]
         if name is None and len(names) == 1:
             name = names[0]

@@ -108,16 +108,17 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
             found[name], columns[name], reasons[name] = choice, column, f"{choice.levels} different values"
             left_out.pop(str(column.name), None)
             levels.pop(name, None)
-    for name in list(found):
-        filled = columns[name].notna().to_numpy()
-        if filled.all():
-            continue
-        condition = _condition(name, filled, found, levels)
-        if condition is None:
-            left_out[name] = f"empty in {np.count_nonzero(~filled)} trials, and no other column says why"
-            del found[name], columns[name], reasons[name]
-            continue
-        parent, values = condition
+    gaps = {name: filled for name in found if not (filled := columns[name].notna().to_numpy()).all()}
+    while gaps:
+        conditions = {name: _condition(name, filled, found, levels) for name, filled in gaps.items()}
+        explained = {name: condition for name, condition in conditions.items() if condition is not None}
+        for name in [name for name in gaps if name not in explained]:
+            left_out[name] = f"empty in {np.count_nonzero(~gaps[name])} trials, and no other column says why"
+            del found[name], columns[name], reasons[name], gaps[name]
+        if len(explained) == len(conditions):  # once more otherwise: what is left out cannot explain another
+            break
+    for name in gaps:
+        parent, values = explained[name]
         found[name] = replace(found[name], active_if={parent: values})  # type: ignore[call-arg]
         reasons[name] += f"; filled exactly where {parent} is {' or '.join(map(str, values))}"
     if not found:

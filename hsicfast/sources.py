@@ -121,7 +121,7 @@ def read_trials(
     asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
     names = {_column(frame, name, "objective"): name for name in asked}
     priced = None if cost is None else _column(frame, cost, "cost")
-    status, ended = _statuses(frame, {*names, priced})
+    status, ended = _statuses(frame)
     if (status == LOST).all():
         raise InputError(
             f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ended!r}; run some"
@@ -186,10 +186,10 @@ def _called(name: str) -> str:
     return name if short.isdigit() else short
 
 
-def _statuses(frame: pd.DataFrame, taken: set[str | None]) -> tuple[NDArray[np.str_], str | None]:
+def _statuses(frame: pd.DataFrame) -> tuple[NDArray[np.str_], str | None]:
     """How each trial ended (n,), and the column that says so; done where none does."""
     for label in STATUS_COLUMNS:
-        if label not in frame or label in taken or not frame[label].notna().any():
+        if label not in frame or not frame[label].notna().any():
             continue
         words = frame[label].astype(str).str.strip().str.lower().map(WORDS).where(frame[label].notna(), DONE)
         if words.notna().all():
