@@ -11,7 +11,6 @@ import pandas as pd
 from rich.console import Console
 
 import hsicfast
-from hsicfast.guess import guess_space
 
 
 def write_trials(path: Path) -> None:
@@ -26,12 +25,10 @@ def main() -> hsicfast.Sensitivity:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trials.csv"
         write_trials(path)
-        frame = pd.read_csv(path)
-    guess = guess_space(frame, beside=["val_error"])
-    trials = hsicfast.TrialTable.from_arrays(guess.space, guess.frame, frame["val_error"])
-    found = hsicfast.analyse(guess.space, trials, law="ranks")
+        read = hsicfast.read_trials(path, "val_error")
+    found = hsicfast.analyse(read.table.space, read.table, minimize=read.minimize, law="ranks")
     console = Console()
-    console.print(guess.reasons)
+    console.print(read.guess.reasons if read.guess else "")
     console.print(found.to_frame())
     return found
 

@@ -78,6 +78,10 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | No
         found = _from_path(source, study)
     else:
         found = _from_study(source)
+    if study is not None and found.maximized is None:
+        raise InputError(
+            f"`study` names a study of an Optuna storage, but got study={study!r} without one; leave it out"
+        )
     frame = found.frame.set_axis(list(map(str, found.frame.columns)), axis=1)
     _check_names(list(frame.columns), "the table")
     if len(frame) == 0:
@@ -227,8 +231,7 @@ def _from_storage(url: str, name: str | None) -> Found:
         file = _sqlite_file(url)
         if file is not None:
             _check_sqlite(file, url)
-        options = {"connect_args": {"timeout": LOCKED_FOR}} if file is not None else {}
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+        storage = optuna.storages.RDBStorage(url)
         names = [study.study_name for study in optuna.get_all_study_summaries(storage, include_best_trial=False)]
         if name is None and len(names) == 1:
             name = names[0]

@@ -108,16 +108,17 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
             found[name], columns[name], reasons[name] = choice, column, f"{choice.levels} different values"
             left_out.pop(str(column.name), None)
             levels.pop(name, None)
-    for name in list(found):
-        filled = columns[name].notna().to_numpy()
-        if filled.all():
-            continue
-        condition = _condition(name, filled, found, levels)
-        if condition is None:
-            left_out[name] = f"empty in {np.count_nonzero(~filled)} trials, and no other column says why"
-            del found[name], columns[name], reasons[name]
-            continue
-        parent, values = condition
+    gaps = {name: filled for name in found if not (filled := columns[name].notna().to_numpy()).all()}
+    while gaps:
+        conditions = {name: _condition(name, filled, found, levels) for name, filled in gaps.items()}
+        explained = {name: condition for name, condition in conditions.items() if condition is not None}
+        for name in [name for name in gaps if name not in explained]:
+            left_out[name] = f"empty in {np.count_nonzero(~gaps[name])} trials, and no other column says why"
+            del found[name], columns[name], reasons[name], gaps[name]
+        if len(explained) == len(conditions):  # once more otherwise: what is left out cannot explain another
+            break
+    for name in gaps:
+        parent, values = explained[name]
         found[name] = replace(found[name], active_if={parent: values})  # type: ignore[call-arg]
         reasons[name] += f"; filled exactly where {parent} is {' or '.join(map(str, values))}"
     if not found:
@@ -188,18 +189,21 @@ def typed(column: pd.Series[Any]) -> pd.Series[Any]:
         column = column.astype(column.cat.categories.dtype)
     if column.dtype.kind in "biufmM":
         return column
+    if pd.api.types.infer_dtype(column, skipna=True) == "string":
+        # Numbers as texts mostly all differ: as a column, not kind by kind.
+        whole = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        others = column[whole.isna() & column.notna()].unique()
+        if whole.notna().any() and all(str(text).strip().lower() in GAPS for text in others):
+            return whole
     place, kinds = _kinds(column)
     texts = pd.Series([str(kind).strip().lower() for kind in kinds], dtype=object)
     said = ~texts.isin(GAPS).to_numpy()
     numbers = _numbers(kinds)
-    if not said.any():
-        plain = kinds
-    elif texts[said].isin(list(BOOLEANS)).all():
+    plain = kinds
+    if said.any() and texts[said].isin(list(BOOLEANS)).all():
         plain = np.array([BOOLEANS.get(text) for text in texts], dtype=object)
-    elif not np.isnan(numbers[said]).any():
+    elif said.any() and not np.isnan(numbers[said]).any():
         plain = numbers
-    else:
-        plain = kinds
     gap = np.array([np.nan if plain is numbers else None], dtype=plain.dtype)
     return pd.Series(np.concatenate((plain, gap))[place], index=column.index, name=column.name)
 

@@ -121,7 +121,7 @@ def read_trials(
     asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
     names = {_column(frame, name, "objective"): name for name in asked}
     priced = None if cost is None else _column(frame, cost, "cost")
-    status, ended = _statuses(frame, {*names, priced})
+    status, ended = _statuses(frame)
     if (status == LOST).all():
         raise InputError(
             f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ended!r}; run some"
@@ -186,10 +186,10 @@ def _called(name: str) -> str:
     return name if short.isdigit() else short
 
 
-def _statuses(frame: pd.DataFrame, taken: set[str | None]) -> tuple[NDArray[np.str_], str | None]:
+def _statuses(frame: pd.DataFrame) -> tuple[NDArray[np.str_], str | None]:
     """How each trial ended (n,), and the column that says so; done where none does."""
     for label in STATUS_COLUMNS:
-        if label not in frame or label in taken or not frame[label].notna().any():
+        if label not in frame or not frame[label].notna().any():
             continue
         words = frame[label].astype(str).str.strip().str.lower().map(WORDS).where(frame[label].notna(), DONE)
         if words.notna().all():
@@ -204,10 +204,14 @@ def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
 
 
 def _numbers(frame: pd.DataFrame, label: str, role: str) -> NDArray[np.float64]:
-    """A column (n,) of numbers, NaN for gaps."""
+    """A column (n,) of numbers, NaN for gaps; of lengths of time in seconds."""
     import pandas as pd
 
     column = frame[label]
+    if column.dtype.kind == "M":
+        raise InputError(f"the {role} must be a number, but {label!r} holds dates; name another column")
+    if column.dtype.kind == "m":
+        column = column.dt.total_seconds()
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = np.isnan(numbers) & column.notna().to_numpy()
     wrong[wrong] = ~column[wrong].astype(str).str.strip().str.lower().isin(GAPS).to_numpy()

@@ -52,6 +52,11 @@ class TestCsv:
         name = "<script>alert(1)</script>"
         assert list(read_frame(str(written(tmp_path, CSV.replace("opt", name)))).frame) == ["lr", name, "loss"]
 
+    @pytest.mark.filterwarnings("error")
+    def test_a_late_text_makes_the_whole_column_texts(self, tmp_path):
+        column = read_frame(written(tmp_path, "a,b\n" + "1,2\n" * 600_000 + "None,2\n")).frame["a"]
+        assert column.unique().tolist() == ["1", "None"]
+
     def test_separators_in_quotes_are_none(self, tmp_path):
         content = 'lr,"a;b;c"\n0.5,"x,y"\n'
         assert read_frame(written(tmp_path, content)).frame.to_dict("list") == {"lr": [0.5], "a;b;c": ["x,y"]}
@@ -207,6 +212,10 @@ class TestStudies:
         with pytest.raises(InputError, match=rf"but {wanted}; choose one of \['first', 'second'\]"):
             read_frame(url, name)
 
+    def test_a_study_of_a_file_that_has_none(self, tmp_path):
+        with pytest.raises(InputError, match="but got study='first' without one; leave it out"):
+            read_frame(written(tmp_path, CSV), "first")
+
     def test_nothing_to_read(self):
         with pytest.raises(InputError, match="a study needs finished trials, but 'empty' has none; run some first"):
             read_frame(optuna.create_study(study_name="empty"))
@@ -237,6 +246,18 @@ class TestStudies:
             InputError, match=r"an Optuna storage must be readable, but sqlite:.* gave: .*malformed.*; see"
         ):
             read_frame(f"sqlite:///{path}")
+
+    def test_overwritten_in_the_middle(self, tmp_path):
+        studied(f"sqlite:///{tmp_path}/study.db")
+        connection = sqlite3.connect(tmp_path / "study.db")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'trial_params'").fetchone()
+        connection.close()
+        content = (tmp_path / "study.db").read_bytes()
+        size = 4096
+        written(tmp_path, content[: (page - 1) * size] + b"\x07" * size + content[page * size :], "study.db")
+        with pytest.raises(InputError, match=r"must be readable, but .* gave: \(sqlite3.*malformed") as refused:
+            read_frame(f"sqlite:///{tmp_path}/study.db")
+        assert "\n" not in str(refused.value)
 
     def test_no_sqlite_at_all(self, tmp_path):
         with pytest.raises(InputError, match=r"must be readable, but .* gave: file is not a database; see that it is"):

@@ -69,6 +69,10 @@ def test_a_text_among_many_numbers_is_named():
     values[16] = "oops"
     with pytest.raises(InputError, match="row 17 of 'h' is 'oops' among 199 different numbers; correct it"):
         guess_space(pd.DataFrame({"h": values, "x": range(N)}))
+    values[3], values[16], values[-1] = None, "7.5", "oops"
+    with pytest.raises(InputError, match="row 200 of 'h' is 'oops' among 198 different numbers; correct it"):
+        guess_space(pd.DataFrame({"h": values, "x": range(N)}))
+    values[3] = values[-1] = "0.5"
     values[::3] = ["None"] * len(values[::3])
     values[16] = "3"
     guess = guess_space(pd.DataFrame({"h": values, "x": range(N)}))
@@ -103,6 +107,24 @@ class TestConditions:
         # Once inside and twice outside: counts that have no bit in common.
         frame = pd.DataFrame({"a": ["x", "x", "x", "y"], "b": [0.1, None, None, 0.2], "c": [0.1, 0.2, 0.3, 0.4]})
         assert guess_space(frame).left_out == {"b": "empty in 2 trials, and no other column says why"}
+
+    def test_what_is_missing_itself_explains_nothing(self):
+        frame = pd.DataFrame({"b": [0.1, 0.2, None, None], "a": ["x", None, "y", "y"], "c": ["on", "off", "on", "on"]})
+        guess = guess_space(frame)
+        assert guess.space["a"].conditions == {"c": ("on",)}
+        assert list(guess.left_out) == ["b"]
+
+    def test_what_is_left_out_explains_nothing(self):
+        frame = pd.DataFrame({"b": [0.1, 0.2, None, None], "a": ["x", "x", "y", None], "c": [0.1, 0.2, 0.3, 0.4]})
+        assert set(guess_space(frame).left_out) == {"a", "b"}
+
+    def test_the_text_none_may_be_a_condition(self):
+        rng = np.random.default_rng(2)
+        first, second = rng.choice(["None", "3", "5"], (2, N))
+        frame = pd.DataFrame({"a": first, "b": second, "x": np.where(second == "None", rng.random(N), np.nan)})
+        space = guess_space(frame).space
+        assert space["x"].conditions == {"b": ("None",)}
+        assert space["a"].choices == space["b"].choices == ("3", "5", "None")
 
     def test_one_gap_too_many(self):
         frame = self.frame()

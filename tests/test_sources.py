@@ -67,6 +67,12 @@ class TestDoor:
         np.testing.assert_array_equal(reading.table.cost, [1, math.nan] * (N // 2))
         assert "seconds" not in reading.table.space
 
+    def test_times(self):
+        given = frame(start=pd.date_range("2026-01-01", periods=N), duration=pd.to_timedelta(range(N), unit="min"))
+        assert read_trials(given, "loss", cost="duration").table.cost.tolist() == [60.0 * i for i in range(N)]
+        with pytest.raises(InputError, match="the objective must be a number, but 'start' holds dates; name another"):
+            read_trials(given, "start")
+
     @pytest.mark.parametrize("name", ["value", "objective"])
     def test_an_objective_that_needs_no_name(self, name):
         reading = read_trials(frame().rename(columns={"loss": name}))
