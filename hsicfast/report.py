@@ -21,7 +21,8 @@ from rich.text import Text
 
 from hsicfast.errors import InputError
 from hsicfast.figures import clearest_pairs, draw_all, render
-from hsicfast.store import plain, write_atomically
+from hsicfast.files import write_atomically
+from hsicfast.store import plain
 from hsicfast.trials import PRUNED, SEARCH, STATUSES
 from hsicfast.words import goal_text, number, one_line, p_text, ratio, share_text, value_text
 
