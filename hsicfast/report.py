@@ -19,9 +19,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hsicfast.canvas import render
 from hsicfast.errors import InputError
-from hsicfast.figures import clearest_pairs, draw_all, render
+from hsicfast.figures import draw_all
 from hsicfast.files import write_atomically
+from hsicfast.selection import clearest_pairs
 from hsicfast.store import plain
 from hsicfast.trials import PRUNED, SEARCH, STATUSES
 from hsicfast.words import goal_text, number, one_line, p_text, ratio, share_text, value_text
