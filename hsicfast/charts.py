@@ -18,6 +18,7 @@ from hsicfast.rankings import LINES, R2_TICKS
 from hsicfast.selection import (
     MOST_MARGINALS,
     QUADRANTS,
+    Bars,
     Scale,
     bars,
     clearest,
@@ -51,11 +52,12 @@ FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-ser
 BLUES, ORANGES = [[0.0, "#F3F7FB"], [1.0, "#08519C"]], [[0.0, "#FEF3E8"], [1.0, "#A63603"]]
 OTHER: dict[str, Any] = {"size": 6, "opacity": 0.8, "line": {"color": GREY, "width": 1}, "color": "rgba(0,0,0,0)"}
 MET: dict[str, Any] = {"size": 8, "color": BLUE, "line": {"color": "white", "width": 0.7}}
+HOLLOW: dict[str, Any] = {"color": "white", "line": {"color": GREY, "width": 1.3}}
 QUADRANT_LOOKS: dict[str, dict[str, Any]] = {
     "buys error": {"symbol": "circle", "size": 11, "color": BLUE},
     "buys error and burns compute": {"symbol": "triangle-up", "size": 12, "color": GREEN},
     "only burns compute": {"symbol": "square", "size": 11, "color": VERMILION},
-    "neither seen": {"symbol": "diamond-open", "size": 9, "color": GREY},
+    "neither seen": {**HOLLOW, "symbol": "diamond", "size": 9},
 }
 DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 SYMBOLS = {
@@ -89,14 +91,14 @@ def charts(
 
 
 def plain(text: object, most: int = 30) -> str:
-    """`text` as plotly shows it letter by letter: no tag, no entity, no template.
+    """`text` as plotly shows it letter by letter: no tag, no entity, no template, no formula.
 
     Examples
     --------
     >>> plain("<b>%{x}</b> & co")
     '&lt;b&gt;&#37;{x}&lt;/b&gt; &amp; co'
     """
-    return html.escape(clip(str(text), most), quote=False).replace("%", "&#37;")
+    return html.escape(clip(str(text), most), quote=False).replace("%", "&#37;").replace("$", "&#36;")
 
 
 def indices_chart(sensitivity: Findings) -> Figure:
@@ -116,12 +118,12 @@ def indices_chart(sensitivity: Findings) -> Figure:
     figure = _figure("What decides", 170 + 25 * bottom)
     looks = (
         (True, f"matters: Holm p ≤ {ALPHA}", {"symbol": "circle", "size": 10, "color": BLUE}),
-        (False, "no evidence either way", {"symbol": "diamond-open", "size": 8, "color": GREY}),
+        (False, "no evidence either way", HOLLOW | {"symbol": "diamond", "size": 8}),
     )
-    for matters, _, look in looks:
+    for matters in (True, False):
         those = [(y, index) for y, index in rows if index.matters == matters]
         ends = [x for _, index in those for x in (index.ci_low, index.ci_high, None)]
-        line = {"color": look["color"], "width": 2}
+        line = {"color": BLUE if matters else GREY, "width": 2}
         heights = [at for y, _ in those for at in (y, y, None)]
         figure.add_scatter(x=ends, y=heights, mode="lines", line=line, hoverinfo="skip", showlegend=False)
     floor = {"symbol": "line-ns-open", "size": 13, "color": VERMILION, "line": {"width": 2}}
@@ -141,7 +143,9 @@ def indices_chart(sensitivity: Findings) -> Figure:
         )
     goal = goal_text(sensitivity.goal, sensitivity.question.minimize)
     figure.update_layout(annotations=headers, margin={"r": 70})
-    figure.update_xaxes(title=f"HSIC with ending {goal}", rangemode="tozero", nticks=7)
+    most = np.nanmax([at for _, i in rows for at in (i.hsic, i.ci_high, i.noise_floor)], initial=0.0) or 1.0
+    least = np.nanmin([at for _, i in rows for at in (i.hsic, i.ci_low)], initial=0.0)
+    figure.update_xaxes(title=f"HSIC with ending {goal}", range=[least - 0.015 * most, 1.04 * most], nticks=7)
     figure.update_yaxes(
         range=[bottom - 0.4, -0.6], tickvals=[y for y, _ in rows], ticktext=[plain(i.name, 24) for _, i in rows]
     )
@@ -173,7 +177,13 @@ def pairs_chart(sensitivity: Findings) -> Figure:
     for values, full, text, colours, label, height in halves:
         # Pairs of few trials are large by chance: where some are marked, these set the scale.
         top = np.nanmax(values[full], initial=0.0) or np.nanmax(values, initial=0.0) or 1.0
-        bar = {"title": {"text": label, "side": "right"}, "len": 0.48, "y": height, "thickness": 12, "nticks": 5}
+        bar = {
+            "title": {"text": label, "side": "right", "font": {"size": 12}},
+            "len": 0.48,
+            "y": height,
+            "thickness": 12,
+        }
+        bar |= {"nticks": 5, "exponentformat": "e"}
         for rows, opacity in ((~full, 0.35), (full, 1.0)):
             figure.add_heatmap(
                 z=np.where(rows, values, np.nan),
@@ -238,13 +248,17 @@ def marginals_chart(sensitivity: Findings) -> Figure:
     rows = math.ceil(len(chosen) / columns)
     seen = [bars(sensitivity, index.name) for index in chosen]
     titles = [
-        f"<b>{plain(index.name)}</b><br>{_marginal_note(index, int(shown.good.sum()))}"
+        f"<b>{plain(index.name)}</b><br><span style='font-size:11px'>{_marginal_note(index, shown)}</span>"
         for index, shown in zip(chosen, seen, strict=True)
     ]
     gap = {"vertical_spacing": 0.34 / rows, "horizontal_spacing": 0.1 if columns == 2 else 0}
     figure = make_subplots(rows, columns, subplot_titles=titles, **gap)
     _dress(figure, "", 110 + 210 * rows)
-    filled = {"color": BLUE, "opacity": 0.8, "pattern": {"shape": "/", "size": 6, "solidity": 0.2}}
+    filled = {
+        "color": BLUE,
+        "opacity": 0.8,
+        "pattern": {"shape": "/", "size": 6, "solidity": 0.2, "fillmode": "overlay"},
+    }
     looks: tuple[tuple[str, float, dict[str, Any]], ...] = (
         ("all trials", 0.0, {"color": PALE, "line": {"color": GREY, "width": 1}}),
         ("trials in the goal set", 0.18, filled),
@@ -275,7 +289,9 @@ def marginals_chart(sensitivity: Findings) -> Figure:
         figure.update_yaxes(tickformat=".0%", nticks=5, **at)
         if panel % columns == 0:
             figure.update_yaxes(title="share of trials", **at)
-    figure.update_layout(barmode="overlay", margin={"t": 50})
+    figure.update_layout(barmode="overlay", margin={"t": 72, "b": 70, "l": 60})
+    for title, axis in zip(figure.layout.annotations, figure.select_xaxes(), strict=False):
+        title.update(x=axis.domain[0], xanchor="left", align="left", font={"size": 13})
     return figure
 
 
@@ -338,22 +354,19 @@ def ranking_chart(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> Fig
     note = f"grey bar: what was asked, {goal}" if asked <= x[-1] else ""
     title = "How the ranking moves with the goal" + (f" ({left_out} left out)" if left_out else "")
     figure = _figure(title, 190 + 28 * lowest, note)
-    for symbol, label in (
-        ("circle", f"evidence that it decides: p ≤ {ALPHA}, not adjusted"),
-        ("circle-open", "none seen"),
-    ):
-        mark = {"symbol": symbol, "size": 9, "color": GREY}
+    for fill, label in ((GREY, f"evidence that it decides: p ≤ {ALPHA}, not adjusted"), ("white", "none seen")):
+        mark = {"size": 9, "color": fill, "line": {"color": GREY, "width": 1.5}}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=mark, name=label)
     for (colour, dash, marker), name in zip(LINES, chosen, strict=False):
         rank, seen = sweep.rank[:, name], sweep.pvalue[:, name] <= ALPHA
-        symbols = [SYMBOLS[marker] + ("" if found else "-open") for found in seen]
+        filled = [colour if found else "white" for found in seen]
         figure.add_scatter(
             x=x,
             y=rank,
             yaxis="y2",
             mode="lines+markers",
             line={"color": colour, "dash": DASHES[dash], "width": 2},
-            marker={"symbol": symbols, "size": 9, "color": colour, "opacity": 1.0},
+            marker={"symbol": SYMBOLS[marker], "size": 9, "color": filled, "line": {"color": colour, "width": 1.5}},
             opacity=1.0 if seen.any() else 0.5,
             showlegend=False,
             hovertext=[
@@ -405,12 +418,10 @@ def cost_chart(
                     customdata=_columns(trials, dots, hovered, with_cost=seen.known),
                     hovertemplate=_template(named, kind + inside),
                 )
-    logs = ["log" if seen.known and wide(x[seen.able]) else "linear", "log" if wide(y[seen.able]) else "linear"]
-    if math.isfinite(sensitivity.threshold) and seen.able.any():
-        ends = [x[seen.able].min(), x[seen.able].max()]
-        edge = [sensitivity.threshold] * 2
+    on_x, on_y = _numbers(x[seen.able], seen.known and wide(x[seen.able])), _numbers(y[seen.able], wide(y[seen.able]))
+    if math.isfinite(sensitivity.threshold):
         line = {"color": BLUE, "width": 1.2, "dash": "dash"}
-        figure.add_scatter(x=ends, y=edge, mode="lines", line=line, name="edge of the goal set", hoverinfo="skip")
+        figure.add_hline(sensitivity.threshold, line=line, name="edge of the goal set", showlegend=True)
     best_x = best.cost if seen.known else float(best.index)
     if math.isfinite(best_x):
         star = {"symbol": "star", "size": 16, "color": VERMILION, "line": {"color": "white", "width": 1}}
@@ -418,8 +429,8 @@ def cost_chart(
         figure.add_scatter(
             x=[best_x], y=[best.objective], mode="markers", marker=star, name="best", hovertext=[text], hoverinfo="text"
         )
-    figure.update_xaxes(title=across if seen.known else "trial number (costs are unknown)", type=logs[0])
-    figure.update_yaxes(title=plain(metric, 60), type=logs[1])
+    figure.update_xaxes(title=across if seen.known else "trial number (costs are unknown)", **on_x)
+    figure.update_yaxes(title=plain(metric, 60), **on_y)
     return figure
 
 
@@ -445,9 +456,10 @@ def _dress(figure: Figure, title: str, height: float, note: str = "") -> None:
         hoverlabel={"bgcolor": "white", "bordercolor": GREY, "align": "left", "font": {"family": FONT, "color": INK}},
         legend={"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "y": 0, "yanchor": "bottom"},
     )
-    lines = {"showline": True, "linecolor": GREY, "gridcolor": "#EEEEEE", "zeroline": False, "ticks": "outside"}
-    figure.update_xaxes(automargin=True, tickcolor=GREY, title_standoff=8, **lines)
-    figure.update_yaxes(automargin=True, tickcolor=GREY, title_standoff=8, **lines)
+    lines: dict[str, Any] = {"showline": True, "linecolor": GREY, "gridcolor": "#EEEEEE", "zeroline": False}
+    lines |= {"ticks": "outside", "tickcolor": GREY, "exponentformat": "e", "title_font_size": 13, "title_standoff": 8}
+    figure.update_xaxes(automargin=True, **lines)
+    figure.update_yaxes(automargin=True, **lines)
 
 
 def _note(text: str, **place: Any) -> dict[str, Any]:
@@ -479,8 +491,8 @@ def _relevance_text(error: Index, cost: Index, named: str) -> str:
     return "<br>".join([f"<b>{plain(error.name, 60)}</b>", *told])
 
 
-def _marginal_note(index: Index, good: int) -> str:
-    note = f"n = {index.n:,}, {good:,} good, Holm p {plain(p_text(index.pvalue_holm))}"
+def _marginal_note(index: Index, shown: Bars) -> str:
+    note = f"n = {index.n:,}, {shown.good.sum():,} good, Holm p {plain(p_text(index.pvalue_holm))}"
     return note + ("" if index.group == "main" else f", {plain(index.group, 24)}")
 
 
@@ -506,9 +518,17 @@ def _template(names: Sequence[str], label: str) -> str:
 def _own_values(its: Scale) -> dict[str, Any]:
     """The axis of a hyperparameter on its own scale."""
     if not its.levels:
-        return {"type": "log" if its.log else "linear"}
+        return _numbers(its.at, its.log)
     kept = few_ticks(its.levels)
     return {"type": "linear", "tickvals": kept, "ticktext": [plain(its.levels[k], 14) for k in kept]}
+
+
+def _numbers(values: Any, log: bool) -> dict[str, Any]:
+    """The axis of numbers; a logarithmic one has a label at every decade, and where those are few at 2 and 5, too."""
+    if not log:
+        return {"type": "linear"}
+    decades = float(np.log10(values.max() / values.min()))
+    return {"type": "log", "exponentformat": "power", "dtick": "D2" if decades < 2.5 else math.ceil(decades / 8)}
 
 
 def _side(side: tuple[int, int] | None) -> str:

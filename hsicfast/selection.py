@@ -169,8 +169,20 @@ def ticks(hyperparameter: Hyperparameter) -> tuple[Floats, list[str]]:
         decades = [float(f"1e{k}") for k in range(first, last + 1, max(1, math.ceil((last - first) / 4)))]
         if len(decades) >= 3:
             return hyperparameter.to_unit(decades), [value_text(value) for value in decades]
+    if isinstance(hyperparameter, Float) and not hyperparameter.log and hyperparameter.law is None:
+        low, step = hyperparameter.low, _round_step(hyperparameter.high - hyperparameter.low)
+        steps = range(math.ceil(low / step - 1e-9), math.floor(hyperparameter.high / step + 1e-9) + 1)
+        rounded = [min(max(k * step, low), hyperparameter.high) for k in steps]
+        return hyperparameter.to_unit(rounded), [value_text(value) for value in rounded]
     quarters = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
     return quarters, [value_text(hyperparameter.from_unit(float(u))) for u in quarters]
+
+
+def _round_step(span: float) -> float:
+    """A round step that fits about four times into `span`."""
+    least = span / 4.01
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= least)
 
 
 def levels(hyperparameter: Hyperparameter) -> list[Any]:
