@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.metadata
-import importlib.util
 import json
 import math
-import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,35 +14,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hsicfast.canvas import render
 from hsicfast.errors import InputError
-from hsicfast.figures import clearest_pairs, draw_all, render
-from hsicfast.store import plain, write_atomically
+from hsicfast.figures import draw_all
+from hsicfast.files import write_atomically
+from hsicfast.page import check_report_tools, page
+from hsicfast.selection import clearest_pairs
+from hsicfast.store import plain
 from hsicfast.trials import PRUNED, SEARCH, STATUSES
-from hsicfast.words import goal_text, number, one_line, p_text, ratio, share_text, value_text
+from hsicfast.verdicts import headline, verdicts
+from hsicfast.words import number, one_line, p_text, ratio, value_text
 
 if TYPE_CHECKING:
-    from hsicfast.findings import Findings, Index, Pair
+    from hsicfast.findings import Index, Pair
     from hsicfast.orchestrator import Result
-
-TOOLS = ("matplotlib", "jinja2")
-# What decides the numbers of a run.
-PACKAGES = ("hsicfast", "numpy", "scipy", "numba", "pandas", "optuna", "torch", "torchvision", "pytorch-lightning")
-
-
-def check_report_tools() -> None:
-    """Raise unless matplotlib and Jinja are installed; to be called before the training, not after it.
-
-    Raises
-    ------
-    InputError
-        Naming what is missing and the command that installs it.
-    """
-    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"a report needs {' and '.join(TOOLS)}, but {' and '.join(missing)} cannot be found; "
-            'pip install "hsicfast[report]"'
-        )
 
 
 def write_report(
@@ -88,12 +68,21 @@ def write_report(
         "sensitivity.json": _json(_analysis(result, planned)),
         "best.json": _json(names | {"test": result.best.metrics.get("test")} | asdict(result.best)),
         **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
-        "report.html": _page(
-            result,
-            **names,
+        "report.html": page(
+            "report.html.j2",
+            result.sensitivity,
+            figures,
+            result.trials,
+            result.best,
             title=title,
+            metric=metric,
+            test_metric=test_metric,
+            cost=cost,
+            guess=None,
+            notes=cautions(result),
+            result=result,
+            best_sentence=best_sentence(result, metric, test_metric, cost),
             counts=_counts(result, planned),
-            figures={name: _inline(render(figure, "svg")) for name, figure in figures.items()},
             settings=_settings(folder),
         ),
     }
@@ -105,7 +94,9 @@ def print_report(
 ) -> None:
     """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, best configuration."""
     console.print(Text(one_line(title), style="bold"))
-    said = decides(result.sensitivity), best_sentence(result, metric, test_metric, cost), *cautions(result)
+    found = verdicts(result.sensitivity)
+    best = best_sentence(result, metric, test_metric, cost)
+    said = headline(result.sensitivity, found), best, *cautions(result)
     for sentence in said:
         console.print(Text(one_line(sentence)))
     print_indices(console, "What decides", result.sensitivity.indices)
@@ -139,20 +130,6 @@ def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
     print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
 
 
-def decides(sensitivity: Findings) -> str:
-    """One sentence: which hyperparameters decide, or that nothing stands out."""
-    goal = f"whether a trial ends {goal_text(sensitivity.goal, sensitivity.question.minimize)}"
-    found = [i.name + ("" if i.group == "main" else f" (where {i.group})") for i in sensitivity.indices if i.matters]
-    if not found:
-        return (
-            f"No hyperparameter stands out from chance in deciding {goal}: "
-            f"no evidence either way with {len(sensitivity.trials)} trials."
-        )
-    named = found if len(found) <= 4 else [*found[:3], f"{len(found) - 3} more"]
-    listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-    return f"{listed} decide{'s' if len(found) == 1 else ''} {goal}."
-
-
 def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str) -> str:
     """One sentence: how good the best trial is."""
     best = result.best
@@ -181,21 +158,8 @@ def cautions(result: Result) -> list[str]:
     return said
 
 
-def verdict(index: Index) -> str:
-    """What the index tells, in plain words; a large p-value never makes it "does not matter"."""
-    if index.matters:
-        return "matters"
-    if math.isnan(index.pvalue_holm):
-        return f"not judged, {_trials(index.n)} are too few"
-    return f"no evidence either way at {_trials(index.n)}"
-
-
 def _trials(n: int) -> str:
     return f"{n} trial" if n == 1 else f"{n} trials"
-
-
-def _groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
-    return [(group, list(members)) for group, members in groupby(indices, key=lambda index: index.group)]
 
 
 def _counts(result: Result, planned: int) -> dict[str, int]:
@@ -225,50 +189,9 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _page(result: Result, **rest: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Names come from files and people: everything is escaped, nothing is marked safe.
-    environment = Environment(
-        loader=PackageLoader("hsicfast", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "p": p_text, "share": share_text, "value": value_text, "ratio": ratio}
-    environment.filters |= {"groups": _groups, "verdict": verdict, "clearest_pairs": clearest_pairs}
-    return environment.get_template("report.html.j2").render(
-        result=result,
-        sensitivity=result.sensitivity,
-        best=result.best,
-        decides=decides(result.sensitivity),
-        best_sentence=best_sentence(result, rest["metric"], rest["test_metric"], rest["cost"]),
-        cautions=cautions(result),
-        versions=_versions(),
-        **rest,
-    )
-
-
-def _inline(svg: bytes) -> str:
-    # As an image a figure can run no script and its identifiers cannot clash with those of the next.
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
 def _settings(folder: Path) -> str:
     path = folder / "settings.json"
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        if importlib.util.find_spec(package.replace("-", "_")) is not None:
-            try:
-                versions[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                versions[package] = "from source"
-    return versions
 
 
 def _write(path: Path, content: str | bytes) -> Path:

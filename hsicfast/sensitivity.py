@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ from hsicfast.trials import DIVERGED, PRUNED, SEARCH, STATUSES, TrialTable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +44,70 @@ def silent(step: str, share: float) -> None:
 
 class Sensitivity(Findings):
     """What :func:`analyse` found; as tables, as pictures, as a page."""
+
+    def plot(self, name: str = "indices") -> Figure:
+        """One picture of the analysis, for print.
+
+        Parameters
+        ----------
+        name : str
+            ``indices`` with intervals and noise floor; ``pairs``, their matrix; ``goal_set``, the trials in the plane
+            of the clearest pair; ``marginals`` of all trials and of the good ones; ``relevance`` for the objective
+            against that for the cost; ``ranking`` as the goal widens; ``error_against_cost`` of each trial.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A notebook shows it; ``.savefig("indices.pdf")`` keeps it.
+
+        Raises
+        ------
+        InputError
+            A name that is none of these, or that has nothing to show; a tool that is missing.
+        """
+        from hsicfast.figures import pictures
+        from hsicfast.page import check_report_tools
+
+        check_report_tools()
+        found = pictures(self, self.trials, self.trials.best(self.question.minimize))
+        if name not in found:
+            raise InputError(
+                f"a picture must be one that this analysis has something to show on, but got {name!r}; choose one of "
+                f"{list(found)}"
+            )
+        return found[name]()
+
+    def report(
+        self,
+        path: str | Path = "report.html",
+        *,
+        title: str = "Which hyperparameters decide",
+        metric: str = "objective",
+        cost: str = "cost",
+    ) -> Path:
+        """Write the analysis as one HTML page that needs no network.
+
+        Parameters
+        ----------
+        path : str or Path
+        title : str
+            Heading of the page.
+        metric, cost : str
+            What people call the objective and the cost.
+
+        Returns
+        -------
+        Path
+            Where the page lies.
+
+        Raises
+        ------
+        InputError
+            Where a tool is missing or the page cannot be written.
+        """
+        from hsicfast.page import write_page
+
+        return write_page(path, self, title=title, metric=metric, cost=cost)
 
 
 def analyse(

@@ -9,35 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError
+from hsicfast.files import write_atomically
 from hsicfast.samplers import distribution
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
 
 RESULTS = "results"
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` so that `path` holds all of it or what it held before, whatever is killed when."""
-    # A name of its own: a worker given up for dead may still be writing the same result.
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def result_path(folder: Path, index: int) -> Path:
@@ -310,17 +293,6 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
             flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
         return flat
     return {prefix: json.dumps(settings)}
-
-
-def _sync_folder(folder: Path) -> None:
-    # A rename is durable once its folder is; Windows cannot open one, and does not need to.
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: BaseException) -> str:

@@ -52,18 +52,23 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def shorten(name: str, most: int = 30) -> str:
-    """`name` as matplotlib may draw it: one line of at most `most` characters whose dollar signs start no formula.
+def clip(name: str, most: int = 30) -> str:
+    """`name` in one line of at most `most` characters, of which both ends are kept.
 
     Examples
     --------
-    >>> shorten("a_very_long_name_of_a_hyperparameter", 20)
+    >>> clip("a_very_long_name_of_a_hyperparameter", 20)
     'a_very_lon…parameter'
     """
     name = one_line(name)
     if len(name) > most:
         name = f"{name[: most // 2]}…{name[len(name) - (most - most // 2 - 1) :]}"
-    return name.replace("$", r"\$")
+    return name
+
+
+def shorten(name: str, most: int = 30) -> str:
+    """`name` clipped as matplotlib may draw it: its dollar signs start no formula."""
+    return clip(name, most).replace("$", r"\$")
 
 
 def value_text(value: Any, digits: int = 4) -> str:

@@ -11,24 +11,14 @@ import pytest
 from matplotlib import image
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
-from hsicfast.figures import (
-    clearest,
-    clearest_pairs,
-    cost_figure,
-    draw_all,
-    indices_figure,
-    levels,
-    marginals_figure,
-    pairs_figure,
-    render,
-    strongest_paired,
-    ticks,
-    wide,
-)
+from hsicfast.canvas import render
+from hsicfast.figures import draw_all, indices_figure, marginals_figure, pairs_figure
 from hsicfast.findings import Pair
 from hsicfast.orchestrator import Result
 from hsicfast.reduction import reduce
 from hsicfast.rounds import Round
+from hsicfast.scatters import cost_figure
+from hsicfast.selection import clearest, clearest_pairs, levels, strongest_paired, ticks, wide
 from hsicfast.words import shorten, value_text
 
 NETWORK = SearchSpace(

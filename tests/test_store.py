@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsicfast import store as store_module
 from hsicfast.errors import InputError
 from hsicfast.space import Bool, Choice, Float, SearchSpace
 from hsicfast.store import Store, check_writable, plain, read_result, read_results, result_path, write_result
@@ -79,7 +78,7 @@ class TestResultFiles:
         def full(descriptor):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(store_module.os, "fsync", full)
+        monkeypatch.setattr("os.fsync", full)
         with pytest.raises(InputError, match=r"must be writable, but .*000012\.json gave: No space left on device"):
             write_result(folder, replace(GOOD, objective=9.0))
         assert read_results(folder) == {12: GOOD}
