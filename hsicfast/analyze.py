@@ -8,15 +8,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from hsicfast.checks import PRUNED
+from hsicfast.dashboard import push
 from hsicfast.errors import InputError
+from hsicfast.frames import opened_study
 from hsicfast.goal import Threshold
 from hsicfast.guess import Guess, write_space
+from hsicfast.page import check_report_tools, write_page
 from hsicfast.report import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.sources import Reading, read_trials
@@ -70,7 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _leave(sensitivity: Sensitivity, reading: Reading, options: argparse.Namespace) -> None:
-    """Write the page where one is asked for."""
+    """The page, and what goes into the study, where they are asked for."""
+    called = {"metric": reading.objective, "cost": reading.cost or "cost"}
+    if options.report:
+        title = reading.study or Path(options.source).name
+        write_page(options.report, sensitivity, title=title, **called, guess=reading.guess, notes=_notes(reading))
+    if options.push:
+        with opened_study(options.source, reading.study) as study:
+            push(study, sensitivity, **called)
 
 
 def _bar(console: Console) -> Progress:
@@ -81,6 +92,8 @@ def _bar(console: Console) -> Progress:
 
 def _read(options: argparse.Namespace) -> Reading:
     """The trials the options ask for; their guess is saved where that is asked for, too."""
+    if options.report:
+        check_report_tools()
     if options.space and options.save_space:
         raise InputError("--save-space saves a guess, but with --space nothing is guessed; drop one of the two")
     maximize = False if options.minimize else options.maximize
@@ -92,6 +105,8 @@ def _read(options: argparse.Namespace) -> Reading:
         space=options.space,
         maximize=True if maximize == [] else maximize,
     )
+    if options.push and reading.study is None:
+        raise InputError(f"--push needs an Optuna study, but {options.source} is none; leave it out, or use --report")
     if options.save_space and reading.guess is not None:
         write_space(reading.guess, options.save_space)
     return reading

@@ -11,7 +11,8 @@ import math
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,10 +40,13 @@ class Found(NamedTuple):
         Its index holds the trials' numbers.
     maximized : dict of str to bool, optional
         The columns of an Optuna study's own objectives, and whether large is good; None where there is no study.
+    study : str, optional
+        Its name.
     """
 
     frame: pd.DataFrame
-    maximized: dict[str, bool] | None
+    maximized: dict[str, bool] | None = None
+    study: str | None = None
 
 
 def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | None = None) -> Found:
@@ -73,7 +77,7 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | No
     import pandas as pd
 
     if isinstance(source, pd.DataFrame):
-        found = Found(source.reset_index(drop=True), None)
+        found = Found(source.reset_index(drop=True))
     elif isinstance(source, str | Path):
         found = _from_path(source, study)
     else:
@@ -92,20 +96,22 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | No
 
 def _from_path(source: str | Path, study: str | None) -> Found:
     if "://" in str(source):
-        return _from_storage(str(source), study)
+        with opened_study(source, study) as held:
+            return _from_study(held)
     path = Path(source)
     if path.is_dir():
-        return Found(_multirun(path), None)
+        return Found(_multirun(path))
     if not path.is_file():
         raise InputError(f"trials are read from a file, a folder or a URL, but {source} is none; check the path")
     try:
         with path.open("rb") as file:
             head = file.read(len(SQLITE))
         if head == SQLITE:
-            return _from_storage(f"sqlite:///{path}", study)
+            with opened_study(path, study) as held:
+                return _from_study(held)
         if head.startswith(PARQUET) or path.suffix.lower() in (".parquet", ".pq"):
-            return Found(_parquet(path), None)
-        return Found(_csv(path), None)
+            return Found(_parquet(path))
+        return Found(_csv(path))
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"a file must be readable, but {path} gave: {error}; correct it") from error
 
@@ -220,25 +226,41 @@ def _multirun(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _from_storage(url: str, name: str | None) -> Found:
+@contextmanager
+def opened_study(storage: str | Path, name: str | None = None) -> Iterator[optuna.Study]:
+    """A study of an Optuna storage, which is let go of in the end.
+
+    Parameters
+    ----------
+    storage : str or Path
+        A URL, or the path of an SQLite file.
+    name : str, optional
+        Of the study; not needed where there is one.
+
+    Raises
+    ------
+    InputError
+        A storage that cannot be read or written, with the reason; a study that is not there.
+    """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     from hsicfast.store import hide_password
 
-    storage = None
+    url = str(storage) if "://" in str(storage) else f"sqlite:///{storage}"
+    held = None
     try:
         file = _sqlite_file(url)
         if file is not None:
             _check_sqlite(file, url)
-        storage = optuna.storages.RDBStorage(url)
-        names = [study.study_name for study in optuna.get_all_study_summaries(storage, include_best_trial=False)]
+        held = optuna.storages.RDBStorage(url)
+        names = [study.study_name for study in optuna.get_all_study_summaries(held, include_best_trial=False)]
         if name is None and len(names) == 1:
             name = names[0]
         if name not in names:
             wanted = f"there is no {name!r}" if name else f"it holds {len(names)}"
             raise InputError(f"`study` must name a study of the storage, but {wanted}; choose one of {names}")
-        return _from_study(optuna.load_study(study_name=name, storage=storage))
+        yield optuna.load_study(study_name=name, storage=held)
     except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, ImportError, RuntimeError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else None
         reason = str(cause or error).strip().splitlines()[0]
@@ -247,9 +269,9 @@ def _from_storage(url: str, name: str | None) -> Found:
             "that nobody else holds it"
         ) from error
     finally:
-        if storage is not None:
-            storage.remove_session()
-            storage.engine.dispose()
+        if held is not None:
+            held.remove_session()
+            held.engine.dispose()
 
 
 def _sqlite_file(url: str) -> Path | None:
@@ -299,7 +321,7 @@ def _from_study(study: optuna.Study) -> Found:
     columns |= _spread("user_attrs_", [trial.user_attrs for trial in trials])
     maximized = [direction == optuna.study.StudyDirection.MAXIMIZE for direction in study.directions]
     frame = pd.DataFrame(columns, index=[trial.number for trial in trials])
-    return Found(frame, dict(zip(names, maximized, strict=True)))
+    return Found(frame, dict(zip(names, maximized, strict=True)), study.study_name)
 
 
 def _values(trial: optuna.trial.FrozenTrial, q: int) -> list[float]:

@@ -52,8 +52,8 @@ class Reading:
         What to call it.
     cost : str, optional
         What to call it; None where there is none.
-    study : bool
-        Whether the trials come from an Optuna study, which does not say how they were drawn.
+    study : str, optional
+        Name of the Optuna study the trials come from, which does not say how they were drawn.
     """
 
     table: TrialTable
@@ -61,7 +61,7 @@ class Reading:
     guess: Guess | None
     objective: str
     cost: str | None
-    study: bool
+    study: str | None
 
 
 def read_trials(
@@ -116,7 +116,7 @@ def read_trials(
     >>> both.objective, both.table.objective.tolist()
     ('non-domination of loss and seconds', [0.0, 0.0, nan])
     """
-    frame, own = read_frame(source, study)
+    frame, own, named = read_frame(source, study)
     # 1. Which columns say what came of a trial.
     asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
     names = {_column(frame, name, "objective"): name for name in asked}
@@ -147,9 +147,7 @@ def read_trials(
     table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist())
     called = [_called(name) for name in names.values()]
     spoken = called[0] if len(called) == 1 else f"non-domination of {', '.join(called[:-1])} and {called[-1]}"
-    return Reading(
-        replace(table, index=frame.index.to_numpy(dtype=np.int64)), minimize, guess, spoken, cost, own is not None
-    )
+    return Reading(replace(table, index=frame.index.to_numpy(dtype=np.int64)), minimize, guess, spoken, cost, named)
 
 
 def _own_objectives(frame: pd.DataFrame, own: dict[str, bool] | None) -> list[str]:

@@ -55,6 +55,8 @@ def test_again_they_are_replaced_and_what_others_wrote_stays(study, findings):
 def test_without_the_dashboard_one_sentence(study, findings, monkeypatch):
     known = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna_dashboard" else known(name))
-    with pytest.raises(InputError, match=r"but optuna_dashboard cannot be found; pip install \"hsicfast\[dashboard\]\""):
+    with pytest.raises(
+        InputError, match=r"but optuna_dashboard cannot be found; pip install \"hsicfast\[dashboard\]\""
+    ):
         push(study, findings)
     assert get_note(study) == ""

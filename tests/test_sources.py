@@ -24,7 +24,7 @@ class TestDoor:
     def test_a_guess_and_the_same_space_given(self, tmp_path):
         guessed = read_trials(frame(), "loss")
         assert isinstance(guessed, Reading)
-        assert (guessed.minimize, guessed.objective, guessed.cost, guessed.study) == (True, "loss", None, False)
+        assert (guessed.minimize, guessed.objective, guessed.cost, guessed.study) == (True, "loss", None, None)
         assert guessed.guess.left_out == {"loss": "not a hyperparameter"}
         space = guessed.guess.space
         frame().to_csv(tmp_path / "trials.csv", index=False)
@@ -217,8 +217,9 @@ class TestStudies:
 
     @pytest.mark.parametrize("direction", ["minimize", "maximize"])
     def test_its_own_value_and_direction(self, direction):
-        reading = read_trials(self.study(direction=direction), cost="flops")
-        assert reading.study
+        study = self.study(direction=direction)
+        reading = read_trials(study, cost="flops")
+        assert reading.study == study.study_name
         assert reading.minimize is (direction == "minimize")
         assert (reading.objective, reading.cost) == ("value", "flops")
         assert reading.table.status.tolist() == ["done"] * 3 + ["pruned"] + ["done"] * 6
