@@ -115,7 +115,7 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     if not said:
         said.append(
             f"No hyperparameter stands out from chance in deciding {goal}: "
-            f"no evidence either way with {len(findings.trials)} trials."
+            f"no evidence either way with {len(findings.trials):,} trials."
         )
     if safe:
         said.append(f"Safe to fix: {_listed(safe)}.")
@@ -128,11 +128,11 @@ def fates(findings: Findings) -> list[str]:
     counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}
     said = []
     if counts[DIVERGED]:
-        said.append(f"{counts[DIVERGED]} of {total} trials have no finite objective and {counted[findings.failed]}.")
+        said.append(f"{counts[DIVERGED]:,} of {total:,} trials have no finite objective and {counted[findings.failed]}.")
     if counts[PRUNED]:
-        said.append(f"{counts[PRUNED]} of {total} trials were stopped early and {counted[findings.pruned]}.")
+        said.append(f"{counts[PRUNED]:,} of {total:,} trials were stopped early and {counted[findings.pruned]}.")
     if counts[LOST]:
-        said.append(f"{counts[LOST]} of {total} trials were lost or have not ended and are left out.")
+        said.append(f"{counts[LOST]:,} of {total:,} trials were lost or have not ended and are left out.")
     return said
 
 
@@ -193,7 +193,7 @@ def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
 def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]], tested: int) -> Verdict:
     name = index.name
     if math.isnan(index.pvalue):
-        return Verdict(name, FEW, "not judged", f"{index.n} trials have it, which are too few.")
+        return Verdict(name, FEW, "not judged", f"{index.n:,} trials have it, which are too few.")
     together = ", ".join(partner for partner, _ in partners[:3])
     pairs = ", ".join(f"with {partner} (Holm p {p_text(p)})" for partner, p in partners[:3])
     drives = _drives_cost(findings, name)
@@ -207,12 +207,12 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
         return Verdict(name, TOGETHER, f"matters only with {together}", evidence)
     possible = reach(findings, name, tested)
     if possible is None:
-        return Verdict(name, OPEN, "no evidence either way", f"Its {index.n} trials have one value, or one fate.")
+        return Verdict(name, OPEN, "no evidence either way", f"Its {index.n:,} trials have one value, or one fate.")
     if possible.most <= NEGLIGIBLE and findings.pair_indices:
         value, why = cheap_good_value(findings, name, ALPHA)
         evidence = (
             f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "
-            f"(95% confidence, {index.n} trials), and no interaction was found; {why}."
+            f"(95% confidence, {index.n:,} trials), and no interaction was found; {why}."
         )
         return Verdict(name, SAFE, f"safe to fix: {value_text(value)}", evidence)
     return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{drives}")
@@ -220,7 +220,7 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
 
 def _power(index: Index, possible: Reach) -> str:
     """What these trials would have found."""
-    start = f"Holm p {p_text(index.pvalue_holm)} with {index.n} trials; "
+    start = f"Holm p {p_text(index.pvalue_holm)} with {index.n:,} trials; "
     if possible.found > 1:
         return start + "even if one half of its values held all the good trials, they might have missed it."
     return start + (
