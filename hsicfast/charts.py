@@ -24,6 +24,7 @@ from hsicfast.selection import (
     clearest,
     clearest_pairs,
     cloud,
+    crowding,
     few_ticks,
     in_groups,
     kinds,
@@ -218,9 +219,11 @@ def goal_set_chart(sensitivity: Findings, pair: Pair) -> Figure:
     """Where in the plane of a pair the good trials lie, and where the others do."""
     seen, table = cloud(sensitivity, pair), sensitivity.trials
     first, second = plain(pair.first), plain(pair.second)
-    note = f"{some_text(seen.good, seen.shown)}; {pair_note(sensitivity, pair)}"
-    figure = _figure(f"Goal set: {first} × {second}", 470, note)
+    note = f"{some_text(seen.good, seen.shown)}<br>{pair_note(sensitivity, pair)}"
+    figure = _figure(f"Goal set: {plain(pair.first, 24)} × {plain(pair.second, 24)}", 490, note)
+    figure.update_layout(margin={"t": 90})
     good, shown = seen.good[seen.shown], seen.rows[seen.shown]
+    crowd = crowding(len(shown))
     for rows, symbol, look, label in (
         (~good, "circle", OTHER, "other trials"),
         (good, "triangle-up", MET, "trials in the goal set"),
@@ -230,7 +233,7 @@ def goal_set_chart(sensitivity: Findings, pair: Pair) -> Figure:
             y=seen.second.at[rows],
             mode="markers",
             name=label,
-            marker=look | {"symbol": symbol},
+            marker=look | {"symbol": symbol, "size": crowd * look["size"]},
             customdata=_columns(table, shown[rows], [pair.first, pair.second]),
             hovertemplate=_template(["trial", "objective", pair.first, pair.second], label),
         )
@@ -300,12 +303,12 @@ def relevance_chart(both: list[tuple[Index, Index]], *, cost: str = "cost") -> F
     at = np.sqrt([[c.r2, e.r2] for e, c in both])
     noise = np.sqrt([noise_r2(c for _, c in both), noise_r2(e for e, _ in both)])
     top = np.maximum(1.18 * at.max(axis=0), 2.5 * noise)
-    low = -0.04 * top
+    low = -0.06 * top
     note = "axes by the square root of R²; grey: what chance alone gives on average"
     figure = _figure("What buys error, and what only burns compute", 480, note)
     names = [clip(e.name, 24) for e, _ in both]
-    # The chart is about 780 by 330 points; a letter is 7 wide.
-    sides = place_labels((at - low) / (top - low) * (780, 330), names, (780.0, 330.0), (7.0, 14.0), 9.0)
+    # The chart is about 740 by 290 points; a letter is 7 wide.
+    sides = place_labels((at - low) / (top - low) * (740, 290), names, (740.0, 290.0), (7.0, 15.0), 9.0)
     places = [_side(side) for side in sides]
     for kind in QUADRANTS.values():
         dots = [place for place, two in enumerate(both) if quadrant(*two) == kind]
@@ -325,18 +328,15 @@ def relevance_chart(both: list[tuple[Index, Index]], *, cost: str = "cost") -> F
         figure.add_shape(
             type="rect", x0=low[0], y0=low[1], x1=x1, y1=y1, fillcolor=PALE, opacity=0.5, line_width=0, layer="below"
         )
-    corners = ((0, 1, "buys error"), (1, 1, "buys error and burns compute"), (1, 0, "only burns compute"))
-    look = {"color": GREY, "size": 12}
-    figure.update_layout(
-        annotations=[
-            _note(
-                f"<i>{text}</i>",
-                **{"x": x, "y": y, "xref": "paper", "yref": "paper", "font": look},
-                **{"xanchor": ("left", "right")[x], "yanchor": ("bottom", "top")[y]},
-            )
-            for x, y, text in corners
-        ]
+    # Who only burns compute often lies at the bottom: its name stands above the noise.
+    corners = (
+        (low[0], top[1], "left", "top", "buys error"),
+        (top[0], top[1], "right", "top", "buys error and burns compute"),
+        (top[0], noise[1], "right", "bottom", "only burns compute"),
     )
+    for x, y, across, up, text in corners:
+        look = {"color": GREY, "size": 12}
+        figure.add_annotation(_note(f"<i>{text}</i>", x=x, y=y, xanchor=across, yanchor=up, font=look))
     marks = {"tickvals": np.sqrt(R2_TICKS), "ticktext": [f"{r2:g}" for r2 in R2_TICKS], "zeroline": False}
     title = f"R² for being among the cheapest by {plain(cost)}"
     figure.update_xaxes(title=title, range=[low[0], top[0]], showgrid=False, **marks)
@@ -404,6 +404,7 @@ def cost_chart(
     across = plain(cost, 60) if seen.known else "trial number"
     figure = _figure(f"{plain(metric, 40)} against {across}", 470, plane_note(trials, seen))
     hovered = [index.name for index in clearest(sensitivity)][:MOST_HOVERED]
+    crowd = crowding(len(seen.shown))
     named = ["trial", metric, *([cost] if seen.known else []), *hovered]
     for kind, rows in kinds(trials):
         for met, look, inside in ((False, OTHER, ""), (True, MET, ", in the goal set")):
@@ -414,7 +415,7 @@ def cost_chart(
                     y=y[dots],
                     mode="markers",
                     name=kind + inside,
-                    marker=look | {"symbol": KINDS[kind]},
+                    marker=look | {"symbol": KINDS[kind], "size": crowd * look["size"]},
                     customdata=_columns(trials, dots, hovered, with_cost=seen.known),
                     hovertemplate=_template(named, kind + inside),
                 )
