@@ -5,9 +5,7 @@ Names are data: whatever they hold stands on a chart as text. plotly, an extra, 
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +13,16 @@ import numpy as np
 from hsicfast.canvas import BLUE, GREEN, GREY, INK, PALE, VERMILION
 from hsicfast.findings import ALPHA
 from hsicfast.rankings import LINES, R2_TICKS
+from hsicfast.screen import chart, dress, note_at, numbers, own_values, plain, read_of, side_of, template
 from hsicfast.selection import (
     MOST_MARGINALS,
     QUADRANTS,
     Bars,
-    Scale,
     bars,
     clearest,
     clearest_pairs,
     cloud,
-    few_ticks,
+    crowding,
     in_groups,
     kinds,
     noise_r2,
@@ -40,7 +38,7 @@ from hsicfast.selection import (
     wide,
 )
 from hsicfast.trials import Trial, TrialTable
-from hsicfast.words import clip, goal_text, number, p_text, ratio, share_text, value_text
+from hsicfast.words import clip, goal_text, number, p_text, ratio, share_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
     from hsicfast.findings import Findings, Index, Pair
     from hsicfast.stability import Sweep
 
-FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif'
 BLUES, ORANGES = [[0.0, "#F3F7FB"], [1.0, "#08519C"]], [[0.0, "#FEF3E8"], [1.0, "#A63603"]]
 OTHER: dict[str, Any] = {"size": 6, "opacity": 0.8, "line": {"color": GREY, "width": 1}, "color": "rgba(0,0,0,0)"}
 MET: dict[str, Any] = {"size": 8, "color": BLUE, "line": {"color": "white", "width": 0.7}}
@@ -90,17 +87,6 @@ def charts(
     return drawn
 
 
-def plain(text: object, most: int = 30) -> str:
-    """`text` as plotly shows it letter by letter: no tag, no entity, no template, no formula.
-
-    Examples
-    --------
-    >>> plain("<b>%{x}</b> & co")
-    '&lt;b&gt;&#37;{x}&lt;/b&gt; &amp; co'
-    """
-    return html.escape(clip(str(text), most), quote=False).replace("%", "&#37;").replace("$", "&#36;")
-
-
 def indices_chart(sensitivity: Findings) -> Figure:
     """HSIC of each hyperparameter with its interval, noise floor and p-value, the main group first."""
     rows: list[tuple[float, Index]] = []
@@ -110,12 +96,12 @@ def indices_chart(sensitivity: Findings) -> Figure:
         bottom += 0.5 if headers else 0.0
         where = "all trials" if group == "main" else f"only where {plain(group, 60)}"
         text = f"<i>{where}, n = {members[0].n:,}</i>"
-        headers.append(_note(text, xref="paper", x=0, xanchor="left", y=bottom, font={"color": GREY}))
+        headers.append(note_at(text, xref="paper", x=0, xanchor="left", y=bottom, font={"color": GREY}))
         rows += [(bottom + 1.0 + place, index) for place, index in enumerate(members)]
         bottom += 1.0 + len(members)
-    headers.append(_note("p (Holm)", xref="paper", x=1.01, xanchor="left", y=0, font={"color": GREY}))
-    headers += [_note(p_text(i.pvalue_holm), xref="paper", x=1.01, xanchor="left", y=y) for y, i in rows]
-    figure = _figure("What decides", 170 + 25 * bottom)
+    headers.append(note_at("p (Holm)", xref="paper", x=1.01, xanchor="left", y=0, font={"color": GREY}))
+    headers += [note_at(p_text(i.pvalue_holm), xref="paper", x=1.01, xanchor="left", y=y) for y, i in rows]
+    figure = chart("What decides", 170 + 25 * bottom)
     looks = (
         (True, f"matters: Holm p ≤ {ALPHA}", {"symbol": "circle", "size": 10, "color": BLUE}),
         (False, "no evidence either way", HOLLOW | {"symbol": "diamond", "size": 8}),
@@ -169,7 +155,7 @@ def pairs_chart(sensitivity: Findings) -> Figure:
     left_out = len({name for pair in sensitivity.pair_indices for name in (pair.first, pair.second)}) - len(names)
     title = "Which act together" + (f" (the clearest {len(names)}, {left_out} left out)" if left_out else "")
     note = f"dot and full colour: p ≤ {ALPHA}, not adjusted for many pairs"
-    figure = _figure(title, 250 + 30 * len(names), note)
+    figure = chart(title, 250 + 30 * len(names), note)
     halves = (
         (pure, marked[1], texts[1], ORANGES, "above: interaction alone", 0.78),
         (published, marked[0], texts[0], BLUES, "below: published index", 0.22),
@@ -205,7 +191,7 @@ def pairs_chart(sensitivity: Findings) -> Figure:
         figure.add_scatter(x=dots[:, 1], y=dots[:, 0], mode="markers", marker=look, hoverinfo="skip", showlegend=False)
     judged = np.isfinite(published) | np.isfinite(pure)
     gaps = np.argwhere(~judged & ~judged.T & ~np.eye(len(names), dtype=bool))
-    figure.update_layout(annotations=[_note("–", x=column, y=row, font={"color": GREY}) for row, column in gaps])
+    figure.update_layout(annotations=[note_at("–", x=column, y=row, font={"color": GREY}) for row, column in gaps])
     middles, shown = list(range(len(names))), [plain(name, 20) for name in names]
     figure.update_xaxes(tickvals=middles, ticktext=shown, tickangle=-45, range=[-0.5, len(names) - 0.5])
     figure.update_yaxes(tickvals=middles, ticktext=shown, range=[len(names) - 0.5, -0.5], scaleanchor="x")
@@ -218,9 +204,11 @@ def goal_set_chart(sensitivity: Findings, pair: Pair) -> Figure:
     """Where in the plane of a pair the good trials lie, and where the others do."""
     seen, table = cloud(sensitivity, pair), sensitivity.trials
     first, second = plain(pair.first), plain(pair.second)
-    note = f"{some_text(seen.good, seen.shown)}; {pair_note(sensitivity, pair)}"
-    figure = _figure(f"Goal set: {first} × {second}", 470, note)
+    note = f"{some_text(seen.good, seen.shown)}<br>{pair_note(sensitivity, pair)}"
+    figure = chart(f"Goal set: {plain(pair.first, 24)} × {plain(pair.second, 24)}", 490, note)
+    figure.update_layout(margin={"t": 90})
     good, shown = seen.good[seen.shown], seen.rows[seen.shown]
+    crowd = crowding(len(shown))
     for rows, symbol, look, label in (
         (~good, "circle", OTHER, "other trials"),
         (good, "triangle-up", MET, "trials in the goal set"),
@@ -230,12 +218,12 @@ def goal_set_chart(sensitivity: Findings, pair: Pair) -> Figure:
             y=seen.second.at[rows],
             mode="markers",
             name=label,
-            marker=look | {"symbol": symbol},
-            customdata=_columns(table, shown[rows], [pair.first, pair.second]),
-            hovertemplate=_template(["trial", "objective", pair.first, pair.second], label),
+            marker=look | {"symbol": symbol, "size": crowd * look["size"]},
+            customdata=read_of(table, shown[rows], [pair.first, pair.second]),
+            hovertemplate=template(["trial", "objective", pair.first, pair.second], label),
         )
-    figure.update_xaxes(title=first, **_own_values(seen.first))
-    figure.update_yaxes(title=second, **_own_values(seen.second))
+    figure.update_xaxes(title=first, **own_values(seen.first))
+    figure.update_yaxes(title=second, **own_values(seen.second))
     return figure
 
 
@@ -253,7 +241,7 @@ def marginals_chart(sensitivity: Findings) -> Figure:
     ]
     gap = {"vertical_spacing": 0.34 / rows, "horizontal_spacing": 0.1 if columns == 2 else 0}
     figure = make_subplots(rows, columns, subplot_titles=titles, **gap)
-    _dress(figure, "", 110 + 210 * rows)
+    dress(figure, "", 110 + 210 * rows)
     filled = {
         "color": BLUE,
         "opacity": 0.8,
@@ -300,13 +288,13 @@ def relevance_chart(both: list[tuple[Index, Index]], *, cost: str = "cost") -> F
     at = np.sqrt([[c.r2, e.r2] for e, c in both])
     noise = np.sqrt([noise_r2(c for _, c in both), noise_r2(e for e, _ in both)])
     top = np.maximum(1.18 * at.max(axis=0), 2.5 * noise)
-    low = -0.04 * top
+    low = -0.06 * top
     note = "axes by the square root of R²; grey: what chance alone gives on average"
-    figure = _figure("What buys error, and what only burns compute", 480, note)
+    figure = chart("What buys error, and what only burns compute", 480, note)
     names = [clip(e.name, 24) for e, _ in both]
-    # The chart is about 780 by 330 points; a letter is 7 wide.
-    sides = place_labels((at - low) / (top - low) * (780, 330), names, (780.0, 330.0), (7.0, 14.0), 9.0)
-    places = [_side(side) for side in sides]
+    # The chart is about 740 by 290 points; a letter is 7 wide.
+    sides = place_labels((at - low) / (top - low) * (740, 290), names, (740.0, 290.0), (7.0, 15.0), 9.0)
+    places = [side_of(side) for side in sides]
     for kind in QUADRANTS.values():
         dots = [place for place, two in enumerate(both) if quadrant(*two) == kind]
         figure.add_scatter(
@@ -325,18 +313,15 @@ def relevance_chart(both: list[tuple[Index, Index]], *, cost: str = "cost") -> F
         figure.add_shape(
             type="rect", x0=low[0], y0=low[1], x1=x1, y1=y1, fillcolor=PALE, opacity=0.5, line_width=0, layer="below"
         )
-    corners = ((0, 1, "buys error"), (1, 1, "buys error and burns compute"), (1, 0, "only burns compute"))
-    look = {"color": GREY, "size": 12}
-    figure.update_layout(
-        annotations=[
-            _note(
-                f"<i>{text}</i>",
-                **{"x": x, "y": y, "xref": "paper", "yref": "paper", "font": look},
-                **{"xanchor": ("left", "right")[x], "yanchor": ("bottom", "top")[y]},
-            )
-            for x, y, text in corners
-        ]
+    # Who only burns compute often lies at the bottom: its name stands above the noise.
+    corners = (
+        (low[0], top[1], "left", "top", "buys error"),
+        (top[0], top[1], "right", "top", "buys error and burns compute"),
+        (top[0], noise[1], "right", "bottom", "only burns compute"),
     )
+    for x, y, across, up, text in corners:
+        look = {"color": GREY, "size": 12}
+        figure.add_annotation(note_at(f"<i>{text}</i>", x=x, y=y, xanchor=across, yanchor=up, font=look))
     marks = {"tickvals": np.sqrt(R2_TICKS), "ticktext": [f"{r2:g}" for r2 in R2_TICKS], "zeroline": False}
     title = f"R² for being among the cheapest by {plain(cost)}"
     figure.update_xaxes(title=title, range=[low[0], top[0]], showgrid=False, **marks)
@@ -353,7 +338,7 @@ def ranking_chart(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> Fig
     goal = goal_text(sensitivity.goal, sensitivity.question.minimize)
     note = f"grey bar: what was asked, {goal}" if asked <= x[-1] else ""
     title = "How the ranking moves with the goal" + (f" ({left_out} left out)" if left_out else "")
-    figure = _figure(title, 190 + 28 * lowest, note)
+    figure = chart(title, 190 + 28 * lowest, note)
     for fill, label in ((GREY, f"evidence that it decides: p ≤ {ALPHA}, not adjusted"), ("white", "none seen")):
         mark = {"size": 9, "color": fill, "line": {"color": GREY, "width": 1.5}}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=mark, name=label)
@@ -402,8 +387,9 @@ def cost_chart(
     seen = plane(sensitivity, trials)
     x, y = seen.x, trials.objective
     across = plain(cost, 60) if seen.known else "trial number"
-    figure = _figure(f"{plain(metric, 40)} against {across}", 470, plane_note(trials, seen))
+    figure = chart(f"{plain(metric, 40)} against {across}", 470, plane_note(trials, seen))
     hovered = [index.name for index in clearest(sensitivity)][:MOST_HOVERED]
+    crowd = crowding(len(seen.shown))
     named = ["trial", metric, *([cost] if seen.known else []), *hovered]
     for kind, rows in kinds(trials):
         for met, look, inside in ((False, OTHER, ""), (True, MET, ", in the goal set")):
@@ -414,11 +400,11 @@ def cost_chart(
                     y=y[dots],
                     mode="markers",
                     name=kind + inside,
-                    marker=look | {"symbol": KINDS[kind]},
-                    customdata=_columns(trials, dots, hovered, with_cost=seen.known),
-                    hovertemplate=_template(named, kind + inside),
+                    marker=look | {"symbol": KINDS[kind], "size": crowd * look["size"]},
+                    customdata=read_of(trials, dots, hovered, with_cost=seen.known),
+                    hovertemplate=template(named, kind + inside),
                 )
-    on_x, on_y = _numbers(x[seen.able], seen.known and wide(x[seen.able])), _numbers(y[seen.able], wide(y[seen.able]))
+    on_x, on_y = numbers(x[seen.able], seen.known and wide(x[seen.able])), numbers(y[seen.able], wide(y[seen.able]))
     if math.isfinite(sensitivity.threshold):
         line = {"color": BLUE, "width": 1.2, "dash": "dash"}
         figure.add_hline(sensitivity.threshold, line=line, name="edge of the goal set", showlegend=True)
@@ -432,38 +418,6 @@ def cost_chart(
     figure.update_xaxes(title=across if seen.known else "trial number (costs are unknown)", **on_x)
     figure.update_yaxes(title=plain(metric, 60), **on_y)
     return figure
-
-
-def _figure(title: str, height: float, note: str = "") -> Figure:
-    from plotly.graph_objects import Figure
-
-    figure = Figure()
-    _dress(figure, title, height, note)
-    return figure
-
-
-def _dress(figure: Figure, title: str, height: float, note: str = "") -> None:
-    """The look that all charts share."""
-    heading = {"text": title, "x": 0, "xref": "container", "xanchor": "left", "font": {"size": 16}}
-    heading |= {"subtitle": {"text": note, "font": {"size": 12, "color": GREY}}} if note else {}
-    figure.update_layout(
-        template="none",
-        height=round(height),
-        font={"family": FONT, "size": 13, "color": INK},
-        title=heading,
-        margin={"l": 10, "r": 10, "t": (72 if note else 52) if title else 30, "b": 10},
-        hovermode="closest",
-        hoverlabel={"bgcolor": "white", "bordercolor": GREY, "align": "left", "font": {"family": FONT, "color": INK}},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "y": 0, "yanchor": "bottom"},
-    )
-    lines: dict[str, Any] = {"showline": True, "linecolor": GREY, "gridcolor": "#EEEEEE", "zeroline": False}
-    lines |= {"ticks": "outside", "tickcolor": GREY, "exponentformat": "e", "title_font_size": 13, "title_standoff": 8}
-    figure.update_xaxes(automargin=True, **lines)
-    figure.update_yaxes(automargin=True, **lines)
-
-
-def _note(text: str, **place: Any) -> dict[str, Any]:
-    return {"text": text, "showarrow": False, "yanchor": "middle"} | place
 
 
 def _index_text(sensitivity: Findings, index: Index) -> str:
@@ -494,44 +448,3 @@ def _relevance_text(error: Index, cost: Index, named: str) -> str:
 def _marginal_note(index: Index, shown: Bars) -> str:
     note = f"n = {index.n:,}, {shown.good.sum():,} good, Holm p {plain(p_text(index.pvalue_holm))}"
     return note + ("" if index.group == "main" else f", {plain(index.group, 24)}")
-
-
-def _columns(
-    table: TrialTable, rows: Any, names: Sequence[str], with_cost: bool | None = None
-) -> list[tuple[str, ...]]:
-    """What the pointer reads of each trial at `rows`: number, objective, cost where it is known, values."""
-    columns = [[str(k) for k in table.index[rows]], [number(y) for y in table.objective[rows]]]
-    if with_cost:
-        columns.append([number(c) for c in table.cost[rows]])
-    for name in names:
-        exists = table.active(name)[rows]
-        values = zip(table.values[name][rows], exists, strict=True)
-        columns.append([plain(value_text(value)) if there else "–" for value, there in values])
-    return list(zip(*columns, strict=True))
-
-
-def _template(names: Sequence[str], label: str) -> str:
-    lines = [f"{plain(name)} %{{customdata[{place}]}}" for place, name in enumerate(names)]
-    return "<br>".join([f"<b>{lines[0]}</b>, {label}", *lines[1:]]) + "<extra></extra>"
-
-
-def _own_values(its: Scale) -> dict[str, Any]:
-    """The axis of a hyperparameter on its own scale."""
-    if not its.levels:
-        return _numbers(its.at, its.log)
-    kept = few_ticks(its.levels)
-    return {"type": "linear", "tickvals": kept, "ticktext": [plain(its.levels[k], 14) for k in kept]}
-
-
-def _numbers(values: Any, log: bool) -> dict[str, Any]:
-    """The axis of numbers; a logarithmic one has a label at every decade, and where those are few at 2 and 5, too."""
-    if not log:
-        return {"type": "linear"}
-    decades = float(np.log10(values.max() / values.min()))
-    return {"type": "log", "exponentformat": "power", "dtick": "D2" if decades < 2.5 else math.ceil(decades / 8)}
-
-
-def _side(side: tuple[int, int] | None) -> str:
-    """Where plotly writes the text of a point; nothing is written where there is no room."""
-    across, up = side or (1, 0)
-    return f"{('bottom', 'middle', 'top')[up + 1]} {('left', 'center', 'right')[across + 1]}"

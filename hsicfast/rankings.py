@@ -65,14 +65,15 @@ def relevance_figure(both: list[tuple[Index, Index]], *, cost: str = "cost") -> 
     for kind in QUADRANTS.values():
         dots = [place for place, two in enumerate(both) if quadrant(*two) == kind]
         axes.plot(*at[dots].T, ls="none", label=kind, zorder=3, **QUADRANT_LOOKS[kind])
-    low = -0.04 * top
+    low = -0.06 * top
     axes.set(xlim=(low[0], top[0]), ylim=(low[1], top[1]))
-    corners = (
-        (0.99, 0.985, "right", "top", "buys error and burns compute"),
-        (0.01, 0.985, "left", "top", "buys error"),
-    )
-    for x, y, ha, va, text in (*corners, (0.99, 0.015, "right", "bottom", "only burns compute")):
-        axes.text(x, y, text, ha=ha, va=va, transform=axes.transAxes, color=GREY, style="italic", fontsize=9.5)
+    # Who only burns compute often lies at the bottom: its name stands above the noise.
+    for x, y, ha, va, text in (
+        (low[0], top[1], "left", "top", " buys error"),
+        (top[0], top[1], "right", "top", "buys error and burns compute"),
+        (top[0], noise[1], "right", "bottom", "only burns compute"),
+    ):
+        axes.text(x, y, text, ha=ha, va=va, color=GREY, style="italic", fontsize=9.5)
     # The axes take about this much of the sheet; a letter is 5.6 points wide.
     inside = np.array([width - 0.9, height - 1.6]) * 72
     names = [shorten(e.name, 24) for e, _ in both]

@@ -9,11 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.canvas import BLUE, GREY, STAR, legend, sheet, styled
-from hsicfast.selection import Scale, cloud, few_ticks, kinds, pair_note, plane, plane_note, some_text, wide
+from hsicfast.selection import (
+    Floats,
+    Scale,
+    cloud,
+    crowding,
+    few_ticks,
+    kinds,
+    pair_note,
+    plane,
+    plane_note,
+    some_text,
+    wide,
+)
 from hsicfast.trials import Trial, TrialTable
 from hsicfast.words import shorten
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -35,8 +48,7 @@ def goal_set_figure(sensitivity: Findings, pair: Pair) -> Figure:
         (~good, "o", OTHER, "other trials"),
         (good, "^", MET, "trials in the goal set"),
     ):
-        # As a bitmap, so that a page with 100,000 trials stays small.
-        axes.scatter(seen.first.at[rows], seen.second.at[rows], marker=marker, label=label, rasterized=True, **look)
+        _points(axes, seen.first.at[rows], seen.second.at[rows], len(good), marker=marker, label=label, **look)
     _own_values(axes.xaxis, axes.set_xscale, pair.first, seen.first)
     _own_values(axes.yaxis, axes.set_yscale, pair.second, seen.second)
     axes.set_title(f"Goal set: {shorten(pair.first, 24)} × {shorten(pair.second, 24)}", pad=34)
@@ -59,7 +71,7 @@ def cost_figure(
         for met, look, place in ((False, OTHER, ""), (True, MET, ", in the goal set")):
             dots = seen.shown[rows[seen.shown] & (seen.good[seen.shown] == met)]
             if len(dots):
-                axes.scatter(x[dots], y[dots], marker=MARKERS[kind], label=kind + place, rasterized=True, **look)
+                _points(axes, x[dots], y[dots], len(seen.shown), marker=MARKERS[kind], label=kind + place, **look)
     if math.isfinite(sensitivity.threshold):
         axes.axhline(sensitivity.threshold, color=BLUE, linewidth=1, linestyle="--", label="edge of the goal set")
     best_x = best.cost if seen.known else float(best.index)
@@ -74,6 +86,11 @@ def cost_figure(
     axes.text(0.0, 1.025, plane_note(trials, seen), transform=axes.transAxes, color=GREY, fontsize=9)
     legend(figure)
     return figure
+
+
+def _points(axes: Axes, x: Floats, y: Floats, among: int, *, s: float, **look: Any) -> None:
+    """Points `among` so many, as a bitmap: a page with 100,000 trials stays small."""
+    axes.scatter(x, y, s=crowding(among) ** 2 * s, rasterized=True, **look)
 
 
 def _own_values(axis: Axis, set_scale: Callable[[str], None], name: str, its: Scale) -> None:

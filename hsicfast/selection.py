@@ -121,6 +121,17 @@ def some_of(good: NDArray[np.bool_], seed: int, most: int = MOST_POINTS) -> Rows
     return np.sort(np.concatenate(kept))
 
 
+def crowding(n: int) -> float:
+    """By how much points shrink where there are many of them.
+
+    Examples
+    --------
+    >>> crowding(300), crowding(5000)
+    (1.0, 0.5)
+    """
+    return min(1.0, max(0.5, math.sqrt(600 / max(n, 1))))
+
+
 def some_text(good: NDArray[np.bool_], shown: Rows) -> str:
     """Which trials a picture shows.
 

@@ -127,7 +127,7 @@ def test_indices_have_a_row_each_in_groups_with_their_own_n(run):
     assert n["optimizer=sgd|rmsprop"] < 77
     assert "all trials, n = 77" in texts(axes)
     assert f"only where optimizer=sgd|rmsprop, n = {n['optimizer=sgd|rmsprop']}" in texts(axes)
-    assert axes.get_xlabel() == "HSIC with ending among the best 20% of the trials"
+    assert axes.get_xlabel() == "HSIC with ending among the best 20%"
 
 
 def test_indices_mark_what_matters_by_shape_and_fill(run):
@@ -246,7 +246,7 @@ def test_cost_figure_shows_goal_set_best_and_the_diverged(run):
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     done, diverged = ((run.trials.status == status).sum() for status in ("done", "diverged"))
     assert diverged > 0
-    assert texts(axes) == [f"{done} trials; {diverged} diverged and have no value to show"]
+    assert texts(axes) == [f"{done} trials, 19 good; {diverged} diverged and have no value to show"]
     count = {dots.get_label(): len(dots.get_offsets()) for dots in axes.collections}
     assert count["design, in the goal set"] == run.sensitivity.met.sum()
     assert sum(count.values()) == done
