@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,9 @@ from hsicfast.findings import Findings, Index, Pair, Question
 from hsicfast.goal import Threshold
 from hsicfast.interactions import PairJudge
 from hsicfast.space import SearchSpace
+from hsicfast.stability import RankInterval, rank_intervals
 from hsicfast.trials import DIVERGED, PRUNED, SEARCH, STATUSES, TrialTable
+from hsicfast.verdicts import Verdict, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +46,22 @@ def silent(step: str, share: float) -> None:
 
 class Sensitivity(Findings):
     """What :func:`analyse` found; as tables, as pictures, as a page."""
+
+    def verdicts(self) -> pd.DataFrame:
+        """What to do with each hyperparameter: indexed by ``name`` with kind, text and evidence (:class:`Verdict`)."""
+        import pandas as pd
+
+        return pd.DataFrame(verdicts(self), columns=[field.name for field in fields(Verdict)]).set_index("name")
+
+    def ranks(self) -> pd.DataFrame:
+        """Indexed by ``name``: rank within the group, low and high of it in 90% of resamples, of how many."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(
+            {name: astuple(interval) for name, interval in rank_intervals(self).items()},
+            orient="index",
+            columns=[field.name for field in fields(RankInterval)],
+        ).rename_axis("name")
 
     def plot(self, name: str = "indices") -> Figure:
         """One picture of the analysis, for print.

@@ -128,7 +128,9 @@ def fates(findings: Findings) -> list[str]:
     counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}
     said = []
     if counts[DIVERGED]:
-        said.append(f"{counts[DIVERGED]:,} of {total:,} trials have no finite objective and {counted[findings.failed]}.")
+        said.append(
+            f"{counts[DIVERGED]:,} of {total:,} trials have no finite objective and {counted[findings.failed]}."
+        )
     if counts[PRUNED]:
         said.append(f"{counts[PRUNED]:,} of {total:,} trials were stopped early and {counted[findings.pruned]}.")
     if counts[LOST]:

@@ -278,6 +278,13 @@ class TestFrames:
         assert found.to_frame().index.name == "name"
         assert list(found.pairs) == ["first", "second", "hsic", "pure", "pvalue", "pvalue_pure"]
 
+    def test_verdicts_and_ranks_have_a_row_each(self):
+        sensitivity = analyse(SPACE, table(300))
+        names = [index.name for index in sensitivity.indices]
+        assert list(sensitivity.verdicts().index) == list(sensitivity.ranks().index) == names
+        assert sensitivity.verdicts().loc["rate", ["kind", "text"]].tolist() == ["matters", "matters"]
+        assert sensitivity.ranks().loc["rate"].to_dict() == {"rank": 1, "low": 1, "high": 1, "of": 4}
+
     def test_a_frame_is_as_good_as_a_table(self):
         assert analyse(SPACE, table().to_frame()).indices == analyse(SPACE, table()).indices
 
