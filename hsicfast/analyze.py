@@ -189,7 +189,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _goal(text: str) -> float | int:
-    return int(text) if text.isdigit() else float(text)
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"a goal must be a fraction such as 0.1 or a count such as 20, but got {text!r}"
+        ) from None
 
 
 if __name__ == "__main__":
