@@ -1,0 +1,362 @@
+"""The page of an analysis: what it says, what it may run, and names and analyses that try to break it."""
+
+import base64
+import hashlib
+import importlib.util
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_figures import NASTY, finished_run
+
+from hsicfast import Choice, Float, InputError, Int, SearchSpace, Threshold, TrialTable, analyse
+from hsicfast.findings import Pair
+from hsicfast.guess import guess_space
+from hsicfast.page import kind_text, rank_text, write_page
+from hsicfast.stability import RankInterval, rank_intervals
+from hsicfast.verdicts import headline, verdicts
+from hsicfast.words import number, p_text, ratio
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+NASTY_SPACE = SearchSpace(
+    {name: Float(0, 1) for name in NASTY[:6]}
+    | {name: Choice(["<i>a</i>", "$b$", "javascript:alert(1)"]) for name in NASTY[6:]}
+    | {"child": Float(0, 1, active_if={NASTY[6]: ["<i>a</i>", "$b$"]})}
+)
+TWO = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
+NAMES = {"title": "Runge function", "metric": "validation RMSE", "cost": "flops"}
+
+
+class Page(HTMLParser):
+    """The page as a browser reads it: tags balanced, what it would load or run, its text and its tables."""
+
+    def __init__(self, source):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.loads, self.text, self.rows = [], [], [], [], []
+        self.scripts, self.data, self.policy, self.charts = [], {}, "", []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        named = dict(attrs)
+        self.loads += [value for key, value in attrs if key in ("src", "href", "srcset", "data", "action", "style")]
+        assert not [key for key, _ in attrs if key.startswith("on")]
+        if named.get("http-equiv") == "Content-Security-Policy":
+            self.policy = named["content"]
+        if "data-chart" in named:
+            self.charts.append(named["data-chart"])
+        if tag == "script":
+            self.open_script = named
+            self.scripts += [""] if "type" not in named else []
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "script" in self.open:
+            if self.open_script.get("type") == "application/json":
+                self.data = json.loads(data, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+            else:
+                self.scripts[-1] += data
+            return
+        if "style" not in self.open:
+            self.text.append(data)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+    def table(self, heading):
+        """The rows of the first table whose head begins with these words."""
+        start = next(k for k, row in enumerate(self.rows) if row[: len(heading)] == heading)
+        end = next((k for k, row in enumerate(self.rows) if k > start and row[0] in HEADS), len(self.rows))
+        return [row for row in self.rows[start + 1 : end] if len(row) > 1]
+
+
+HEADS = {"Hyperparameter", "Pair", "Column", "Round"}
+
+
+def sketched(monkeypatch):
+    """Leave out what takes most of the time and is looked at elsewhere: pictures, and plotly's own script."""
+    for room in ("page", "report"):
+        monkeypatch.setattr(f"hsicfast.{room}.render", lambda figure, kind: f"a {kind}".encode())
+    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "const Plotly = {};")
+
+
+@pytest.fixture
+def sketches(monkeypatch):
+    sketched(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return finished_run().sensitivity
+
+
+@pytest.fixture(scope="module")
+def nasty():
+    return finished_run(NASTY_SPACE, n=40, n_permutations=9).sensitivity
+
+
+@pytest.fixture(scope="module")
+def whole(found, tmp_path_factory):
+    """A page with everything on it, pictures and plotly too."""
+    path = write_page(tmp_path_factory.mktemp("page") / "out.html", found, **NAMES)
+    return path, Page(path.read_text("utf-8"))
+
+
+def written(tmp_path, found, **more):
+    path = write_page(tmp_path / "page.html", found, **NAMES | more)
+    return Page(path.read_text("utf-8"))
+
+
+def of_two(objective, n=60, **options):
+    a, b = np.random.default_rng(0).random((2, n))
+    cost = options.pop("cost", None)
+    status = options.pop("status", None)
+    return analyse(TWO, TrialTable.from_arrays(TWO, {"a": a, "b": b}, objective(a, b), cost, status), **options)
+
+
+class TestStory:
+    def test_begins_with_the_headline_and_keeps_its_order(self, found, whole):
+        words = whole[1].words
+        assert headline(found, verdicts(found)) in words
+        order = ["What to do", "What decides", "What acts together", "What it costs"]
+        order += ["How the ranking moves with the goal", "The trials", "How to read it", "Versions"]
+        assert re.findall("|".join(order), re.sub(r".*?(?=What to do)", "", words, count=1)) == order
+        assert "What the columns were taken for" not in words
+
+    def test_every_verdict_stands_with_its_evidence(self, found, whole):
+        rows = whole[1].table(["Hyperparameter", "Verdict", "Evidence"])
+        assert rows == [[v.name, v.text, v.evidence] for v in verdicts(found)]
+
+    def test_every_index_stands_with_its_rank(self, found, whole):
+        rows = whole[1].table(["Hyperparameter", "Rank"])
+        ranks = rank_intervals(found)
+        assert rows == [
+            [
+                *(i.name, rank_text(ranks[i.name]), p_text(i.pvalue_holm), p_text(i.pvalue)),
+                *(number(i.hsic, 3), number(i.noise_floor, 3), ratio(i.r2)),
+            ]
+            for i in found.indices
+        ]
+
+    def test_counts_and_what_they_count_for(self, tmp_path, sketches):
+        n = 60
+        status = np.array(["pruned"] * 5 + ["lost"] * 3 + ["done"] * (n - 8))
+        for pruned, fate in (("miss", "count as not good"), ("drop", "are left out"), ("last", "last objective")):
+            objective = lambda a, b: np.where(a > 0.9, np.nan, a + b)  # noqa: E731
+            page = written(tmp_path, of_two(objective, n, status=status, pruned=pruned))
+            assert re.search(rf"5 of 60 trials were stopped early and [a-z ]*{fate}", page.words)
+            assert "pruned lost" not in page.words
+            assert re.search(r"\d+ of 60 trials have no finite objective and count as not good", page.words)
+            assert "5 pruned" in page.words or "pruned 5" in page.words
+
+    def test_notes_and_guess_are_shown(self, tmp_path, sketches):
+        rng = np.random.default_rng(0)
+        frame = pd.DataFrame({"a": rng.random(40), "b": rng.random(40), "same": 1, "error": rng.random(40)})
+        guess = guess_space(frame, ["error"])
+        table = TrialTable.from_frame(guess.space, guess.frame.assign(objective=frame["error"]))
+        notes = ["An <b>optimiser</b> chose these.", "And a second."]
+        page = written(tmp_path, analyse(guess.space, table, law="ranks"), guess=guess, notes=notes)
+        assert all(note in page.words for note in notes)
+        rows = page.table(["Column", "Taken for", "Why"])
+        assert rows == [
+            *[[name, kind_text(guess.space[name]), guess.reasons[name]] for name in ("a", "b")],
+            *[[name, "left out", reason] for name, reason in guess.left_out.items()],
+        ]
+        assert {"same", "error"} == set(guess.left_out)
+
+    def test_threshold_and_maximised(self, tmp_path, sketches):
+        found = of_two(lambda a, b: a, goal=Threshold(0.9), minimize=False)
+        words = written(tmp_path, found).words
+        assert f"ends at or above 0.9: {found.met.sum()} of the 60 analysed trials, with validation RMSE at or" in words
+        assert "at or above 0.9." in words
+
+    def test_no_page_says_that_something_does_not_matter(self, whole):
+        for word in ("not matter", "irrelevant", "unimportant"):
+            assert word not in whole[1].words
+
+
+class TestEmptyCases:
+    def test_one_hyperparameter_without_pairs_and_costs(self, tmp_path, sketches):
+        space = SearchSpace({"a": Float(0, 1)})
+        a = np.random.default_rng(0).random(40)
+        page = written(tmp_path, analyse(space, TrialTable.from_arrays(space, {"a": a}, a)))
+        assert "No pairs were analysed." in page.words
+        assert "What it costs" not in page.words
+        assert "How the ranking moves" not in page.words
+        assert page.charts == ["indices", "marginals", "error_against_cost"] == list(page.data)
+
+    def test_a_group_too_small_to_judge(self, tmp_path, sketches):
+        space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
+        found = finished_run(space, n=20, objective=lambda params: params["a"] + 0.5).sensitivity
+        page = written(tmp_path, found)
+        row = next(row for row in page.table(["Hyperparameter", "Rank"]) if row[0] == "b")
+        assert row[1:] == ["–", "unknown", "unknown", "unknown", "unknown", "unknown"]
+        assert "not judged" in page.words
+
+    def test_every_group_too_small_to_judge(self, tmp_path, sketches):
+        found = of_two(lambda a, b: a)
+        lost = {"hsic": math.nan, "r2": math.nan, "pvalue": math.nan, "pvalue_holm": math.nan, "pvalue_bh": math.nan}
+        lost |= {"ci_low": math.nan, "ci_high": math.nan, "noise_floor": math.nan}
+        found = replace(found, indices=tuple(replace(i, **lost) for i in found.indices), pair_indices=())
+        page = written(tmp_path, found)
+        assert [row[1] for row in page.table(["Hyperparameter", "Verdict"])] == ["not judged"] * 2
+        assert "ranking" not in page.charts
+
+    def test_all_trials_alike(self, tmp_path, sketches):
+        page = written(tmp_path, of_two(lambda a, b: np.ones_like(a)))
+        assert "No hyperparameter stands out from chance" in page.words
+
+
+class TestSafety:
+    def test_loads_nothing(self, whole):
+        page = whole[1]
+        assert not {"link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+        assert page.tags.count("img") == len(page.charts) == 7
+        assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
+
+    def test_runs_its_own_two_scripts_and_no_other(self, whole):
+        page = whole[1]
+        allowed = re.findall(r"'sha256-([^']+)'", page.policy)
+        hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in page.scripts]
+        assert hashes == allowed
+        assert len(hashes) == 2
+        rules = dict(rule.strip().split(" ", 1) for rule in page.policy.split(";"))
+        assert rules == {
+            **{"default-src": "'none'", "img-src": "data:", "style-src": "'unsafe-inline'"},
+            "script-src": " ".join(f"'sha256-{value}'" for value in allowed),
+        }
+
+    def test_plotly_lies_in_the_page_once_and_sends_nothing_away(self, whole):
+        source = whole[0].read_text("utf-8")
+        assert source.count("* plotly.js v") == 1
+        assert "showSendToCloud: false" in whole[1].scripts[1]
+        assert len(source) < 7e6
+
+    def test_names_stand_as_they_are_and_run_nothing(self, tmp_path, nasty, sketches):
+        path = write_page(tmp_path / "n.html", nasty, title=NASTY[0], metric=NASTY[2], cost="</script><b>x</b>")
+        source = path.read_text("utf-8")
+        page = Page(source)
+        first = [row[0] for row in page.rows if row]
+        for name in NASTY:
+            assert name in first
+        assert "1337" not in page.words
+        assert not {"b", "i"} & set(page.tags)
+        assert page.tags.count("script") == 3
+        assert len(page.scripts) == 2
+        start = source.index('id="charts">') + len('id="charts">')
+        data = source[start : source.index("</script>", start)]
+        assert not set("<>&") & set(data)
+        assert set(page.data) == set(page.charts)
+
+    def test_no_name_is_markup_or_template_on_a_chart(self, tmp_path, nasty, sketches):
+        space = SearchSpace({"<b>%{x}$y$": Float(0, 1), "b": Float(0, 1)})
+        a, b = np.random.default_rng(0).random((2, 40))
+        found = analyse(space, TrialTable.from_arrays(space, {"<b>%{x}$y$": a, "b": b}, a))
+        text = json.dumps(written(tmp_path, found).data)
+        assert "&lt;b&gt;&#37;{x}&#36;y&#36;" in text
+        assert "<b>%{x}" not in text
+        assert "$y$" not in text
+
+
+class TestFile:
+    def test_is_whole_or_what_was_there_before(self, tmp_path, found, sketches, monkeypatch):
+        path = tmp_path / "page.html"
+        path.write_text("before")
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.replace", full)
+        with pytest.raises(InputError, match=r"must be writable, but .* gave: No space left on device; make room or"):
+            write_page(path, found, **NAMES)
+        assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+        assert path.read_text() == "before"
+
+    def test_is_the_same_every_time(self, tmp_path, found, sketches):
+        first, second = (write_page(tmp_path / name, found, **NAMES).read_bytes() for name in ("1.html", "2.html"))
+        assert first == second
+
+    def test_folder_is_made(self, tmp_path, found, sketches):
+        assert write_page(tmp_path / "new" / "page.html", found, **NAMES) == tmp_path / "new" / "page.html"
+
+    def test_missing_tool_is_one_sentence(self, tmp_path, found, monkeypatch):
+        real = importlib.util.find_spec
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "plotly" else real(name))
+        with pytest.raises(InputError, match="needs matplotlib, jinja2 and plotly, but plotly cannot be found; pip"):
+            write_page(tmp_path / "page.html", found, **NAMES)
+        with pytest.raises(InputError, match="plotly cannot be found"):
+            found.plot()
+
+    def test_50_000_trials_stay_small(self, tmp_path):
+        found = of_two(lambda a, b: (a - 0.3) ** 2 + b, n=50_000, cost=np.linspace(1, 2, 50_000), n_permutations=20)
+        path = write_page(tmp_path / "page.html", found, **NAMES)
+        assert path.stat().st_size < 12e6
+        data = Page(path.read_text("utf-8")).data
+        for name in ("goal_set", "error_against_cost"):
+            assert sum(len(trace.get("customdata", [])) for trace in data[name]["data"]) == 5000
+        assert (
+            "2,500 of 5,000 good and 2,500 of 45,000 other trials"
+            in data["goal_set"]["layout"]["title"]["subtitle"]["text"]
+        )
+
+
+class TestDoors:
+    def test_report(self, tmp_path, found, sketches, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        path = found.report()
+        assert path.name == "report.html"
+        assert "Which hyperparameters decide" in Page(path.read_text("utf-8")).words
+        page = Page(found.report(tmp_path / "x.html", title="t", metric="RMSE", cost="GFLOPs").read_text("utf-8"))
+        assert page.words.startswith("t · hsicfast t ")
+        assert "with RMSE at or below" in page.words
+        assert "by GFLOPs" in page.words
+
+    @pytest.mark.parametrize(
+        "name", ["indices", "pairs", "goal_set", "marginals", "relevance", "ranking", "error_against_cost"]
+    )
+    def test_plot(self, found, name):
+        figure = found.plot(name)
+        assert figure.axes
+        assert f"``{name}``" in type(found).plot.__doc__
+
+    def test_plot_shows_the_indices_first_and_a_notebook_shows_it(self, found):
+        assert found.plot().axes[0].get_title(loc="left") == "What decides"
+        assert found.plot()._repr_png_().startswith(b"\x89PNG")
+
+    def test_plot_of_nothing_is_one_sentence(self, found):
+        with pytest.raises(InputError, match=r"has something to show on, but got 'pears'; choose one of \['indices',"):
+            found.plot("pears")
+        with pytest.raises(InputError, match="but got 'pairs'"):
+            replace(found, pair_indices=()).plot("pairs")
+
+
+def test_rank_text_and_kind_text():
+    assert rank_text(RankInterval(2, 2, 3, of=4)) == "2 (2 to 3)"
+    assert rank_text(RankInterval(3, 1, 2, of=4)) == "3 (1 to 2)"
+    assert rank_text(RankInterval(2, 2, 2, of=4)) == "2"
+    assert kind_text(Int(1, 8)) == "Int from 1 to 8"
+    assert kind_text(Choice(["a", "b"])) == "Choice"
+
+
+def test_one_pair_needs_no_word_about_many(tmp_path, sketches):
+    found = of_two(lambda a, b: a)
+    assert [type(pair) for pair in found.pair_indices] == [Pair]
+    assert "The clearest of 1 pair," in written(tmp_path, found).words
