@@ -108,10 +108,10 @@ def indices_chart(sensitivity: Findings) -> Figure:
     )
     for matters in (True, False):
         those = [(y, index) for y, index in rows if index.matters == matters]
-        ends = [x for _, index in those for x in (index.ci_low, index.ci_high, None)]
+        lows_highs = [x for _, index in those for x in (index.ci_low, index.ci_high, None)]
         line = {"color": BLUE if matters else GREY, "width": 2}
         heights = [at for y, _ in those for at in (y, y, None)]
-        figure.add_scatter(x=ends, y=heights, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+        figure.add_scatter(x=lows_highs, y=heights, mode="lines", line=line, hoverinfo="skip", showlegend=False)
     floor = {"symbol": "line-ns-open", "size": 13, "color": VERMILION, "line": {"width": 2}}
     named = "noise floor: mean under independence"
     x, y = [index.noise_floor for _, index in rows], [y for y, _ in rows]
@@ -129,9 +129,9 @@ def indices_chart(sensitivity: Findings) -> Figure:
         )
     goal = goal_text(sensitivity.goal, sensitivity.question.minimize)
     figure.update_layout(annotations=headers, margin={"r": 70})
-    most = np.nanmax([at for _, i in rows for at in (i.hsic, i.ci_high, i.noise_floor)], initial=0.0) or 1.0
-    least = np.nanmin([at for _, i in rows for at in (i.hsic, i.ci_low)], initial=0.0)
-    figure.update_xaxes(title=f"HSIC with ending {goal}", range=[least - 0.015 * most, 1.04 * most], nticks=7)
+    ends = [at for _, i in rows for at in (i.hsic, i.ci_low, i.ci_high, i.noise_floor) if math.isfinite(at)]
+    least, most = min(ends, default=0.0), max(ends, default=0.0) or 1.0
+    figure.update_xaxes(title=f"HSIC with ending {goal}", range=[min(least, 0.0) - 0.015 * most, 1.04 * most], nticks=7)
     figure.update_yaxes(
         range=[bottom - 0.4, -0.6], tickvals=[y for y, _ in rows], ticktext=[plain(i.name, 24) for _, i in rows]
     )
