@@ -15,10 +15,25 @@ from hsicfast.canvas import render
 from hsicfast.figures import draw_all, indices_figure, marginals_figure, pairs_figure
 from hsicfast.findings import Pair
 from hsicfast.orchestrator import Result
+from hsicfast.rankings import LINES, ranking_figure, relevance_figure
 from hsicfast.reduction import reduce
 from hsicfast.rounds import Round
-from hsicfast.scatters import cost_figure
-from hsicfast.selection import clearest, clearest_pairs, levels, strongest_paired, ticks, wide
+from hsicfast.scatters import cost_figure, goal_set_figure
+from hsicfast.selection import (
+    MOST_RANKED,
+    bars,
+    clearest,
+    clearest_pairs,
+    levels,
+    noise_r2,
+    place_labels,
+    ranked,
+    relevance,
+    some_of,
+    strongest_paired,
+    ticks,
+    wide,
+)
 from hsicfast.words import shorten, value_text
 
 NETWORK = SearchSpace(
@@ -277,6 +292,122 @@ def test_one_cost_unknown_is_said(run):
     cost[np.flatnonzero(run.trials.status == "done")[0]] = np.nan
     axes = cost_figure(run.sensitivity, replace(run.trials, cost=cost), run.best).axes[0]
     assert texts(axes)[0].endswith("; 1 of unknown cost")
+
+
+def test_goal_set_tells_good_from_others_by_shape_and_fill(run):
+    pair = clearest_pairs(run.sensitivity.pair_indices)[0]
+    figure = goal_set_figure(run.sensitivity, pair)
+    axes = figure.axes[0]
+    others, good = axes.collections
+    both = run.sensitivity.trials.active(pair.first) & run.sensitivity.trials.active(pair.second)
+    z = run.sensitivity.question.met(run.sensitivity.trials.objective[both]).met
+    assert (len(others.get_offsets()), len(good.get_offsets())) == ((~z).sum(), z.sum())
+    assert not len(others.get_facecolor())
+    assert len(good.get_facecolor())
+    assert len(others.get_paths()[0].vertices) != len(good.get_paths()[0].vertices)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (pair.first, pair.second)
+    assert f"{len(z)} trials, {z.sum()} good\nthe clearest of 14 pairs" in texts(axes)[0]
+
+
+def test_goal_set_has_values_on_scales_of_their_own(run):
+    axes = goal_set_figure(run.sensitivity, Pair("learning_rate", "batch_norm", 0.1, 0.1, 0.1, 0.1)).axes[0]
+    assert axes.get_xscale() == "log"
+    assert labels(axes.yaxis) == ["False", "True"]
+    x, y = np.concatenate([np.asarray(dots.get_offsets()) for dots in axes.collections]).T
+    assert sorted(x) == sorted(run.sensitivity.trials.values["learning_rate"])
+    values = [value is True for value in run.sensitivity.trials.values["batch_norm"]]
+    assert sorted(np.rint(y)) == sorted(values)
+    assert 0 < np.abs(y - np.rint(y)).max() <= 0.3
+
+
+def test_relevance_has_a_mark_each_and_names_that_cover_no_other(run):
+    both = relevance(run.sensitivity)
+    axes = relevance_figure(both, cost="FLOPs").axes[0]
+    marks = {tuple(xy) for line in axes.lines for xy in line.get_xydata()}
+    assert marks == {(math.sqrt(c.r2), math.sqrt(e.r2)) for e, c in both}
+    assert {"buys error", "only burns compute"} <= {text.strip() for text in texts(axes)}
+    assert {"learning_rate", "width", "depth"} <= set(texts(axes))
+    assert axes.get_xlabel() == "R² for being among the cheapest by FLOPs"
+    looks = {line.get_label(): (line.get_marker(), line.get_markerfacecolor() == "white") for line in axes.lines}
+    assert len(set(looks.values())) == len(looks) == 4
+
+
+def test_noise_level_of_r2_is_the_noise_floor_scaled(run):
+    index = run.sensitivity.indices[0]
+    assert noise_r2([index]) == pytest.approx(index.noise_floor * index.r2 / index.hsic)
+    assert noise_r2([replace(index, hsic=0.0)]) == 0.0
+
+
+def test_ranking_is_filled_where_it_is_seen(run):
+    sweep, chosen = ranked(run.sensitivity)
+    axes = ranking_figure(run.sensitivity, sweep, chosen).axes[0]
+    lines = [line for line in axes.lines if len(line.get_xdata()) == len(sweep.shares)]
+    for name in chosen:
+        assert any(np.array_equal(line.get_ydata(), sweep.rank[:, name]) for line in lines)
+    filled = [
+        (x, y)
+        for line in axes.lines
+        if line.get_marker() not in ("None", "") and line.get_markerfacecolor() != "white"
+        for x, y in line.get_xydata()
+    ]
+    seen = {(100 * share, sweep.rank[k, q]) for k, share in enumerate(sweep.shares) for q in chosen
+            if sweep.pvalue[k, q] <= 0.05}  # fmt: skip
+    assert set(filled) == seen
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    assert texts(axes) == [sweep.names[name] for name in chosen]
+    assert len({(dash, marker) for _, dash, marker in LINES}) == len(LINES) == MOST_RANKED
+
+
+def test_ranking_prefers_what_is_seen(run):
+    sweep, chosen = ranked(run.sensitivity, most=1)
+    assert [sweep.names[name] for name in chosen] == ["learning_rate"]
+
+
+def test_a_crowd_is_sampled_with_the_good_ones_first():
+    good = np.zeros(100_000, dtype=bool)
+    good[::1000] = True
+    shown = some_of(good, seed=0)
+    assert len(shown) == len(set(shown)) == 5000
+    assert good[shown].sum() == 100
+    assert (some_of(good, seed=0) == shown).all()
+    assert (some_of(good, seed=1) != shown).any()
+    assert good[some_of(~good, seed=0)].sum() == 100
+    half = some_of(np.arange(100_000) % 2 == 0, seed=0)
+    assert (half % 2 == 0).sum() == 2500
+    assert some_of(good[:3000], seed=0).tolist() == list(range(3000))
+
+
+def test_labels_cover_no_point_and_no_other_label():
+    points = np.random.default_rng(0).random((12, 2)) * (100, 60)
+    names = [f"name_{k}" for k in range(12)]
+    sides = place_labels(points, names, (120.0, 60.0), (2.0, 3.0), 2.0)
+    boxes = []
+    for (x, y), name, side in zip(points, names, sides, strict=True):
+        if side is not None:
+            width = 2.0 * len(name)
+            left = x + 2.0 * side[0] - (width, width / 2, 0)[side[0] + 1]
+            low = y + 2.0 * side[1] - (3.0, 1.5, 0)[side[1] + 1]
+            assert left >= 0
+            assert left + width <= 120
+            assert not [p for p in points if p is not None and left < p[0] < left + width and low < p[1] < low + 3.0]
+            boxes.append((left, low, left + width, low + 3.0))
+    assert len(boxes) >= 10
+    for one, other in combinations(boxes, 2):
+        apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+        assert apart
+
+
+def test_marginals_of_ranks_lie_under_their_own_values():
+    """Values carried by ranks lie elsewhere on [0, 1] than the ticks of the space say."""
+    x = np.random.default_rng(0).beta(1, 6, 400)
+    space = SearchSpace({"x": Float(0, 1), "kind": Choice(["a", "b", "c"])})
+    kind = np.where(x < 0.5, "c", "a")
+    found = analyse(space, TrialTable.from_arrays(space, {"x": x, "kind": kind}, x), law="ranks", n_permutations=9)
+    shown = bars(found, "x")
+    edges = np.append(shown.left, 1.0)
+    assert shown.everyone.tolist() == np.histogram(x, edges)[0].tolist()
+    assert shown.everyone.sum() == 400
+    assert bars(found, "kind").everyone.tolist() == [(kind == "a").sum(), 0, (kind == "c").sum()]
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])

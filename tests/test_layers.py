@@ -15,6 +15,8 @@ HEAVY = {
     "hydra",
     "pandas",
     "matplotlib",
+    "plotly",
+    "jinja2",
     "rich",
     "pebble",
     "ray",
