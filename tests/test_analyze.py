@@ -129,6 +129,67 @@ class TestStudies:
             main([storage])
         assert "choose one of ['first', 'second']" in capsys.readouterr().err
 
+    def test_pruned_trials_count_as_they_are_asked_to(self, capsys, storage):
+        counted = "1 of 120 trials were stopped early and count as not good."
+        assert counted in said(capsys, storage, "--study", "first")
+        assert "stopped early and are left out." in said(capsys, storage, "--study", "first", "--pruned", "drop")
+
+    def test_pictures_and_verdicts_go_into_the_study(self, capsys, storage):
+        dashboard = pytest.importorskip("optuna_dashboard")
+        said(capsys, storage, "--study", "first", "--push")
+        study = optuna.load_study(study_name="first", storage=storage)
+        assert "rate decides whether a trial ends among the best 10%." in dashboard.get_note(study).replace("\\", "")
+
+    def test_only_a_study_can_be_pushed_into(self, capsys, csv):
+        with pytest.raises(SystemExit, match="2"):
+            main([csv, "--objective", "val_error", "--push"])
+        assert "--push needs an Optuna study, but" in capsys.readouterr().err
+
+
+class TestGoal:
+    def test_a_count_and_a_threshold(self, capsys, csv):
+        assert "ends among the best 24." in said(capsys, csv, "--objective", "val_error", "--goal", "24")
+        assert "ends at or below 0.3." in said(capsys, csv, "--objective", "val_error", "--threshold", "0.3")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--goal", "much"), "a goal must be a fraction such as 0.1 or a count such as 20, but got 'much'"),
+            (("--goal", "1.5"), "`0 < goal < 1` must hold, but got goal=1.5"),
+            (("--goal", "0.1", "--threshold", "3"), "not allowed with argument"),
+            (("--threshold", "-1"), "a threshold must part the trials, but none of 120 reach -1.0"),
+        ],
+    )
+    def test_refused(self, capsys, csv, options, message):
+        with pytest.raises(SystemExit, match="2"):
+            main([csv, "--objective", "val_error", *options])
+        assert message in capsys.readouterr().err
+
+
+class TestReport:
+    def test_a_page_with_the_guess_and_the_names(self, capsys, csv, tmp_path):
+        page = tmp_path / "new" / "report.html"
+        said(capsys, csv, "--objective", "val_error", "--cost", "seconds", "--report", str(page))
+        text = page.read_text(encoding="utf-8")
+        assert "<h1>trials.csv</h1>" in text
+        assert "filled exactly where [red]opt is sgd" in text
+        assert "among the cheapest 10% by seconds" in text
+        assert "with val_error at or below" in text
+
+    def test_of_a_study_with_its_caution(self, capsys, storage, tmp_path):
+        said(capsys, storage, "--study", "first", "--report", str(tmp_path / "report.html"))
+        text = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "<h1>first</h1>" in text
+        assert '<p class="caution">A study does not say how its trials were drawn' in text
+
+    def test_a_place_that_cannot_be_written(self, capsys, csv, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(SystemExit, match="2"):
+            main([csv, "--objective", "val_error", "--report", str(tmp_path / "file" / "report.html")])
+        said = capsys.readouterr()
+        assert "the place of a page must be writable, but" in said.err
+        assert said.out == ""
+
 
 class TestSeveralObjectives:
     def test_who_is_dominated_least(self, capsys, tmp_path):
