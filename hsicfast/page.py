@@ -203,7 +203,13 @@ def kind_text(hyperparameter: Hyperparameter) -> str:
 
 
 def _as_data(found: Mapping[str, str]) -> str:
-    """JSON texts by name as one for a script element: no bracket can end the element or begin a comment."""
+    r"""JSON texts by name as one for a script element: no bracket can end the element or begin a comment.
+
+    Examples
+    --------
+    >>> _as_data({"pairs": '"</script>"'})
+    '{"pairs":"\\u003c/script\\u003e"}'
+    """
     text = "{" + ",".join(f'"{name}":{json}' for name, json in found.items()) + "}"
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 

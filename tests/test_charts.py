@@ -224,8 +224,8 @@ def test_pruned_trials_are_shown_where_their_objective_counts():
     space = SearchSpace({"a": Float(0, 1)})
     trials = [Trial(k, {"a": float(x)}, float(x), status="pruned" if k < 6 else "done") for k, x in enumerate(a)]
     for pruned, shown in (("last", 6), ("miss", 0)):
-        found = analyse(space, TrialTable.from_trials(space, trials), pruned=pruned)
-        figure = cost_chart(found, found.trials, found.trials.best())
+        table = TrialTable.from_trials(space, trials)
+        figure = cost_chart(analyse(space, table, pruned=pruned), table, table.best())
         early = [trace for trace in figure.data if trace.name and trace.name.startswith("stopped early")]
         assert sum(len(trace.x) for trace in early) == shown
         assert ("6 were stopped early" in figure.layout.title.subtitle.text) == (shown == 0)

@@ -380,7 +380,7 @@ def test_a_crowd_is_sampled_with_the_good_ones_first():
 def test_labels_cover_no_point_and_no_other_label():
     points = np.random.default_rng(0).random((12, 2)) * (100, 60)
     names = [f"name_{k}" for k in range(12)]
-    sides = place_labels(points, names, (120.0, 60.0), (2.0, 3.0), 2.0)
+    sides = place_labels(points, names, (100.0, 60.0), (2.0, 3.0), 2.0)
     boxes = []
     for (x, y), name, side in zip(points, names, sides, strict=True):
         if side is not None:
@@ -388,7 +388,7 @@ def test_labels_cover_no_point_and_no_other_label():
             left = x + 2.0 * side[0] - (width, width / 2, 0)[side[0] + 1]
             low = y + 2.0 * side[1] - (3.0, 1.5, 0)[side[1] + 1]
             assert left >= 0
-            assert left + width <= 120
+            assert left + width <= 100
             assert not [p for p in points if p is not None and left < p[0] < left + width and low < p[1] < low + 3.0]
             boxes.append((left, low, left + width, low + 3.0))
     assert len(boxes) >= 10
