@@ -160,6 +160,7 @@ def test_page_tells_the_story(run, usual):
     assert all(part.note in words for part in run.rounds)
     assert "numpy " + np.__version__ in words
     assert '"seed": 11' in words
+    assert "the numbers of this page in sensitivity.json and best.json" in words
     small = sum(pair.pvalue_pure <= 0.05 for pair in run.sensitivity.pair_indices)
     assert f"{small} of 14 lie at or below 0.05, where chance alone would bring about 1." in words
 
