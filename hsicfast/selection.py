@@ -272,7 +272,11 @@ def plane(sensitivity: Findings, trials: TrialTable) -> Plane:
 def kinds(trials: TrialTable) -> list[tuple[str, NDArray[np.bool_]]]:
     """Trials by what they are: finished ones of the design, of the search, and those stopped early."""
     early, searched = trials.status == PRUNED, trials.origin == SEARCH
-    return [("design", ~early & ~searched), ("search", ~early & searched), ("stopped early", early)]
+    return [
+        ("design" if searched.any() else "trials", ~early & ~searched),
+        ("search", ~early & searched),
+        ("stopped early", early),
+    ]
 
 
 def plane_note(trials: TrialTable, seen: Plane) -> str:

@@ -282,7 +282,7 @@ def test_cost_figure_without_costs_goes_by_trial_number():
 def test_cost_figure_maximised_has_its_goal_set_above_the_edge():
     run = finished_run(n=30, sign=-1)
     axes = cost_figure(run.sensitivity, run.trials, run.best).axes[0]
-    good = next(dots for dots in axes.collections if dots.get_label() == "design, in the goal set")
+    good = next(dots for dots in axes.collections if dots.get_label() == "trials, in the goal set")
     assert good.get_offsets()[:, 1].min() == run.sensitivity.threshold
     assert axes.get_yscale() == "linear"
 
