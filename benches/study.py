@@ -190,8 +190,8 @@ def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], ref
 
     count, metric, cost = len(runs[reference]), KINDS[kind].metric, KINDS[kind].cost
     problems = len({run.plan.problem for run in runs[reference]})
+    title = f"{kind}: problems {problems}, runs a strategy {count}"
     against = (f"{reference} wins", "p, pairs", "p, problems")
-    title = f"{kind}: {count} runs a strategy on {problems} problem{'s' * (problems > 1)}"
     head = ("strategy", metric, "quartiles", f"cost, {cost}", f"× {reference}'s", f"economical: {metric}")
     table = Table(*head, f"cost, {cost}", f"× {reference}'s", *against, "seconds a run", title=title, box=style)
     ours = measured(runs[reference])
