@@ -1,0 +1,74 @@
+"""Whom the study compares: by name, a call that spends its trials and returns them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import optuna
+
+from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, minimize
+from hsicfast.executors import Job, accepts_seed, run_trial
+from hsicfast.orchestrator import STRATEGIES as OURS
+from hsicfast.orchestrator import Strategy, TwoStep
+from hsicfast.samplers import trial_seed
+from hsicfast.trials import SEARCH
+
+Evaluate = Callable[..., Any]
+
+
+class History(NamedTuple):
+    """The trials in their order, and the index of the economical one where the strategy says which."""
+
+    trials: list[Trial]
+    economical: int | None = None
+
+
+def with_optuna(
+    sampler: Callable[..., Any], evaluate: Evaluate, space: SearchSpace, n_trials: int, seed: int
+) -> History:
+    """Optuna as its users call it: define by run, and a trial that diverges returns NaN."""
+    trials: list[Trial] = []
+    seeded = accepts_seed(evaluate)
+
+    def objective(trial: optuna.Trial) -> float:
+        params: dict[str, Any] = {}
+        for name in space.parents_first:
+            if space.is_active(name, params):
+                params[name] = suggest(trial, name, space)
+        job = Job(trial.number, params, trial_seed(seed, trial.number), SEARCH)
+        trials.append(run_trial(evaluate, seeded, job, folder=None))
+        return trials[-1].objective
+
+    study = optuna.create_study(sampler=sampler(seed=seed))
+    study.optimize(objective, n_trials=n_trials)
+    return History(trials)
+
+
+def suggest(trial: optuna.Trial, name: str, space: SearchSpace) -> Any:
+    kind = space[name]
+    if isinstance(kind, Choice | Bool):
+        return trial.suggest_categorical(name, kind.choices)
+    if isinstance(kind, Int):
+        return trial.suggest_int(name, kind.low, kind.high, log=kind.log, step=kind.step)
+    span = cast(Float, kind)
+    return trial.suggest_float(name, span.low, span.high, log=span.log, step=span.step)
+
+
+def with_us(strategy: str | Strategy, evaluate: Evaluate, space: SearchSpace, n_trials: int, seed: int) -> History:
+    """One of our own strategies."""
+    result = minimize(evaluate, space, n_trials, strategy, seed=seed)
+    if result.interrupted:  # a run that is cut short is no result
+        raise KeyboardInterrupt
+    economical = getattr(result, "economical", None)
+    return History(list(result.trials), None if economical is None else economical.index)
+
+
+STRATEGIES: dict[str, Callable[[Evaluate, SearchSpace, int, int], History]] = {
+    "random": partial(with_optuna, optuna.samplers.RandomSampler),
+    "tpe": partial(with_optuna, partial(optuna.samplers.TPESampler, multivariate=True, group=True)),
+    "gp": partial(with_optuna, optuna.samplers.GPSampler),
+    "two_step": partial(with_us, TwoStep(optimizer="gp")),
+    "two_step_random": partial(with_us, TwoStep(optimizer="random")),
+}
+if "hsic" in OURS:
+    STRATEGIES["hsic"] = partial(with_us, "hsic")
