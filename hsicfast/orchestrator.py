@@ -6,6 +6,7 @@ result. What a round is made of stands in :mod:`hsicfast.rounds`.
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from hsicfast.branches import Branching, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
@@ -23,7 +27,7 @@ from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method, design, propose
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store
-from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
+from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable, as_good_as
 
 __all__ = ["STRATEGIES", "Interrupted", "Random", "Result", "Round", "Strategy", "TwoStep", "Watcher", "minimize"]
 
@@ -46,6 +50,7 @@ class Result:
     minimize: bool
     goal: float
     interrupted: bool
+    economical: Trial
 
 
 class Strategy(Protocol):
@@ -150,7 +155,88 @@ class TwoStep:
         return sensitivity, reduction
 
 
-STRATEGIES: dict[str, Callable[[], Strategy]] = {"two_step": TwoStep, "random": Random}
+@dataclass(frozen=True)
+class Hsic:
+    """Search branch by branch with what all trials say, drop the branches that are worth no more, then economise.
+
+    Parameters
+    ----------
+    design_share : float
+        Share of the trials that are drawn from the law of the space, in (0, 1).
+    economy_share : float
+        Share of the trials that look for cheaper ones as good as the best, in (0, 1).
+    batch : int
+        Trials proposed at a time in each branch. The proposals are the same whatever the number of workers.
+    """
+
+    design_share: float = 0.35
+    economy_share: float = 0.15
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        check_share("strategy.design_share", self.design_share, usual=0.35)
+        check_share("strategy.economy_share", self.economy_share, usual=0.15)
+        if not _is_whole(self.batch) or self.batch < 1:
+            raise InputError(f"`strategy.batch >= 1` must hold, but got {self.batch!r}; give a whole number")
+
+    def check(self, n_trials: int) -> None:
+        """See :meth:`Strategy.check`."""
+        _check_trials("hsic", n_trials, LEAST_TWO_STEP)
+        check_method("strategy", "gp", OPTIMIZERS)
+
+    def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
+        """See :meth:`Strategy.conduct`."""
+        # 1. A Sobol design, and what it says.
+        drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
+        run.train("design", DESIGN, design(run.space, drawn, run.seed, "sobol"), "drawn along a Sobol sequence")
+        sensitivity = run.analyse()
+        # 2. Rounds: equal turns for the branches that are left, half of which go after each.
+        branches = branching(run.space)
+        left: list[Any] = list(branches.values) if branches else [None]
+        rounds = math.ceil(math.log2(len(left))) + 1
+        spared = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
+        note = "all of the space is searched"
+        for number in range(rounds):
+            stop = run.left - (run.left - spared) // (rounds - number)
+            while run.left > stop and not run.stopped():
+                turn = left[: run.left - stop]
+                count = min(self.batch, (run.left - stop) // len(turn))
+                proposals = [
+                    params
+                    for place, value in enumerate(turn)
+                    for params in self._propose(run, branches, value, count, place * count)
+                ]
+                run.train(f"search {number + 1}", SEARCH, proposals, note)
+            if branches and number + 1 < rounds:
+                keep = math.ceil(len(left) / 2)
+                left, note = worth_more(branches, left, list(run.trials.values()), keep, run.minimize)
+        # 3. Economise: the cheapest that is expected to be as good as the best within the tolerance.
+        while run.left and not run.stopped():
+            best = run.table().best(run.minimize)
+            limit = as_good_as(best.objective, run.tolerance, run.minimize)
+            value = best.params[branches.name] if branches else None
+            proposals = self._propose(run, branches, value, 1, limit=limit)
+            run.train("economise", SEARCH, proposals, f"looks for cheaper ones with an objective up to {limit:.6g}")
+        return sensitivity, None
+
+    def _propose(
+        self, run: Run, branches: Branching | None, value: Any, count: int, ahead: int = 0, limit: float | None = None
+    ) -> list[dict[str, Any]]:
+        """What a Gaussian process proposes inside a branch by the trials there."""
+        trials = [run.trials[index] for index in sorted(run.trials)]
+        return propose(
+            run.space,
+            {branches.name: value} if branches else {},
+            branches.trials(value, trials) if branches else trials,
+            seed=run.seed,
+            index=run.planned + ahead,
+            count=count,
+            minimize=run.minimize,
+            limit=limit,
+        )
+
+
+STRATEGIES: dict[str, Callable[[], Strategy]] = {"hsic": Hsic, "two_step": TwoStep, "random": Random}
 
 
 def minimize(
@@ -167,6 +253,7 @@ def minimize(
     folder: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
+    tolerance: float | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -180,7 +267,7 @@ def minimize(
         What may be tried.
     n_trials : int
         Budget; at least 4, or 8 for "two_step".
-    strategy : {"two_step", "random"} or Strategy
+    strategy : {"two_step", "hsic", "random"} or Strategy
         How the budget is spent, e.g. ``TwoStep(optimizer="tpe")``.
     seed : int
         The same seed gives the same trials and the same indices, whatever the executor.
@@ -199,6 +286,9 @@ def minimize(
         What else the results depend on; a folder refuses to go on with other settings.
     watcher : Watcher, optional
         Hears of every trial as it ends.
+    tolerance : float, optional
+        How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
+        default a twentieth of the best.
 
     Returns
     -------
@@ -225,6 +315,8 @@ def minimize(
     if direction not in ("minimize", "maximize"):
         raise InputError(f"direction must be minimize or maximize, but got {direction!r}; choose one of them")
     check_seed(seed)
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise InputError(f"`tolerance >= 0` must hold, but got {tolerance}; give it in the unit of the objective")
     plan = _strategy(strategy)
     plan.check(n_trials)
     lower_is_better = direction == "minimize"
@@ -233,7 +325,7 @@ def minimize(
     described = dict(settings or {}) | _description(space, goal, seed, direction, plan)
     kept = Store(space, described, lower_is_better, Path(folder) if folder is not None else None, store)
     try:
-        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher)
+        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance)
         watcher.on_start(n_trials)
         with _stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)
@@ -247,6 +339,7 @@ def minimize(
             minimize=lower_is_better,
             goal=goal,
             interrupted=run.stopped(),
+            economical=table.economical(tolerance, lower_is_better),
         )
     finally:
         executor.close()

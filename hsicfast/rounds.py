@@ -68,7 +68,9 @@ class Run:
         executor: Executor,
         store: Store,
         watcher: Watcher,
+        tolerance: float | None = None,
     ) -> None:
+        self.tolerance = tolerance
         self.space, self.n_trials, self.seed, self.goal, self.minimize = space, n_trials, seed, goal, minimize
         self.trials: dict[int, Trial] = {}
         self.rounds: list[Round] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import os
 import sys
 import warnings
@@ -99,6 +100,7 @@ def propose(
     index: int,
     count: int,
     minimize: bool = True,
+    limit: float | None = None,
 ) -> list[dict[str, Any]]:
     """Params of the trials ``index, ..., index + count - 1``, proposed by an optimiser that has seen `trials`.
 
@@ -119,6 +121,8 @@ def propose(
         Proposals that do not wait for each other's results.
     minimize : bool
         Direction of the objective.
+    limit : float, optional
+        What is minimised is then the cost, among what is expected to have an objective as good as this ("gp" alone).
 
     Raises
     ------
@@ -138,7 +142,7 @@ def propose(
             direction="minimize" if minimize else "maximize",
             sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
         )
-        study.add_trials(_seen(optuna, left, trials, minimize))
+        study.add_trials(_seen(optuna, left, trials, minimize, limit))
         return [complete(space, fixed, _ask(study, left)) for _ in range(count)]
 
 
@@ -193,17 +197,34 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
     )
 
 
-def _seen(optuna: Any, space: SearchSpace, trials: Sequence[Trial], minimize: bool) -> list[optuna.trial.FrozenTrial]:
+def _seen(
+    optuna: Any, space: SearchSpace, trials: Sequence[Trial], minimize: bool, limit: float | None
+) -> list[optuna.trial.FrozenTrial]:
     evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED)]
     distributions = {name: distribution(space[name]) for name in space}
+    values = _bounded(evidence, minimize)
+    excess: list[dict[str, float] | None] = [None] * len(evidence)
+    if limit is not None:
+        sign = 1.0 if minimize else -1.0
+        excess = [{"objective": sign * (value - limit)} for value in values]
+        values = _log_costs(evidence)
     seen = []
-    for trial, value in zip(evidence, _bounded(evidence, minimize), strict=True):
+    for trial, value, constraints in zip(evidence, values, excess, strict=True):
         known = _within(space, trial.params)
-        if known is not None:
+        if known is not None and math.isfinite(value):
             inside = {name: _position(space[name], known[name]) for name in known}
             own = {name: distributions[name] for name in known}
-            seen.append(optuna.trial.create_trial(params=inside, distributions=own, value=value))
+            seen.append(
+                optuna.trial.create_trial(params=inside, distributions=own, value=value, constraints=constraints)
+            )
     return seen
+
+
+def _log_costs(trials: Sequence[Trial]) -> list[float]:
+    """Logarithms of the costs, for they differ by factors; NaN where unknown."""
+    costs = np.array([trial.cost for trial in trials], dtype=np.float64)
+    least = np.min(costs[costs > 0], initial=np.inf)
+    return np.log(np.maximum(costs, least) if np.isfinite(least) else np.ones(len(costs))).tolist()
 
 
 def _bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:

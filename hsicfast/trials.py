@@ -170,6 +170,28 @@ class TrialTable:
             )
         return self[int(np.nanargmin(np.where(done, self.objective if minimize else -self.objective, np.nan)))]
 
+    def economical(self, tolerance: float | None, minimize: bool = True) -> Trial:
+        """The cheapest trial whose objective is within `tolerance` of the best; the better of equals.
+
+        Parameters
+        ----------
+        tolerance : float, optional
+            In the unit of the objective; by default a twentieth of the best one.
+        minimize : bool
+
+        Examples
+        --------
+        >>> space = SearchSpace({"width": Int(1, 8)})
+        >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 1]}, [0.1, 0.101, 0.3], cost=[80, 40, 10])
+        >>> table.economical(tolerance=0.01).params, table.economical(tolerance=0.0).params
+        ({'width': 4}, {'width': 8})
+        """
+        limit = as_good_as(self.best(minimize).objective, tolerance, minimize)
+        loss, worst = (self.objective, limit) if minimize else (-self.objective, -limit)
+        good = (self.status == DONE) & (loss <= worst)
+        cost = np.where(good, np.nan_to_num(self.cost, nan=np.inf), np.inf)
+        return self[int(np.lexsort((loss, cost, ~good))[0])]
+
     def to_frame(self) -> pd.DataFrame:
         """A pandas frame: a column a hyperparameter (missing = inactive), objective, cost, status, and the rest."""
         import pandas as pd
@@ -309,6 +331,18 @@ class TrialTable:
         for row in np.flatnonzero(active & lost):
             with suppress(InputError):
                 self.values[name][row : row + 1] = _typed(hyperparameter, column[row : row + 1])
+
+
+def as_good_as(best: float, tolerance: float | None, minimize: bool) -> float:
+    """The worst objective within `tolerance` of the best; by default within a twentieth of it.
+
+    Examples
+    --------
+    >>> as_good_as(2.0, None, minimize=True), as_good_as(0.9, 0.01, minimize=False)
+    (2.1, 0.89)
+    """
+    slack = 0.05 * abs(best) if tolerance is None else tolerance
+    return best + slack if minimize else best - slack
 
 
 def _scalar(value: Any) -> NDArray[np.object_]:
