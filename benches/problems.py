@@ -31,9 +31,10 @@ class Kind(NamedTuple):
     percent: bool
     tested: bool = True
 
-    def within(self, best: float) -> float:
-        """The worst objective that is as good as `best`: half a point of a percentage, else 5% more."""
-        return best + 0.5 if self.percent else 1.05 * best
+    @property
+    def tolerance(self) -> float | None:
+        """How much worse is as good: half a point of a percentage, else a twentieth."""
+        return 0.5 if self.percent else None
 
 
 KINDS = {

@@ -8,7 +8,6 @@ import optuna
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, minimize
 from hsicfast.executors import Job, accepts_seed, run_trial
-from hsicfast.orchestrator import STRATEGIES as OURS
 from hsicfast.orchestrator import Strategy, TwoStep
 from hsicfast.samplers import trial_seed
 from hsicfast.trials import SEARCH
@@ -24,9 +23,14 @@ class History(NamedTuple):
 
 
 def with_optuna(
-    sampler: Callable[..., Any], evaluate: Evaluate, space: SearchSpace, n_trials: int, seed: int
+    sampler: Callable[..., Any],
+    evaluate: Evaluate,
+    space: SearchSpace,
+    n_trials: int,
+    seed: int,
+    tolerance: float | None,
 ) -> History:
-    """Optuna as its users call it: define by run, and a trial that diverges returns NaN."""
+    """Optuna as its users call it: define by run, and a trial that diverges returns NaN; it knows no `tolerance`."""
     trials: list[Trial] = []
     seeded = accepts_seed(evaluate)
 
@@ -54,21 +58,26 @@ def suggest(trial: optuna.Trial, name: str, space: SearchSpace) -> Any:
     return trial.suggest_float(name, span.low, span.high, log=span.log, step=span.step)
 
 
-def with_us(strategy: str | Strategy, evaluate: Evaluate, space: SearchSpace, n_trials: int, seed: int) -> History:
+def with_us(
+    strategy: str | Strategy,
+    evaluate: Evaluate,
+    space: SearchSpace,
+    n_trials: int,
+    seed: int,
+    tolerance: float | None,
+) -> History:
     """One of our own strategies."""
-    result = minimize(evaluate, space, n_trials, strategy, seed=seed)
+    result = minimize(evaluate, space, n_trials, strategy, seed=seed, tolerance=tolerance)
     if result.interrupted:  # a run that is cut short is no result
         raise KeyboardInterrupt
-    economical = getattr(result, "economical", None)
-    return History(list(result.trials), None if economical is None else economical.index)
+    return History(list(result.trials), result.economical.index)
 
 
-STRATEGIES: dict[str, Callable[[Evaluate, SearchSpace, int, int], History]] = {
+STRATEGIES: dict[str, Callable[[Evaluate, SearchSpace, int, int, float | None], History]] = {
+    "hsic": partial(with_us, "hsic"),
     "random": partial(with_optuna, optuna.samplers.RandomSampler),
     "tpe": partial(with_optuna, partial(optuna.samplers.TPESampler, multivariate=True, group=True)),
     "gp": partial(with_optuna, optuna.samplers.GPSampler),
     "two_step": partial(with_us, TwoStep(optimizer="gp")),
     "two_step_random": partial(with_us, TwoStep(optimizer="random")),
 }
-if "hsic" in OURS:
-    STRATEGIES["hsic"] = partial(with_us, "hsic")

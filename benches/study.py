@@ -41,12 +41,13 @@ from benches.strategies import STRATEGIES
 from hsicfast.canvas import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, legend, render, sheet, styled
 from hsicfast.files import write_atomically
 from hsicfast.store import plain
+from hsicfast.trials import as_good_as
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-COLOURS = dict(zip(("hsic", *STRATEGIES), (VERMILION, INK, BLUE, GREEN, ORANGE, PURPLE, SKY), strict=False))
+COLOURS = dict(zip(STRATEGIES, (VERMILION, INK, BLUE, GREEN, ORANGE, PURPLE, SKY), strict=False))
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Run:
         """The cheapest trial that is as good as the best, the better of equals."""
         if self.said is not None or self.best is None:
             return self.said
-        good = self.objective <= KINDS[kind_of(self.plan.problem)].within(self.objective[self.best])
+        tolerance = KINDS[kind_of(self.plan.problem)].tolerance
+        good = self.objective <= as_good_as(self.objective[self.best], tolerance, minimize=True)
         return int(np.lexsort((self.objective, np.where(good, self.cost, np.inf), ~good))[0])
 
     def score(self, trial: int | None, floor: float) -> float:
@@ -107,7 +109,9 @@ def conduct(plan: Plan, results: Path, surrogate: Path | None, data: Path) -> No
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     problem = problem_of(plan.problem, surrogate, data)
     start = time.perf_counter()
-    history = STRATEGIES[plan.strategy](problem.evaluate, problem.space, plan.n_trials, plan.seed)
+    history = STRATEGIES[plan.strategy](
+        problem.evaluate, problem.space, plan.n_trials, plan.seed, KINDS[kind_of(plan.problem)].tolerance
+    )
     seconds = time.perf_counter() - start
     fields = ("params", "objective", "cost", "status", "metrics", "message")
     content = {
