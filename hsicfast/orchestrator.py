@@ -144,7 +144,7 @@ class TwoStep:
             proposals = propose(
                 run.space,
                 reduction.fixed,
-                [run.trials[index] for index in sorted(run.trials)],
+                run.in_order(),
                 method=self.optimizer,
                 seed=run.seed,
                 index=run.planned,
@@ -209,7 +209,7 @@ class Hsic:
                 run.train(f"search {number + 1}", SEARCH, proposals, note)
             if branches and number + 1 < rounds:
                 keep = math.ceil(len(left) / 2)
-                left, note = worth_more(branches, left, list(run.trials.values()), keep, run.minimize)
+                left, note = worth_more(branches, left, run.in_order(), keep, run.minimize)
         # 3. Economise: the cheapest that is expected to be as good as the best within the tolerance.
         while run.left and not run.stopped():
             best = run.table().best(run.minimize)
@@ -223,7 +223,7 @@ class Hsic:
         self, run: Run, branches: Branching | None, value: Any, count: int, ahead: int = 0, limit: float | None = None
     ) -> list[dict[str, Any]]:
         """What a Gaussian process proposes inside a branch by the trials there."""
-        trials = [run.trials[index] for index in sorted(run.trials)]
+        trials = run.in_order()
         return propose(
             run.space,
             {branches.name: value} if branches else {},

@@ -21,7 +21,7 @@ from hsicfast.files import write_atomically
 from hsicfast.page import check_report_tools, page
 from hsicfast.selection import clearest_pairs
 from hsicfast.store import plain
-from hsicfast.trials import PRUNED, SEARCH, STATUSES
+from hsicfast.trials import PRUNED, SEARCH, STATUSES, Trial
 from hsicfast.verdicts import headline, verdicts
 from hsicfast.words import number, one_line, p_text, ratio, value_text
 
@@ -66,7 +66,7 @@ def write_report(
     contents: dict[str, str | bytes] = {
         "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
         "sensitivity.json": _json(_analysis(result, planned)),
-        "best.json": _json(names | {"test": result.best.metrics.get("test")} | asdict(result.best)),
+        "best.json": _json(names | _trial(result.best) | {"economical": _trial(result.economical)}),
         **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
         "report.html": page(
             "report.html.j2",
@@ -131,14 +131,20 @@ def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
 
 
 def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str) -> str:
-    """One sentence: how good the best trial is."""
-    best = result.best
-    parts = [f"{metric} {number(best.objective)}"]
+    """How good the best trial is, and the cheapest that is as good within the tolerance, where that is another."""
+    said = [f"Best: {_reached(result.best, metric, test_metric, cost)}."]
+    if result.economical.index != result.best.index:
+        said.append(f"Economical: {_reached(result.economical, metric, test_metric, cost)}.")
+    return " ".join(said)
+
+
+def _reached(trial: Trial, metric: str, test_metric: str | None, cost: str) -> str:
+    parts = [f"{metric} {number(trial.objective)}"]
     if test_metric is not None:
-        parts.append(f"{test_metric} {number(best.metrics.get('test'))}")
-    if math.isfinite(best.cost):
-        parts.append(f"{cost} {number(best.cost)}")
-    return f"Best: {', '.join(parts)} (trial {best.index})."
+        parts.append(f"{test_metric} {number(trial.metrics.get('test'))}")
+    if math.isfinite(trial.cost):
+        parts.append(f"{cost} {number(trial.cost)}")
+    return f"{', '.join(parts)} (trial {trial.index})"
 
 
 def cautions(result: Result) -> list[str]:
@@ -187,6 +193,10 @@ def _analysis(result: Result, planned: int) -> dict[str, Any]:
 
 def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    return {"test": trial.metrics.get("test")} | asdict(trial)
 
 
 def _settings(folder: Path) -> str:

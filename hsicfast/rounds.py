@@ -89,7 +89,11 @@ class Run:
 
     def table(self) -> TrialTable:
         """All trials that have ended."""
-        return TrialTable.from_trials(self.space, [self.trials[index] for index in sorted(self.trials)])
+        return TrialTable.from_trials(self.space, self.in_order())
+
+    def in_order(self) -> list[Trial]:
+        """All trials that have ended, by their index."""
+        return [self.trials[index] for index in sorted(self.trials)]
 
     def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already."""

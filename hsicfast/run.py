@@ -92,6 +92,7 @@ def conduct(cfg: DictConfig) -> bool:
             folder=folder,
             settings={"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}},
             watcher=progress,
+            tolerance=cfg.tolerance,
         )
     # 3. What was found, for people.
     console = Console()

@@ -110,6 +110,7 @@ def finished_run(
         minimize=sign > 0,
         goal=0.2,
         interrupted=interrupted,
+        economical=table.economical(None, sign > 0),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from hsicfast import orchestrator
 from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes
-from hsicfast.orchestrator import Interrupted, Random, TwoStep, Watcher, minimize
+from hsicfast.orchestrator import Hsic, Interrupted, Random, TwoStep, Watcher, minimize
 from hsicfast.samplers import design, trial_seed
 from hsicfast.space import Bool, Choice, Float, SearchSpace
 from hsicfast.store import read_results
@@ -70,6 +70,54 @@ class Stopper(Watcher):
 @pytest.fixture(scope="module")
 def whole():
     return minimize(train, SPACE, 40, QUICK, seed=1)
+
+
+@pytest.fixture(scope="module")
+def economised():
+    return minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05)
+
+
+class TestHsic:
+    def test_reads_as_the_method(self, economised):
+        assert [(r.name, r.first, r.last) for r in economised.rounds] == [
+            ("design", 0, 14),
+            ("search 1", 14, 24),
+            ("search 2", 24, 34),
+            ("economise", 34, 40),
+        ]
+        assert economised.rounds[2].note.startswith("optimizer ")
+        assert set(economised.trials.origin[14:]) == {"search"}
+        assert economised.best.objective < 0.05
+
+    def test_both_branches_have_equal_turns_and_then_one_of_them_all(self, economised):
+        first, second = (
+            [trial.params["optimizer"] for trial in economised.trials][a:b] for a, b in ((14, 24), (24, 34))
+        )
+        assert first.count("adam") == first.count("sgd") == 5
+        assert len(set(second)) == 1
+
+    def test_the_economical_trial_is_as_good_and_cheap(self, economised):
+        assert economised.economical.objective <= economised.best.objective + 0.05
+        assert economised.economical.cost <= economised.best.cost
+        assert economised.economical.cost < 1.2  # of 1 to 2
+        assert economised.economical.index >= 14
+
+    def test_without_costs_there_is_nothing_to_economise(self):
+        rounds = minimize(lambda p: p["size"], SPACE, 20, Hsic(), seed=0).rounds
+        assert [r.name for r in rounds] == ["design", "search 1", "search 2"]
+        assert rounds[-1].last == 20
+
+    def test_without_branches_there_is_one_round(self):
+        space = SearchSpace({"x": Float(-1, 1), "y": Float(-1, 1)})
+        found = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, 30, "hsic", seed=0)
+        assert [r.name for r in found.rounds] == ["design", "search 1"]
+        assert found.best.objective < 0.01
+
+    def test_goes_on_where_it_stopped(self, economised, tmp_path):
+        stopper = Stopper(after=27)
+        part = minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper)
+        assert part.interrupted
+        same(minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05, folder=tmp_path), economised)
 
 
 class TestTwoStep:
@@ -327,7 +375,8 @@ class TestOutcome:
             "`n_trials >= 4` must hold for the strategy random, but got",
         ),
         ({"n_trials": 10.5}, r"`n_trials >= 8` must hold for the strategy two_step, but got n_trials=10\.5"),
-        ({"strategy": "grid"}, "strategy must be one of two_step, random, but got 'grid'"),
+        ({"tolerance": -1.0}, r"`tolerance >= 0` must hold, but got -1\.0; give it in the unit of the objective"),
+        ({"strategy": "grid"}, "strategy must be one of hsic, two_step, random, but got 'grid'"),
         ({"seed": -1}, "`seed >= 0` must hold, but got seed=-1"),
         ({"direction": "down"}, "direction must be minimize or maximize, but got 'down'"),
         ({"store": "sqlite://"}, "folder=None; pass folder= as well"),

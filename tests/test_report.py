@@ -144,6 +144,16 @@ def test_best_json_is_the_best_trial(run, usual):
     assert (best["test"], best["cost"]) == (run.best.metrics["test"], run.best.cost)
     assert (best["index"], best["seed"]) == (run.best.index, run.best.seed)
     assert set(best["metrics"]) == {"test", "epochs", "seconds"}
+    assert best["economical"]["index"] == run.economical.index
+    assert best["economical"]["cost"] == run.economical.cost
+
+
+def test_the_economical_trial_is_said_where_it_is_another(run):
+    best, other = run.trials[3], run.trials[4]
+    both = best_sentence(replace(run, best=best, economical=other), "m", None, "flops")
+    assert both.startswith(f"Best: m {number(best.objective)}, flops {number(best.cost)} (trial 3). Economical: m ")
+    assert both.endswith(f"flops {number(other.cost)} (trial 4).")
+    assert "Economical" not in best_sentence(replace(run, best=best, economical=best), "m", None, "flops")
 
 
 def test_page_tells_the_story(run, usual):

@@ -122,7 +122,7 @@ def test_the_table_says_it():
     theirs = [run("tpe", f"surrogate/{task}", 0, [4.0, 2.0 + task], [1.0, 6.0]) for task in range(3)]
     runs = paired([*ours, *theirs])
     table = tabulate("surrogate", runs, floors([*ours, *theirs]), "hsic", box.ROUNDED)
-    cells = dict(zip(("tpe", "hsic"), zip(*(column.cells for column in table.columns), strict=True), strict=True))
+    cells = dict(zip(("hsic", "tpe"), zip(*(column.cells for column in table.columns), strict=True), strict=True))
     # On the last task the cheap trial of tpe is as good as its dear one.
     assert cells["tpe"] == ("tpe", "1", "1 to 1", "6", "3.00", "1", "6", "3.00", "100%", "0.25", "0.25", "2")
     assert cells["hsic"] == ("hsic", "0", "0 to 0", "2", "", "0", "2", "", "", "", "", "2")
