@@ -1,8 +1,9 @@
-"""Are the decisions right? ``python benches/decisions.py [--studies 200] [--markdown]``, fixed seeds.
+"""Are the decisions right? ``python benches/decisions.py [--only noise] [--studies 200] [--markdown]``, fixed seeds.
 
-Each line is a question whose answer is known: how often we give it, and how often Optuna's PED-ANOVA, fANOVA and MDI
-put the right name first on the same trials. They have no test: where nothing is to be found, the share of their first
-name stands instead. ``pip install -c constraints.txt -e ".[peers]"`` installs what the last two need.
+Each line of the first table is a question whose answer is known: how often we give it, and how often Optuna's
+PED-ANOVA, fANOVA and MDI put the right name first on the same trials. They have no test: where nothing is to be found,
+the share of their first name stands instead. The second table is of functions whose relevant set is known: how much of
+it each finds. ``pip install -c constraints.txt -e ".[peers]"`` installs what fANOVA and MDI need.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from known import known_answers
 from optuna.importance import (
     BaseImportanceEvaluator,
     FanovaImportanceEvaluator,
@@ -158,22 +160,57 @@ def means(right: list[bool], peers: Answers) -> tuple[float, dict[str, float]]:
     return float(np.mean(right)), {peer: float(np.mean(values)) if values else np.nan for peer, values in said.items()}
 
 
+QUESTIONS: dict[str, Callable[[int], Line]] = {
+    "noise": noise,
+    "exclusive-or": exclusive_or,
+    "diverged": diverged,
+    "moving-range": moving_range,
+}
+KNOWN = "known-answers"
+
+
+def questions(names: list[str], studies: int, form: box.Box) -> Table:
+    """A line a question."""
+    table = Table(box=form)
+    for name in ("question", "studies", "ours", *PEERS, "bar", "met"):
+        table.add_column(name)
+    for name in names:
+        line = QUESTIONS[name](studies)
+        peers = ["refuses" if np.isnan(line.peers[peer]) else f"{line.peers[peer]:.0%}" for peer in PEERS]
+        met = "yes" if line.ours >= line.bar else "NO"
+        table.add_row(line.what, str(line.studies), f"{line.ours:.1%}", *peers, f"≥ {line.bar:.0%}", met)
+    return table
+
+
+def answers(seeds: int, form: box.Box) -> Table:
+    """A line for us and for each evaluator at each n; we are to be ahead of it by F1."""
+    table = Table(box=form)
+    for name in ("n", "who", "precision", "recall", "F1", "threshold, variant", "ours ahead"):
+        table.add_column(name)
+    for rows in known_answers(seeds):
+        for row in rows:
+            met = "" if row is rows[0] else "yes" if rows[0].f1 > row.f1 else "NO"
+            values = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1))
+            table.add_row(str(row.n), row.who, *values, row.threshold, met)
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Are the decisions right?")
+    parser.add_argument("--only", choices=[*QUESTIONS, KNOWN], help="one question by itself")
     parser.add_argument("--studies", type=int, default=200, help="studies a question (default: 200)")
+    parser.add_argument("--seeds", type=int, default=50, help="seeds of each known answer (default: 50)")
     parser.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    table = Table(box=box.MARKDOWN if options.markdown else box.SIMPLE_HEAD)
-    for name in ("question", "studies", "ours", *PEERS, "bar", "met"):
-        table.add_column(name)
-    for question in (noise, exclusive_or, diverged, moving_range):
-        line = question(options.studies)
-        peers = ["refuses" if np.isnan(line.peers[peer]) else f"{line.peers[peer]:.0%}" for peer in PEERS]
-        met = "yes" if line.ours >= line.bar else "NO"
-        table.add_row(line.what, str(line.studies), f"{line.ours:.1%}", *peers, f"≥ {line.bar:.0%}", met)
-    Console(width=160 if options.markdown else None).print(table)
+    form = box.MARKDOWN if options.markdown else box.SIMPLE_HEAD
+    console = Console(width=160 if options.markdown else None)
+    names = [name for name in QUESTIONS if options.only in (None, name)]
+    if names:
+        console.print(questions(names, options.studies, form))
+    if options.only in (None, KNOWN):
+        console.print(answers(options.seeds, form))
 
 
 if __name__ == "__main__":
