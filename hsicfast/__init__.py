@@ -18,12 +18,12 @@ from hsicfast.errors import InputError
 from hsicfast.goal import Threshold
 from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.sensitivity import Sensitivity, analyse
-from hsicfast.sources import Reading, read_trials
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
 
 if TYPE_CHECKING:
     from hsicfast.orchestrator import Result, minimize
+    from hsicfast.sources import Reading, read_trials
 
 __all__ = [
     "AnovaIndices",
@@ -53,9 +53,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Rounds of training when they are asked for: whoever only measures need not wait for pools and stores."""
+    """Rounds and readers when they are asked for: whoever only measures need not wait for pools, stores and formats."""
     if name in ("Result", "minimize"):
         from hsicfast import orchestrator
 
         return getattr(orchestrator, name)
+    if name in ("Reading", "read_trials"):
+        from hsicfast import sources
+
+        return getattr(sources, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,9 +24,7 @@ from hsicfast.findings import Findings, Index, Pair, Question
 from hsicfast.goal import Threshold
 from hsicfast.interactions import PairJudge
 from hsicfast.space import SearchSpace
-from hsicfast.stability import RankInterval, rank_intervals
 from hsicfast.trials import DIVERGED, PRUNED, SEARCH, STATUSES, TrialTable
-from hsicfast.verdicts import Verdict, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +49,15 @@ class Sensitivity(Findings):
         """What to do with each hyperparameter: indexed by ``name`` with kind, text and evidence (:class:`Verdict`)."""
         import pandas as pd
 
+        from hsicfast.verdicts import Verdict, verdicts
+
         return pd.DataFrame(verdicts(self), columns=[field.name for field in fields(Verdict)]).set_index("name")
 
     def ranks(self) -> pd.DataFrame:
         """Indexed by ``name``: rank within the group, low and high of it in 90% of resamples, of how many."""
         import pandas as pd
+
+        from hsicfast.stability import RankInterval, rank_intervals
 
         return pd.DataFrame.from_dict(
             {name: astuple(interval) for name, interval in rank_intervals(self).items()},
