@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import optuna
 
 DESIGNS = ("random", "sobol")
+# With fewer trials a Gaussian process has nothing to say. Optuna's own 10 are for studies that begin without a design.
+FEWEST_KNOWN = 4
 OPTIMIZERS = ("gp", "tpe", "random")
 
 # Streams of random numbers of one (seed, index); the design's own stream has no third number.
@@ -192,6 +194,7 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
     # The process sees what every trial has; Parzen estimators see to what exists under a condition only.
     return optuna.samplers.GPSampler(
         seed=seed,
+        n_startup_trials=FEWEST_KNOWN,
         independent_sampler=optuna.samplers.TPESampler(seed=seed),
         warn_independent_sampling=False,
     )

@@ -31,6 +31,7 @@ from hsicfast.words import goal_text, number, p_text, share_text, value_text
 Floats = NDArray[np.float64]
 
 MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
+FIX_TO = "safe to fix: "
 POWER, BOUND = 0.9, 0.95
 SHARPEST = 0.999
 # An effect is negligible where the better half of the values holds no more of the good trials than this.
@@ -105,7 +106,7 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     }
     alone = [named[verdict.name] for verdict in found if verdict.kind == MATTERS]
     together = [named[verdict.name] for verdict in found if verdict.kind == TOGETHER]
-    safe = [f"{verdict.name} ({verdict.text.rsplit(': ', 1)[1]})" for verdict in found if verdict.kind == SAFE]
+    safe = [f"{verdict.name} ({verdict.text.removeprefix(FIX_TO)})" for verdict in found if verdict.kind == SAFE]
     said = []
     if alone:
         said.append(f"{_listed(alone)} {'decides' if len(alone) == 1 else 'decide'} {goal}.")
@@ -216,7 +217,7 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
             f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "
             f"(95% confidence, {index.n:,} trials), and no interaction was found; {why}."
         )
-        return Verdict(name, SAFE, f"safe to fix: {value_text(value)}", evidence)
+        return Verdict(name, SAFE, FIX_TO + value_text(value), evidence)
     return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{drives}")
 
 
