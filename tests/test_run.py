@@ -169,7 +169,7 @@ class TestRefusals:
             ([], r"a run needs a task, but got none; add +task= one of bare, bateman, cifar, mnist, runge, toy"),
             (["-m", "seed=1,2"], r"a run needs a task, but got none; add +task= one of bare, bateman"),
             (["+task=nope"], "task must be one of bare, bateman, cifar, mnist, runge, toy, but got nope; choose one"),
-            (["+task=toy", "strategy=nope"], "strategy must be one of random, two_step, but got nope"),
+            (["+task=toy", "strategy=nope"], "strategy must be one of hsic, random, two_step, but got nope"),
             (["task=toy"], "To append to your default list use +task=toy"),
             (["+task=toy", "n_trails=3"], "Could not override 'n_trails'"),
             (["+task=toy", "goal=0"], "`0 < goal < 1` must hold, but got goal=0; give a fraction such as 0.1"),
