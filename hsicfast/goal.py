@@ -83,6 +83,18 @@ def goal_of(objective: ArrayLike, goal: float | Threshold, minimize: bool = True
     return Goal(reached & np.isfinite(y), goal.value)
 
 
+def as_good_as(best: float, tolerance: float | None, minimize: bool) -> float:
+    """The worst objective within `tolerance` of the best; by default within a twentieth of it.
+
+    Examples
+    --------
+    >>> as_good_as(2.0, None, minimize=True), as_good_as(0.9, 0.01, minimize=False)
+    (2.1, 0.89)
+    """
+    slack = 0.05 * abs(best) if tolerance is None else tolerance
+    return best + slack if minimize else best - slack
+
+
 def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> Goal:
     """The best fraction of all trials, failed ones counted.
 

@@ -7,10 +7,7 @@ result. What a round is made of stands in :mod:`hsicfast.rounds`.
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,13 +18,14 @@ from hsicfast.branches import Branching, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
+from hsicfast.goal import as_good_as
 from hsicfast.reduction import Reduction, reduce
-from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher
+from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method, design, propose
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store
-from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable, as_good_as
+from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
 
 __all__ = ["STRATEGIES", "Interrupted", "Random", "Result", "Round", "Strategy", "TwoStep", "Watcher", "minimize"]
 
@@ -327,7 +325,7 @@ def minimize(
     try:
         run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance)
         watcher.on_start(n_trials)
-        with _stop_on_signals(run, watcher):
+        with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)
         table = run.table()
         return Result(
@@ -344,32 +342,6 @@ def minimize(
     finally:
         executor.close()
         kept.close()
-
-
-@contextmanager
-def _stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM stop the run in good order, and the second at once."""
-    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread's owner
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        run.signals += 1
-        if run.signals > 1:
-            raise KeyboardInterrupt
-        watcher.on_stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except SystemExit:
-        # Lightning turns a KeyboardInterrupt inside a fit in this process into SystemExit(1).
-        if run.signals > 1:
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _strategy(strategy: str | Strategy) -> Strategy:

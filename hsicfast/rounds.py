@@ -6,8 +6,11 @@ there already and the executor for the rest. Neither knows torch, Hydra or a ter
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -165,3 +168,29 @@ class Run:
             f"at least one trial must end with a finite objective, but all {len(table)} {kind}, most often with "
             f"{commonest or 'no message'!r}; correct the space or the training{kept}"
         )
+
+
+@contextmanager
+def stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM stop the run in good order, and the second at once."""
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread's owner
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        run.signals += 1
+        if run.signals > 1:
+            raise KeyboardInterrupt
+        watcher.on_stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except SystemExit:
+        # Lightning turns a KeyboardInterrupt inside a fit in this process into SystemExit(1).
+        if run.signals > 1:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.errors import InputError
+from hsicfast.goal import as_good_as
 from hsicfast.space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
 
 if TYPE_CHECKING:
@@ -331,18 +332,6 @@ class TrialTable:
         for row in np.flatnonzero(active & lost):
             with suppress(InputError):
                 self.values[name][row : row + 1] = _typed(hyperparameter, column[row : row + 1])
-
-
-def as_good_as(best: float, tolerance: float | None, minimize: bool) -> float:
-    """The worst objective within `tolerance` of the best; by default within a twentieth of it.
-
-    Examples
-    --------
-    >>> as_good_as(2.0, None, minimize=True), as_good_as(0.9, 0.01, minimize=False)
-    (2.1, 0.89)
-    """
-    slack = 0.05 * abs(best) if tolerance is None else tolerance
-    return best + slack if minimize else best - slack
 
 
 def _scalar(value: Any) -> NDArray[np.object_]:
