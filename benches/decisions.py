@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from known import known_answers
 from optuna.importance import (
     BaseImportanceEvaluator,
     FanovaImportanceEvaluator,
@@ -27,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benches.known import known_answers
 from hsicfast import Float, SearchSpace, TrialTable, analyse
 from hsicfast.inference import holm
 from hsicfast.optuna import HSICImportanceEvaluator

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from functions import FUNCTIONS
 from optuna.importance import (
     BaseImportanceEvaluator,
     FanovaImportanceEvaluator,
@@ -29,6 +28,7 @@ from optuna.importance import (
 )
 from rich.progress import track
 
+from benches.functions import FUNCTIONS
 from hsicfast import Bool, Choice, TrialTable, analyse
 from hsicfast.hyperparameters import Hyperparameter
 from hsicfast.samplers import distribution
