@@ -14,8 +14,9 @@ from hsicfast.words import one_line
 if TYPE_CHECKING:
     import optuna
 
-# What stands between them is ours and is replaced; the rest of a note belongs to whoever wrote it.
-BEGIN, END = "<!-- hsicfast -->", "<!-- /hsicfast -->"
+# What stands between them is ours and is replaced; the rest of a note belongs to whoever wrote it. Markdown shows no
+# definition of a link that nobody uses, where the dashboard shows an HTML comment.
+BEGIN, END = "[//]: # (hsicfast)", "[//]: # (/hsicfast)"
 
 
 def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", cost: str = "cost") -> None:
@@ -47,8 +48,8 @@ def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", 
     for name, chart in charts(findings, findings.trials, best, metric=metric, cost=cost).items():
         save_plotly_graph_object(study, chart, graph_object_id=f"hsicfast-{name}")
     before, _, rest = get_note(study).partition(BEGIN)
-    after = rest.partition(END)[2]
-    save_note(study, f"{before}{BEGIN}\n{note(findings)}\n{END}{after}")
+    parts = [before.strip(), BEGIN, note(findings), END, rest.partition(END)[2].strip()]
+    save_note(study, "\n\n".join(part for part in parts if part))
 
 
 def note(findings: Findings) -> str:

@@ -36,7 +36,7 @@ def test_pictures_and_note(study, findings):
     push(study, findings)
     assert {"hsicfast-indices", "hsicfast-pairs", "hsicfast-marginals"} <= pictures(study)
     text = get_note(study)
-    assert text.startswith(f"{BEGIN}\n**a\\|b decides whether a trial ends among the best 10%.")
+    assert text.startswith(f"{BEGIN}\n\n**a\\|b decides whether a trial ends among the best 10%.")
     assert "| a\\|b | matters |" in text
     assert "| \\<i\\>c | no evidence either way |" in text
     assert text.endswith(END)
@@ -45,11 +45,11 @@ def test_pictures_and_note(study, findings):
 def test_again_they_are_replaced_and_what_others_wrote_stays(study, findings):
     save_note(study, "mine, before")
     push(study, findings)
-    save_note(study, get_note(study) + "mine, after")
+    save_note(study, get_note(study) + "\n\nmine, after")
     first = pictures(study)
     push(study, findings)
     assert pictures(study) == first
-    assert get_note(study) == f"mine, before{BEGIN}\n{note(findings)}\n{END}mine, after"
+    assert get_note(study) == f"mine, before\n\n{BEGIN}\n\n{note(findings)}\n\n{END}\n\nmine, after"
 
 
 def test_without_the_dashboard_one_sentence(study, findings, monkeypatch):
