@@ -115,8 +115,7 @@ class TwoStep:
         check_method("strategy.design", self.design, DESIGNS)
         check_share("strategy.design_share", self.design_share, usual=0.5)
         check_share("strategy.alpha", self.alpha, usual=0.05)
-        if not _is_whole(self.batch) or self.batch < 1:
-            raise InputError(f"`strategy.batch >= 1` must hold, but got {self.batch!r}; give a whole number")
+        _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
         """See :meth:`Strategy.check`."""
@@ -174,8 +173,7 @@ class Hsic:
     def __post_init__(self) -> None:
         check_share("strategy.design_share", self.design_share, usual=0.35)
         check_share("strategy.economy_share", self.economy_share, usual=0.15)
-        if not _is_whole(self.batch) or self.batch < 1:
-            raise InputError(f"`strategy.batch >= 1` must hold, but got {self.batch!r}; give a whole number")
+        _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
         """See :meth:`Strategy.check`."""
@@ -375,6 +373,11 @@ def check_seed(seed: Any) -> None:
     """Raise an InputError unless `seed` is a whole number from 0."""
     if not _is_whole(seed) or seed < 0:
         raise InputError(f"`seed >= 0` must hold, but got seed={seed!r}; give a whole number")
+
+
+def _check_batch(batch: Any) -> None:
+    if not _is_whole(batch) or batch < 1:
+        raise InputError(f"`strategy.batch >= 1` must hold, but got {batch!r}; give a whole number")
 
 
 def _check_trials(strategy: str, n_trials: Any, least: int) -> None:
