@@ -21,7 +21,7 @@ from hsicfast.executors import Executor, Local
 from hsicfast.goal import as_good_as
 from hsicfast.reduction import Reduction, reduce
 from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
-from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method, design, propose
+from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store
@@ -82,7 +82,7 @@ class Random:
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
         """See :meth:`Strategy.conduct`."""
-        proposals = design(run.space, run.left, run.seed, self.design)
+        proposals = run.design(run.left, self.design)
         run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
         return run.analyse(), None
 
@@ -126,7 +126,7 @@ class TwoStep:
         """See :meth:`Strategy.conduct`."""
         # 1. Sample the space by its own law, and train what was drawn.
         drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
-        proposals = design(run.space, drawn, run.seed, self.design)
+        proposals = run.design(drawn, self.design)
         run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
         # 2. Which hyperparameters decide who ends among the best?
         sensitivity = run.analyse()
@@ -138,16 +138,8 @@ class TwoStep:
         note = f"proposed by {_METHOD[self.optimizer]} in the {searched} that are searched on"
         # 4. Optimise what is left, in batches, so that proposals do not depend on who is ready first.
         while run.left and not run.stopped():
-            proposals = propose(
-                run.space,
-                reduction.fixed,
-                run.in_order(),
-                method=self.optimizer,
-                seed=run.seed,
-                index=run.planned,
-                count=min(self.batch, run.left),
-                minimize=run.minimize,
-            )
+            count = min(self.batch, run.left)
+            proposals = run.propose(reduction.fixed, run.in_order(), count, method=self.optimizer)
             run.train("optimise", SEARCH, proposals, note)
         return sensitivity, reduction
 
@@ -184,7 +176,7 @@ class Hsic:
         """See :meth:`Strategy.conduct`."""
         # 1. A Sobol design, and what it says.
         drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
-        run.train("design", DESIGN, design(run.space, drawn, run.seed, "sobol"), "drawn along a Sobol sequence")
+        run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
         sensitivity = run.analyse()
         # 2. Rounds: equal turns for the branches that are left, half of which go after each.
         branches = branching(run.space)
@@ -219,17 +211,10 @@ class Hsic:
         self, run: Run, branches: Branching | None, value: Any, count: int, ahead: int = 0, limit: float | None = None
     ) -> list[dict[str, Any]]:
         """What a Gaussian process proposes inside a branch by the trials there."""
+        fixed = {branches.name: value} if branches else {}
         trials = run.in_order()
-        return propose(
-            run.space,
-            {branches.name: value} if branches else {},
-            branches.trials(value, trials) if branches else trials,
-            seed=run.seed,
-            index=run.planned + ahead,
-            count=count,
-            minimize=run.minimize,
-            limit=limit,
-        )
+        seen = branches.trials(value, trials) if branches else trials
+        return run.propose(fixed, seen, count, ahead=ahead, limit=limit)
 
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {"hsic": Hsic, "two_step": TwoStep, "random": Random}

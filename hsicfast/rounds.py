@@ -9,14 +9,14 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Job
-from hsicfast.samplers import trial_seed
+from hsicfast.samplers import design, propose, trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store, plain
@@ -97,6 +97,36 @@ class Run:
     def in_order(self) -> list[Trial]:
         """All trials that have ended, by their index."""
         return [self.trials[index] for index in sorted(self.trials)]
+
+    def design(self, n: int, method: str) -> list[dict[str, Any]]:
+        """The next `n` trials, drawn from the law of the space; `method` as in :func:`~hsicfast.samplers.design`."""
+        return design(self.space, n, self.seed, method, start=self.planned)
+
+    def propose(
+        self,
+        fixed: Mapping[str, Any],
+        trials: Sequence[Trial],
+        count: int,
+        *,
+        method: str = "gp",
+        ahead: int = 0,
+        limit: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """The `count` trials after the next `ahead`, by an optimiser that has seen `trials`.
+
+        The rest as in :func:`~hsicfast.samplers.propose`.
+        """
+        return propose(
+            self.space,
+            fixed,
+            trials,
+            method=method,
+            seed=self.seed,
+            index=self.planned + ahead,
+            count=count,
+            minimize=self.minimize,
+            limit=limit,
+        )
 
     def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already."""

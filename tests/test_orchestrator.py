@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hsicfast import orchestrator
+from hsicfast import rounds
 from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes
 from hsicfast.orchestrator import Hsic, Interrupted, Random, TwoStep, Watcher, minimize
@@ -168,8 +168,8 @@ class TestTwoStep:
             asked.append((named["index"], named["count"], len(args[2])))
             return real(*args, **named)
 
-        real = orchestrator.propose
-        monkeypatch.setattr(orchestrator, "propose", recorded)
+        real = rounds.propose
+        monkeypatch.setattr(rounds, "propose", recorded)
         minimize(train, SPACE, 18, TwoStep(0.5, optimizer="random", batch=4))
         assert asked == [(9, 4, 9), (13, 4, 13), (17, 1, 17)]
 
