@@ -32,13 +32,14 @@ class Interrupted(InputError):
 
 @dataclass(frozen=True)
 class Round:
-    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen."""
+    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen and what was learnt from them."""
 
     number: int
     name: str
     first: int
     last: int
     note: str
+    learnt: tuple[str, ...] = ()
 
 
 class Watcher:
@@ -49,6 +50,9 @@ class Watcher:
 
     def on_round(self, name: str, note: str) -> None:
         """A round begins."""
+
+    def on_learnt(self, text: str) -> None:
+        """What the trials so far say, and what is decided by it."""
 
     def on_trial(self, trial: Trial, stored: bool) -> None:
         """A trial has ended: now, or (`stored`) in an earlier run in the same folder."""
@@ -108,16 +112,18 @@ class Run:
         trials: Sequence[Trial],
         count: int,
         *,
+        space: SearchSpace | None = None,
         method: str = "gp",
         ahead: int = 0,
         limit: float | None = None,
     ) -> list[dict[str, Any]]:
         """The `count` trials after the next `ahead`, by an optimiser that has seen `trials`.
 
+        `space` may have narrower ranges than the run's, which is the default.
         The rest as in :func:`~hsicfast.samplers.propose`.
         """
         return propose(
-            self.space,
+            space or self.space,
             fixed,
             trials,
             method=method,
@@ -148,8 +154,16 @@ class Run:
         for trial in self._executor.run(self._evaluate, missing, self._store.folder, self.stopped):
             self._end(trial, stored=False)
 
-    def analyse(self) -> Sensitivity:
-        """Which hyperparameters decide, by the trials that were drawn from the law of the space."""
+    def learn(self, text: str) -> None:
+        """Write down what the latest round said, and what is decided by it."""
+        self.rounds[-1] = replace(self.rounds[-1], learnt=(*self.rounds[-1].learnt, text))
+        self._watcher.on_learnt(text)
+
+    def analyse(self, goal: float | None = None) -> Sensitivity:
+        """Which hyperparameters decide, by the trials that were drawn from the law of the space.
+
+        The goal is the run's by default.
+        """
         table = self.table()
         evidence = table.design.evidence
         if self.stopped() and len(evidence) < LEAST_TRIALS:
@@ -159,7 +173,7 @@ class Run:
             )
         if not (table.design.status == DONE).any():
             raise self._nothing_done(table)
-        return analyse(self.space, table.design, self.goal, minimize=self.minimize, seed=self.seed)
+        return analyse(self.space, table.design, goal or self.goal, minimize=self.minimize, seed=self.seed)
 
     def _end(self, trial: Trial, stored: bool) -> None:
         self._store.add(trial)
