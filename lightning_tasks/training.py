@@ -277,6 +277,9 @@ class Trainee:
         finally:
             result["seconds"] = time.perf_counter() - start
             result["epochs"] = training.steps // batches.count
+        # Only the last validation decides: one on the way must not end what would have ended well.
+        if not math.isfinite(training.validation):
+            raise module.Diverged(f"the validation metric was {training.validation} after step {training.steps}")
         if stopped:
             result.update(objective=training.validation, status="pruned")
             return net
