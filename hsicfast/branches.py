@@ -80,7 +80,9 @@ def worth_more(
 
     own = {value: branches.trials(value, trials) for value in left}
     judged = [(value, trial) for value in left for trial in own[value] if trial.status != LOST]
-    met = best_fraction([trial.objective for _, trial in judged], GOOD, minimize).met
+    # A trial that was stopped early has a last value but is none of the best.
+    ended = [trial.objective if trial.status == DONE else math.nan for _, trial in judged]
+    met = best_fraction(ended, GOOD, minimize).met
     best = {value: _best(own[value], minimize) for value in left}
     order = sorted(left, key=best.__getitem__)
     said, kept = [], [order[0]]

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hsicfast.errors import InputError
+from hsicfast.pruning import Pruning, Report
 from hsicfast.space import RESERVED
 from hsicfast.store import read_result, result_path, write_result
-from hsicfast.trials import DIVERGED, DONE, LOST, Trial
+from hsicfast.trials import DIVERGED, DONE, LOST, PRUNED, Trial
 
 Evaluate = Callable[..., Any]
 
@@ -45,12 +46,13 @@ _THREAD_VARIABLES = (
 
 @dataclass(frozen=True)
 class Job:
-    """A trial that is planned: its place, its values, its seed, and who proposed it."""
+    """A trial that is planned: its place, its values, its seed, who proposed it, and who may stop it early."""
 
     index: int
     params: dict[str, Any]
     seed: int
     origin: str
+    pruning: Pruning | None = None
 
 
 def never() -> bool:
@@ -85,11 +87,20 @@ class Executor(Protocol):
 
 def accepts_seed(evaluate: Evaluate) -> bool:
     """Whether `evaluate` takes a ``seed`` beside the params."""
+    return _accepts(evaluate, "seed")
+
+
+def accepts_report(evaluate: Evaluate) -> bool:
+    """Whether `evaluate` takes a ``report`` beside the params."""
+    return _accepts(evaluate, "report")
+
+
+def _accepts(evaluate: Evaluate, name: str) -> bool:
     try:
         parameters = inspect.signature(evaluate).parameters
     except (TypeError, ValueError):  # builtins may have no signature
         return False
-    return "seed" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -> Trial:
@@ -98,16 +109,23 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     Raises
     ------
     InputError
-        Where what `evaluate` returns is no result: every other trial would end the same way.
+        Where what `evaluate` returns or reports is no result: every other trial would end the same way.
     """
     trial = Trial(job.index, job.params, math.nan, status=DIVERGED, origin=job.origin, seed=job.seed)
+    report = Report(job.pruning, job.index)
+    asked: dict[str, Any] = {"seed": job.seed} if seeded else {}
+    if job.pruning is not None:
+        asked["report"] = report
     try:
-        outcome = evaluate(dict(job.params), seed=job.seed) if seeded else evaluate(dict(job.params))
+        outcome = evaluate(dict(job.params), **asked)
     except Exception as error:  # noqa: BLE001 -- whatever a training raises says that these params do not train
         lines = str(error).strip().splitlines()
         trial = replace(trial, message=f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
     else:
-        trial = replace(trial, **_checked(outcome, job.params))
+        trial = replace(trial, **_checked(outcome, job.params, report.message))
+    if report.error is not None:
+        raise report.error
+    trial = replace(trial, curve=tuple(report.curve))
     if folder is not None:
         write_result(folder, trial)
     return trial
@@ -338,8 +356,8 @@ def _exit_reason(code: int) -> str:
     return f"exit code {code}"
 
 
-def _checked(outcome: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a Trial in what `evaluate` returned."""
+def _checked(outcome: Any, params: Mapping[str, Any], stopped: str) -> dict[str, Any]:
+    """The fields of a Trial in what `evaluate` returned; `stopped` says where it was told to stop, if it was."""
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
     if "objective" not in outcome:
@@ -350,11 +368,15 @@ def _checked(outcome: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     rest = {str(key): value for key, value in outcome.items()}
     objective = _number("an objective", rest.pop("objective"))
     cost = _number("a cost", rest.pop("cost", math.nan))
-    status, message = rest.pop("status", DONE), str(rest.pop("message", ""))
+    # Told to stop, a training that says nothing else has stopped.
+    status = rest.pop("status", PRUNED if stopped and math.isfinite(objective) else DONE)
+    message = str(rest.pop("message", "")) or (stopped if status == PRUNED else "")
     if cost < 0:
         raise InputError(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
-    if status not in (DONE, DIVERGED):
-        raise InputError(f"a status must be {DONE!r} or {DIVERGED!r}, but got {status!r}; correct it or leave it out")
+    if status not in (DONE, DIVERGED, PRUNED):
+        raise InputError(
+            f"a status must be {DONE!r}, {DIVERGED!r} or {PRUNED!r}, but got {status!r}; correct it or leave it out"
+        )
     if status == DONE and not math.isfinite(objective):
         status, message = DIVERGED, message or f"the objective was {objective}"
     for key, value in rest.items():
@@ -364,7 +386,7 @@ def _checked(outcome: Any, params: Mapping[str, Any]) -> dict[str, Any]:
             )
         rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
     return {
-        "objective": objective if status == DONE else math.nan,
+        "objective": objective if status != DIVERGED and math.isfinite(objective) else math.nan,
         "cost": cost if math.isfinite(cost) else math.nan,
         "status": status,
         "metrics": rest,

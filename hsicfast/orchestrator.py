@@ -10,16 +10,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hsicfast.branches import Branching, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.errors import InputError
-from hsicfast.executors import Executor, Local
+from hsicfast.executors import Executor, Local, accepts_report
 from hsicfast.goal import as_good_as
 from hsicfast.narrowing import decided, narrow
+from hsicfast.pruning import check_pruner, described
 from hsicfast.reduction import Reduction, reduce
 from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
@@ -27,6 +28,9 @@ from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["STRATEGIES", "Interrupted", "Random", "Result", "Round", "Strategy", "TwoStep", "Watcher", "minimize"]
 
@@ -286,6 +290,7 @@ def minimize(
     settings: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     tolerance: float | None = None,
+    pruner: optuna.pruners.BasePruner | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -293,8 +298,8 @@ def minimize(
     ----------
     evaluate : callable
         ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective``
-        and, if you like, ``cost``, ``status`` ("done" or "diverged"), ``message`` and further numbers or texts.
-        Raising, or an objective that is NaN or infinite, means that the trial diverged.
+        and, if you like, ``cost``, ``status`` ("done", "diverged" or "pruned"), ``message`` and further numbers or
+        texts. Raising, or an objective that is NaN or infinite, means that the trial diverged.
     space : SearchSpace
         What may be tried.
     n_trials : int
@@ -321,6 +326,10 @@ def minimize(
     tolerance : float, optional
         How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
         default a twentieth of the best.
+    pruner : optuna.pruners.BasePruner, optional
+        Stops hopeless trials early, by the learning curves of those that had ended when the trial was planned; trials
+        of the design always go on to their end. It needs ``evaluate(params, report=...)``, which calls
+        ``report(step, value)`` as it trains and returns its last value once the answer is False.
 
     Returns
     -------
@@ -349,15 +358,24 @@ def minimize(
     check_seed(seed)
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"`tolerance >= 0` must hold, but got {tolerance}; give it in the unit of the objective")
+    if pruner is not None:
+        check_pruner(pruner)
+        if not accepts_report(evaluate):
+            raise InputError(
+                "a pruner needs an evaluate that takes `report` beside the params, but this one does not; add it, call "
+                "`report(step, value)` as the training goes on, and return once it answers False"
+            )
     plan = _strategy(strategy)
     plan.check(n_trials)
     lower_is_better = direction == "minimize"
     executor = executor or Local()
     watcher = watcher or Watcher()
-    described = dict(settings or {}) | _description(space, goal, seed, direction, plan)
-    kept = Store(space, described, lower_is_better, Path(folder) if folder is not None else None, store)
+    known = dict(settings or {}) | _description(space, goal, seed, direction, plan)
+    if pruner is not None:
+        known["pruner"] = described(pruner)
+    kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store)
     try:
-        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance)
+        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner)
         watcher.on_start(n_trials)
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)

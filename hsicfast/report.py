@@ -21,7 +21,7 @@ from hsicfast.files import write_atomically
 from hsicfast.page import check_report_tools, page
 from hsicfast.selection import clearest_pairs
 from hsicfast.store import plain
-from hsicfast.trials import PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials import DONE, PRUNED, SEARCH, STATUSES, Trial, TrialTable
 from hsicfast.verdicts import headline, verdicts
 from hsicfast.words import number, one_line, p_text, ratio, value_text
 
@@ -161,7 +161,20 @@ def cautions(result: Result) -> list[str]:
             f"{_trials(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
             "analysis, which uses the design alone: they were not drawn from the law of the space."
         )
+    if (result.trials.status == PRUNED).any():
+        said.append(_stopped_early(result.trials))
     return said
+
+
+def _stopped_early(trials: TrialTable) -> str:
+    """How many trials were stopped early, and what that saved of the steps of those that trained to their end."""
+    early = trials.select(trials.status == PRUNED)
+    whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
+    left = [whole - curve[-1][0] for curve in early.curve if curve]
+    said = f"{_trials(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
+    if sum(left) > 0:
+        said += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
+    return f"{said}; no such trial is called the best."
 
 
 def _trials(n: int) -> str:
@@ -170,7 +183,7 @@ def _trials(n: int) -> str:
 
 def _counts(result: Result, planned: int) -> dict[str, int]:
     counts = {status: int((result.trials.status == status).sum()) for status in STATUSES}
-    if not counts[PRUNED]:  # no run of ours stops a trial early
+    if not counts[PRUNED]:  # only a run with a pruner stops trials early
         del counts[PRUNED]
     return {"planned": planned} | counts | {"not run": max(planned - len(result.trials), 0)}
 

@@ -12,15 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Job
+from hsicfast.pruning import Pruning, with_curves
 from hsicfast.samplers import design, propose, trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store, plain
-from hsicfast.trials import DONE, LOST, Trial, TrialTable
+from hsicfast.trials import DONE, LOST, SEARCH, Trial, TrialTable
+
+if TYPE_CHECKING:
+    import optuna
 
 # An analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
@@ -76,6 +80,7 @@ class Run:
         store: Store,
         watcher: Watcher,
         tolerance: float | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         self.tolerance = tolerance
         self.space, self.n_trials, self.seed, self.goal, self.minimize = space, n_trials, seed, goal, minimize
@@ -84,6 +89,7 @@ class Run:
         self.signals = 0
         self.planned = 0
         self._evaluate, self._executor, self._store, self._watcher = evaluate, executor, store, watcher
+        self._pruner = pruner
 
     @property
     def left(self) -> int:
@@ -143,8 +149,9 @@ class Run:
             self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note))
             self._watcher.on_round(name, note)
         self.planned = last
+        pruning = self._pruning(origin)
         jobs = [
-            Job(index, params, trial_seed(self.seed, index), origin)
+            Job(index, params, trial_seed(self.seed, index), origin, pruning)
             for index, params in enumerate(proposals, start=first)
         ]
         stored = [self._stored(job) for job in jobs]
@@ -174,6 +181,17 @@ class Run:
         if not (table.design.status == DONE).any():
             raise self._nothing_done(table)
         return analyse(self.space, table.design, goal or self.goal, minimize=self.minimize, seed=self.seed)
+
+    def _pruning(self, origin: str) -> Pruning | None:
+        """Who may stop the next trials early, by the curves known now.
+
+        A trial of the design goes on to its end: an index of trials cut short would not speak of the law.
+        """
+        if self._pruner is None:
+            return None
+        if origin != SEARCH:
+            return Pruning(None)
+        return Pruning(self._pruner, self.minimize, with_curves(self.in_order()))
 
     def _end(self, trial: Trial, stored: bool) -> None:
         self._store.add(trial)

@@ -75,6 +75,7 @@ def conduct(cfg: DictConfig) -> bool:
     check_seed(cfg.seed)
     check_report_tools()
     strategy, executor = _made(cfg, "strategy"), _made(cfg, "executor")
+    pruner = _made(cfg, "pruner") or None  # pruner=none is an empty group
     strategy.check(n_trials)
     space, evaluate = _made(cfg, "task.space"), _made(cfg, "task.evaluate")
     # 2. Rounds of training and analysis.
@@ -93,6 +94,7 @@ def conduct(cfg: DictConfig) -> bool:
             settings={"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}},
             watcher=progress,
             tolerance=cfg.tolerance,
+            pruner=pruner,
         )
     # 3. What was found, for people.
     console = Console()

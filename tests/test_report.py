@@ -128,6 +128,22 @@ def test_pruned_trials_are_counted_where_there_are_any(run):
     assert (counts["done"], counts["pruned"]) == ((run.trials.status == "done").sum() - 1, 1)
 
 
+def test_what_stopping_early_saved(run):
+    # Two of those that were done are stopped after 30 and 60 of 100 epochs, and one diverged on its way.
+    first, second = np.flatnonzero(run.trials.status == "done")[:2]
+    status, curve = run.trials.status.astype("<U8"), run.trials.curve.copy()
+    for row in range(len(curve)):
+        curve[row] = ((50, 1.0), (100, 0.5))
+    curve[first], curve[second] = ((30, 1.0),), ((30, 1.0), (60, 0.9))
+    status[[first, second]] = "pruned"
+    stopped = replace(run, trials=replace(run.trials, status=status, curve=curve))
+    said = f"2 trials of {len(run.trials)} were stopped early as hopeless, which saved 110 of their 200 steps;"
+    assert report.cautions(stopped)[-1].startswith(said)
+    assert not [text for text in report.cautions(run) if "stopped early" in text]
+    curve[:] = [()] * len(curve)
+    assert report.cautions(stopped)[-1].startswith(f"2 trials of {len(run.trials)} were stopped early as hopeless; no")
+
+
 def test_what_is_not_a_number_is_null(tmp_path, sketches):
     space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
     run = finished_run(space, n=20, costs=False, objective=lambda params: params["a"] + 0.5)

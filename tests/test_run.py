@@ -51,11 +51,14 @@ class Trainee:
             ) from unreachable
         self.pause = pause
 
-    def __call__(self, params, seed):
+    def __call__(self, params, seed, report=lambda step, value: True):
         time.sleep(self.pause)
         if self.pause < 0:
             raise RuntimeError("never works")
         loss = (math.log10(params["rate"]) + 2) ** 2 + seed % 7 * 1e-3
+        for step in range(10):
+            if not report(step, loss + 1 - step / 10):
+                return {"objective": loss + 1 - step / 10, "cost": 3.0}
         return {"objective": loss, "cost": 3.0, "test": 2 * loss}
 
     def save_best(self, params, seed, folder):
@@ -148,6 +151,23 @@ class TestWholeRun:
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.space.hyperparameters.rate.low=0.01")
         assert "space.rate.low was 0.001 and is 0.01 now" in err
 
+    @pytest.mark.parametrize(
+        "pruner",
+        [
+            ["pruner=median"],
+            ["+pruner._target_=optuna.pruners.SuccessiveHalvingPruner", "+pruner.reduction_factor=2"],
+        ],
+    )
+    def test_hopeless_trials_are_stopped_early(self, command, tmp_path, pruner):
+        code, out, err = command(*QUICK, *pruner, "strategy.optimizer=random", "n_trials=30", "hydra.run.dir=early")
+        assert code == 0, err
+        stopped = (pd.read_csv(tmp_path / "early" / "trials.csv")["status"] == "pruned").sum()
+        assert stopped > 0
+        assert f"{stopped} pruned" in err
+        assert "stopped early as hopeless, which saved" in " ".join(out.split())
+        assert json.loads((tmp_path / "early" / "sensitivity.json").read_text())["trials"]["pruned"] == stopped
+        assert "stopped early as hopeless, which saved" in (tmp_path / "early" / "report.html").read_text()
+
     def test_folder_of_a_run_has_the_name_of_its_task(self, command, tmp_path):
         assert command(*QUICK, "strategy=random", "n_trials=5", "~strategy.optimizer")[0] == 2
         assert command("+task=toy", "executor=local", "strategy=random", "n_trials=5")[0] == 0
@@ -192,6 +212,12 @@ class TestRefusals:
                 ["+task=toy", "+task.space.hyperparameters.kind.active_if.kind=a"],
                 "conditions may not run in a circle",
             ),
+            (["+task=toy", "pruner=nope"], "pruner must be one of median, none, but got nope; choose one of them"),
+            (
+                ["+task=toy", "pruner=median", "pruner.n_warmup_steps=-1"],
+                "pruner: Number of warmup steps cannot be negative",
+            ),
+            (["+task=toy", "+pruner.patience=3"], "a pruner must be an optuna.pruners.BasePruner, but got {'patience'"),
             (["+task=toy", "strategy.batch=0"], "`strategy.batch >= 1` must hold, but got 0"),
             (["+task=toy", "strategy.nope=0"], "Could not override 'strategy.nope'"),
             (["+task=toy", "executor.workers=0"], "`workers > 0` must hold, but got workers=0"),

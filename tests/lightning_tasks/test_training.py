@@ -184,6 +184,77 @@ def test_the_cost_is_the_result_it_names(trainee, cost: str, kind: type) -> None
     assert isinstance(result["cost"], float)
 
 
+NOISY = {"dropout": True, "dropout_rate": 0.3, "batch_norm": True, "learning_rate": 1e-3, "batch_size": 4}
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, [1]), (4, [1, 2, 3, 4]), (25, [*range(3, 25, 3), 25])])
+def test_a_training_that_reports_has_the_same_numbers(trainee, epochs: int, steps: list[int]) -> None:
+    # Dropout draws and batch norm remembers: a check on the way must touch neither.
+    train, curve = trainee("runge", epochs=epochs), []
+    reported = train(NOISY, 7, lambda step, value: curve.append((step, value)) or True)
+    assert without_time(reported) == without_time(train(NOISY, 7))
+    assert [step for step, _ in curve] == steps
+    assert curve[-1][1] == reported["objective"]
+
+
+@pytest.mark.parametrize("task", ["bateman", "mnist"])
+def test_other_tasks_report_the_same_numbers(trainee, task: str) -> None:
+    train = trainee(task, epochs=3)
+    assert without_time(train(NOISY, 7, lambda step, value: True)) == without_time(train(NOISY, 7))
+
+
+def test_the_curve_is_that_of_shorter_trainings(trainee) -> None:
+    curve: dict[int, float] = {}
+    trainee("bateman", epochs=4)(NOISY, 7, lambda step, value: curve.setdefault(step, value) > 0)
+    for epochs, value in curve.items():
+        assert trainee("bateman", epochs=epochs)(NOISY, 7)["objective"] == value
+
+
+def test_checks_are_so_many(trainee) -> None:
+    steps: list[int] = []
+    trainee("runge", epochs=12, checks=3)(NOISY, 7, lambda step, value: steps.append(step) or True)
+    assert steps == [4, 8, 12]
+
+
+@pytest.mark.parametrize("after", [3, 6, 24])
+def test_a_training_stops_when_told(trainee, after: int) -> None:
+    told: list[float] = []
+    train = trainee("runge", epochs=25)
+    result = train(NOISY, 7, lambda step, value: told.append(value) or step < after)
+    assert (result["status"], result["epochs"], result["message"]) == ("pruned", after, "")
+    assert (result["objective"], len(told)) == (told[-1], after // 3)
+    assert math.isnan(result["test"])
+    assert result["cost"] == result["flops"]
+    assert list(result) == KEYS
+
+
+def test_told_to_stop_at_its_end_it_is_done(trainee) -> None:
+    train = trainee("runge", epochs=25)
+    assert without_time(train(NOISY, 7, lambda step, value: step < 25)) == without_time(train(NOISY, 7))
+
+
+def test_a_check_on_the_way_that_is_not_finite_ends_nothing(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, checks = module.Training.on_validation_epoch_end, []
+
+    def first_is_infinite(self) -> None:
+        real(self)
+        checks.append(self.validation)
+        if len(checks) == 1:
+            self.validation = math.inf
+
+    monkeypatch.setattr(module.Training, "on_validation_epoch_end", first_is_infinite)
+    result = trainee("runge", epochs=2)(NOISY, 7, lambda step, value: True)
+    assert (result["status"], result["objective"]) == ("done", checks[1])
+
+
+def test_what_the_reporter_raises_reaches_the_caller(trainee) -> None:
+    def refuse(step: int, value: float) -> bool:
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        trainee("runge", epochs=2)({}, 0, refuse)
+
+
 def test_save_best_repeats_the_trial_and_can_be_loaded(trainee, tmp_path: Path) -> None:
     train = trainee("mnist", epochs=2)
     params = {"batch_norm": True, "filters": 4, "batch_size": 5}
@@ -277,6 +348,7 @@ class FakeTask:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
+        ({"checks": 0}, "`checks >= 1` must hold, but got 0; pass `task.evaluate.checks=10`"),
         ({"epochs": 0}, "`epochs >= 1` must hold, but got 0; pass `task.evaluate.epochs=1`"),
         (
             {"cost": "money"},
