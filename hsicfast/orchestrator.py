@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hsicfast.branches import Branching, branching, worth_more
+from hsicfast.branches import Branching, best_of, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local, accepts_report
@@ -26,8 +26,10 @@ from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
+from hsicfast.spending import dear_ends, dearer
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
+from hsicfast.words import value_text
 
 if TYPE_CHECKING:
     import optuna
@@ -173,13 +175,13 @@ class Hsic:
     """
 
     design_share: float = 0.2
-    shared_share: float = 0.25
+    shared_share: float = 0.33
     economy_share: float = 0.08
     honest_share: float = 0.1
     batch: int = 1
 
     def __post_init__(self) -> None:
-        for name, usual in (("design", 0.2), ("shared", 0.25), ("economy", 0.08), ("honest", 0.1)):
+        for name, usual in (("design", 0.2), ("shared", 0.33), ("economy", 0.08), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         _check_batch(self.batch)
 
@@ -201,18 +203,21 @@ class Hsic:
             stop = run.left - min(round(self.shared_share * run.n_trials), run.left - spared)
             self._search(run, "shared", None, [None], stop, reduction, "search what every trial has, over all branches")
             reduction = _learn(run, reduction)
-        # 3. Rounds inside the branches: equal turns for those that are left, half of which go after each.
+        # 3. Does spending more help? The best of each branch again, with what drives the cost at its dear end.
         left: list[Any] = list(branches.values) if branches else [None]
+        self._spend(run, branches, left, spared)
+        # 4. Rounds inside the branches: equal turns for those that are left, half of which go after each.
         rounds = math.ceil(math.log2(len(left))) + 1
         note = f"search inside each {branches.name}" if branches else "search the whole space"
         for number in range(rounds):
-            stop = run.left - (run.left - spared) // (rounds - number)
+            # The last is twice as long as the others.
+            stop = spared if number + 1 == rounds else run.left - (run.left - spared) // (rounds - number + 1)
             self._search(run, f"search {number + 1}", branches, left, stop, reduction, note)
             reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
                 left, learnt = worth_more(branches, left, run.in_order(), math.ceil(len(left) / 2), run.minimize)
                 run.learn(learnt)
-        # 4. Economise: the cheapest that is expected to be as good as the best within the tolerance.
+        # 5. Economise: the cheapest that is expected to be as good as the best within the tolerance.
         while run.left and not run.stopped():
             best = run.table().best(run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
@@ -220,6 +225,20 @@ class Hsic:
             proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
             run.train("economise", SEARCH, proposals, f"look for cheaper ones with an objective up to {limit:.6g}")
         return run.analyse(), reduction
+
+    def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
+        """One dear trial a branch, where the cost is known to depend on numbers."""
+        trials = run.in_order()
+        ends = dear_ends(run.space, trials)
+        tried = [trial.params for trial in trials]
+        proposals = []
+        for value in left:
+            best = best_of(branches.trials(value, trials) if branches else trials, run.minimize)
+            if best is not None and dearer(best.params, ends) not in tried:
+                proposals.append(dearer(best.params, ends))
+        if proposals and not run.stopped():
+            told = ", ".join(f"{name}={value_text(end)}" for name, end in ends.items())
+            run.train("spend", SEARCH, proposals[: run.left - spared], f"the best again at the dear end, {told}")
 
     def _search(
         self,
