@@ -117,6 +117,9 @@ class Trainee:
         Passes over the training data.
     cost
         Which result is the cost: flops (of one inference), parameters or seconds.
+    test_every_trial
+        Whether every trial reads the test metric. It is for benches, which compare strategies by it: a search that saw
+        it, or a person who chose by it, would have no unseen data left to say how good the chosen network is.
 
     Raises
     ------
@@ -124,7 +127,9 @@ class Trainee:
         If a value is impossible or the data are absent.
     """
 
-    def __init__(self, task: Task, trainer: Mapping[str, Any], epochs: int, cost: str = "flops") -> None:
+    def __init__(
+        self, task: Task, trainer: Mapping[str, Any], epochs: int, cost: str = "flops", test_every_trial: bool = False
+    ) -> None:
         if epochs < 1:
             raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
         if cost not in COSTS:
@@ -137,6 +142,7 @@ class Trainee:
         self.machine = Machine(**{str(name): value for name, value in trainer.items()})
         self.epochs = epochs
         self.cost = cost
+        self.test_every_trial = test_every_trial
         with _quiet():
             self._trainer()  # Lightning refuses a wrong precision here, not in every trial
         task.prepare()
@@ -154,14 +160,14 @@ class Trainee:
         Returns
         -------
         dict
-            objective (validation metric, NaN if diverged), cost, test, parameters, flops, seconds (of the fit), epochs
+            objective (validation metric, NaN if diverged), cost, parameters, flops, seconds (of the fit), epochs
             (finished), status (done or diverged), message (why it diverged, else empty).
         """
-        result, _ = self._train(params, seed)
+        result, _ = self._train(params, seed, test=self.test_every_trial)
         return result
 
     def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
-        """Train a configuration again and write the network to `folder/network.pt`.
+        """Train a configuration again, read the test metric, and write the network to `folder/network.pt`.
 
         The file holds state_dict, params, seed, metrics and, as text, how to load it; an older one is replaced at once
         or not at all.
@@ -169,9 +175,9 @@ class Trainee:
         Returns
         -------
         dict
-            As `trainee(params, seed)`.
+            As `trainee(params, seed)`, and test (the metric on the test data, NaN if diverged).
         """
-        result, net = self._train(params, seed)
+        result, net = self._train(params, seed, test=True)
         content = {
             "state_dict": {name: value.cpu() for name, value in net.state_dict().items()},
             "params": dict(params),
@@ -203,7 +209,7 @@ class Trainee:
             )
         return {**known, **params}
 
-    def _train(self, params: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], nn.Module]:
+    def _train(self, params: Mapping[str, Any], seed: int, test: bool) -> tuple[dict[str, Any], nn.Module]:
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
         if torch.get_num_threads() != self.machine.threads:
@@ -213,7 +219,7 @@ class Trainee:
         result: dict[str, Any] = {
             "objective": math.nan,
             "cost": math.nan,
-            "test": math.nan,
+            **({"test": math.nan} if test else {}),
             "parameters": nets.count_parameters(net),
             "flops": nets.count_flops(net, self.task.shape),
             "seconds": 0.0,
@@ -242,9 +248,8 @@ class Trainee:
         nets.initialise(net, settings["initialiser"])
         training = module.Training(net, settings, loss, self.task.metric)
         trainer = self._trainer()
-        train, validation, test = (
-            to_device(pair, trainer.strategy.root_device) for pair in (split.train, split.validation, split.test)
-        )
+        device = trainer.strategy.root_device
+        train, validation = to_device(split.train, device), to_device(split.validation, device)
         shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         batches = Batches(*train, settings["batch_size"], shuffles)
         start = time.perf_counter()
@@ -253,8 +258,10 @@ class Trainee:
         finally:
             result["seconds"] = time.perf_counter() - start
             result["epochs"] = training.steps // batches.count
-        trainer.test(training, Ordered(*test), verbose=False)
-        result.update(objective=training.validation, test=training.test_metric, status="done")
+        if "test" in result:
+            trainer.test(training, Ordered(*to_device(split.test, device)), verbose=False)
+            result["test"] = training.test_metric
+        result.update(objective=training.validation, status="done")
         return net
 
     def _trainer(self) -> pl.Trainer:

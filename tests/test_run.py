@@ -16,6 +16,7 @@ from hsicfast import run
 from hsicfast.progress import ProgressBar
 from hsicfast.store import read_results
 from hsicfast.trials import Trial
+from hsicfast.words import number
 
 TASK = """
 name: toy
@@ -56,12 +57,13 @@ class Trainee:
         if self.pause < 0:
             raise RuntimeError("never works")
         loss = (math.log10(params["rate"]) + 2) ** 2 + seed % 7 * 1e-3
-        return {"objective": loss, "cost": 3.0, "test": 2 * loss}
+        return {"objective": loss, "cost": 3.0 + params["rate"]}
 
     def save_best(self, params, seed, folder):
         folder.mkdir()
         (folder / "network.pt").write_text("weights")
-        return self(params, seed)
+        result = self(params, seed)
+        return result | {"test": 2 * result["objective"]}
 """
 QUICK = ("+task=toy", "strategy.optimizer=tpe", "executor=local")
 
@@ -133,6 +135,19 @@ class TestWholeRun:
         assert "validation loss" in out
         assert "16 of 16 trials, best validation loss" in err
         assert "\x1b" not in out + err
+
+    def test_the_test_metric_is_read_once_at_the_end(self, command, tmp_path):
+        code, out, err = command(*QUICK, "hydra.run.dir=done", "tolerance=100")
+        assert code == 0, err
+        assert not any("test" in trial.metrics for trial in read_results(tmp_path / "done").values())
+        best = json.loads((tmp_path / "done" / "best.json").read_text())
+        assert best["index"] != best["economical"]["index"]
+        for name, trial in (("best", best), ("economical", best["economical"])):
+            assert trial["test"] == 2 * trial["objective"]
+            assert f"{name} network: {tmp_path / 'done' / name}/network.pt; its test loss: {trial['test']:.4g}\n" in out
+            assert (tmp_path / "done" / name / "network.pt").read_text() == "weights"
+            assert f"the {name} network is trained once more, and tested" in err
+        assert f"test loss {number(best['test'])}" in (tmp_path / "done" / "report.html").read_text()
 
     def test_goes_on_in_its_folder(self, command, tmp_path):
         assert command(*QUICK, "hydra.run.dir=again")[0] == 0
@@ -267,7 +282,9 @@ class TestSignals:
         assert process.returncode == 130, err
         assert "stopping: the trials in flight end" in err
         assert "Traceback" not in err
-        assert (tmp_path / "run" / "report.html").exists()
+        assert json.loads((tmp_path / "run" / "best.json").read_text())["test"] is None
+        assert not (tmp_path / "run" / "best").exists()
+        assert "test loss not read" in (tmp_path / "run" / "report.html").read_text()
         assert 8 <= len(pd.read_csv(tmp_path / "run" / "trials.csv")) == len(read_results(tmp_path / "run")) < 100
 
     def test_too_early_for_a_report(self, toy, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich import box
 
-from benches.problems import FLAT, hyperparameter, kind_of, module_at, problem_of, problems_of
+from benches.problems import FLAT, hyperparameter, kind_of, module_at, problem_of, problems_of, trained
 from benches.strategies import STRATEGIES
 from benches.study import (
     Plan,
@@ -141,6 +141,10 @@ def test_a_space_that_a_file_describes(surrogate):
     assert list(flat.space) == ["rounds"]
     assert flat.evaluate({"rounds": 7}) == {"objective": 12, "cost": 7.0}
     assert FLAT["booster"] in module_at(surrogate).SPACE["booster"][1]
+
+
+def test_our_own_trainings_say_the_test_metric_of_every_trial():
+    assert trained("runge", Path()).evaluate.test_every_trial
 
 
 @pytest.mark.parametrize("strategy", ["random", "tpe", "two_step_random"])
