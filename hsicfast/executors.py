@@ -43,6 +43,10 @@ _THREAD_VARIABLES = (
 )
 
 
+class NoResult(InputError):
+    """What `evaluate` returned is no result: every other trial would end the same way."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A trial that is planned: its place, its values, its seed, and who proposed it."""
@@ -97,12 +101,14 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
 
     Raises
     ------
-    InputError
-        Where what `evaluate` returns is no result: every other trial would end the same way.
+    NoResult
+        See there.
     """
     trial = Trial(job.index, job.params, math.nan, status=DIVERGED, origin=job.origin, seed=job.seed)
     try:
         outcome = evaluate(dict(job.params), seed=job.seed) if seeded else evaluate(dict(job.params))
+    except NoResult:  # from within: an evaluate that calls another one, as Repeated does
+        raise
     except Exception as error:  # noqa: BLE001 -- whatever a training raises says that these params do not train
         lines = str(error).strip().splitlines()
         trial = replace(trial, message=f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
@@ -343,7 +349,7 @@ def _checked(outcome: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
     if "objective" not in outcome:
-        raise InputError(
+        raise NoResult(
             f"evaluate must return a number or a dict with `objective`, but got the keys {list(map(str, outcome))}; "
             "add it"
         )
@@ -352,14 +358,14 @@ def _checked(outcome: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     cost = _number("a cost", rest.pop("cost", math.nan))
     status, message = rest.pop("status", DONE), str(rest.pop("message", ""))
     if cost < 0:
-        raise InputError(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
+        raise NoResult(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
     if status not in (DONE, DIVERGED):
-        raise InputError(f"a status must be {DONE!r} or {DIVERGED!r}, but got {status!r}; correct it or leave it out")
+        raise NoResult(f"a status must be {DONE!r} or {DIVERGED!r}, but got {status!r}; correct it or leave it out")
     if status == DONE and not math.isfinite(objective):
         status, message = DIVERGED, message or f"the objective was {objective}"
     for key, value in rest.items():
         if key in params or key in RESERVED:
-            raise InputError(
+            raise NoResult(
                 f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
             )
         rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
@@ -380,5 +386,5 @@ def _number(what: str, value: Any) -> Any:
     if isinstance(value, bool) and what.startswith("the metric"):
         return int(value)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise InputError(f"{what} must be a number, but got {value!r}; return a float (NaN for a diverged trial)")
+        raise NoResult(f"{what} must be a number, but got {value!r}; return a float (NaN for a diverged trial)")
     return int(value) if isinstance(value, int) and what.startswith("the metric") else float(value)

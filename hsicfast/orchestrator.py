@@ -20,6 +20,7 @@ from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
 from hsicfast.goal import as_good_as
 from hsicfast.reduction import Reduction, reduce
+from hsicfast.repeats import repeated
 from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method, design, propose
 from hsicfast.sensitivity import Sensitivity
@@ -250,6 +251,7 @@ def minimize(
     settings: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     tolerance: float | None = None,
+    repeats: int = 1,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -285,6 +287,10 @@ def minimize(
     tolerance : float, optional
         How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
         default a twentieth of the best.
+    repeats : int
+        Seeds with which each trial trains its configuration, at least 1. Its objective, cost and other numbers are
+        their means, and the metric ``objective_sd`` says how far they scatter; with more than one, `evaluate` must take
+        a seed.
 
     Returns
     -------
@@ -315,13 +321,16 @@ def minimize(
         raise InputError(f"`tolerance >= 0` must hold, but got {tolerance}; give it in the unit of the objective")
     plan = _strategy(strategy)
     plan.check(n_trials)
+    trained = repeated(evaluate, repeats)
     lower_is_better = direction == "minimize"
     executor = executor or Local()
     watcher = watcher or Watcher()
     described = dict(settings or {}) | _description(space, goal, seed, direction, plan)
+    if repeats > 1:  # folders of runs that knew no repeats go on
+        described["repeats"] = repeats
     kept = Store(space, described, lower_is_better, Path(folder) if folder is not None else None, store)
     try:
-        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance)
+        run = Run(trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance)
         watcher.on_start(n_trials)
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)

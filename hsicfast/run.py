@@ -63,6 +63,7 @@ def conduct(cfg: DictConfig) -> bool:
     from hsicfast.checks import check_share
     from hsicfast.orchestrator import check_seed, minimize
     from hsicfast.progress import ProgressBar
+    from hsicfast.repeats import check_repeats
     from hsicfast.report import check_report_tools, print_report, write_report
 
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -73,6 +74,7 @@ def conduct(cfg: DictConfig) -> bool:
     # 1. Everything that can be refused is, before data are loaded or anything is trained.
     check_share("goal", goal)
     check_seed(cfg.seed)
+    check_repeats(cfg.repeats)
     check_report_tools()
     strategy, executor = _made(cfg, "strategy"), _made(cfg, "executor")
     strategy.check(n_trials)
@@ -93,6 +95,7 @@ def conduct(cfg: DictConfig) -> bool:
             settings={"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}},
             watcher=progress,
             tolerance=cfg.tolerance,
+            repeats=cfg.repeats,
         )
     # 3. What was chosen, trained once more from its seed: now that nothing is left to choose the test metric is read.
     chosen = {"best": result.best}

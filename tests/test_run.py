@@ -163,6 +163,14 @@ class TestWholeRun:
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.space.hyperparameters.rate.low=0.01")
         assert "space.rate.low was 0.001 and is 0.01 now" in err
 
+    def test_several_seeds_a_trial(self, command, tmp_path):
+        code, out, err = command(*QUICK, "hydra.run.dir=done", "repeats=3", "n_trials=8")
+        assert code == 0, err
+        table = pd.read_csv(tmp_path / "done" / "trials.csv")
+        assert (table.objective_sd > 0).any()
+        assert "its test loss: " in out
+        assert "objective_sd" in (tmp_path / "done" / "report.html").read_text()
+
     def test_folder_of_a_run_has_the_name_of_its_task(self, command, tmp_path):
         assert command(*QUICK, "strategy=random", "n_trials=5", "~strategy.optimizer")[0] == 2
         assert command("+task=toy", "executor=local", "strategy=random", "n_trials=5")[0] == 0
@@ -191,6 +199,7 @@ class TestRefusals:
             (["+task=toy", "goal=1.5"], "`0 < goal < 1` must hold, but got goal=1.5; give a fraction such as 0.1"),
             (["+task=toy", "n_trials=3"], "`n_trials >= 8` must hold for the strategy two_step, but got n_trials=3"),
             (["+task=toy", "seed=x"], "`seed >= 0` must hold, but got seed='x'"),
+            (["+task=toy", "repeats=0", "task.evaluate.data=gone"], "`repeats >= 1` must hold, but got repeats=0"),
             (
                 ["+task=toy", "task.space.hyperparameters.rate.low=2"],
                 "task.space.hyperparameters.rate: `low < high` must hold, but got low=2, high=1.0; swap them",
