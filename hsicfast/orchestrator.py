@@ -18,6 +18,7 @@ from hsicfast.branches import Branching, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
+from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
 from hsicfast.goal import as_good_as
 from hsicfast.reduction import Reduction, reduce
 from hsicfast.repeats import repeated
@@ -26,7 +27,7 @@ from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method, design, propose
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store
-from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
+from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 
 __all__ = ["STRATEGIES", "Interrupted", "Random", "Result", "Round", "Strategy", "TwoStep", "Watcher", "minimize"]
 
@@ -39,7 +40,12 @@ _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found."""
+    """What a run found.
+
+    `best` and `economical` are trials of the design or the search. Where finalists were trained again with fresh seeds,
+    `finals` says what came of each, the winner first, and `best` is the trial by which the winner was chosen
+    (:func:`~hsicfast.finals.best_and_economical`).
+    """
 
     best: Trial
     trials: TrialTable
@@ -50,6 +56,7 @@ class Result:
     goal: float
     interrupted: bool
     economical: Trial
+    finals: tuple[Final, ...] = ()
 
 
 class Strategy(Protocol):
@@ -165,15 +172,21 @@ class Hsic:
         Share of the trials that look for cheaper ones as good as the best, in (0, 1).
     batch : int
         Trials proposed at a time in each branch. The proposals are the same whatever the number of workers.
+    final_share : float
+        Share of the trials that train the best few configurations again with fresh seeds, in [0, 1): two seeds each
+        from 6 such trials on, else one. There are none where that is less than two configurations, or where `evaluate`
+        takes no seed.
     """
 
     design_share: float = 0.35
     economy_share: float = 0.15
     batch: int = 1
+    final_share: float = 0.06
 
     def __post_init__(self) -> None:
         check_share("strategy.design_share", self.design_share, usual=0.35)
         check_share("strategy.economy_share", self.economy_share, usual=0.15)
+        check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
@@ -192,6 +205,8 @@ class Hsic:
         left: list[Any] = list(branches.values) if branches else [None]
         rounds = math.ceil(math.log2(len(left))) + 1
         spared = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
+        candidates, seeds = final_plan(round(self.final_share * run.n_trials)) if run.seeded else (0, 0)
+        spared += candidates * seeds
         note = "all of the space is searched"
         for number in range(rounds):
             stop = run.left - (run.left - spared) // (rounds - number)
@@ -208,12 +223,17 @@ class Hsic:
                 keep = math.ceil(len(left) / 2)
                 left, note = worth_more(branches, left, run.in_order(), keep, run.minimize)
         # 3. Economise: the cheapest that is expected to be as good as the best within the tolerance.
-        while run.left and not run.stopped():
+        while run.left > candidates * seeds and not run.stopped():
             best = run.table().best(run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
             value = best.params[branches.name] if branches else None
             proposals = self._propose(run, branches, value, 1, limit=limit)
             run.train("economise", SEARCH, proposals, f"looks for cheaper ones with an objective up to {limit:.6g}")
+        # 4. The best few again with fresh seeds: the best of many was lucky, too.
+        if candidates and run.left and not run.stopped():
+            few = finalists(run.in_order(), candidates, run.minimize)
+            proposals = [few[turn % len(few)].params for turn in range(run.left)]
+            run.train("finals", FINAL, proposals, f"train the best {len(few)} configurations again with fresh seeds")
         return sensitivity, None
 
     def _propose(
@@ -335,8 +355,11 @@ def minimize(
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)
         table = run.table()
+        # Cut short, the finals have given some more seeds than others.
+        finals = () if run.stopped() else finals_of(list(table), lower_is_better)
+        best, economical = best_and_economical(table, finals, tolerance, lower_is_better)
         return Result(
-            best=table.best(lower_is_better),
+            best=best,
             trials=table,
             sensitivity=sensitivity,
             reduction=reduction,
@@ -344,7 +367,8 @@ def minimize(
             minimize=lower_is_better,
             goal=goal,
             interrupted=run.stopped(),
-            economical=table.economical(tolerance, lower_is_better),
+            economical=economical,
+            finals=finals,
         )
     finally:
         executor.close()

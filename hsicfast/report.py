@@ -26,6 +26,7 @@ from hsicfast.verdicts import headline, verdicts
 from hsicfast.words import number, one_line, p_text, ratio, value_text
 
 if TYPE_CHECKING:
+    from hsicfast.finals import Final
     from hsicfast.findings import Index, Pair
     from hsicfast.orchestrator import Result
 
@@ -77,7 +78,11 @@ def write_report(
     contents: dict[str, str | bytes] = {
         "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
         "sensitivity.json": _json(_analysis(result, planned)),
-        "best.json": _json(names | _trial(result.best, tests) | {"economical": _trial(result.economical, tests)}),
+        "best.json": _json(
+            names
+            | _trial(result.best, tests)
+            | {"economical": _trial(result.economical, tests), "finals": [asdict(final) for final in result.finals]}
+        ),
         **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
         "report.html": page(
             "report.html.j2",
@@ -93,6 +98,8 @@ def write_report(
             notes=cautions(result),
             result=result,
             test=_tested(result.best, tests),
+            fresh=_fresh(result, result.best),
+            finalists=_finalists(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
             settings=_settings(folder),
@@ -127,6 +134,8 @@ def print_report(
     print_table(console, "What was fixed, to what, and why", ("name", "value", "reason"), rows)
     rows = [(name, value_text(value)) for name, value in result.best.params.items()]
     print_table(console, "Best configuration", ("name", "value"), rows)
+    columns = ("trial", "mean>", "sd>", "fresh trials>", "when chosen>", "cost>")
+    print_table(console, "The finalists, trained again with fresh seeds", columns, _finalists(result))
 
 
 def print_indices(console: Console, title: str, indices: Sequence[Index]) -> None:
@@ -151,19 +160,45 @@ def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
 
 def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]) -> str:
     """How good the best trial is, and the cheapest that is as good within the tolerance, where that is another."""
-    said = [f"Best: {_reached(result.best, metric, test_metric, cost, tests)}."]
+    said = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
     if result.economical.index != result.best.index:
-        said.append(f"Economical: {_reached(result.economical, metric, test_metric, cost, tests)}.")
+        said.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
     return " ".join(said)
 
 
-def _reached(trial: Trial, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]) -> str:
-    parts = [f"{metric} {number(trial.objective)}"]
+def _reached(
+    result: Result, trial: Trial, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
+) -> str:
+    own, fresh = number(trial.objective), _fresh(result, trial)
+    if fresh is not None:
+        own = f"{number(fresh.mean)}, the mean of {_trials(fresh.n)} with fresh seeds ({own} when it was chosen)"
+    parts = [f"{metric} {own}"]
     if test_metric is not None:
         parts.append(f"{test_metric} {_tested(trial, tests)}")
     if math.isfinite(trial.cost):
         parts.append(f"{cost} {number(trial.cost)}")
     return f"{', '.join(parts)} (trial {trial.index})"
+
+
+def _fresh(result: Result, trial: Trial) -> Final | None:
+    """What fresh seeds say of a trial that was a finalist, where that is a mean."""
+    return next((final for final in result.finals if final.trial == trial.index and math.isfinite(final.mean)), None)
+
+
+def _finalists(result: Result) -> list[Sequence[Any]]:
+    """A row a finalist: trial, mean and spread over fresh seeds, their number, its own objective and cost."""
+    chosen = {trial.index: trial for trial in result.trials} if result.finals else {}
+    return [
+        (
+            final.trial,
+            f"diverged in {final.diverged}" if final.diverged else number(final.mean),
+            number(final.sd),
+            final.n,
+            number(chosen[final.trial].objective),
+            number(chosen[final.trial].cost),
+        )
+        for final in result.finals
+    ]
 
 
 def _tested(trial: Trial, tests: Mapping[int, float]) -> str:

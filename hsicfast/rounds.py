@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hsicfast.errors import InputError
-from hsicfast.executors import Executor, Job
+from hsicfast.executors import Executor, Job, accepts_seed
 from hsicfast.samplers import trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
@@ -85,6 +85,11 @@ class Run:
     def left(self) -> int:
         """Trials that are not planned yet."""
         return self.n_trials - self.planned
+
+    @property
+    def seeded(self) -> bool:
+        """Whether a training takes a seed, so that with another one it may end otherwise."""
+        return accepts_seed(self._evaluate)
 
     def stopped(self) -> bool:
         """Whether no trial may be started any more."""

@@ -15,6 +15,7 @@ from test_figures import NASTY, finished_run
 from test_page import NASTY_SPACE, Page, sketched
 
 from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable, report
+from hsicfast.finals import Final
 from hsicfast.page import fingerprint
 from hsicfast.report import (
     best_sentence,
@@ -165,6 +166,55 @@ def test_the_test_metric_is_what_was_handed_in(run):
     said = best_sentence(both, "m", "t", "flops", {3: 0.125})
     assert f"Best: m {number(run.trials[3].objective)}, t 0.125, flops" in said
     assert f"Economical: m {number(run.trials[4].objective)}, t not read, flops" in said
+
+
+@pytest.fixture(scope="module")
+def with_finals(run):
+    """The winner was not the best when it was chosen; another one diverged once."""
+    done = [trial for trial in run.trials if trial.status == "done"]
+    a, b, c = (trial.index for trial in sorted(done, key=lambda trial: trial.objective)[:3])
+    finals = (Final(b, 2, 0, 0.0125, 0.00025), Final(a, 2, 0, 0.0126, math.nan), Final(c, 2, 1, math.nan, math.nan))
+    return replace(run, best=run.trials[b], economical=run.trials[done[-1].index], finals=finals)
+
+
+def test_the_best_is_said_with_its_mean_over_fresh_seeds(with_finals):
+    best = with_finals.best
+    said = best_sentence(with_finals, "m", None, "flops", {})
+    own = number(best.objective)
+    assert said.startswith(f"Best: m 0.0125, the mean of 2 trials with fresh seeds ({own} when it was chosen), flops ")
+    assert f"Economical: m {number(with_finals.economical.objective)}, flops" in said
+    failed = replace(with_finals, best=with_finals.trials[with_finals.finals[2].trial])
+    assert best_sentence(failed, "m", None, "flops", {}).startswith(f"Best: m {number(failed.best.objective)}, flops")
+
+
+def test_the_finalists_have_a_table(with_finals, tmp_path, sketches):
+    files, page = written(tmp_path, with_finals)
+    rows = page.table(["Trial", "Mean", "Standard deviation", "Fresh trials"])
+    chosen = [with_finals.trials[final.trial] for final in with_finals.finals]
+    assert rows == [
+        [str(trial.index), mean, sd, "2", number(trial.objective), number(trial.cost)]
+        for trial, mean, sd in zip(
+            chosen, ("0.0125", "0.0126", "diverged in 1"), ("0.00025", "unknown", "unknown"), strict=True
+        )
+    ]
+    assert "validation RMSE, mean over fresh seeds 0.0125 validation RMSE when it was chosen" in page.words
+    assert strict(files["best.json"])["finals"][2] == {
+        "trial": chosen[2].index,
+        "n": 2,
+        "diverged": 1,
+        "mean": None,
+        "sd": None,
+    }
+    text = printed(with_finals)
+    assert "The finalists, trained again with fresh seeds" in text
+    assert [str(chosen[0].index), "0.0125", "0.00025", "2"] in [line.split()[:4] for line in text.splitlines()]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_without_finals_there_is_no_table(run, usual):
+    assert "finalists" not in usual[1].words
+    assert "finalists" not in printed(run)
+    assert strict(usual[0]["best.json"])["finals"] == []
 
 
 def test_page_tells_the_story(run, usual):

@@ -366,6 +366,13 @@ class TestProgress:
         assert lines[-1] == "design: 40 of 40 trials, best loss [%] 1, 4 diverged"
         assert len(lines) == 1 + 8
 
+    def test_a_fresh_seed_of_a_finalist_is_no_best(self, capfd):
+        with ProgressBar(Console(width=100, stderr=True), "loss", True) as bar:
+            bar.on_start(2)
+            for index, origin in enumerate(("search", "final")):
+                bar.on_trial(Trial(index, {}, 2.0 - index, origin=origin), stored=False)
+        assert capfd.readouterr().err.splitlines()[-1].endswith("2 of 2 trials, best loss 2")
+
     def test_bar_on_a_terminal(self, capfd):
         said = self.told(capfd, True)
         assert "\x1b[" in said
