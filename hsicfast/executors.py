@@ -44,6 +44,10 @@ _THREAD_VARIABLES = (
 )
 
 
+class NoResult(InputError):
+    """What `evaluate` returned is no result: every other trial would end the same way."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A trial that is planned: its place, its values, its seed, who proposed it, and who may stop it early."""
@@ -108,7 +112,7 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
 
     Raises
     ------
-    InputError
+    NoResult
         Where what `evaluate` returns or reports is no result: every other trial would end the same way.
     """
     trial = Trial(job.index, job.params, math.nan, status=DIVERGED, origin=job.origin, seed=job.seed)
@@ -118,6 +122,8 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         asked["report"] = report
     try:
         outcome = evaluate(dict(job.params), **asked)
+    except NoResult:  # from within: an evaluate that calls another one, as Repeated does
+        raise
     except Exception as error:  # noqa: BLE001 -- whatever a training raises says that these params do not train
         lines = str(error).strip().splitlines()
         trial = replace(trial, message=f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
@@ -361,7 +367,7 @@ def _checked(outcome: Any, params: Mapping[str, Any], stopped: str) -> dict[str,
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
     if "objective" not in outcome:
-        raise InputError(
+        raise NoResult(
             f"evaluate must return a number or a dict with `objective`, but got the keys {list(map(str, outcome))}; "
             "add it"
         )
@@ -372,16 +378,16 @@ def _checked(outcome: Any, params: Mapping[str, Any], stopped: str) -> dict[str,
     status = rest.pop("status", PRUNED if stopped and math.isfinite(objective) else DONE)
     message = str(rest.pop("message", "")) or (stopped if status == PRUNED else "")
     if cost < 0:
-        raise InputError(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
+        raise NoResult(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
     if status not in (DONE, DIVERGED, PRUNED):
-        raise InputError(
+        raise NoResult(
             f"a status must be {DONE!r}, {DIVERGED!r} or {PRUNED!r}, but got {status!r}; correct it or leave it out"
         )
     if status == DONE and not math.isfinite(objective):
         status, message = DIVERGED, message or f"the objective was {objective}"
     for key, value in rest.items():
         if key in params or key in RESERVED:
-            raise InputError(
+            raise NoResult(
                 f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
             )
         rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
@@ -402,5 +408,5 @@ def _number(what: str, value: Any) -> Any:
     if isinstance(value, bool) and what.startswith("the metric"):
         return int(value)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise InputError(f"{what} must be a number, but got {value!r}; return a float (NaN for a diverged trial)")
+        raise NoResult(f"{what} must be a number, but got {value!r}; return a float (NaN for a diverged trial)")
     return int(value) if isinstance(value, int) and what.startswith("the metric") else float(value)

@@ -18,17 +18,19 @@ from hsicfast.branches import Branching, best_of, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local, accepts_report
+from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
 from hsicfast.goal import as_good_as
 from hsicfast.narrowing import decided, narrow
 from hsicfast.pruning import check_pruner, described
 from hsicfast.reduction import Reduction, reduce
+from hsicfast.repeats import repeated
 from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
 from hsicfast.spending import dear_ends, dearer
 from hsicfast.store import Store
-from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
+from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.words import value_text
 
 if TYPE_CHECKING:
@@ -50,7 +52,12 @@ _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found."""
+    """What a run found.
+
+    `best` and `economical` are trials of the design or the search. Where finalists were trained again with fresh seeds,
+    `finals` says what came of each, the winner first, and `best` is the trial by which the winner was chosen
+    (:func:`~hsicfast.finals.best_and_economical`).
+    """
 
     best: Trial
     trials: TrialTable
@@ -61,6 +68,7 @@ class Result:
     goal: float
     interrupted: bool
     economical: Trial
+    finals: tuple[Final, ...] = ()
 
 
 class Strategy(Protocol):
@@ -172,6 +180,10 @@ class Hsic:
         Share of each round that is drawn from the law of the space, in (0, 1), for the analysis speaks of that law.
     batch : int
         Trials proposed at a time in each branch. The proposals are the same whatever the number of workers.
+    final_share : float
+        Share of the trials that train the best few configurations again with fresh seeds, in [0, 1): two seeds each
+        from 6 such trials on, else one. There are none where that is less than two configurations, or where `evaluate`
+        takes no seed.
     """
 
     design_share: float = 0.2
@@ -179,10 +191,12 @@ class Hsic:
     economy_share: float = 0.08
     honest_share: float = 0.1
     batch: int = 1
+    final_share: float = 0.06
 
     def __post_init__(self) -> None:
         for name, usual in (("design", 0.2), ("shared", 0.33), ("economy", 0.08), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
+        check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
@@ -197,6 +211,8 @@ class Hsic:
         run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
         reduction = _learn(run)
         spared = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
+        candidates, seeds = final_plan(round(self.final_share * run.n_trials)) if run.seeded else (0, 0)
+        spared += candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
         branches = branching(run.space)
         if branches:
@@ -218,12 +234,17 @@ class Hsic:
                 left, learnt = worth_more(branches, left, run.in_order(), math.ceil(len(left) / 2), run.minimize)
                 run.learn(learnt)
         # 5. Economise: the cheapest that is expected to be as good as the best within the tolerance.
-        while run.left and not run.stopped():
+        while run.left > candidates * seeds and not run.stopped():
             best = run.table().best(run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
             value = best.params[branches.name] if branches else None
             proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
             run.train("economise", SEARCH, proposals, f"look for cheaper ones with an objective up to {limit:.6g}")
+        # 6. The best few again with fresh seeds: the best of many was lucky, too.
+        if candidates and run.left and not run.stopped():
+            few = finalists(run.in_order(), candidates, run.minimize)
+            proposals = [few[turn % len(few)].params for turn in range(run.left)]
+            run.train("finals", FINAL, proposals, f"train the best {len(few)} configurations again with fresh seeds")
         return run.analyse(), reduction
 
     def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
@@ -310,6 +331,7 @@ def minimize(
     watcher: Watcher | None = None,
     tolerance: float | None = None,
     pruner: optuna.pruners.BasePruner | None = None,
+    repeats: int = 1,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -349,6 +371,10 @@ def minimize(
         Stops hopeless trials early, by the learning curves of those that had ended when the trial was planned; trials
         of the design always go on to their end. It needs ``evaluate(params, report=...)``, which calls
         ``report(step, value)`` as it trains and returns its last value once the answer is False.
+    repeats : int
+        Seeds with which each trial trains its configuration, at least 1. Its objective, cost and other numbers are
+        their means, and the metric ``objective_sd`` says how far they scatter; with more than one, `evaluate` must take
+        a seed.
 
     Returns
     -------
@@ -384,23 +410,31 @@ def minimize(
                 "a pruner needs an evaluate that takes `report` beside the params, but this one does not; add it, call "
                 "`report(step, value)` as the training goes on, and return once it answers False"
             )
+        if repeats != 1:
+            raise InputError(f"a pruner judges single trainings, but got repeats={repeats!r}; leave one of both out")
     plan = _strategy(strategy)
     plan.check(n_trials)
+    trained = repeated(evaluate, repeats)
     lower_is_better = direction == "minimize"
     executor = executor or Local()
     watcher = watcher or Watcher()
     known = dict(settings or {}) | _description(space, goal, seed, direction, plan)
     if pruner is not None:
         known["pruner"] = described(pruner)
+    if repeats > 1:  # folders of runs that knew no repeats go on
+        known["repeats"] = repeats
     kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store)
     try:
-        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner)
+        run = Run(trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner)
         watcher.on_start(n_trials)
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)
         table = run.table()
+        # Cut short, the finals have given some more seeds than others.
+        finals = () if run.stopped() else finals_of(list(table), lower_is_better)
+        best, economical = best_and_economical(table, finals, tolerance, lower_is_better)
         return Result(
-            best=table.best(lower_is_better),
+            best=best,
             trials=table,
             sensitivity=sensitivity,
             reduction=reduction,
@@ -408,7 +442,8 @@ def minimize(
             minimize=lower_is_better,
             goal=goal,
             interrupted=run.stopped(),
-            economical=table.economical(tolerance, lower_is_better),
+            economical=economical,
+            finals=finals,
         )
     finally:
         executor.close()

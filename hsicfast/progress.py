@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from hsicfast.rounds import Watcher
-from hsicfast.trials import DONE, STATUSES, Trial
+from hsicfast.trials import DONE, FINAL, STATUSES, Trial
 
 LINES = 10
 
@@ -70,7 +70,8 @@ class ProgressBar(Watcher):
         """See :meth:`Watcher.on_trial`."""
         self._ended[trial.status] += 1
         self._stored += stored
-        if trial.status == DONE and not self._is_worse(trial.objective):
+        # What a finalist makes of a fresh seed chooses by its mean alone.
+        if trial.status == DONE and trial.origin != FINAL and not self._is_worse(trial.objective):
             self._best = trial.objective
         self._bar.update(self._task, completed=self._total, state=self._state)
         if not self._bar.disable or stored:

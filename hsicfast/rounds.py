@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
-from hsicfast.executors import Executor, Job
+from hsicfast.executors import Executor, Job, accepts_seed
 from hsicfast.pruning import Pruning, with_curves
 from hsicfast.samplers import design, propose, trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
@@ -95,6 +95,11 @@ class Run:
     def left(self) -> int:
         """Trials that are not planned yet."""
         return self.n_trials - self.planned
+
+    @property
+    def seeded(self) -> bool:
+        """Whether a training takes a seed, so that with another one it may end otherwise."""
+        return accepts_seed(self._evaluate)
 
     def stopped(self) -> bool:
         """Whether no trial may be started any more."""

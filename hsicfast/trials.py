@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 DONE, DIVERGED, PRUNED, LOST = "done", "diverged", "pruned", "lost"
 STATUSES = (DONE, DIVERGED, PRUNED, LOST)
-# A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser.
-DESIGN, SEARCH = "design", "search"
+# A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser; a final one
+# trains a configuration again that was among the best.
+DESIGN, SEARCH, FINAL = "design", "search", "final"
 
 # What a training reported: steps and the values after them.
 Curve = tuple[tuple[int, float], ...]
@@ -45,8 +46,8 @@ class Trial:
     status : {"done", "diverged", "pruned", "lost"}
         A diverged trial is evidence against its hyperparameters, a pruned one was stopped early, a lost one (killed,
         node gone) is no evidence.
-    origin : {"design", "search"}
-        Drawn from the law of the space, or proposed by an optimiser.
+    origin : {"design", "search", "final"}
+        Drawn from the law of the space, proposed by an optimiser, or one of the best again with a fresh seed.
     seed : int
         Seed of the training.
     metrics : dict

@@ -121,6 +121,9 @@ class Trainee:
     checks
         How often at most a training that reports is validated, evenly over the epochs and after the last one; others
         are after the last one alone.
+    test_every_trial
+        Whether every trial reads the test metric. It is for benches, which compare strategies by it: a search that saw
+        it, or a person who chose by it, would have no unseen data left to say how good the chosen network is.
 
     Raises
     ------
@@ -129,7 +132,13 @@ class Trainee:
     """
 
     def __init__(
-        self, task: Task, trainer: Mapping[str, Any], epochs: int, cost: str = "flops", checks: int = 10
+        self,
+        task: Task,
+        trainer: Mapping[str, Any],
+        epochs: int,
+        cost: str = "flops",
+        checks: int = 10,
+        test_every_trial: bool = False,
     ) -> None:
         if epochs < 1:
             raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
@@ -146,6 +155,7 @@ class Trainee:
         self.epochs = epochs
         self.cost = cost
         self.checks = checks
+        self.test_every_trial = test_every_trial
         with _quiet():
             self._trainer(None)  # Lightning refuses a wrong precision here, not in every trial
         task.prepare()
@@ -166,15 +176,14 @@ class Trainee:
         Returns
         -------
         dict
-            objective (validation metric, the last one if pruned, NaN if diverged), cost, test (NaN unless done),
-            parameters, flops, seconds (of the fit), epochs (finished), status (done, pruned or diverged), message (why
-            it diverged, else empty).
+            objective (validation metric, the last one if pruned, NaN if diverged), cost, parameters, flops, seconds (of
+            the fit), epochs (finished), status (done, pruned or diverged), message (why it diverged, else empty).
         """
-        result, _ = self._train(params, seed, report)
+        result, _ = self._train(params, seed, report, test=self.test_every_trial)
         return result
 
     def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
-        """Train a configuration again and write the network to `folder/network.pt`.
+        """Train a configuration again, read the test metric, and write the network to `folder/network.pt`.
 
         The file holds state_dict, params, seed, metrics and, as text, how to load it; an older one is replaced at once
         or not at all.
@@ -182,9 +191,9 @@ class Trainee:
         Returns
         -------
         dict
-            As `trainee(params, seed)`.
+            As `trainee(params, seed)`, and test (the metric on the test data, NaN if diverged).
         """
-        result, net = self._train(params, seed, None)
+        result, net = self._train(params, seed, None, test=True)
         content = {
             "state_dict": {name: value.cpu() for name, value in net.state_dict().items()},
             "params": dict(params),
@@ -216,7 +225,9 @@ class Trainee:
             )
         return {**known, **params}
 
-    def _train(self, params: Mapping[str, Any], seed: int, report: Report | None) -> tuple[dict[str, Any], nn.Module]:
+    def _train(
+        self, params: Mapping[str, Any], seed: int, report: Report | None, test: bool
+    ) -> tuple[dict[str, Any], nn.Module]:
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
         if torch.get_num_threads() != self.machine.threads:
@@ -226,7 +237,7 @@ class Trainee:
         result: dict[str, Any] = {
             "objective": math.nan,
             "cost": math.nan,
-            "test": math.nan,
+            **({"test": math.nan} if test else {}),
             "parameters": nets.count_parameters(net),
             "flops": nets.count_flops(net, self.task.shape),
             "seconds": 0.0,
@@ -263,9 +274,8 @@ class Trainee:
         training = module.Training(net, settings, loss, self.task.metric)
         reports = None if report is None else Reports(report, self.epochs)
         trainer = self._trainer(reports)
-        train, validation, test = (
-            to_device(pair, trainer.strategy.root_device) for pair in (split.train, split.validation, split.test)
-        )
+        device = trainer.strategy.root_device
+        train, validation = to_device(split.train, device), to_device(split.validation, device)
         shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         batches = Batches(*train, settings["batch_size"], shuffles)
         start = time.perf_counter()
@@ -283,8 +293,10 @@ class Trainee:
         if stopped:
             result.update(objective=training.validation, status="pruned")
             return net
-        trainer.test(training, Ordered(*test), verbose=False)
-        result.update(objective=training.validation, test=training.test_metric, status="done")
+        if "test" in result:
+            trainer.test(training, Ordered(*to_device(split.test, device)), verbose=False)
+            result["test"] = training.test_metric
+        result.update(objective=training.validation, status="done")
         return net
 
     def _every(self, reports: Reports | None) -> int:

@@ -29,6 +29,7 @@ SPACE = SearchSpace(
 )
 QUICK = TwoStep(design_share=0.5, optimizer="tpe")
 RANDOMLY = TwoStep(design_share=0.5, optimizer="random")
+ECONOMISE = Hsic(final_share=0)  # the finals have tests of their own
 
 
 def train(params, seed):
@@ -58,7 +59,8 @@ def same(one, other):
     assert one.trials.to_frame().equals(other.trials.to_frame())
     assert one.sensitivity.to_frame().equals(other.sensitivity.to_frame())
     assert (one.reduction, one.rounds, one.goal) == (other.reduction, other.rounds, other.goal)
-    assert one.best.index == other.best.index
+    assert (one.best.index, one.economical.index) == (other.best.index, other.economical.index)
+    assert repr(one.finals) == repr(other.finals)  # with NaN
 
 
 class Stopper(Watcher):
@@ -86,7 +88,7 @@ def whole():
 
 @pytest.fixture(scope="module")
 def economised():
-    return minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05)
+    return minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05)
 
 
 class TestHsic:
@@ -127,9 +129,9 @@ class TestHsic:
 
     def test_goes_on_where_it_stopped(self, economised, tmp_path):
         stopper = Stopper(after=27)
-        part = minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper)
+        part = minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper)
         assert part.interrupted
-        same(minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05, folder=tmp_path), economised)
+        same(minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path), economised)
 
 
 class TestTwoStep:
@@ -504,6 +506,19 @@ def test_wrong_values_are_refused_before_anything_runs(changes, said):
 def test_wrong_strategies(changes, said):
     with pytest.raises(InputError, match=said):
         TwoStep(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"final_share": 1}, r"`0 <= strategy\.final_share < 1` must hold, but got strategy\.final_share=1; .* 0\.06"),
+        ({"final_share": -0.1}, r"`0 <= strategy\.final_share < 1` must hold"),
+        ({"economy_share": 0}, r"`0 < strategy\.economy_share < 1` must hold, but got strategy\.economy_share=0"),
+    ],
+)
+def test_wrong_shares(changes, said):
+    with pytest.raises(InputError, match=said):
+        Hsic(**changes)
 
 
 def test_unknown_optimiser_is_refused_before_anything_runs():

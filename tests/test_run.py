@@ -16,6 +16,7 @@ from hsicfast import run
 from hsicfast.progress import ProgressBar
 from hsicfast.store import read_results
 from hsicfast.trials import Trial
+from hsicfast.words import number
 
 TASK = """
 name: toy
@@ -58,13 +59,14 @@ class Trainee:
         loss = (math.log10(params["rate"]) + 2) ** 2 + seed % 7 * 1e-3
         for step in range(10):
             if not report(step, loss + 1 - step / 10):
-                return {"objective": loss + 1 - step / 10, "cost": 3.0}
-        return {"objective": loss, "cost": 3.0, "test": 2 * loss}
+                return {"objective": loss + 1 - step / 10, "cost": 3.0 + params["rate"]}
+        return {"objective": loss, "cost": 3.0 + params["rate"]}
 
     def save_best(self, params, seed, folder):
         folder.mkdir()
         (folder / "network.pt").write_text("weights")
-        return self(params, seed)
+        result = self(params, seed)
+        return result | {"test": 2 * result["objective"]}
 """
 QUICK = ("+task=toy", "strategy.optimizer=tpe", "executor=local")
 
@@ -137,6 +139,19 @@ class TestWholeRun:
         assert "16 of 16 trials, best validation loss" in err
         assert "\x1b" not in out + err
 
+    def test_the_test_metric_is_read_once_at_the_end(self, command, tmp_path):
+        code, out, err = command(*QUICK, "hydra.run.dir=done", "tolerance=100")
+        assert code == 0, err
+        assert not any("test" in trial.metrics for trial in read_results(tmp_path / "done").values())
+        best = json.loads((tmp_path / "done" / "best.json").read_text())
+        assert best["index"] != best["economical"]["index"]
+        for name, trial in (("best", best), ("economical", best["economical"])):
+            assert trial["test"] == 2 * trial["objective"]
+            assert f"{name} network: {tmp_path / 'done' / name}/network.pt; its test loss: {trial['test']:.4g}\n" in out
+            assert (tmp_path / "done" / name / "network.pt").read_text() == "weights"
+            assert f"the {name} network is trained once more, and tested" in err
+        assert f"test loss {number(best['test'])}" in (tmp_path / "done" / "report.html").read_text()
+
     def test_goes_on_in_its_folder(self, command, tmp_path):
         assert command(*QUICK, "hydra.run.dir=again")[0] == 0
         before = (tmp_path / "again" / "trials.csv").read_bytes()
@@ -168,6 +183,14 @@ class TestWholeRun:
         assert json.loads((tmp_path / "early" / "sensitivity.json").read_text())["trials"]["pruned"] == stopped
         assert "stopped early as hopeless, which saved" in (tmp_path / "early" / "report.html").read_text()
 
+    def test_several_seeds_a_trial(self, command, tmp_path):
+        code, out, err = command(*QUICK, "hydra.run.dir=done", "repeats=3", "n_trials=8")
+        assert code == 0, err
+        table = pd.read_csv(tmp_path / "done" / "trials.csv")
+        assert (table.objective_sd > 0).any()
+        assert "its test loss: " in out
+        assert "objective_sd" in (tmp_path / "done" / "report.html").read_text()
+
     def test_folder_of_a_run_has_the_name_of_its_task(self, command, tmp_path):
         assert command(*QUICK, "strategy=random", "n_trials=5", "~strategy.optimizer")[0] == 2
         assert command("+task=toy", "executor=local", "strategy=random", "n_trials=5")[0] == 0
@@ -196,6 +219,7 @@ class TestRefusals:
             (["+task=toy", "goal=1.5"], "`0 < goal < 1` must hold, but got goal=1.5; give a fraction such as 0.1"),
             (["+task=toy", "n_trials=3"], "`n_trials >= 8` must hold for the strategy two_step, but got n_trials=3"),
             (["+task=toy", "seed=x"], "`seed >= 0` must hold, but got seed='x'"),
+            (["+task=toy", "repeats=0", "task.evaluate.data=gone"], "`repeats >= 1` must hold, but got repeats=0"),
             (
                 ["+task=toy", "task.space.hyperparameters.rate.low=2"],
                 "task.space.hyperparameters.rate: `low < high` must hold, but got low=2, high=1.0; swap them",
@@ -293,7 +317,9 @@ class TestSignals:
         assert process.returncode == 130, err
         assert "stopping: the trials in flight end" in err
         assert "Traceback" not in err
-        assert (tmp_path / "run" / "report.html").exists()
+        assert json.loads((tmp_path / "run" / "best.json").read_text())["test"] is None
+        assert not (tmp_path / "run" / "best").exists()
+        assert "test loss not read" in (tmp_path / "run" / "report.html").read_text()
         assert 8 <= len(pd.read_csv(tmp_path / "run" / "trials.csv")) == len(read_results(tmp_path / "run")) < 100
 
     def test_too_early_for_a_report(self, toy, tmp_path):
@@ -365,6 +391,13 @@ class TestProgress:
         assert lines[1].startswith("design: 12 of 40 trials, best loss [%] 29, 1 diverged, about ")
         assert lines[-1] == "design: 40 of 40 trials, best loss [%] 1, 4 diverged"
         assert len(lines) == 1 + 8
+
+    def test_a_fresh_seed_of_a_finalist_is_no_best(self, capfd):
+        with ProgressBar(Console(width=100, stderr=True), "loss", True) as bar:
+            bar.on_start(2)
+            for index, origin in enumerate(("search", "final")):
+                bar.on_trial(Trial(index, {}, 2.0 - index, origin=origin), stored=False)
+        assert capfd.readouterr().err.splitlines()[-1].endswith("2 of 2 trials, best loss 2")
 
     def test_bar_on_a_terminal(self, capfd):
         said = self.told(capfd, True)

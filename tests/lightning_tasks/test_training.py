@@ -18,7 +18,7 @@ from yaml_tasks import TASKS, config
 
 from lightning_tasks import module, training
 
-KEYS = ["objective", "cost", "test", "parameters", "flops", "seconds", "epochs", "status", "message"]
+KEYS = ["objective", "cost", "parameters", "flops", "seconds", "epochs", "status", "message"]
 
 
 def without_time(result: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,6 @@ def test_every_choice_of_every_space_trains(trainee, task: str, kind: str, choic
     assert list(result) == KEYS
     assert (result["status"], result["epochs"], result["message"]) == ("done", 1, "")
     assert math.isfinite(result["objective"])
-    assert math.isfinite(result["test"])
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -111,7 +110,6 @@ def test_a_huge_learning_rate_diverges_at_once(trainee, task: str) -> None:
     result = trainee(task, epochs=500)(params, 0)
     assert result["status"] == "diverged"
     assert math.isnan(result["objective"])
-    assert math.isnan(result["test"])
     assert result["message"].startswith("the loss was ")
     assert result["cost"] == result["flops"] > 0
     assert result["epochs"] < 20
@@ -259,7 +257,7 @@ def test_save_best_repeats_the_trial_and_can_be_loaded(trainee, tmp_path: Path) 
     train = trainee("mnist", epochs=2)
     params = {"batch_norm": True, "filters": 4, "batch_size": 5}
     result = train.save_best(params, 3, tmp_path / "best")
-    assert without_time(result) == without_time(train(params, 3))
+    assert without_time(result) == without_time(train(params, 3)) | {"test": result["test"]}
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["network.pt"]
     saved = torch.load(tmp_path / "best" / "network.pt")
     assert (saved["params"], saved["seed"], saved["metrics"]) == (params, 3, result)
@@ -386,15 +384,29 @@ def test_batch_norm_meets_no_batch_of_one(trainee, batch_size: int) -> None:
     assert result["status"] == "done"
 
 
-def test_the_test_part_decides_nothing(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_part_decides_nothing(trainee, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     train = trainee("runge", epochs=2)
     first = train({}, 0)
     split = train.task.load()
     broken = type(split)(split.train, split.validation, (split.test[0], split.test[1] + math.nan))
     monkeypatch.setattr(type(train.task), "load", lambda self: broken)
-    second = train({}, 0)
+    second = train.save_best({}, 0, tmp_path)
     assert math.isnan(second["test"])
     assert (second["status"], second["objective"]) == ("done", first["objective"])
+
+
+def test_a_trial_does_not_touch_the_test_part(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = trainee("runge")
+    split = train.task.load()
+    monkeypatch.setattr(type(train.task), "load", lambda self: type(split)(split.train, split.validation, None))
+    assert train({}, 0)["status"] == "done"
+
+
+def test_benches_may_read_the_test_metric_of_every_trial(trainee, tmp_path: Path) -> None:
+    every = trainee("runge", test_every_trial=True)
+    assert every({}, 0)["test"] == trainee("runge").save_best({}, 0, tmp_path)["test"]
+    diverged = every({"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 2}, 0)
+    assert math.isnan(diverged["test"])
 
 
 @pytest.mark.parametrize("threshold", list(itertools.product([True, False], [0.0, 1e-3])))
