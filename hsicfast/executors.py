@@ -45,12 +45,13 @@ _THREAD_VARIABLES = (
 
 @dataclass(frozen=True)
 class Job:
-    """A trial that is planned: its place, its values, its seed, and who proposed it."""
+    """A trial that is planned: its place, its values, its seed, who proposed it, and its price, NaN where unknown."""
 
     index: int
     params: dict[str, Any]
     seed: int
     origin: str
+    price: float = math.nan
 
 
 def never() -> bool:
@@ -100,14 +101,14 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     InputError
         Where what `evaluate` returns is no result: every other trial would end the same way.
     """
-    trial = Trial(job.index, job.params, math.nan, status=DIVERGED, origin=job.origin, seed=job.seed)
+    trial = Trial(job.index, job.params, math.nan, job.price, DIVERGED, job.origin, job.seed)
     try:
         outcome = evaluate(dict(job.params), seed=job.seed) if seeded else evaluate(dict(job.params))
     except Exception as error:  # noqa: BLE001 -- whatever a training raises says that these params do not train
         lines = str(error).strip().splitlines()
         trial = replace(trial, message=f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
     else:
-        trial = replace(trial, **_checked(outcome, job.params))
+        trial = replace(trial, **_checked(outcome, job))
     if folder is not None:
         write_result(folder, trial)
     return trial
@@ -259,7 +260,7 @@ class Processes:
             return replace(read_result(result_path(folder, job.index)), params=job.params)
         if attempt <= RETRIES:
             return attempt + 1
-        lost = Trial(job.index, job.params, math.nan, status=LOST, origin=job.origin, seed=job.seed)
+        lost = Trial(job.index, job.params, math.nan, job.price, LOST, job.origin, job.seed)
         lost = replace(lost, message=f"{message}, {attempt} times")
         if folder is not None:
             write_result(folder, lost)
@@ -338,8 +339,8 @@ def _exit_reason(code: int) -> str:
     return f"exit code {code}"
 
 
-def _checked(outcome: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a Trial in what `evaluate` returned."""
+def _checked(outcome: Any, job: Job) -> dict[str, Any]:
+    """The fields of a Trial in what `evaluate` returned; where it tells no cost, that is the price."""
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
     if "objective" not in outcome:
@@ -358,14 +359,14 @@ def _checked(outcome: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     if status == DONE and not math.isfinite(objective):
         status, message = DIVERGED, message or f"the objective was {objective}"
     for key, value in rest.items():
-        if key in params or key in RESERVED:
+        if key in job.params or key in RESERVED:
             raise InputError(
                 f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
             )
         rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
     return {
         "objective": objective if status == DONE else math.nan,
-        "cost": cost if math.isfinite(cost) else math.nan,
+        "cost": cost if math.isfinite(cost) else job.price,
         "status": status,
         "metrics": rest,
         "message": message,

@@ -16,6 +16,7 @@ import numpy as np
 
 from hsicfast.branches import Branching, branching, worth_more
 from hsicfast.checks import check_share
+from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
 from hsicfast.goal import as_good_as
@@ -49,6 +50,7 @@ class Result:
     goal: float
     interrupted: bool
     economical: Trial
+    max_cost: float | None = None
 
 
 class Strategy(Protocol):
@@ -197,10 +199,10 @@ class Hsic:
                 run.train(f"search {number + 1}", SEARCH, proposals, note)
             if branches and number + 1 < rounds:
                 keep = math.ceil(len(left) / 2)
-                left, note = worth_more(branches, left, run.in_order(), keep, run.minimize)
+                left, note = worth_more(branches, left, run.judged(), keep, run.minimize)
         # 3. Economise: the cheapest that is expected to be as good as the best within the tolerance.
         while run.left and not run.stopped():
-            best = run.table().best(run.minimize)
+            best = run.affordable().best(run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
             value = best.params[branches.name] if branches else None
             proposals = self._propose(run, branches, value, 1, limit=limit)
@@ -235,6 +237,8 @@ def minimize(
     settings: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     tolerance: float | None = None,
+    max_cost: float | None = None,
+    price: Price | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -270,6 +274,14 @@ def minimize(
     tolerance : float, optional
         How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
         default a twentieth of the best.
+    max_cost : float, optional
+        The most that the best trial may cost, in the unit of the cost, finite and above 0. What has a price above it
+        is never trained, and another configuration takes its place. What turned out dearer once it was trained, or
+        has no known cost, counts in the analysis, but is neither `best` nor `economical`.
+    price : callable, optional
+        ``price(params)`` is what a configuration is known to cost before it is trained, NaN where that is unknown; by
+        default the method ``price`` of `evaluate`, if it has one. Asked in this process, and only with `max_cost`.
+        It is the cost of a trial for which `evaluate` returns none.
 
     Returns
     -------
@@ -280,7 +292,8 @@ def minimize(
     Raises
     ------
     InputError
-        Where a rule above is broken, or no trial ends with a finite objective.
+        Where a rule above is broken; where no trial ends with a finite objective, or none that does is known to cost
+        at most `max_cost`; where 1,000 configurations drawn in a row are too dear. What was trained stays in `folder`.
     Interrupted
         Stopped before there were 4 trials to analyse.
 
@@ -298,29 +311,36 @@ def minimize(
     check_seed(seed)
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"`tolerance >= 0` must hold, but got {tolerance}; give it in the unit of the objective")
+    check_max_cost(max_cost)
+    if max_cost is None and price is not None:
+        raise InputError("price= is asked where max_cost= limits the cost, but max_cost=None; give both or neither")
+    costs = None if max_cost is None else CostLimit(float(max_cost), price or getattr(evaluate, "price", None))
     plan = _strategy(strategy)
     plan.check(n_trials)
     lower_is_better = direction == "minimize"
     executor = executor or Local()
     watcher = watcher or Watcher()
     described = dict(settings or {}) | _description(space, goal, seed, direction, plan)
+    if max_cost is not None:
+        described["max_cost"] = float(max_cost)
     kept = Store(space, described, lower_is_better, Path(folder) if folder is not None else None, store)
     try:
-        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance)
+        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, costs)
         watcher.on_start(n_trials)
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)
-        table = run.table()
+        affordable = run.affordable()
         return Result(
-            best=table.best(lower_is_better),
-            trials=table,
+            best=affordable.best(lower_is_better),
+            trials=run.table(),
             sensitivity=sensitivity,
             reduction=reduction,
             rounds=tuple(run.rounds),
             minimize=lower_is_better,
             goal=goal,
             interrupted=run.stopped(),
-            economical=table.economical(tolerance, lower_is_better),
+            economical=affordable.economical(tolerance, lower_is_better),
+            max_cost=max_cost,
         )
     finally:
         executor.close()

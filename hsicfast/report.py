@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hsicfast.canvas import render
+from hsicfast.costs import meets
 from hsicfast.errors import InputError
 from hsicfast.figures import draw_all
 from hsicfast.files import write_atomically
 from hsicfast.page import check_report_tools, page
 from hsicfast.selection import clearest_pairs
 from hsicfast.store import plain
-from hsicfast.trials import PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials import DONE, PRUNED, SEARCH, STATUSES, Trial
 from hsicfast.verdicts import headline, verdicts
 from hsicfast.words import number, one_line, p_text, ratio, value_text
 
@@ -154,6 +155,23 @@ def cautions(result: Result) -> list[str]:
         said.append(
             "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
             "folder goes on."
+        )
+    never_trained = sum(part.too_dear for part in result.rounds)
+    if never_trained:
+        said.append(
+            f"Configurations never trained, since they are known to cost more than {number(result.max_cost)}: "
+            f"{never_trained:,}."
+        )
+    if result.max_cost is not None and result.sensitivity.question.law == "ranks":
+        said.append(
+            "The analysis speaks of what is within that cost; hyperparameters that decide the cost go together there, "
+            "which may look like an interaction."
+        )
+    too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
+    if too_dear:
+        said.append(
+            f"{_trials(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
+            f"{number(result.max_cost)}: evidence in the analysis, but not the best."
         )
     searched = int((result.trials.origin == SEARCH).sum())
     if searched:

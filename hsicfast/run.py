@@ -61,6 +61,7 @@ def conduct(cfg: DictConfig) -> bool:
     """One run, as configured; returns whether it was interrupted."""
     # Imported here, so that --help, --cfg and a wrong task answer at once.
     from hsicfast.checks import check_share
+    from hsicfast.costs import check_max_cost
     from hsicfast.orchestrator import check_seed, minimize
     from hsicfast.progress import ProgressBar
     from hsicfast.report import check_report_tools, print_report, write_report
@@ -73,12 +74,13 @@ def conduct(cfg: DictConfig) -> bool:
     # 1. Everything that can be refused is, before data are loaded or anything is trained.
     check_share("goal", goal)
     check_seed(cfg.seed)
+    check_max_cost(cfg.max_cost)
     check_report_tools()
     strategy, executor = _made(cfg, "strategy"), _made(cfg, "executor")
     strategy.check(n_trials)
     space, evaluate = _made(cfg, "task.space"), _made(cfg, "task.evaluate")
     # 2. Rounds of training and analysis.
-    with ProgressBar(Console(stderr=True), metric, task["minimize"]) as progress:
+    with ProgressBar(Console(stderr=True), metric, task["minimize"], cfg.max_cost) as progress:
         result = minimize(
             evaluate,
             space,
@@ -93,6 +95,7 @@ def conduct(cfg: DictConfig) -> bool:
             settings={"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}},
             watcher=progress,
             tolerance=cfg.tolerance,
+            max_cost=cfg.max_cost,
         )
     # 3. What was found, for people.
     console = Console()
