@@ -164,8 +164,8 @@ def cautions(result: Result) -> list[str]:
         )
     if result.max_cost is not None and result.sensitivity.question.law == "ranks":
         said.append(
-            "The analysis speaks of what is within that cost; hyperparameters that decide the cost go together there, "
-            "which may look like an interaction."
+            "The analysis speaks of the configurations within that cost; hyperparameters that decide the cost go "
+            "together there, which may look like an interaction."
         )
     too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
     if too_dear:

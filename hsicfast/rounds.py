@@ -52,7 +52,7 @@ class Round:
     @property
     def story(self) -> str:
         """The note, and what was passed over."""
-        return f"{self.note}; {self.too_dear:,} too dear ones were passed over" if self.too_dear else self.note
+        return f"{self.note}; passed over as dearer than max_cost: {self.too_dear:,}" if self.too_dear else self.note
 
 
 class Watcher:

@@ -381,6 +381,8 @@ def _quiet(optuna: Any) -> Iterator[None]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Where one point outshines all others, the Gaussian process divides by the sum of no others, and goes on.
+        warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning, r"optuna\._gp")
         try:
             yield
         finally:
