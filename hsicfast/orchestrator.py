@@ -20,6 +20,7 @@ from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
 from hsicfast.goal import as_good_as
+from hsicfast.narrowing import decided, narrow
 from hsicfast.reduction import Reduction, reduce
 from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
@@ -32,6 +33,11 @@ __all__ = ["STRATEGIES", "Interrupted", "Random", "Result", "Round", "Strategy",
 
 # The two-step method needs trials to analyse, and as many again to search with.
 LEAST_TWO_STEP = 2 * LEAST_TRIALS
+
+# Decisions are about the better third: of few trials the best tenth is one or two, and nobody is to be fixed by those.
+DECIDING_GOAL = 1 / 3
+# Of the proposals, outside the narrowed ranges, whatever the evidence was.
+OUTSIDE_SHARE = 0.25
 
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
@@ -148,25 +154,31 @@ class TwoStep:
 
 @dataclass(frozen=True)
 class Hsic:
-    """Search branch by branch with what all trials say, drop the branches that are worth no more, then economise.
+    """Search what all trials share, then inside the branches worth it, with evidence; then economise.
 
     Parameters
     ----------
     design_share : float
-        Share of the trials that are drawn from the law of the space, in (0, 1).
+        Share of the trials that are drawn from the law of the space before any search, in (0, 1).
+    shared_share : float
+        Share of the trials that search what every trial has, over all branches, in (0, 1).
     economy_share : float
         Share of the trials that look for cheaper ones as good as the best, in (0, 1).
+    honest_share : float
+        Share of each round that is drawn from the law of the space, in (0, 1), for the analysis speaks of that law.
     batch : int
         Trials proposed at a time in each branch. The proposals are the same whatever the number of workers.
     """
 
-    design_share: float = 0.35
-    economy_share: float = 0.15
+    design_share: float = 0.2
+    shared_share: float = 0.25
+    economy_share: float = 0.08
+    honest_share: float = 0.1
     batch: int = 1
 
     def __post_init__(self) -> None:
-        check_share("strategy.design_share", self.design_share, usual=0.35)
-        check_share("strategy.economy_share", self.economy_share, usual=0.15)
+        for name, usual in (("design", 0.2), ("shared", 0.25), ("economy", 0.08), ("honest", 0.1)):
+            check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
@@ -179,44 +191,83 @@ class Hsic:
         # 1. A Sobol design, and what it says.
         drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
         run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
-        sensitivity = run.analyse()
-        # 2. Rounds: equal turns for the branches that are left, half of which go after each.
+        reduction = _learn(run)
+        spared = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
+        # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
         branches = branching(run.space)
+        if branches:
+            stop = run.left - min(round(self.shared_share * run.n_trials), run.left - spared)
+            self._search(run, "shared", None, [None], stop, reduction, "search what every trial has, over all branches")
+            reduction = _learn(run, reduction)
+        # 3. Rounds inside the branches: equal turns for those that are left, half of which go after each.
         left: list[Any] = list(branches.values) if branches else [None]
         rounds = math.ceil(math.log2(len(left))) + 1
-        spared = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
-        note = "all of the space is searched"
+        note = f"search inside each {branches.name}" if branches else "search the whole space"
         for number in range(rounds):
             stop = run.left - (run.left - spared) // (rounds - number)
-            while run.left > stop and not run.stopped():
-                turn = left[: run.left - stop]
-                count = min(self.batch, (run.left - stop) // len(turn))
-                proposals = [
-                    params
-                    for place, value in enumerate(turn)
-                    for params in self._propose(run, branches, value, count, place * count)
-                ]
-                run.train(f"search {number + 1}", SEARCH, proposals, note)
+            self._search(run, f"search {number + 1}", branches, left, stop, reduction, note)
+            reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
-                keep = math.ceil(len(left) / 2)
-                left, note = worth_more(branches, left, run.judged(), keep, run.minimize)
-        # 3. Economise: the cheapest that is expected to be as good as the best within the tolerance.
+                left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2), run.minimize)
+                run.learn(learnt)
+        # 4. Economise: the cheapest that is expected to be as good as the best within the tolerance.
         while run.left and not run.stopped():
             best = run.affordable().best(run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
             value = best.params[branches.name] if branches else None
-            proposals = self._propose(run, branches, value, 1, limit=limit)
-            run.train("economise", SEARCH, proposals, f"looks for cheaper ones with an objective up to {limit:.6g}")
-        return sensitivity, None
+            proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
+            run.train("economise", SEARCH, proposals, f"look for cheaper ones with an objective up to {limit:.6g}")
+        return run.analyse(), reduction
+
+    def _search(
+        self,
+        run: Run,
+        name: str,
+        branches: Branching | None,
+        left: list[Any],
+        stop: int,
+        reduction: Reduction,
+        note: str,
+    ) -> None:
+        """Spend the trials beyond `stop`: a few drawn from the law, the others in turns for the branches of `left`."""
+        honest = min(round(self.honest_share * (run.left - stop)), run.left - stop)
+        if not run.stopped():
+            run.train(name, DESIGN, run.design(honest, "sobol"), note)
+        while run.left > stop and not run.stopped():
+            turn = left[: run.left - stop]
+            count = min(self.batch, (run.left - stop) // len(turn))
+            proposals = [
+                params
+                for place, value in enumerate(turn)
+                for params in self._propose(run, branches, value, count, reduction, place * count)
+            ]
+            run.train(name, SEARCH, proposals, note)
 
     def _propose(
-        self, run: Run, branches: Branching | None, value: Any, count: int, ahead: int = 0, limit: float | None = None
+        self,
+        run: Run,
+        branches: Branching | None,
+        value: Any,
+        count: int,
+        reduction: Reduction,
+        ahead: int = 0,
+        limit: float | None = None,
     ) -> list[dict[str, Any]]:
-        """What a Gaussian process proposes inside a branch by the trials there."""
-        fixed = {branches.name: value} if branches else {}
+        """What a Gaussian process proposes in a branch by the trials there; a share outside the narrowed ranges."""
+        fixed = reduction.fixed | ({branches.name: value} if branches else {})
         trials = run.in_order()
         seen = branches.trials(value, trials) if branches else trials
-        return run.propose(fixed, seen, count, ahead=ahead, limit=limit)
+        outside = np.random.default_rng([run.seed, run.planned + ahead]).random() < OUTSIDE_SHARE
+        space = run.space if outside else reduction.narrowed(run.space)
+        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit)
+
+
+def _learn(run: Run, before: Reduction | None = None) -> Reduction:
+    """What the trials drawn from the law say about where to search; told where it is not what they said `before`."""
+    reduction = narrow(run.analyse(DECIDING_GOAL))
+    if before is None or decided(reduction) != decided(before):
+        run.learn(decided(reduction))
+    return reduction
 
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {"hsic": Hsic, "two_step": TwoStep, "random": Random}

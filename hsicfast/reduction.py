@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hsicfast.findings import Findings
 from hsicfast.space import SearchSpace
 
-SEARCH, FIX = "search", "fix"
+SEARCH, FIX, NARROW = "search", "fix", "narrow"
 # A value is priced by the trials around it: those of the same level, or the nearest quarter of a continuum.
 NEIGHBOURS = 0.25
 MOST_PRICED = 200
@@ -29,9 +29,9 @@ class Decision:
     Attributes
     ----------
     name : str
-    action : {"search", "fix"}
+    action : {"search", "narrow", "fix"}
     value : object
-        What it is fixed to; None where it is searched.
+        What it is fixed to, the narrowed range (low, high), or None where it is searched as it is.
     reason : str
         One sentence with its numbers.
     """
@@ -49,7 +49,7 @@ class Reduction:
     Attributes
     ----------
     space : SearchSpace
-        Without the fixed hyperparameters.
+        Without the fixed hyperparameters, and with the narrowed ranges.
     fixed : dict
         Name -> value.
     decisions : tuple of Decision
@@ -59,6 +59,10 @@ class Reduction:
     space: SearchSpace
     fixed: dict[str, Any]
     decisions: tuple[Decision, ...]
+
+    def narrowed(self, space: SearchSpace) -> SearchSpace:
+        """All of `space`, what is fixed as well, with the narrowed ranges."""
+        return SearchSpace({name: self.space.get(name, space[name]) for name in space})
 
 
 def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:

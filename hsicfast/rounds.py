@@ -37,7 +37,7 @@ class Interrupted(InputError):
 
 @dataclass(frozen=True)
 class Round:
-    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen.
+    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen and what was learnt from them.
 
     `too_dear` configurations were passed over on the way, since they were known to exceed the limit of the cost.
     """
@@ -47,6 +47,7 @@ class Round:
     first: int
     last: int
     note: str
+    learnt: tuple[str, ...] = ()
     too_dear: int = 0
 
     @property
@@ -63,6 +64,9 @@ class Watcher:
 
     def on_round(self, name: str, note: str) -> None:
         """A round begins."""
+
+    def on_learnt(self, text: str) -> None:
+        """What the trials so far say, and what is decided by it."""
 
     def on_trial(self, trial: Trial, stored: bool) -> None:
         """A trial has ended: now, or (`stored`) in an earlier run in the same folder."""
@@ -94,7 +98,8 @@ class Run:
         self.rounds: list[Round] = []
         self.signals = 0
         self.planned = 0
-        self.narrowed = False  # whether points of the design were too dear
+        self.truncated = False  # whether points of the design were too dear
+        self._next_point = 0  # of the design's sequence; ahead of `planned` where some were too dear
         self._evaluate, self._executor, self._store, self._watcher = evaluate, executor, store, watcher
 
     @property
@@ -144,9 +149,12 @@ class Run:
 
     def design(self, n: int, method: str) -> list[dict[str, Any]]:
         """The next `n` trials, drawn from the law of the space; `method` as in :func:`~hsicfast.samplers.design`."""
-        refused = self.costs.refused if self.costs else 0
-        drawn = design(self.space, n, self.seed, method, start=self.planned, costs=self.costs)
-        self.narrowed = self.costs is not None and self.costs.refused > refused
+        start = max(self.planned, self._next_point)
+        before = self.costs.refused if self.costs else 0
+        drawn = design(self.space, n, self.seed, method, start, self.costs)
+        refused = self.costs.refused - before if self.costs else 0
+        self._next_point = start + n + refused
+        self.truncated |= refused > 0
         return drawn
 
     def propose(
@@ -155,16 +163,18 @@ class Run:
         trials: Sequence[Trial],
         count: int,
         *,
+        space: SearchSpace | None = None,
         method: str = "gp",
         ahead: int = 0,
         limit: float | None = None,
     ) -> list[dict[str, Any]]:
         """The `count` trials after the next `ahead`, by an optimiser that has seen `trials`.
 
+        `space` may have narrower ranges than the run's, which is the default.
         The rest as in :func:`~hsicfast.samplers.propose`.
         """
         return propose(
-            self.space,
+            space or self.space,
             fixed,
             trials,
             method=method,
@@ -174,6 +184,7 @@ class Run:
             minimize=self.minimize,
             limit=limit,
             costs=self.costs,
+            whole=self.space,
         )
 
     def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
@@ -183,7 +194,7 @@ class Run:
         if self.rounds and self.rounds[-1].name == name:
             self.rounds[-1] = replace(self.rounds[-1], last=last, too_dear=self.rounds[-1].too_dear + too_dear)
         else:
-            self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note, too_dear))
+            self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note, too_dear=too_dear))
             self._watcher.on_round(name, self.rounds[-1].story)
         self.planned = last
         jobs = [
@@ -203,8 +214,16 @@ class Run:
         for trial in self._executor.run(self._evaluate, missing, self._store.folder, self.stopped):
             self._end(trial, stored=False)
 
-    def analyse(self) -> Sensitivity:
-        """Which hyperparameters decide, by the trials that were drawn from the law of the space."""
+    def learn(self, text: str) -> None:
+        """Write down what the latest round said, and what is decided by it."""
+        self.rounds[-1] = replace(self.rounds[-1], learnt=(*self.rounds[-1].learnt, text))
+        self._watcher.on_learnt(text)
+
+    def analyse(self, goal: float | None = None) -> Sensitivity:
+        """Which hyperparameters decide, by the trials that were drawn from the law of the space.
+
+        The goal is the run's by default.
+        """
         table = self.table()
         evidence = table.design.evidence
         if self.stopped() and len(evidence) < LEAST_TRIALS:
@@ -218,8 +237,8 @@ class Run:
         if self.costs and not np.isfinite(done.cost).any():
             raise self._nothing_within(done)
         # Where the design passed over what is too dear, no law of the space is known any more.
-        law = "ranks" if self.narrowed else "space"
-        return analyse(self.space, table.design, self.goal, minimize=self.minimize, seed=self.seed, law=law)
+        law = "ranks" if self.truncated else "space"
+        return analyse(self.space, table.design, goal or self.goal, minimize=self.minimize, seed=self.seed, law=law)
 
     def _end(self, trial: Trial, stored: bool) -> None:
         self._store.add(trial)

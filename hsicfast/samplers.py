@@ -53,7 +53,7 @@ def design(
 ) -> list[dict[str, Any]]:
     """Params of the trials ``start, ..., start + n - 1``, drawn from the law of `space`.
 
-    Trial i is the same whatever `n` and `start` are.
+    Trial i is the same whatever `n` and `start` are, where none is too dear.
 
     Parameters
     ----------
@@ -66,10 +66,10 @@ def design(
     method : {"random", "sobol"}
         Independent points, or one scrambled Sobol sequence.
     start : int
-        Index of the first.
+        Index of the first point.
     costs : CostLimit, optional
-        Points that are too dear are passed over: the law is then that of the space given that the price is within the
-        limit.
+        Points that are too dear are passed over, and the next ones taken: the law is then that of the space given that
+        the price is within the limit.
 
     Raises
     ------
@@ -83,8 +83,9 @@ def design(
     True
     """
     check_method("design", method, DESIGNS)
-    drawn: Iterator[dict[str, Any]] = map(space.from_unit, _points(len(space), seed, method))
-    return list(islice(drawn if costs is None else costs.affordable(drawn), start, start + n))
+    points = islice(_points(len(space), seed, method), start, None)
+    drawn: Iterator[dict[str, Any]] = map(space.from_unit, points)
+    return list(islice(drawn if costs is None else costs.affordable(drawn), n))
 
 
 def _points(d: int, seed: int, method: str) -> Iterator[NDArray[np.float64]]:
@@ -120,6 +121,7 @@ def propose(
     minimize: bool = True,
     limit: float | None = None,
     costs: CostLimit | None = None,
+    whole: SearchSpace | None = None,
 ) -> list[dict[str, Any]]:
     """Params of the trials ``index, ..., index + count - 1``, proposed by an optimiser that has seen `trials`.
 
@@ -144,17 +146,19 @@ def propose(
         What is minimised is then the cost, among what is expected to have an objective as good as this ("gp" alone).
     costs : CostLimit, optional
         The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After 8 of
-        these it is passed over for the first affordable of 1,000 configurations drawn from the law, what is fixed
-        kept, and where none is, for one of the whole space.
+        these it is passed over for the first affordable of 1,000 configurations drawn from the law of `space`, what is
+        fixed kept, and where none is, of those drawn from the law of `whole`.
+    whole : SearchSpace, optional
+        Of which `space` is a part; `space` itself by default.
 
     Raises
     ------
     InputError
-        Where `method` is unknown, or is "gp" without torch; where nothing that is drawn is affordable.
+        Where `method` is unknown, or is "gp" without torch; where 1,000 in a row drawn from `whole` are too dear.
     """
     check_method("optimizer", method, OPTIMIZERS)
     left = space.fix(fixed)
-    spare = _spare(space, fixed, left, costs, _stream(seed, index, _SPARE)) if costs else iter(())
+    spare = _spare(space, fixed, left, whole or space, costs, _stream(seed, index, _SPARE)) if costs else iter(())
     if left is None:
         alone = complete(space, fixed, {})
         return [alone if costs is None or costs.admits(alone) else next(spare) for _ in range(count)]
@@ -331,14 +335,19 @@ def _ask(
 
 
 def _spare(
-    space: SearchSpace, fixed: Mapping[str, Any], left: SearchSpace | None, costs: CostLimit, seed: int
+    space: SearchSpace,
+    fixed: Mapping[str, Any],
+    left: SearchSpace | None,
+    whole: SearchSpace,
+    costs: CostLimit,
+    seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Affordable configurations drawn from the law of the space, with what is fixed as long as there are any."""
+    """Affordable configurations drawn from the law of the space with what is fixed, and then of the whole space."""
     random = np.random.default_rng(seed)
     if left is not None:
         inside = (complete(space, fixed, left.from_unit(random.random(len(left)))) for _ in range(MOST_DRAWN))
         yield from filter(costs.admits, inside)
-    yield from costs.affordable(space.from_unit(random.random(len(space))) for _ in counter())
+    yield from costs.affordable(whole.from_unit(random.random(len(whole))) for _ in counter())
 
 
 def _suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:

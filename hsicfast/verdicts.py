@@ -211,7 +211,8 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
     possible = reach(findings, name, tested)
     if possible is None:
         return Verdict(name, OPEN, "no evidence either way", f"Its {index.n:,} trials have one value, or one fate.")
-    if possible.most <= NEGLIGIBLE and findings.pair_indices:
+    judged_with_others = any(name in (pair.first, pair.second) for pair in findings.pair_indices)
+    if possible.most <= NEGLIGIBLE and judged_with_others:
         value, why = cheap_good_value(findings, name, ALPHA)
         evidence = (
             f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "

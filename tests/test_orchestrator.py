@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from hsicfast import rounds
+from hsicfast.costs import CostLimit
 from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes
 from hsicfast.orchestrator import Hsic, Interrupted, Random, TwoStep, Watcher, minimize
+from hsicfast.rounds import Run
 from hsicfast.samplers import design, trial_seed
 from hsicfast.space import Bool, Choice, Float, SearchSpace
-from hsicfast.store import read_results
+from hsicfast.store import Store, read_results
+from hsicfast.trials import DESIGN
 
 SPACE = SearchSpace(
     {
@@ -217,6 +220,18 @@ class TestMaxCost:
         everything = minimize(train, SPACE, 12, "random", max_cost=2.0, price=price)
         assert everything.sensitivity.question.law == "space"
         assert [trial.params for trial in everything.trials] == design(SPACE, 12, 0)
+
+    def test_points_that_are_drawn_later_go_on_with_the_sequence(self):
+        limit = CostLimit(1.4, price)
+        run = Run(train, SPACE, 20, 0, 0.1, True, Local(), Store(SPACE, {}, True), Watcher(), costs=limit)
+        for name in ("early", "late"):
+            run.train(name, DESIGN, run.design(6, "sobol"), "drawn")
+        points = design(SPACE, 100, 0, "sobol")
+        affordable = [params for params in points if price(params) <= 1.4]
+        assert [trial.params for trial in run.in_order()] == affordable[:12]
+        early, late = (points.index(affordable[last]) + 1 - (last + 1) for last in (5, 11))
+        assert [part.too_dear for part in run.rounds] == [early, late - early]
+        assert 0 < early < late
 
     @pytest.mark.parametrize("strategy", [QUICK, Hsic()])
     def test_goes_on_where_it_stopped_whatever_the_executor(self, strategy, tmp_path):

@@ -90,7 +90,7 @@ class TestAffordableDesign:
         n = len(expected)
         assert design(LINE, n, 3, method, costs=costs) == expected
         assert costs.refused == whole.index(expected[-1]) + 1 - n
-        assert design(LINE, 3, 3, method, start=n - 3, costs=costs) == expected[-3:]
+        assert design(LINE, 3, 3, method, start=whole.index(expected[-3]), costs=costs) == expected[-3:]
 
     def test_what_has_no_price_stays(self, method):
         costs = CostLimit(2.0, lambda params: math.nan if params["x"] > 0.5 else price(params))
@@ -235,6 +235,13 @@ class TestAffordableProposals:
     def test_where_what_is_fixed_is_too_dear_the_whole_space_is_drawn_from(self, method):
         costs = CostLimit(4.0, price)
         found = propose(LINE, {"x": 0.9}, [], method=method, seed=0, index=0, count=1, costs=costs)[0]
+        assert price(found) <= 4.0
+        assert costs.refused >= 1008
+
+    def test_where_a_narrowed_range_is_too_dear_the_whole_one_is_drawn_from(self, method):
+        narrowed = SearchSpace({"x": Float(0.8, 1), "y": Float(0, 1)})
+        costs = CostLimit(4.0, price)
+        found = propose(narrowed, {}, [], method=method, seed=0, index=0, count=1, costs=costs, whole=LINE)[0]
         assert price(found) <= 4.0
         assert costs.refused >= 1008
 
