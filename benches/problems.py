@@ -103,9 +103,9 @@ def hyperparameter(kind: str, *entry: Any) -> Hyperparameter:
 
 
 def trained(task: str, data: Path) -> Problem:
-    """One of our own trainings, on one thread."""
+    """One of our own trainings, on one thread; every trial has the test metric, by which strategies are compared."""
     place = [f"task.data.root={data.absolute()}"] if task in ("mnist", "cifar") else []
     with initialize_config_dir(config_dir=CONF, version_base="1.3"):
-        configured = compose("config", overrides=[f"+task={task}", *place]).task
+        configured = compose("config", overrides=[f"+task={task}", "+task.evaluate.test_every_trial=true", *place]).task
     made = (instantiate(configured[key], _convert_="all") for key in ("space", "evaluate"))
     return Problem(*made)

@@ -16,9 +16,10 @@ Evaluate = Callable[..., Any]
 
 
 class History(NamedTuple):
-    """The trials in their order, and the index of the economical one where the strategy says which."""
+    """The trials in their order, and the indices of the best and the economical one where the strategy says which."""
 
     trials: list[Trial]
+    best: int | None = None
     economical: int | None = None
 
 
@@ -70,7 +71,7 @@ def with_us(
     result = minimize(evaluate, space, n_trials, strategy, seed=seed, tolerance=tolerance)
     if result.interrupted:  # a run that is cut short is no result
         raise KeyboardInterrupt
-    return History(list(result.trials), result.economical.index)
+    return History(list(result.trials), result.best.index, result.economical.index)
 
 
 STRATEGIES: dict[str, Callable[[Evaluate, SearchSpace, int, int, float | None], History]] = {

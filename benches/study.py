@@ -7,9 +7,10 @@ A run is one file in the folder of results, ``surrogate/31/tpe-60-0.json`` for t
 trials and seed 0, and holds every trial: what is there is not run again, whatever was killed when. Tables compare
 runs of the same problem and seed alone, and leave out those that a strategy has not made yet.
 
-Regret is the objective beyond the best that anybody has seen on the problem, in any result of the folder. The
-economical trial is the cheapest as good as the best: what the strategy itself says, else the cheapest within half a
-point (where the objective is no percentage: within 5%). Wilcoxon's p is over pairs of problem and seed; those of one
+Regret is the objective beyond the best that anybody has seen on the problem, in any result of the folder. The best
+trial is what the strategy itself says, else the one with the best objective. The economical trial is the cheapest as
+good as the best: what the strategy itself says, else the cheapest within half a point (where the objective is no
+percentage: within 5%). Wilcoxon's p is over pairs of problem and seed; those of one
 problem resemble each other, so that the p over problems, of their medians over the seeds, is the one that speaks of
 further problems. Neither is corrected for the number of strategies.
 """
@@ -77,10 +78,13 @@ class Run:
     cost: Floats
     test: Floats = field(default_factory=lambda: np.array([]))
     said: int | None = None
+    said_best: int | None = None
 
     @property
     def best(self) -> int | None:
-        """The trial with the best objective, the earliest of equals."""
+        """What the strategy itself says, else the trial with the best objective, the earliest of equals."""
+        if self.said_best is not None:
+            return self.said_best
         return int(np.nanargmin(self.objective)) if np.isfinite(self.objective).any() else None
 
     @property
@@ -117,6 +121,7 @@ def conduct(plan: Plan, results: Path, surrogate: Path | None, data: Path) -> No
     content = {
         **vars(plan),
         "seconds": seconds,
+        "best": history.best,
         "economical": history.economical,
         "trials": [{name: getattr(trial, name) for name in fields} for trial in history.trials],
     }
@@ -132,7 +137,7 @@ def read(path: Path) -> Run:
     columns = ([trial[name] for trial in trials] for name in ("objective", "cost"))
     objective, cost = (np.array(column, dtype=np.float64) for column in columns)
     test = np.array([trial["metrics"].get("test") for trial in trials], dtype=np.float64)
-    return Run(plan, content["seconds"], objective, cost, test, content["economical"])
+    return Run(plan, content["seconds"], objective, cost, test, content["economical"], content.get("best"))
 
 
 def floors(runs: Iterable[Run]) -> dict[str, float]:

@@ -80,29 +80,32 @@ def worth_more(
 
     own = {value: branches.trials(value, trials) for value in left}
     judged = [(value, trial) for value in left for trial in own[value] if trial.status != LOST]
-    met = best_fraction([trial.objective for _, trial in judged], GOOD, minimize).met
-    best = {value: _best(own[value], minimize) for value in left}
-    order = sorted(left, key=best.__getitem__)
+    # A trial that was stopped early has a last value but is none of the best.
+    ended = [trial.objective if trial.status == DONE else math.nan for _, trial in judged]
+    met = best_fraction(ended, GOOD, minimize).met
+    leaders = {value: best_of(own[value], minimize) for value in left}
+    best = {value: math.nan if leader is None else leader.objective for value, leader in leaders.items()}
+    order = sorted(left, key=lambda value: (math.isnan(best[value]), best[value] if minimize else -best[value]))
     said, kept = [], [order[0]]
     for value in order[1:]:
         n = sum(of == value for of, _ in judged)
         good = sum(bool(z) for (of, _), z in zip(judged, met, strict=True) if of == value)
         pvalue = float(hypergeom.cdf(good, len(judged), int(met.sum()), n))
-        shown = number(best[value] if minimize else -best[value]) if math.isfinite(best[value]) else "none"
         if pvalue > ALPHA and len(kept) < keep:
             kept.append(value)
         elif pvalue <= ALPHA:
             said.append(f"{value_text(value)} has {good} of the best fifth in {n} trials (p {p_text(pvalue)})")
         else:
+            shown = "none" if math.isnan(best[value]) else number(best[value])
             said.append(f"{value_text(value)} has a worse best ({shown})")
     leader = f"{branches.name} {' or '.join(value_text(value) for value in kept)} is searched on"
     return kept, f"{leader}: {'; '.join(said)}" if said else leader
 
 
-def _best(trials: Iterable[Trial], minimize: bool) -> float:
-    """The best loss, infinite where no trial ended well."""
-    losses = [trial.objective if minimize else -trial.objective for trial in trials if trial.status == DONE]
-    return min(losses, default=math.inf)
+def best_of(trials: Iterable[Trial], minimize: bool) -> Trial | None:
+    """The trial that ended well with the best objective, the earliest of equals; None where none did."""
+    done = [trial for trial in trials if trial.status == DONE]
+    return min(done, key=lambda trial: trial.objective if minimize else -trial.objective, default=None)
 
 
 def _values(hyperparameter: Hyperparameter) -> list[Any]:

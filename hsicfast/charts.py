@@ -61,7 +61,13 @@ SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"},
     **{"v": "triangle-down", "P": "cross", "X": "x", "p": "pentagon"},
 }
-KINDS = {"trials": "circle", "design": "circle", "search": "square", "stopped early": "triangle-down"}
+KINDS = {
+    "trials": "circle",
+    "design": "circle",
+    "search": "square",
+    "finalists again": "diamond",
+    "stopped early": "triangle-down",
+}
 MOST_HOVERED = 8
 
 

@@ -83,7 +83,10 @@ def check_precision(precision: str, engine: str) -> None:
         raise InputError(f"precision='single' needs engine='tile', but got engine={engine!r}; the others are double")
 
 
-def check_share(name: str, value: Any, usual: float = 0.1) -> None:
-    """Refuse a `value` outside (0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 1:
-        raise InputError(f"`0 < {name} < 1` must hold, but got {name}={value}; give a fraction such as {usual}")
+def check_share(name: str, value: Any, usual: float = 0.1, zero: bool = False) -> None:
+    """Refuse a `value` outside (0, 1), or with `zero` outside [0, 1)."""
+    inside = isinstance(value, int | float | np.number) and not isinstance(value, bool) and 0 <= value < 1
+    if not inside or (value == 0 and not zero):
+        raise InputError(
+            f"`0 {'<=' if zero else '<'} {name} < 1` must hold, but got {name}={value}; give a fraction such as {usual}"
+        )

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hsicfast.errors import InputError
+from hsicfast.pruning import Pruning, Report
 from hsicfast.space import RESERVED
 from hsicfast.store import read_result, result_path, write_result
-from hsicfast.trials import DIVERGED, DONE, LOST, Trial
+from hsicfast.trials import DIVERGED, DONE, LOST, PRUNED, Trial
 
 Evaluate = Callable[..., Any]
 
@@ -43,14 +44,19 @@ _THREAD_VARIABLES = (
 )
 
 
+class NoResult(InputError):
+    """What `evaluate` returned is no result: every other trial would end the same way."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """A trial that is planned: its place, its values, its seed, who proposed it, and its price, NaN where unknown."""
+    """A trial that is planned: its place, values and seed, who proposed it, who may stop it, its price if known."""
 
     index: int
     params: dict[str, Any]
     seed: int
     origin: str
+    pruning: Pruning | None = None
     price: float = math.nan
 
 
@@ -86,11 +92,20 @@ class Executor(Protocol):
 
 def accepts_seed(evaluate: Evaluate) -> bool:
     """Whether `evaluate` takes a ``seed`` beside the params."""
+    return _accepts(evaluate, "seed")
+
+
+def accepts_report(evaluate: Evaluate) -> bool:
+    """Whether `evaluate` takes a ``report`` beside the params."""
+    return _accepts(evaluate, "report")
+
+
+def _accepts(evaluate: Evaluate, name: str) -> bool:
     try:
         parameters = inspect.signature(evaluate).parameters
     except (TypeError, ValueError):  # builtins may have no signature
         return False
-    return "seed" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -> Trial:
@@ -98,17 +113,26 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
 
     Raises
     ------
-    InputError
-        Where what `evaluate` returns is no result: every other trial would end the same way.
+    NoResult
+        Where what `evaluate` returns or reports is no result: every other trial would end the same way.
     """
     trial = Trial(job.index, job.params, math.nan, job.price, DIVERGED, job.origin, job.seed)
+    report = Report(job.pruning, job.index)
+    asked: dict[str, Any] = {"seed": job.seed} if seeded else {}
+    if job.pruning is not None:
+        asked["report"] = report
     try:
-        outcome = evaluate(dict(job.params), seed=job.seed) if seeded else evaluate(dict(job.params))
+        outcome = evaluate(dict(job.params), **asked)
+    except NoResult:  # from within: an evaluate that calls another one, as Repeated does
+        raise
     except Exception as error:  # noqa: BLE001 -- whatever a training raises says that these params do not train
         lines = str(error).strip().splitlines()
         trial = replace(trial, message=f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
     else:
-        trial = replace(trial, **_checked(outcome, job))
+        trial = replace(trial, **_checked(outcome, job, report.message))
+    if report.error is not None:
+        raise report.error
+    trial = replace(trial, curve=tuple(report.curve))
     if folder is not None:
         write_result(folder, trial)
     return trial
@@ -339,33 +363,40 @@ def _exit_reason(code: int) -> str:
     return f"exit code {code}"
 
 
-def _checked(outcome: Any, job: Job) -> dict[str, Any]:
-    """The fields of a Trial in what `evaluate` returned; where it tells no cost, that is the price."""
+def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
+    """The fields of a Trial in what `evaluate` returned; `stopped` says where it was told to stop, if it was.
+
+    Where no cost is returned, it is the price.
+    """
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
     if "objective" not in outcome:
-        raise InputError(
+        raise NoResult(
             f"evaluate must return a number or a dict with `objective`, but got the keys {list(map(str, outcome))}; "
             "add it"
         )
     rest = {str(key): value for key, value in outcome.items()}
     objective = _number("an objective", rest.pop("objective"))
     cost = _number("a cost", rest.pop("cost", math.nan))
-    status, message = rest.pop("status", DONE), str(rest.pop("message", ""))
+    # Told to stop, a training that says nothing else has stopped.
+    status = rest.pop("status", PRUNED if stopped and math.isfinite(objective) else DONE)
+    message = str(rest.pop("message", "")) or (stopped if status == PRUNED else "")
     if cost < 0:
-        raise InputError(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
-    if status not in (DONE, DIVERGED):
-        raise InputError(f"a status must be {DONE!r} or {DIVERGED!r}, but got {status!r}; correct it or leave it out")
+        raise NoResult(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
+    if status not in (DONE, DIVERGED, PRUNED):
+        raise NoResult(
+            f"a status must be {DONE!r}, {DIVERGED!r} or {PRUNED!r}, but got {status!r}; correct it or leave it out"
+        )
     if status == DONE and not math.isfinite(objective):
         status, message = DIVERGED, message or f"the objective was {objective}"
     for key, value in rest.items():
         if key in job.params or key in RESERVED:
-            raise InputError(
+            raise NoResult(
                 f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
             )
         rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
     return {
-        "objective": objective if status == DONE else math.nan,
+        "objective": objective if status != DIVERGED and math.isfinite(objective) else math.nan,
         "cost": cost if math.isfinite(cost) else job.price,
         "status": status,
         "metrics": rest,
@@ -381,5 +412,5 @@ def _number(what: str, value: Any) -> Any:
     if isinstance(value, bool) and what.startswith("the metric"):
         return int(value)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise InputError(f"{what} must be a number, but got {value!r}; return a float (NaN for a diverged trial)")
+        raise NoResult(f"{what} must be a number, but got {value!r}; return a float (NaN for a diverged trial)")
     return int(value) if isinstance(value, int) and what.startswith("the metric") else float(value)

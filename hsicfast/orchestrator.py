@@ -10,24 +10,32 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hsicfast.branches import Branching, branching, worth_more
+from hsicfast.branches import Branching, best_of, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
-from hsicfast.executors import Executor, Local
+from hsicfast.executors import Executor, Local, accepts_report
+from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
 from hsicfast.goal import as_good_as
 from hsicfast.narrowing import decided, narrow
+from hsicfast.pruning import check_pruner, described
 from hsicfast.reduction import Reduction, reduce
+from hsicfast.repeats import repeated
 from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
+from hsicfast.spending import dear_ends, dearer
 from hsicfast.store import Store
-from hsicfast.trials import DESIGN, SEARCH, Trial, TrialTable
+from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
+from hsicfast.words import value_text
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["STRATEGIES", "Interrupted", "Random", "Result", "Round", "Strategy", "TwoStep", "Watcher", "minimize"]
 
@@ -45,7 +53,12 @@ _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found."""
+    """What a run found.
+
+    `best` and `economical` are trials of the design or the search. Where finalists were trained again with fresh seeds,
+    `finals` says what came of each, the winner first, and `best` is the trial by which the winner was chosen
+    (:func:`~hsicfast.finals.best_and_economical`).
+    """
 
     best: Trial
     trials: TrialTable
@@ -56,6 +69,7 @@ class Result:
     goal: float
     interrupted: bool
     economical: Trial
+    finals: tuple[Final, ...] = ()
     max_cost: float | None = None
 
 
@@ -168,17 +182,23 @@ class Hsic:
         Share of each round that is drawn from the law of the space, in (0, 1), for the analysis speaks of that law.
     batch : int
         Trials proposed at a time in each branch. The proposals are the same whatever the number of workers.
+    final_share : float
+        Share of the trials that train the best few configurations again with fresh seeds, in [0, 1): two seeds each
+        from 6 such trials on, else one. There are none where that is less than two configurations, or where `evaluate`
+        takes no seed.
     """
 
     design_share: float = 0.2
-    shared_share: float = 0.25
+    shared_share: float = 0.33
     economy_share: float = 0.08
     honest_share: float = 0.1
     batch: int = 1
+    final_share: float = 0.06
 
     def __post_init__(self) -> None:
-        for name, usual in (("design", 0.2), ("shared", 0.25), ("economy", 0.08), ("honest", 0.1)):
+        for name, usual in (("design", 0.2), ("shared", 0.33), ("economy", 0.08), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
+        check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
@@ -193,31 +213,58 @@ class Hsic:
         run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
         reduction = _learn(run)
         spared = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
+        candidates, seeds = final_plan(round(self.final_share * run.n_trials)) if run.seeded else (0, 0)
+        spared += candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
         branches = branching(run.space)
         if branches:
             stop = run.left - min(round(self.shared_share * run.n_trials), run.left - spared)
             self._search(run, "shared", None, [None], stop, reduction, "search what every trial has, over all branches")
             reduction = _learn(run, reduction)
-        # 3. Rounds inside the branches: equal turns for those that are left, half of which go after each.
+        # 3. Does spending more help? The best of each branch again, with what drives the cost at its dear end.
         left: list[Any] = list(branches.values) if branches else [None]
+        self._spend(run, branches, left, spared)
+        # 4. Rounds inside the branches: equal turns for those that are left, half of which go after each.
         rounds = math.ceil(math.log2(len(left))) + 1
         note = f"search inside each {branches.name}" if branches else "search the whole space"
         for number in range(rounds):
-            stop = run.left - (run.left - spared) // (rounds - number)
+            # The last is twice as long as the others.
+            stop = spared if number + 1 == rounds else run.left - (run.left - spared) // (rounds - number + 1)
             self._search(run, f"search {number + 1}", branches, left, stop, reduction, note)
             reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
                 left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2), run.minimize)
                 run.learn(learnt)
-        # 4. Economise: the cheapest that is expected to be as good as the best within the tolerance.
-        while run.left and not run.stopped():
+        # 5. Economise: the cheapest that is expected to be as good as the best within the tolerance.
+        while run.left > candidates * seeds and not run.stopped():
             best = run.affordable().best(run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
             value = best.params[branches.name] if branches else None
             proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
             run.train("economise", SEARCH, proposals, f"look for cheaper ones with an objective up to {limit:.6g}")
+        # 6. The best few again with fresh seeds: the best of many was lucky, too.
+        if candidates and run.left and not run.stopped():
+            few = finalists(list(run.affordable()), candidates, run.minimize)
+            proposals = [few[turn % len(few)].params for turn in range(run.left)]
+            run.train("finals", FINAL, proposals, f"train the best {len(few)} configurations again with fresh seeds")
         return run.analyse(), reduction
+
+    def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
+        """One dear trial a branch, where the cost is known to depend on numbers."""
+        trials = run.judged()
+        ends = dear_ends(run.space, trials)
+        tried = [trial.params for trial in trials]
+        proposals = []
+        for value in left:
+            best = best_of(branches.trials(value, trials) if branches else trials, run.minimize)
+            if best is None:
+                continue
+            dear = dearer(best.params, ends)
+            if dear not in tried and run.admits(dear):
+                proposals.append(dear)
+        if proposals and not run.stopped():
+            told = ", ".join(f"{name}={value_text(end)}" for name, end in ends.items())
+            run.train("spend", SEARCH, proposals[: run.left - spared], f"the best again at the dear end, {told}")
 
     def _search(
         self,
@@ -288,6 +335,8 @@ def minimize(
     settings: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     tolerance: float | None = None,
+    pruner: optuna.pruners.BasePruner | None = None,
+    repeats: int = 1,
     max_cost: float | None = None,
     price: Price | None = None,
 ) -> Result:
@@ -297,8 +346,8 @@ def minimize(
     ----------
     evaluate : callable
         ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective``
-        and, if you like, ``cost``, ``status`` ("done" or "diverged"), ``message`` and further numbers or texts.
-        Raising, or an objective that is NaN or infinite, means that the trial diverged.
+        and, if you like, ``cost``, ``status`` ("done", "diverged" or "pruned"), ``message`` and further numbers or
+        texts. Raising, or an objective that is NaN or infinite, means that the trial diverged.
     space : SearchSpace
         What may be tried.
     n_trials : int
@@ -325,6 +374,14 @@ def minimize(
     tolerance : float, optional
         How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
         default a twentieth of the best.
+    pruner : optuna.pruners.BasePruner, optional
+        Stops hopeless trials early, by the learning curves of those that had ended when the trial was planned; trials
+        of the design always go on to their end. It needs ``evaluate(params, report=...)``, which calls
+        ``report(step, value)`` as it trains and returns its last value once the answer is False.
+    repeats : int
+        Seeds with which each trial trains its configuration, at least 1. Its objective, cost and other numbers are
+        their means, and the metric ``objective_sd`` says how far they scatter; with more than one, `evaluate` must take
+        a seed.
     max_cost : float, optional
         The most that the best trial may cost, in the unit of the cost, finite and above 0. What has a price above it
         is never trained, and another configuration takes its place. What turned out dearer once it was trained, or
@@ -366,23 +423,42 @@ def minimize(
     if max_cost is None and price is not None:
         raise InputError("price= is asked where max_cost= limits the cost, but max_cost=None; give both or neither")
     costs = None if max_cost is None else CostLimit(float(max_cost), price or getattr(evaluate, "price", None))
+    if pruner is not None:
+        check_pruner(pruner)
+        if not accepts_report(evaluate):
+            raise InputError(
+                "a pruner needs an evaluate that takes `report` beside the params, but this one does not; add it, call "
+                "`report(step, value)` as the training goes on, and return once it answers False"
+            )
+        if repeats != 1:
+            raise InputError(f"a pruner judges single trainings, but got repeats={repeats!r}; leave one of both out")
     plan = _strategy(strategy)
     plan.check(n_trials)
+    trained = repeated(evaluate, repeats)
     lower_is_better = direction == "minimize"
     executor = executor or Local()
     watcher = watcher or Watcher()
-    described = dict(settings or {}) | _description(space, goal, seed, direction, plan)
+    known = dict(settings or {}) | _description(space, goal, seed, direction, plan)
+    if pruner is not None:
+        known["pruner"] = described(pruner)
+    if repeats > 1:  # folders of runs that knew no repeats go on
+        known["repeats"] = repeats
     if max_cost is not None:
-        described["max_cost"] = float(max_cost)
-    kept = Store(space, described, lower_is_better, Path(folder) if folder is not None else None, store)
+        known["max_cost"] = float(max_cost)
+    kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store)
     try:
-        run = Run(evaluate, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, costs)
+        run = Run(
+            trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner, costs
+        )
         watcher.on_start(n_trials)
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)
         affordable = run.affordable()
+        # Cut short, the finals have given some more seeds than others.
+        finals = () if run.stopped() else finals_of(run.judged(), lower_is_better)
+        best, economical = best_and_economical(affordable, finals, tolerance, lower_is_better)
         return Result(
-            best=affordable.best(lower_is_better),
+            best=best,
             trials=run.table(),
             sensitivity=sensitivity,
             reduction=reduction,
@@ -390,7 +466,8 @@ def minimize(
             minimize=lower_is_better,
             goal=goal,
             interrupted=run.stopped(),
-            economical=affordable.economical(tolerance, lower_is_better),
+            economical=economical,
+            finals=finals,
             max_cost=max_cost,
         )
     finally:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from hsicfast.costs import meets
 from hsicfast.rounds import Watcher
-from hsicfast.trials import DONE, STATUSES, Trial
+from hsicfast.trials import DONE, FINAL, STATUSES, Trial
 
 LINES = 10
 
@@ -73,7 +73,9 @@ class ProgressBar(Watcher):
         """See :meth:`Watcher.on_trial`."""
         self._ended[trial.status] += 1
         self._stored += stored
-        if trial.status == DONE and meets(trial.cost, self._max_cost) and not self._is_worse(trial.objective):
+        # What a finalist makes of a fresh seed chooses by its mean alone.
+        eligible = trial.status == DONE and trial.origin != FINAL and meets(trial.cost, self._max_cost)
+        if eligible and not self._is_worse(trial.objective):
             self._best = trial.objective
         self._bar.update(self._task, completed=self._total, state=self._state)
         if not self._bar.disable or stored:

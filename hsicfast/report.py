@@ -22,17 +22,26 @@ from hsicfast.files import write_atomically
 from hsicfast.page import check_report_tools, page
 from hsicfast.selection import clearest_pairs
 from hsicfast.store import plain
-from hsicfast.trials import DONE, PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials import DONE, PRUNED, SEARCH, STATUSES, Trial, TrialTable
 from hsicfast.verdicts import headline, verdicts
 from hsicfast.words import number, one_line, p_text, ratio, value_text
 
 if TYPE_CHECKING:
+    from hsicfast.finals import Final
     from hsicfast.findings import Index, Pair
     from hsicfast.orchestrator import Result
 
 
 def write_report(
-    folder: Path, result: Result, *, title: str, metric: str, test_metric: str | None, cost: str, planned: int
+    folder: Path,
+    result: Result,
+    *,
+    title: str,
+    metric: str,
+    test_metric: str | None,
+    cost: str,
+    tests: Mapping[int, float],
+    planned: int,
 ) -> tuple[Path, ...]:
     """Write the trials, the analysis, the best trial, the figures and the page into `folder`.
 
@@ -47,7 +56,10 @@ def write_report(
     title : str
         Heading of the page.
     metric, test_metric, cost : str
-        What people call the objective, the trial's metric ``test`` (None: there is none) and the cost.
+        What people call the objective, the metric on test data (None: there is none) and the cost.
+    tests : mapping of int to float
+        The test metric, read at the end, of the best and the economical trial by their index; empty where nothing read
+        it.
     planned : int
         Trials that the run was to have.
 
@@ -67,7 +79,11 @@ def write_report(
     contents: dict[str, str | bytes] = {
         "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
         "sensitivity.json": _json(_analysis(result, planned)),
-        "best.json": _json(names | _trial(result.best) | {"economical": _trial(result.economical)}),
+        "best.json": _json(
+            names
+            | _trial(result.best, tests)
+            | {"economical": _trial(result.economical, tests), "finals": [asdict(final) for final in result.finals]}
+        ),
         **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
         "report.html": page(
             "report.html.j2",
@@ -82,7 +98,10 @@ def write_report(
             guess=None,
             notes=cautions(result),
             result=result,
-            best_sentence=best_sentence(result, metric, test_metric, cost),
+            test=_tested(result.best, tests),
+            fresh=_fresh(result, result.best),
+            finalists=_finalists(result),
+            best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
             settings=_settings(folder),
         ),
@@ -91,12 +110,19 @@ def write_report(
 
 
 def print_report(
-    result: Result, console: Console, *, title: str, metric: str, test_metric: str | None, cost: str
+    result: Result,
+    console: Console,
+    *,
+    title: str,
+    metric: str,
+    test_metric: str | None,
+    cost: str,
+    tests: Mapping[int, float],
 ) -> None:
     """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, best configuration."""
     console.print(Text(one_line(title), style="bold"))
     found = verdicts(result.sensitivity)
-    best = best_sentence(result, metric, test_metric, cost)
+    best = best_sentence(result, metric, test_metric, cost, tests)
     said = headline(result.sensitivity, found), best, *cautions(result)
     for sentence in said:
         console.print(Text(one_line(sentence)))
@@ -109,6 +135,8 @@ def print_report(
     print_table(console, "What was fixed, to what, and why", ("name", "value", "reason"), rows)
     rows = [(name, value_text(value)) for name, value in result.best.params.items()]
     print_table(console, "Best configuration", ("name", "value"), rows)
+    columns = ("trial", "mean>", "sd>", "fresh trials>", "when chosen>", "cost>")
+    print_table(console, "The finalists, trained again with fresh seeds", columns, _finalists(result))
 
 
 def print_indices(console: Console, title: str, indices: Sequence[Index]) -> None:
@@ -131,21 +159,51 @@ def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
     print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
 
 
-def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str) -> str:
+def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]) -> str:
     """How good the best trial is, and the cheapest that is as good within the tolerance, where that is another."""
-    said = [f"Best: {_reached(result.best, metric, test_metric, cost)}."]
+    said = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
     if result.economical.index != result.best.index:
-        said.append(f"Economical: {_reached(result.economical, metric, test_metric, cost)}.")
+        said.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
     return " ".join(said)
 
 
-def _reached(trial: Trial, metric: str, test_metric: str | None, cost: str) -> str:
-    parts = [f"{metric} {number(trial.objective)}"]
+def _reached(
+    result: Result, trial: Trial, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
+) -> str:
+    own, fresh = number(trial.objective), _fresh(result, trial)
+    if fresh is not None:
+        own = f"{number(fresh.mean)}, the mean of {_trials(fresh.n)} with fresh seeds ({own} when it was chosen)"
+    parts = [f"{metric} {own}"]
     if test_metric is not None:
-        parts.append(f"{test_metric} {number(trial.metrics.get('test'))}")
+        parts.append(f"{test_metric} {_tested(trial, tests)}")
     if math.isfinite(trial.cost):
         parts.append(f"{cost} {number(trial.cost)}")
     return f"{', '.join(parts)} (trial {trial.index})"
+
+
+def _fresh(result: Result, trial: Trial) -> Final | None:
+    """What fresh seeds say of a trial that was a finalist, where that is a mean."""
+    return next((final for final in result.finals if final.trial == trial.index and math.isfinite(final.mean)), None)
+
+
+def _finalists(result: Result) -> list[Sequence[Any]]:
+    """A row a finalist: trial, mean and spread over fresh seeds, their number, its own objective and cost."""
+    chosen = {trial.index: trial for trial in result.trials} if result.finals else {}
+    return [
+        (
+            final.trial,
+            f"diverged in {final.diverged}" if final.diverged else number(final.mean),
+            number(final.sd),
+            final.n,
+            number(chosen[final.trial].objective),
+            number(chosen[final.trial].cost),
+        )
+        for final in result.finals
+    ]
+
+
+def _tested(trial: Trial, tests: Mapping[int, float]) -> str:
+    return number(tests[trial.index]) if trial.index in tests else "not read"
 
 
 def cautions(result: Result) -> list[str]:
@@ -179,7 +237,20 @@ def cautions(result: Result) -> list[str]:
             f"{_trials(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
             "analysis, which uses the design alone: they were not drawn from the law of the space."
         )
+    if (result.trials.status == PRUNED).any():
+        said.append(_stopped_early(result.trials))
     return said
+
+
+def _stopped_early(trials: TrialTable) -> str:
+    """How many trials were stopped early, and what that saved of the steps of those that trained to their end."""
+    early = trials.select(trials.status == PRUNED)
+    whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
+    left = [whole - curve[-1][0] for curve in early.curve if curve]
+    said = f"{_trials(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
+    if sum(left) > 0:
+        said += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
+    return f"{said}; no such trial is called the best."
 
 
 def _trials(n: int) -> str:
@@ -188,7 +259,7 @@ def _trials(n: int) -> str:
 
 def _counts(result: Result, planned: int) -> dict[str, int]:
     counts = {status: int((result.trials.status == status).sum()) for status in STATUSES}
-    if not counts[PRUNED]:  # no run of ours stops a trial early
+    if not counts[PRUNED]:  # only a run with a pruner stops trials early
         del counts[PRUNED]
     return {"planned": planned} | counts | {"not run": max(planned - len(result.trials), 0)}
 
@@ -213,8 +284,8 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
-    return {"test": trial.metrics.get("test")} | asdict(trial)
+def _trial(trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
+    return {"test": tests.get(trial.index)} | asdict(trial)
 
 
 def _settings(folder: Path) -> str:

@@ -13,19 +13,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hsicfast.costs import CostLimit, meets
 from hsicfast.errors import InputError
-from hsicfast.executors import Executor, Job
+from hsicfast.executors import Executor, Job, accepts_seed
+from hsicfast.pruning import Pruning, with_curves
 from hsicfast.samplers import design, propose, trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store, plain
-from hsicfast.trials import DIVERGED, DONE, LOST, Trial, TrialTable
+from hsicfast.trials import DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, TrialTable
 from hsicfast.words import number
+
+if TYPE_CHECKING:
+    import optuna
 
 # An analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
@@ -90,6 +94,7 @@ class Run:
         store: Store,
         watcher: Watcher,
         tolerance: float | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
         costs: CostLimit | None = None,
     ) -> None:
         self.tolerance, self.costs = tolerance, costs
@@ -101,11 +106,17 @@ class Run:
         self.truncated = False  # whether points of the design were too dear
         self._next_point = 0  # of the design's sequence; ahead of `planned` where some were too dear
         self._evaluate, self._executor, self._store, self._watcher = evaluate, executor, store, watcher
+        self._pruner = pruner
 
     @property
     def left(self) -> int:
         """Trials that are not planned yet."""
         return self.n_trials - self.planned
+
+    @property
+    def seeded(self) -> bool:
+        """Whether a training takes a seed, so that with another one it may end otherwise."""
+        return accepts_seed(self._evaluate)
 
     def stopped(self) -> bool:
         """Whether no trial may be started any more."""
@@ -120,10 +131,13 @@ class Run:
         return [self.trials[index] for index in sorted(self.trials)]
 
     def judged(self) -> list[Trial]:
-        """All trials that have ended, by their index; what is not known to be within the limit has no objective."""
+        """All trials that have ended, by their index; what is not known to be within the limit has no objective.
+
+        What a finalist makes of a fresh seed stays: the trial by which it was chosen is within the limit.
+        """
         return [
             trial
-            if trial.status != DONE or meets(trial.cost, self.max_cost)
+            if trial.status != DONE or trial.origin == FINAL or meets(trial.cost, self.max_cost)
             else replace(trial, objective=math.nan, status=DIVERGED)
             for trial in self.in_order()
         ]
@@ -146,6 +160,10 @@ class Run:
         if len(done) and not (within.status == DONE).any():
             raise self._nothing_within(done)
         return within
+
+    def admits(self, params: dict[str, Any]) -> bool:
+        """Whether `params` may be trained: they are not known to be too dear."""
+        return self.costs is None or self.costs.admits(params)
 
     def design(self, n: int, method: str) -> list[dict[str, Any]]:
         """The next `n` trials, drawn from the law of the space; `method` as in :func:`~hsicfast.samplers.design`."""
@@ -197,14 +215,9 @@ class Run:
             self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note, too_dear=too_dear))
             self._watcher.on_round(name, self.rounds[-1].story)
         self.planned = last
+        pruning = self._pruning(origin)
         jobs = [
-            Job(
-                index,
-                params,
-                trial_seed(self.seed, index),
-                origin,
-                self.costs.price(params) if self.costs else math.nan,
-            )
+            Job(index, params, trial_seed(self.seed, index), origin, pruning, self._price(params))
             for index, params in enumerate(proposals, start=first)
         ]
         stored = [self._stored(job) for job in jobs]
@@ -239,6 +252,20 @@ class Run:
         # Where the design passed over what is too dear, no law of the space is known any more.
         law = "ranks" if self.truncated else "space"
         return analyse(self.space, table.design, goal or self.goal, minimize=self.minimize, seed=self.seed, law=law)
+
+    def _price(self, params: dict[str, Any]) -> float:
+        return math.nan if self.costs is None else self.costs.price(params)
+
+    def _pruning(self, origin: str) -> Pruning | None:
+        """Who may stop the next trials early, by the curves known now.
+
+        A trial of the design goes on to its end: an index of trials cut short would not speak of the law.
+        """
+        if self._pruner is None:
+            return None
+        if origin != SEARCH:
+            return Pruning(None)
+        return Pruning(self._pruner, self.minimize, with_curves(self.in_order()))
 
     def _end(self, trial: Trial, stored: bool) -> None:
         self._store.add(trial)

@@ -1,6 +1,6 @@
 """The command: ``python -m hsicfast.run +task=runge``, or ``hsicfast +task=runge``.
 
-1. read the configuration  2. make the task  3. conduct the strategy  4. write the report, train the best once more
+1. read the configuration  2. make the task  3. conduct the strategy  4. test the best, write the report
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def conduct(cfg: DictConfig) -> bool:
     from hsicfast.costs import check_max_cost
     from hsicfast.orchestrator import check_seed, minimize
     from hsicfast.progress import ProgressBar
+    from hsicfast.repeats import check_repeats
     from hsicfast.report import check_report_tools, print_report, write_report
 
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -75,8 +76,10 @@ def conduct(cfg: DictConfig) -> bool:
     check_share("goal", goal)
     check_seed(cfg.seed)
     check_max_cost(cfg.max_cost)
+    check_repeats(cfg.repeats)
     check_report_tools()
     strategy, executor = _made(cfg, "strategy"), _made(cfg, "executor")
+    pruner = _made(cfg, "pruner") or None  # pruner=none is an empty group
     strategy.check(n_trials)
     space, evaluate = _made(cfg, "task.space"), _made(cfg, "task.evaluate")
     # 2. Rounds of training and analysis.
@@ -96,16 +99,28 @@ def conduct(cfg: DictConfig) -> bool:
             watcher=progress,
             tolerance=cfg.tolerance,
             max_cost=cfg.max_cost,
+            pruner=pruner,
+            repeats=cfg.repeats,
         )
-    # 3. What was found, for people.
+    # 3. What was chosen, trained once more from its seed: now that nothing is left to choose the test metric is read.
+    chosen = {"best": result.best}
+    if result.economical.index != result.best.index:
+        chosen["economical"] = result.economical
+    saved = chosen if hasattr(evaluate, "save_best") and not result.interrupted else {}
+    tests: dict[int, float] = {}
+    for name, trial in saved.items():
+        Console(stderr=True).print(Text(f"the {name} network is trained once more, and tested"), soft_wrap=True)
+        again = evaluate.save_best(trial.params, trial.seed, folder / name) or {}
+        if "test" in again:
+            tests[trial.index] = again["test"]
+    # 4. What was found, for people.
     console = Console()
-    write_report(folder, result, title=title, metric=metric, test_metric=test_metric, cost=cost, planned=n_trials)
-    print_report(result, console, title=title, metric=metric, test_metric=test_metric, cost=cost)
-    # 4. The best network, trained once more from its seed.
-    if hasattr(evaluate, "save_best") and not result.interrupted:
-        again = evaluate.save_best(result.best.params, result.best.seed, folder / "best") or {}
-        test = f"; its {test_metric}: {again['test']:.4g}" if test_metric and "test" in again else ""
-        console.print(Text(f"best network: {folder / 'best' / 'network.pt'}{test}"), soft_wrap=True)
+    names = {"title": title, "metric": metric, "test_metric": test_metric, "cost": cost}
+    write_report(folder, result, **names, tests=tests, planned=n_trials)
+    print_report(result, console, **names, tests=tests)
+    for name, trial in saved.items():
+        test = f"; its {test_metric}: {tests[trial.index]:.4g}" if test_metric and trial.index in tests else ""
+        console.print(Text(f"{name} network: {folder / name / 'network.pt'}{test}"), soft_wrap=True)
     console.print(Text(f"everything is in {folder}"), soft_wrap=True)
     return result.interrupted
 

@@ -26,7 +26,7 @@ from hsicfast.costs import MOST_DRAWN, CostLimit
 from hsicfast.errors import InputError
 from hsicfast.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.space import SearchSpace
-from hsicfast.trials import DIVERGED, DONE, Trial
+from hsicfast.trials import DIVERGED, DONE, PRUNED, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -132,7 +132,7 @@ def propose(
     fixed : mapping of str to value
         Hyperparameters that are not searched any more; what is left is.
     trials : sequence of Trial
-        Lost ones are no evidence; a diverged one counts as a bad objective.
+        Lost ones are no evidence; a diverged one counts as a bad objective, one stopped early by its last value.
     method : {"gp", "tpe", "random"}
         Gaussian process (needs torch), tree of Parzen estimators, or random search. The optimisers search each range
         uniformly, or uniformly in the logarithm: a hyperparameter's own `law` is the design's alone.
@@ -166,7 +166,7 @@ def propose(
 
     if method == "gp":
         _import_torch()
-    with _quiet(optuna):
+    with quiet(optuna):
         study = optuna.create_study(
             direction="minimize" if minimize else "maximize",
             sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
@@ -235,7 +235,7 @@ def _seen(
     limit: float | None,
     costs: CostLimit | None,
 ) -> list[optuna.trial.FrozenTrial]:
-    evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED)]
+    evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED, PRUNED)]
     distributions = {name: distribution(space[name]) for name in space}
     values = _bounded(evidence, minimize)
     excess: list[dict[str, float]] = [{} for _ in evidence]
@@ -280,14 +280,19 @@ def _bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:
     A diverged trial counts as the worst of these: left out, a Gaussian process would go on proposing the region that
     diverges, for it sees nothing bad there. And one objective of 1e12 would make all others look the same to it, so
     what is worse than Tukey's outer fence (3 interquartile ranges above the upper quartile) is moved onto the fence.
+
+    A trial that was stopped early counts by its last value: left out, it would be proposed again. It is no better than
+    the best that is done, for it has not shown to be, and it moves no fence, for it was stopped half-trained.
     """
     sign = 1.0 if minimize else -1.0
+    early = np.array([sign * trial.objective if trial.status == PRUNED else np.nan for trial in trials])
     losses = np.array([sign * trial.objective if trial.status == DONE else np.nan for trial in trials])
     finite = losses[np.isfinite(losses)]
     if not len(finite):
         return [0.0] * len(trials)
     lower, upper = np.percentile(finite, [25, 75])
     worst = min(float(finite.max()), float(upper + 3 * (upper - lower)))
+    losses = np.where(np.isfinite(early), np.maximum(early, finite.min()), losses)
     return [sign * float(loss) for loss in np.where(np.isfinite(losses), np.minimum(losses, worst), worst)]
 
 
@@ -384,8 +389,8 @@ def _import_torch() -> None:
 
 
 @contextmanager
-def _quiet(optuna: Any) -> Iterator[None]:
-    # One study a proposal, hence one line in the log and one warning about an experimental sampler a proposal.
+def quiet(optuna: Any) -> Iterator[None]:
+    """Silence the line in the log that each study is worth to Optuna, and its warnings of experimental samplers."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 OTHER: dict[str, Any] = {"s": 16, "facecolor": "none", "edgecolor": GREY, "linewidths": 0.7, "alpha": 0.8}
 MET: dict[str, Any] = {"s": 30, "facecolor": BLUE, "edgecolor": "white", "linewidths": 0.6}
-MARKERS = {"trials": "o", "design": "o", "search": "s", "stopped early": "v"}
+MARKERS = {"trials": "o", "design": "o", "search": "s", "finalists again": "D", "stopped early": "v"}
 
 
 @styled

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hsicfast.findings import ALPHA, Findings, Index, Pair
 from hsicfast.space import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.stability import Sweep, over_goals
-from hsicfast.trials import DIVERGED, DONE, PRUNED, SEARCH, TrialTable
+from hsicfast.trials import DIVERGED, DONE, FINAL, PRUNED, SEARCH, TrialTable
 from hsicfast.words import p_text, value_text
 
 Floats = NDArray[np.float64]
@@ -270,11 +270,12 @@ def plane(sensitivity: Findings, trials: TrialTable) -> Plane:
 
 
 def kinds(trials: TrialTable) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Trials by what they are: finished ones of the design, of the search, and those stopped early."""
-    early, searched = trials.status == PRUNED, trials.origin == SEARCH
+    """Trials by what they are: finished ones of the design, the search and the finals, and those stopped early."""
+    early, searched, final = trials.status == PRUNED, trials.origin == SEARCH, trials.origin == FINAL
     return [
-        ("design" if searched.any() else "trials", ~early & ~searched),
+        ("design" if searched.any() else "trials", ~early & ~searched & ~final),
         ("search", ~early & searched),
+        ("finalists again", ~early & final),
         ("stopped early", early),
     ]
 

@@ -24,7 +24,7 @@ from hsicfast.findings import Findings, Index, Pair, Question
 from hsicfast.goal import Threshold
 from hsicfast.interactions import PairJudge
 from hsicfast.space import SearchSpace
-from hsicfast.trials import DIVERGED, PRUNED, SEARCH, STATUSES, TrialTable
+from hsicfast.trials import DESIGN, DIVERGED, PRUNED, STATUSES, TrialTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,7 +229,7 @@ def _judged(table: TrialTable, law: str, failed: str, pruned: str) -> TrialTable
     checks.check_one_of("law", law, checks.LAWS, "'ranks' needs to know nothing")
     checks.check_one_of("failed", failed, checks.FAILED, "'miss' counts them as not good")
     checks.check_one_of("pruned", pruned, checks.PRUNED, "'miss' counts them as not good")
-    searched = int(np.count_nonzero(table.origin == SEARCH))
+    searched = int(np.count_nonzero(table.origin != DESIGN))
     if searched:
         fate = (
             "do not follow the laws of the space; they are left out of the analysis"

@@ -51,6 +51,9 @@ def read_result(path: Path) -> Trial:
         for name in ("objective", "cost"):
             content[name] = math.nan if content[name] is None else float(content[name])
         content["metrics"] = {key: math.nan if x is None else x for key, x in content["metrics"].items()}
+        # A result of before there were curves has none.
+        points = content.get("curve", ())
+        content["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in points)
         trial = Trial(**{field.name: content[field.name] for field in fields(Trial)})
         whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
         whole &= trial.status in STATUSES
@@ -207,6 +210,7 @@ class _Study:
                     params={key: _named_value(self._space, key, trial.params[key]) for key in names},
                     distributions={key: self._distributions[key] for key in names},
                     user_attrs=plain(rest),
+                    intermediate_values=dict(trial.curve),
                 )
             )
         except self._broken as error:

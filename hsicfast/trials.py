@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 DONE, DIVERGED, PRUNED, LOST = "done", "diverged", "pruned", "lost"
 STATUSES = (DONE, DIVERGED, PRUNED, LOST)
-# A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser.
-DESIGN, SEARCH = "design", "search"
+# A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser; a final one
+# trains a configuration again that was among the best.
+DESIGN, SEARCH, FINAL = "design", "search", "final"
+
+# What a training reported: steps and the values after them.
+Curve = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,16 @@ class Trial:
     status : {"done", "diverged", "pruned", "lost"}
         A diverged trial is evidence against its hyperparameters, a pruned one was stopped early, a lost one (killed,
         node gone) is no evidence.
-    origin : {"design", "search"}
-        Drawn from the law of the space, or proposed by an optimiser.
+    origin : {"design", "search", "final"}
+        Drawn from the law of the space, proposed by an optimiser, or one of the best again with a fresh seed.
     seed : int
         Seed of the training.
     metrics : dict
         Whatever else was reported.
     message : str
-        Why a trial diverged or was lost.
+        Why a trial diverged, was stopped early or lost.
+    curve : tuple of (int, float)
+        What the training reported: after which step which value; NaN for what was not finite.
     """
 
     index: int
@@ -62,6 +68,7 @@ class Trial:
     seed: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
     message: str = ""
+    curve: Curve = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class TrialTable:
     seed: NDArray[np.int64]
     metrics: dict[str, NDArray[Any]]
     message: NDArray[np.object_]
+    curve: NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.objective)
@@ -108,6 +116,7 @@ class TrialTable:
             seed=int(self.seed[row]),
             metrics={key: column[row] for key, column in self.metrics.items()},
             message=str(self.message[row]),
+            curve=self.curve[row],
         )
 
     def _params(self, row: int) -> dict[str, Any]:
@@ -141,6 +150,7 @@ class TrialTable:
             seed=self.seed[rows],
             metrics={key: column[rows] for key, column in self.metrics.items()},
             message=self.message[rows],
+            curve=self.curve[rows],
         )
 
     @property
@@ -223,6 +233,7 @@ class TrialTable:
             seed=[trial.seed for trial in ordered],
             metrics={key: _metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
             message=[trial.message for trial in ordered],
+            curve=_objects([trial.curve for trial in ordered]),
         )
 
     @classmethod
@@ -294,7 +305,7 @@ class TrialTable:
         if unknown:
             raise InputError(f"a status must be one of {STATUSES}, but got {sorted(unknown)}; correct it")
         columns: dict[str, Any] = {"status": status, "message": np.full(n, "", dtype=object)}
-        columns |= {"cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
+        columns |= {"curve": _objects([()] * n), "cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
         columns |= {"index": np.arange(n), "seed": np.zeros(n, dtype=np.int64)}
         columns |= {key: np.asarray(given) for key, given in rest.items() if given is not None and key != "metrics"}
         columns["cost"] = columns["cost"].astype(np.float64)

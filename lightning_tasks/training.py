@@ -20,6 +20,7 @@ from torch import nn
 
 from lightning_tasks import module, nets
 from lightning_tasks.data import Batches, Ordered, Split, to_device
+from lightning_tasks.reports import Report, Reports
 
 COSTS = ("flops", "parameters", "seconds")
 _LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
@@ -117,6 +118,12 @@ class Trainee:
         Passes over the training data.
     cost
         Which result is the cost: flops (of one inference), parameters or seconds.
+    checks
+        How often at most a training that reports is validated, evenly over the epochs and after the last one; others
+        are after the last one alone.
+    test_every_trial
+        Whether every trial reads the test metric. It is for benches, which compare strategies by it: a search that saw
+        it, or a person who chose by it, would have no unseen data left to say how good the chosen network is.
 
     Raises
     ------
@@ -124,11 +131,21 @@ class Trainee:
         If a value is impossible or the data are absent.
     """
 
-    def __init__(self, task: Task, trainer: Mapping[str, Any], epochs: int, cost: str = "flops") -> None:
+    def __init__(
+        self,
+        task: Task,
+        trainer: Mapping[str, Any],
+        epochs: int,
+        cost: str = "flops",
+        checks: int = 10,
+        test_every_trial: bool = False,
+    ) -> None:
         if epochs < 1:
             raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
         if cost not in COSTS:
             raise ValueError(f"`cost` must be one of {', '.join(COSTS)}, but got {cost!r}; pass `task.cost=flops`.")
+        if checks < 1:
+            raise ValueError(f"`checks >= 1` must hold, but got {checks}; pass `task.evaluate.checks=10`.")
         self.task = task
         known = Machine.__dataclass_fields__
         unknown = [str(name) for name in trainer if name not in known]
@@ -137,8 +154,10 @@ class Trainee:
         self.machine = Machine(**{str(name): value for name, value in trainer.items()})
         self.epochs = epochs
         self.cost = cost
+        self.checks = checks
+        self.test_every_trial = test_every_trial
         with _quiet():
-            self._trainer()  # Lightning refuses a wrong precision here, not in every trial
+            self._trainer(None)  # Lightning refuses a wrong precision here, not in every trial
         task.prepare()
 
     def price(self, params: Mapping[str, Any]) -> float:
@@ -163,7 +182,7 @@ class Trainee:
             return math.nan
         return float(counts[self.cost])
 
-    def __call__(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    def __call__(self, params: Mapping[str, Any], seed: int, report: Report | None = None) -> dict[str, Any]:
         """Train one configuration.
 
         Parameters
@@ -172,18 +191,21 @@ class Trainee:
             The active hyperparameters.
         seed
             Seed of the initial weights, the order of the samples and dropout.
+        report
+            Told the validation metric after so many epochs, about `checks` times, it answers whether to go on. The
+            numbers of a training that goes on to its end are the same with and without.
 
         Returns
         -------
         dict
-            objective (validation metric, NaN if diverged), cost, test, parameters, flops, seconds (of the fit), epochs
-            (finished), status (done or diverged), message (why it diverged, else empty).
+            objective (validation metric, the last one if pruned, NaN if diverged), cost, parameters, flops, seconds (of
+            the fit), epochs (finished), status (done, pruned or diverged), message (why it diverged, else empty).
         """
-        result, _ = self._train(params, seed)
+        result, _ = self._train(params, seed, report, test=self.test_every_trial)
         return result
 
     def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
-        """Train a configuration again and write the network to `folder/network.pt`.
+        """Train a configuration again, read the test metric, and write the network to `folder/network.pt`.
 
         The file holds state_dict, params, seed, metrics and, as text, how to load it; an older one is replaced at once
         or not at all.
@@ -191,9 +213,9 @@ class Trainee:
         Returns
         -------
         dict
-            As `trainee(params, seed)`.
+            As `trainee(params, seed)`, and test (the metric on the test data, NaN if diverged).
         """
-        result, net = self._train(params, seed)
+        result, net = self._train(params, seed, None, test=True)
         content = {
             "state_dict": {name: value.cpu() for name, value in net.state_dict().items()},
             "params": dict(params),
@@ -231,7 +253,9 @@ class Trainee:
             net = self.task.network(settings)
         return net, {"parameters": nets.count_parameters(net), "flops": nets.count_flops(net, self.task.shape)}
 
-    def _train(self, params: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], nn.Module]:
+    def _train(
+        self, params: Mapping[str, Any], seed: int, report: Report | None, test: bool
+    ) -> tuple[dict[str, Any], nn.Module]:
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
         if torch.get_num_threads() != self.machine.threads:
@@ -240,7 +264,7 @@ class Trainee:
         result: dict[str, Any] = {
             "objective": math.nan,
             "cost": math.nan,
-            "test": math.nan,
+            **({"test": math.nan} if test else {}),
             **counts,
             "seconds": 0.0,
             "epochs": 0,
@@ -253,7 +277,7 @@ class Trainee:
         with torch.random.fork_rng(devices=gpus), _quiet():
             torch.manual_seed(seed)
             try:
-                net = self._fit(settings, loss, split, result)
+                net = self._fit(settings, loss, split, result, report)
             except module.Diverged as error:
                 result["message"] = str(error)
             except (MemoryError, RuntimeError) as error:
@@ -263,27 +287,49 @@ class Trainee:
         result["cost"] = float(result[self.cost])
         return result, net
 
-    def _fit(self, settings: Mapping[str, Any], loss: module.Loss, split: Split, result: dict[str, Any]) -> nn.Module:
+    def _fit(
+        self,
+        settings: Mapping[str, Any],
+        loss: module.Loss,
+        split: Split,
+        result: dict[str, Any],
+        report: Report | None,
+    ) -> nn.Module:
         net = self.task.network(settings)
         nets.initialise(net, settings["initialiser"])
         training = module.Training(net, settings, loss, self.task.metric)
-        trainer = self._trainer()
-        train, validation, test = (
-            to_device(pair, trainer.strategy.root_device) for pair in (split.train, split.validation, split.test)
-        )
+        reports = None if report is None else Reports(report, self.epochs)
+        trainer = self._trainer(reports)
+        device = trainer.strategy.root_device
+        train, validation = to_device(split.train, device), to_device(split.validation, device)
         shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         batches = Batches(*train, settings["batch_size"], shuffles)
         start = time.perf_counter()
         try:
             trainer.fit(training, batches, Ordered(*validation))
+            stopped = reports is not None and reports.stopped and trainer.current_epoch < self.epochs
+            if not stopped and self.epochs % self._every(reports):  # after the last epoch no check was due
+                trainer.validate(training, Ordered(*validation), verbose=False)
         finally:
             result["seconds"] = time.perf_counter() - start
             result["epochs"] = training.steps // batches.count
-        trainer.test(training, Ordered(*test), verbose=False)
-        result.update(objective=training.validation, test=training.test_metric, status="done")
+        # Only the last validation decides: one on the way must not end what would have ended well.
+        if not math.isfinite(training.validation):
+            raise module.Diverged(f"the validation metric was {training.validation} after step {training.steps}")
+        if stopped:
+            result.update(objective=training.validation, status="pruned")
+            return net
+        if "test" in result:
+            trainer.test(training, Ordered(*to_device(split.test, device)), verbose=False)
+            result["test"] = training.test_metric
+        result.update(objective=training.validation, status="done")
         return net
 
-    def _trainer(self) -> pl.Trainer:
+    def _every(self, reports: Reports | None) -> int:
+        """Epochs from one validation to the next: only the last one decides where nobody is told of the others."""
+        return self.epochs if reports is None else math.ceil(self.epochs / self.checks)
+
+    def _trainer(self, reports: Reports | None) -> pl.Trainer:
         return pl.Trainer(
             accelerator=self.machine.accelerator,
             devices=self.machine.devices,
@@ -291,8 +337,8 @@ class Trainee:
             # one process, also inside a SLURM job, whose task count Lightning would otherwise take for ranks
             plugins=[LightningEnvironment()],
             max_epochs=self.epochs,
-            # only the last validation decides, so only that one is made
-            check_val_every_n_epoch=self.epochs,
+            check_val_every_n_epoch=self._every(reports),
+            callbacks=reports,
             num_sanity_val_steps=0,
             logger=False,
             enable_checkpointing=False,

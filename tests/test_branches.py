@@ -49,6 +49,14 @@ class TestBranching:
 
 
 class TestWorthMore:
+    def test_a_trial_stopped_early_is_none_of_the_best(self):
+        # By its last value it would be one of the best fifth, and its branch would stay.
+        early = [Trial(index, {"kind": "a"}, 0.0, status="pruned") for index in range(90, 100)]
+        seen = [*trials(a=[9.0], b=[1.0] * 10), *early]
+        kept, why = worth_more(branching(SPACE), ["a", "b"], seen, 2, minimize=True)
+        assert kept == ["b"]
+        assert "a has 0 of the best fifth in 11 trials" in why
+
     def test_the_worst_best_goes_until_so_many_are_left(self):
         seen = trials(a=[5.0, 3.0], b=[1.0, 9.0], c=[2.0, 4.0])
         kept, why = worth_more(branching(SPACE), ["a", "b", "c"], seen, 2, minimize=True)

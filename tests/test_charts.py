@@ -20,6 +20,7 @@ from hsicfast.charts import (
 )
 from hsicfast.figures import pictures
 from hsicfast.findings import Pair
+from hsicfast.scatters import cost_figure
 from hsicfast.screen import plain
 from hsicfast.selection import clearest_pairs, quadrant, ranked, relevance
 from hsicfast.words import number, p_text, ratio
@@ -210,6 +211,17 @@ def test_cost_says_what_a_trial_was(run):
     star = named(figure, "best")
     assert (star.x[0], star.y[0]) == (run.best.cost, run.best.objective)
     assert "RMSE" in figure.layout.yaxis.title.text
+
+
+def test_finalists_again_have_a_mark_of_their_own(run):
+    origin = np.where(run.trials.index >= 95, "final", run.trials.origin)
+    trials = replace(run.trials, origin=origin)
+    figure = cost_chart(run.sensitivity, trials, run.best, metric="RMSE", cost="FLOPs")
+    again = [trace for trace in figure.data if trace.name and trace.name.startswith("finalists again")]
+    assert {trace.marker.symbol for trace in again} == {"diamond"}
+    assert sum(len(trace.x) for trace in again) == (trials.status[95:] == "done").sum()
+    drawn = cost_figure(run.sensitivity, trials, run.best).legends[0].get_texts()
+    assert [text.get_text() for text in drawn if text.get_text().startswith("finalists again")]
 
 
 def test_cost_without_costs_goes_by_trial_number():

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.pruners import MedianPruner
 
 from hsicfast import executors
 from hsicfast.errors import InputError
-from hsicfast.executors import Job, Local, Processes, accepts_seed, run_trial
+from hsicfast.executors import Job, Local, Processes, accepts_report, accepts_seed, run_trial
+from hsicfast.pruning import Pruning
 from hsicfast.store import check_writable, read_result, read_results, result_path
-from hsicfast.trials import DESIGN, DIVERGED, DONE, LOST, SEARCH
+from hsicfast.trials import DESIGN, DIVERGED, DONE, LOST, PRUNED, SEARCH, Trial
 
 
 def obey(params, seed):
@@ -43,6 +45,22 @@ def obey(params, seed):
     if deed == "text":
         return "good"
     return {"objective": math.nan if deed == "nan" else float(len(deed)), "cost": 2.0, "seed_seen": seed}
+
+
+KNOWN = tuple(Trial(i, {}, 1.0, curve=((0, 2.0), (1, 1.0))) for i in range(5))
+MEDIAN = Pruning(MedianPruner(), True, KNOWN)
+
+
+def descend(params, report):
+    """Report the values until told to stop, and return the last one."""
+    for step, value in enumerate(params["values"]):
+        if not report(step, value):
+            break
+    return value
+
+
+def planned(*values, pruning=MEDIAN):
+    return [Job(i, {"values": several}, i, SEARCH, pruning) for i, several in enumerate(values, start=5)]
 
 
 def jobs(*deeds, **more):
@@ -122,6 +140,30 @@ class TestConformance:
             for _ in executor.run(obey, jobs("a", "b", "text", "c"), folder):
                 pass
         assert {0, 1} <= set(read_results(folder)) <= {0, 1, 3}
+
+    def test_hopeless_trials_are_stopped_and_every_curve_is_durable(self, executor, folder):
+        several = planned([1.5, 0.5, 0.25], [3.0, 2.0, 0.0], [2.0, 2.0, 0.0])
+        trials = {trial.index: trial for trial in executor.run(descend, several, folder)}
+        assert [(trials[i].status, trials[i].objective) for i in (5, 6, 7)] == [
+            (DONE, 0.25),
+            (PRUNED, 3.0),
+            (PRUNED, 2.0),
+        ]
+        assert trials[5].curve == ((0, 1.5), (1, 0.5), (2, 0.25))
+        assert (trials[6].curve, trials[7].curve) == (((0, 3.0),), ((0, 2.0), (1, 2.0)))
+        assert trials[7].message == "stopped at step 1 with 2 by MedianPruner, which knew 5 curves"
+        stored = read_results(folder)
+        assert {i: (stored[i].status, stored[i].curve) for i in stored} == {
+            i: (trials[i].status, trials[i].curve) for i in trials
+        }
+
+    def test_a_curve_is_recorded_where_nobody_stops(self, executor):
+        (trial,) = executor.run(descend, planned([9.0, 8.0], pruning=Pruning(None)))
+        assert (trial.status, trial.curve) == (DONE, ((0, 9.0), (1, 8.0)))
+
+    def test_what_is_no_report_stops_the_run(self, executor):
+        with pytest.raises(InputError, match="a reported value must be a number, but got 'low'"):
+            list(executor.run(descend, planned([1.0, "low"])))
 
     def test_works_again_after_an_error(self, executor):
         with pytest.raises(InputError):
@@ -335,7 +377,7 @@ class TestRunTrial:
             ({"cost": 1}, r"a dict with `objective`, but got the keys \['cost'\]; add it"),
             ({"objective": 1, "cost": -1}, "`cost >= 0` must hold, but got cost=-1.0"),
             ({"objective": 1, "cost": "much"}, "a cost must be a number, but got 'much'"),
-            ({"objective": 1, "status": "ok"}, "a status must be 'done' or 'diverged', but got 'ok'"),
+            ({"objective": 1, "status": "ok"}, "a status must be 'done', 'diverged' or 'pruned', but got 'ok'"),
             ({"objective": 1, "curve": [1, 2]}, r"the metric 'curve' must be a number, but got \[1, 2\]"),
             ({"objective": 1, "x": 1}, "may not have the name of a hyperparameter .* but got 'x'; rename it"),
             ({"objective": 1, "seed": 1}, "may not have the name of a hyperparameter .* but got 'seed'; rename it"),
@@ -344,6 +386,47 @@ class TestRunTrial:
     def test_no_result(self, outcome, said):
         with pytest.raises(InputError, match=said):
             finished(outcome)
+
+    @pytest.mark.parametrize(
+        ("returned", "status", "objective", "message"),
+        [
+            (3.0, PRUNED, 3.0, "stopped at step 0 with 9 by MedianPruner, which knew 5 curves"),
+            ({"objective": 3.0, "message": "enough"}, PRUNED, 3.0, "enough"),
+            ({"objective": 3.0, "status": "done"}, DONE, 3.0, ""),  # it trained to its end all the same
+            ({"objective": math.nan, "status": "pruned", "message": "x"}, PRUNED, math.nan, "x"),
+            (math.nan, DIVERGED, math.nan, "the objective was nan"),
+            ({"objective": 1.0, "status": "diverged"}, DIVERGED, math.nan, ""),
+        ],
+    )
+    def test_told_to_stop(self, returned, status, objective, message):
+        def evaluate(params, report):
+            assert not report(0, 9.0)
+            return returned
+
+        trial = run_trial(evaluate, False, planned([])[0], None)
+        np.testing.assert_equal((trial.status, trial.objective, trial.message), (status, objective, message))
+
+    def test_stopped_by_its_own_word(self):
+        trial = finished({"objective": 1.0, "status": "pruned", "message": "no hope"})
+        assert (trial.status, trial.objective, trial.message) == (PRUNED, 1.0, "no hope")
+
+    def test_raising_once_told_to_stop_is_diverged(self):
+        def evaluate(params, report):
+            report(0, 9.0)
+            raise RuntimeError("no")
+
+        trial = run_trial(evaluate, False, planned([])[0], None)
+        assert (trial.status, trial.message, trial.curve) == (DIVERGED, "RuntimeError: no", ((0, 9.0),))
+
+    def test_an_error_of_a_report_that_was_swallowed(self):
+        def evaluate(params, report):
+            try:
+                report("first", 1.0)
+            except InputError:
+                return 1.0
+
+        with pytest.raises(InputError, match="a reported step must be a whole number above -1, but got 'first'"):
+            run_trial(evaluate, False, planned([])[0], None)
 
     def test_metrics(self):
         trial = finished(
@@ -379,6 +462,12 @@ def test_accepts_seed():
     assert accepts_seed(lambda params, **rest: 0)
     assert not accepts_seed(lambda params: 0)
     assert not accepts_seed(max)
+
+
+def test_accepts_report():
+    assert accepts_report(descend)
+    assert accepts_report(lambda params, **rest: 0)
+    assert not accepts_report(obey)
 
 
 def test_exit_reasons():

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 
 from hsicfast import rounds
 from hsicfast.costs import CostLimit
@@ -30,6 +31,8 @@ SPACE = SearchSpace(
     }
 )
 QUICK = TwoStep(design_share=0.5, optimizer="tpe")
+RANDOMLY = TwoStep(design_share=0.5, optimizer="random")
+ECONOMISE = Hsic(final_share=0)  # the finals have tests of their own
 
 
 def train(params, seed):
@@ -38,6 +41,16 @@ def train(params, seed):
         raise FloatingPointError("loss is nan")
     loss = (math.log10(params["rate"]) + 2) ** 2 + 0.01 * params.get("momentum", 0.0) + 1e-6 * (seed % 1000)
     return {"objective": loss, "cost": 1 + params["size"], "seen": seed}
+
+
+def descend(params, seed, report):
+    """As `train`, in ten steps to its loss."""
+    ended = train(params, seed)
+    for step in range(1, 11):
+        loss = ended["objective"] + (10 - step) * 0.3
+        if not report(step, loss):
+            return {**ended, "objective": loss}
+    return ended
 
 
 def diverge(params):
@@ -49,7 +62,8 @@ def same(one, other):
     assert one.trials.to_frame().equals(other.trials.to_frame())
     assert one.sensitivity.to_frame().equals(other.sensitivity.to_frame())
     assert (one.reduction, one.rounds, one.goal) == (other.reduction, other.rounds, other.goal)
-    assert one.best.index == other.best.index
+    assert (one.best.index, one.economical.index) == (other.best.index, other.economical.index)
+    assert repr(one.finals) == repr(other.finals)  # with NaN
 
 
 class Stopper(Watcher):
@@ -77,7 +91,7 @@ def whole():
 
 @pytest.fixture(scope="module")
 def economised():
-    return minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05)
+    return minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05)
 
 
 class TestHsic:
@@ -118,9 +132,9 @@ class TestHsic:
 
     def test_goes_on_where_it_stopped(self, economised, tmp_path):
         stopper = Stopper(after=27)
-        part = minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper)
+        part = minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper)
         assert part.interrupted
-        same(minimize(train, SPACE, 40, Hsic(), seed=0, tolerance=0.05, folder=tmp_path), economised)
+        same(minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path), economised)
 
 
 class TestTwoStep:
@@ -341,6 +355,91 @@ class TestSameSeedSameRun:
         assert [trial.params for trial in result.trials] == design(SPACE, 8, 4, "sobol")
 
 
+def curves(result):
+    return [trial.curve for trial in result.trials]
+
+
+@pytest.fixture(scope="module")
+def pruned():
+    return minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=MedianPruner())
+
+
+class TestPruner:
+    def test_stops_trials_of_the_search_alone(self, pruned):
+        early = pruned.trials.select(pruned.trials.status == "pruned")
+        assert len(early) >= 4
+        assert set(early.origin) == {"search"}
+        assert all(len(trial.curve) < 10 and trial.curve[-1][1] == trial.objective for trial in early)
+        assert all("by MedianPruner, which knew " in trial.message for trial in early)
+        done = [trial for trial in pruned.trials if trial.status == "done"]
+        assert {len(trial.curve) for trial in done} == {10}
+        assert pruned.best.status == pruned.economical.status == "done"
+
+    def test_those_that_went_on_are_as_without(self, pruned):
+        whole = minimize(train, SPACE, 40, RANDOMLY, seed=1)
+        assert [t.params for t in whole.trials] == [t.params for t in pruned.trials]
+        same_ends = [t.objective for t in pruned.trials if t.status == "done"]
+        assert same_ends == [
+            w.objective for w, p in zip(whole.trials, pruned.trials, strict=True) if p.status == "done"
+        ]
+        assert whole.best.objective == pruned.best.objective
+
+    def test_knows_what_had_ended_before_the_batch(self, pruned):
+        # Twenty of the design, less those that diverged, and batches of four.
+        ended = np.isin(pruned.trials.status, ("done", "pruned"))
+        for trial in pruned.trials.select(pruned.trials.status == "pruned"):
+            before = 20 + (trial.index - 20) // 4 * 4
+            assert trial.message.endswith(f"which knew {ended[:before].sum()} curves")
+
+    @pytest.mark.parametrize("pruner", [MedianPruner(), SuccessiveHalvingPruner(), HyperbandPruner()])
+    def test_same_in_processes(self, pruner):
+        one = minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=pruner)
+        two = minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=pruner, executor=Processes(workers=2))
+        same(one, two)
+        assert curves(one) == curves(two)
+        assert (one.trials.status == "pruned").any()
+
+    @pytest.mark.parametrize("after", [9, 27])
+    def test_ends_as_an_uninterrupted_run(self, pruned, tmp_path, after):
+        more = {"seed": 1, "pruner": MedianPruner(), "folder": tmp_path}
+        assert minimize(descend, SPACE, 40, RANDOMLY, **more, watcher=Stopper(after)).interrupted
+        again = minimize(descend, SPACE, 40, RANDOMLY, **more)
+        same(pruned, again)
+        assert curves(pruned) == curves(again)
+
+    def test_holes_are_filled_by_what_was_known_then(self, pruned, tmp_path):
+        minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=MedianPruner(), folder=tmp_path)
+        stopped = int(pruned.trials.index[pruned.trials.status == "pruned"][0])
+        for index in (3, stopped):
+            (tmp_path / "results" / f"{index:06d}.json").unlink()
+        same(pruned, minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=MedianPruner(), folder=tmp_path))
+
+    @pytest.mark.parametrize("strategy", [QUICK, Hsic()])
+    def test_optimisers_are_told(self, strategy):
+        one = minimize(descend, SPACE, 40, strategy, seed=1, pruner=MedianPruner(), tolerance=0.05)
+        assert len(one.trials) == 40
+        assert one.best.status == "done"
+        same(one, minimize(descend, SPACE, 40, strategy, seed=1, pruner=MedianPruner(), tolerance=0.05))
+
+    def test_another_pruner_in_the_folder_is_refused(self, tmp_path):
+        minimize(descend, SPACE, 8, "random", folder=tmp_path, pruner=MedianPruner())
+        for pruner, said in [
+            (MedianPruner(n_warmup_steps=2), "pruner.n_warmup_steps was 0 and is 2 now"),
+            (HyperbandPruner(), 'pruner.name was "MedianPruner" and is "HyperbandPruner" now'),
+        ]:
+            with pytest.raises(InputError, match="keeps the settings it was started with") as error:
+                minimize(descend, SPACE, 8, "random", folder=tmp_path, pruner=pruner)
+            assert said in str(error.value)
+
+    def test_without_one_nothing_is_reported(self, tmp_path):
+        def evaluate(params, report=None):
+            assert report is None
+            return params["size"]
+
+        assert set(curves(minimize(evaluate, SPACE, 8, "random", folder=tmp_path))) == {()}
+        assert "pruner" not in (tmp_path / "settings.json").read_text()
+
+
 class TestInterrupted:
     @pytest.mark.parametrize("after", [5, 20, 30])
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -533,6 +632,11 @@ class TestOutcome:
         ({"seed": -1}, "`seed >= 0` must hold, but got seed=-1"),
         ({"direction": "down"}, "direction must be minimize or maximize, but got 'down'"),
         ({"store": "sqlite://"}, "folder=None; pass folder= as well"),
+        ({"pruner": "median"}, r"a pruner must be an optuna\.pruners\.BasePruner, but got 'median'; pass one such as"),
+        (
+            {"pruner": MedianPruner()},
+            r"a pruner needs an evaluate that takes `report` .*; add it, call `report\(step, value\)`",
+        ),
     ],
 )
 def test_wrong_values_are_refused_before_anything_runs(changes, said):
@@ -555,6 +659,19 @@ def test_wrong_values_are_refused_before_anything_runs(changes, said):
 def test_wrong_strategies(changes, said):
     with pytest.raises(InputError, match=said):
         TwoStep(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"final_share": 1}, r"`0 <= strategy\.final_share < 1` must hold, but got strategy\.final_share=1; .* 0\.06"),
+        ({"final_share": -0.1}, r"`0 <= strategy\.final_share < 1` must hold"),
+        ({"economy_share": 0}, r"`0 < strategy\.economy_share < 1` must hold, but got strategy\.economy_share=0"),
+    ],
+)
+def test_wrong_shares(changes, said):
+    with pytest.raises(InputError, match=said):
+        Hsic(**changes)
 
 
 def test_unknown_optimiser_is_refused_before_anything_runs():

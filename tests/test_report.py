@@ -15,6 +15,7 @@ from test_figures import NASTY, finished_run
 from test_page import NASTY_SPACE, Page, sketched
 
 from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable, report
+from hsicfast.finals import Final
 from hsicfast.page import fingerprint
 from hsicfast.report import (
     best_sentence,
@@ -37,15 +38,19 @@ def strict(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
+def read_at_the_end(run):
+    return {run.best.index: 0.0777, run.economical.index: 0.0777}
+
+
 def written(folder, run, planned=None):
     planned = len(run.trials) if planned is None else planned
-    paths = write_report(folder, run, planned=planned, **NAMES)
+    paths = write_report(folder, run, planned=planned, tests={} if run.interrupted else read_at_the_end(run), **NAMES)
     return {str(path.relative_to(folder)): path for path in paths}, Page((folder / "report.html").read_text("utf-8"))
 
 
 def printed(run, width=80):
     console = Console(file=io.StringIO(), width=width)
-    print_report(run, console, **NAMES)
+    print_report(run, console, tests={} if run.interrupted else read_at_the_end(run), **NAMES)
     return console.file.getvalue()
 
 
@@ -92,7 +97,7 @@ def test_csv_gives_the_same_trials_back(run, usual):
     assert [trial.params for trial in table] == [trial.params for trial in run.trials]
     for column in ("objective", "cost", "status", "origin", "index", "seed"):
         np.testing.assert_array_equal(getattr(table, column), getattr(run.trials, column))
-    np.testing.assert_array_equal(table.metrics["test"], run.trials.metrics["test"])
+    np.testing.assert_array_equal(table.metrics["epochs"], run.trials.metrics["epochs"])
 
 
 def test_csv_keeps_names_that_are_no_names(nasty_run, nasty):
@@ -128,6 +133,22 @@ def test_pruned_trials_are_counted_where_there_are_any(run):
     assert (counts["done"], counts["pruned"]) == ((run.trials.status == "done").sum() - 1, 1)
 
 
+def test_what_stopping_early_saved(run):
+    # Two of those that were done are stopped after 30 and 60 of 100 epochs, and one diverged on its way.
+    first, second = np.flatnonzero(run.trials.status == "done")[:2]
+    status, curve = run.trials.status.astype("<U8"), run.trials.curve.copy()
+    for row in range(len(curve)):
+        curve[row] = ((50, 1.0), (100, 0.5))
+    curve[first], curve[second] = ((30, 1.0),), ((30, 1.0), (60, 0.9))
+    status[[first, second]] = "pruned"
+    stopped = replace(run, trials=replace(run.trials, status=status, curve=curve))
+    said = f"2 trials of {len(run.trials)} were stopped early as hopeless, which saved 110 of their 200 steps;"
+    assert report.cautions(stopped)[-1].startswith(said)
+    assert not [text for text in report.cautions(run) if "stopped early" in text]
+    curve[:] = [()] * len(curve)
+    assert report.cautions(stopped)[-1].startswith(f"2 trials of {len(run.trials)} were stopped early as hopeless; no")
+
+
 def test_what_is_not_a_number_is_null(tmp_path, sketches):
     space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
     run = finished_run(space, n=20, costs=False, objective=lambda params: params["a"] + 0.5)
@@ -141,25 +162,82 @@ def test_best_json_is_the_best_trial(run, usual):
     best = strict(usual[0]["best.json"])
     assert best["params"] == run.best.params
     assert best["objective"] == run.best.objective == np.nanmin(run.trials.objective)
-    assert (best["test"], best["cost"]) == (run.best.metrics["test"], run.best.cost)
+    assert (best["test"], best["cost"]) == (0.0777, run.best.cost)
     assert (best["index"], best["seed"]) == (run.best.index, run.best.seed)
-    assert set(best["metrics"]) == {"test", "epochs", "seconds"}
-    assert best["economical"]["index"] == run.economical.index
+    assert set(best["metrics"]) == {"epochs", "seconds"}
+    assert (best["economical"]["index"], best["economical"]["test"]) == (run.economical.index, 0.0777)
     assert best["economical"]["cost"] == run.economical.cost
 
 
 def test_the_economical_trial_is_said_where_it_is_another(run):
     best, other = run.trials[3], run.trials[4]
-    both = best_sentence(replace(run, best=best, economical=other), "m", None, "flops")
+    both = best_sentence(replace(run, best=best, economical=other), "m", None, "flops", {})
     assert both.startswith(f"Best: m {number(best.objective)}, flops {number(best.cost)} (trial 3). Economical: m ")
     assert both.endswith(f"flops {number(other.cost)} (trial 4).")
-    assert "Economical" not in best_sentence(replace(run, best=best, economical=best), "m", None, "flops")
+    assert "Economical" not in best_sentence(replace(run, best=best, economical=best), "m", None, "flops", {})
+
+
+def test_the_test_metric_is_what_was_handed_in(run):
+    both = replace(run, best=run.trials[3], economical=run.trials[4])
+    said = best_sentence(both, "m", "t", "flops", {3: 0.125})
+    assert f"Best: m {number(run.trials[3].objective)}, t 0.125, flops" in said
+    assert f"Economical: m {number(run.trials[4].objective)}, t not read, flops" in said
+
+
+@pytest.fixture(scope="module")
+def with_finals(run):
+    """The winner was not the best when it was chosen; another one diverged once."""
+    done = [trial for trial in run.trials if trial.status == "done"]
+    a, b, c = (trial.index for trial in sorted(done, key=lambda trial: trial.objective)[:3])
+    finals = (Final(b, 2, 0, 0.0125, 0.00025), Final(a, 2, 0, 0.0126, math.nan), Final(c, 2, 1, math.nan, math.nan))
+    return replace(run, best=run.trials[b], economical=run.trials[done[-1].index], finals=finals)
+
+
+def test_the_best_is_said_with_its_mean_over_fresh_seeds(with_finals):
+    best = with_finals.best
+    said = best_sentence(with_finals, "m", None, "flops", {})
+    own = number(best.objective)
+    assert said.startswith(f"Best: m 0.0125, the mean of 2 trials with fresh seeds ({own} when it was chosen), flops ")
+    assert f"Economical: m {number(with_finals.economical.objective)}, flops" in said
+    failed = replace(with_finals, best=with_finals.trials[with_finals.finals[2].trial])
+    assert best_sentence(failed, "m", None, "flops", {}).startswith(f"Best: m {number(failed.best.objective)}, flops")
+
+
+def test_the_finalists_have_a_table(with_finals, tmp_path, sketches):
+    files, page = written(tmp_path, with_finals)
+    rows = page.table(["Trial", "Mean", "Standard deviation", "Fresh trials"])
+    chosen = [with_finals.trials[final.trial] for final in with_finals.finals]
+    assert rows == [
+        [str(trial.index), mean, sd, "2", number(trial.objective), number(trial.cost)]
+        for trial, mean, sd in zip(
+            chosen, ("0.0125", "0.0126", "diverged in 1"), ("0.00025", "unknown", "unknown"), strict=True
+        )
+    ]
+    assert "validation RMSE, mean over fresh seeds 0.0125 validation RMSE when it was chosen" in page.words
+    assert strict(files["best.json"])["finals"][2] == {
+        "trial": chosen[2].index,
+        "n": 2,
+        "diverged": 1,
+        "mean": None,
+        "sd": None,
+    }
+    text = printed(with_finals)
+    assert "The finalists, trained again with fresh seeds" in text
+    assert [str(chosen[0].index), "0.0125", "0.00025", "2"] in [line.split()[:4] for line in text.splitlines()]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_without_finals_there_is_no_table(run, usual):
+    assert "finalists" not in usual[1].words
+    assert "finalists" not in printed(run)
+    assert strict(usual[0]["best.json"])["finals"] == []
 
 
 def test_page_tells_the_story(run, usual):
     words = usual[1].words
     assert "learning_rate decides whether a trial ends among the best 20%." in words
-    assert f"validation RMSE {number(run.best.objective)}, test RMSE {number(run.best.metrics['test'])}" in words
+    assert f"validation RMSE {number(run.best.objective)}, test RMSE 0.0777" in words
+    assert f"test RMSE 0.0777 flops {number(run.best.cost)} epochs" in words
     assert "20 trials proposed by the optimiser are left out of the analysis" in words
     done, diverged = ((run.trials.status == status).sum() for status in ("done", "diverged"))
     assert f"planned 130 done {done} diverged {diverged} lost 3 not run 30 run complete" in words
@@ -230,7 +308,7 @@ def test_settings_cannot_leave_their_box(usual):
 
 def test_names_of_metric_and_title_are_escaped(tmp_path, nasty_run, sketches):
     names = {"title": "<script>t</script>", "metric": "<b>m</b>", "test_metric": "<i>x</i>", "cost": "'\"><img src=x>"}
-    write_report(tmp_path, nasty_run, planned=26, **names)
+    write_report(tmp_path, nasty_run, planned=26, tests={}, **names)
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     assert not {"b", "i"} & set(page.tags)
     assert page.tags.count("script") == 3
@@ -252,6 +330,8 @@ def test_interrupted_run_says_so(tmp_path, sketches):
     assert "run interrupted" in page.words
     assert strict(files["sensitivity.json"])["trials"]["not run"] == 28
     assert strict(files["sensitivity.json"])["interrupted"] is True
+    assert strict(files["best.json"])["test"] is None
+    assert "test RMSE not read" in page.words
     assert "Nothing was fixed" in page.words
     assert "Interrupted" in printed(run)
 
@@ -297,7 +377,7 @@ def test_one_hyperparameter_without_pairs_and_costs(tmp_path, sketches):
     assert "No pairs were analysed." in page.words
     assert "What it costs" not in page.words
     assert "interactions" not in printed(run)
-    assert "flops" not in best_sentence(run, "m", None, "flops")
+    assert "flops" not in best_sentence(run, "m", None, "flops", {})
 
 
 def test_maximised_run(tmp_path, sketches):
@@ -312,7 +392,7 @@ def test_terminal_has_the_tables(run):
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     assert headline(run.sensitivity, verdicts(run.sensitivity)) in " ".join(text.split())
-    assert f"test RMSE {number(run.best.metrics['test'])}" in text
+    assert "test RMSE 0.0777" in text
     for heading in ("What decides", "Clearest interactions", "What was fixed, to what, and why", "Best configuration"):
         assert heading in text
 
@@ -339,7 +419,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(run, tmp_path, place, s
         blocked.mkdir()
     (blocked / place).resolve().write_text("a file where a folder should be")
     with pytest.raises(InputError, match=r"a report must be writable, but .* gave: .*; make room or pass"):
-        write_report(blocked, run, planned=100, **NAMES)
+        write_report(blocked, run, planned=100, tests={}, **NAMES)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(run, tmp_path, monkeypatch, sketches):
@@ -350,7 +430,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(run, tmp_path, monk
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(InputError, match="No space left on device"):
-        write_report(tmp_path, run, planned=100, **NAMES)
+        write_report(tmp_path, run, planned=100, tests={}, **NAMES)
     assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
     assert (tmp_path / "trials.csv").read_text() == "before"
 
@@ -366,7 +446,7 @@ def test_missing_tools_are_one_sentence_before_anything_is_written(run, tmp_path
         'pip install "hsicfast[report]"'
     )
     with pytest.raises(InputError, match="cannot be found"):
-        write_report(tmp_path, run, planned=100, **NAMES)
+        write_report(tmp_path, run, planned=100, tests={}, **NAMES)
     assert not list(tmp_path.iterdir())
 
 

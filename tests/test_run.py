@@ -16,6 +16,7 @@ from hsicfast import run
 from hsicfast.progress import ProgressBar
 from hsicfast.store import read_results
 from hsicfast.trials import Trial
+from hsicfast.words import number
 
 TASK = """
 name: toy
@@ -51,17 +52,21 @@ class Trainee:
             ) from unreachable
         self.pause = pause
 
-    def __call__(self, params, seed):
+    def __call__(self, params, seed, report=lambda step, value: True):
         time.sleep(self.pause)
         if self.pause < 0:
             raise RuntimeError("never works")
         loss = (math.log10(params["rate"]) + 2) ** 2 + seed % 7 * 1e-3
-        return {"objective": loss, "cost": 3.0, "test": 2 * loss}
+        for step in range(10):
+            if not report(step, loss + 1 - step / 10):
+                return {"objective": loss + 1 - step / 10, "cost": 3.0 + params["rate"]}
+        return {"objective": loss, "cost": 3.0 + params["rate"]}
 
     def save_best(self, params, seed, folder):
         folder.mkdir()
         (folder / "network.pt").write_text("weights")
-        return self(params, seed)
+        result = self(params, seed)
+        return result | {"test": 2 * result["objective"]}
 """
 QUICK = ("+task=toy", "strategy.optimizer=tpe", "executor=local")
 
@@ -134,6 +139,19 @@ class TestWholeRun:
         assert "16 of 16 trials, best validation loss" in err
         assert "\x1b" not in out + err
 
+    def test_the_test_metric_is_read_once_at_the_end(self, command, tmp_path):
+        code, out, err = command(*QUICK, "hydra.run.dir=done", "tolerance=100")
+        assert code == 0, err
+        assert not any("test" in trial.metrics for trial in read_results(tmp_path / "done").values())
+        best = json.loads((tmp_path / "done" / "best.json").read_text())
+        assert best["index"] != best["economical"]["index"]
+        for name, trial in (("best", best), ("economical", best["economical"])):
+            assert trial["test"] == 2 * trial["objective"]
+            assert f"{name} network: {tmp_path / 'done' / name}/network.pt; its test loss: {trial['test']:.4g}\n" in out
+            assert (tmp_path / "done" / name / "network.pt").read_text() == "weights"
+            assert f"the {name} network is trained once more, and tested" in err
+        assert f"test loss {number(best['test'])}" in (tmp_path / "done" / "report.html").read_text()
+
     def test_goes_on_in_its_folder(self, command, tmp_path):
         assert command(*QUICK, "hydra.run.dir=again")[0] == 0
         before = (tmp_path / "again" / "trials.csv").read_bytes()
@@ -147,6 +165,31 @@ class TestWholeRun:
         assert "task.evaluate.pause was 0.0 and is 0.001 now" in err
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.space.hyperparameters.rate.low=0.01")
         assert "space.rate.low was 0.001 and is 0.01 now" in err
+
+    @pytest.mark.parametrize(
+        "pruner",
+        [
+            ["pruner=median"],
+            ["+pruner._target_=optuna.pruners.SuccessiveHalvingPruner", "+pruner.reduction_factor=2"],
+        ],
+    )
+    def test_hopeless_trials_are_stopped_early(self, command, tmp_path, pruner):
+        code, out, err = command(*QUICK, *pruner, "strategy.optimizer=random", "n_trials=30", "hydra.run.dir=early")
+        assert code == 0, err
+        stopped = (pd.read_csv(tmp_path / "early" / "trials.csv")["status"] == "pruned").sum()
+        assert stopped > 0
+        assert f"{stopped} pruned" in err
+        assert "stopped early as hopeless, which saved" in " ".join(out.split())
+        assert json.loads((tmp_path / "early" / "sensitivity.json").read_text())["trials"]["pruned"] == stopped
+        assert "stopped early as hopeless, which saved" in (tmp_path / "early" / "report.html").read_text()
+
+    def test_several_seeds_a_trial(self, command, tmp_path):
+        code, out, err = command(*QUICK, "hydra.run.dir=done", "repeats=3", "n_trials=8")
+        assert code == 0, err
+        table = pd.read_csv(tmp_path / "done" / "trials.csv")
+        assert (table.objective_sd > 0).any()
+        assert "its test loss: " in out
+        assert "objective_sd" in (tmp_path / "done" / "report.html").read_text()
 
     def test_folder_of_a_run_has_the_name_of_its_task(self, command, tmp_path):
         assert command(*QUICK, "strategy=random", "n_trials=5", "~strategy.optimizer")[0] == 2
@@ -185,6 +228,7 @@ class TestRefusals:
                 "at least one trial must cost at most max_cost=2, but the cheapest of the 16 that ended well costs 3;",
             ),
             (["+task=toy", "seed=x"], "`seed >= 0` must hold, but got seed='x'"),
+            (["+task=toy", "repeats=0", "task.evaluate.data=gone"], "`repeats >= 1` must hold, but got repeats=0"),
             (
                 ["+task=toy", "task.space.hyperparameters.rate.low=2"],
                 "task.space.hyperparameters.rate: `low < high` must hold, but got low=2, high=1.0; swap them",
@@ -201,6 +245,12 @@ class TestRefusals:
                 ["+task=toy", "+task.space.hyperparameters.kind.active_if.kind=a"],
                 "conditions may not run in a circle",
             ),
+            (["+task=toy", "pruner=nope"], "pruner must be one of median, none, but got nope; choose one of them"),
+            (
+                ["+task=toy", "pruner=median", "pruner.n_warmup_steps=-1"],
+                "pruner: Number of warmup steps cannot be negative",
+            ),
+            (["+task=toy", "+pruner.patience=3"], "a pruner must be an optuna.pruners.BasePruner, but got {'patience'"),
             (["+task=toy", "strategy.batch=0"], "`strategy.batch >= 1` must hold, but got 0"),
             (["+task=toy", "strategy.nope=0"], "Could not override 'strategy.nope'"),
             (["+task=toy", "executor.workers=0"], "`workers > 0` must hold, but got workers=0"),
@@ -276,7 +326,9 @@ class TestSignals:
         assert process.returncode == 130, err
         assert "stopping: the trials in flight end" in err
         assert "Traceback" not in err
-        assert (tmp_path / "run" / "report.html").exists()
+        assert json.loads((tmp_path / "run" / "best.json").read_text())["test"] is None
+        assert not (tmp_path / "run" / "best").exists()
+        assert "test loss not read" in (tmp_path / "run" / "report.html").read_text()
         assert 8 <= len(pd.read_csv(tmp_path / "run" / "trials.csv")) == len(read_results(tmp_path / "run")) < 100
 
     def test_too_early_for_a_report(self, toy, tmp_path):
@@ -356,6 +408,13 @@ class TestProgress:
         assert lines[1].startswith("design: 12 of 40 trials, best loss [%] 29, 1 diverged, about ")
         assert lines[-1] == "design: 40 of 40 trials, best loss [%] 1, 4 diverged"
         assert len(lines) == 1 + 8
+
+    def test_a_fresh_seed_of_a_finalist_is_no_best(self, capfd):
+        with ProgressBar(Console(width=100, stderr=True), "loss", True) as bar:
+            bar.on_start(2)
+            for index, origin in enumerate(("search", "final")):
+                bar.on_trial(Trial(index, {}, 2.0 - index, origin=origin), stored=False)
+        assert capfd.readouterr().err.splitlines()[-1].endswith("2 of 2 trials, best loss 2")
 
     def test_bar_on_a_terminal(self, capfd):
         said = self.told(capfd, True)

@@ -93,7 +93,8 @@ class TestIndices:
 
     def test_proposed_trials_are_left_out_with_a_warning(self):
         params = draw(SPACE, 60)
-        trials = [Trial(i, p, p["rate"], origin="design" if i < 50 else "search") for i, p in enumerate(params)]
+        origins = ["design"] * 50 + ["search"] * 8 + ["final"] * 2
+        trials = [Trial(i, p, p["rate"], origin=origins[i]) for i, p in enumerate(params)]
         with pytest.warns(UserWarning, match="10 of 60 trials were proposed by an optimiser"):
             found = analyse(SPACE, TrialTable.from_trials(SPACE, trials))
         assert len(found.trials) == 50

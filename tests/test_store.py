@@ -45,6 +45,26 @@ class TestResultFiles:
         assert read_result(path) == GOOD
         assert [p.name for p in path.parent.iterdir()] == ["000012.json"]
 
+    def test_the_curve_of_a_trial(self, folder):
+        trial = replace(GOOD, curve=((0, 1.5), (7, math.nan), (9, 1 / 3)))
+        path = write_result(folder, trial)
+        assert json.loads(path.read_text(), parse_constant=pytest.fail)["curve"] == [[0, 1.5], [7, None], [9, 1 / 3]]
+        np.testing.assert_equal(read_result(path).curve, trial.curve)
+
+    def test_a_result_of_before_there_were_curves(self, folder):
+        path = write_result(folder, GOOD)
+        content = json.loads(path.read_text())
+        del content["curve"]
+        path.write_text(json.dumps(content))
+        assert read_result(path) == GOOD
+
+    @pytest.mark.parametrize("curve", [5, [[1]], [[1, "low"]], None])
+    def test_a_curve_that_is_none(self, folder, curve):
+        path = write_result(folder, GOOD)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"curve": curve}))
+        with pytest.raises(InputError, match=r"000012\.json does not.*; delete it and its trial runs again"):
+            read_result(path)
+
     def test_json_is_strict(self, folder):
         trial = replace(BAD, metrics={"test": math.nan, "worst": math.inf, "n": np.int64(3), "x": np.float32(0.5)})
         content = json.loads(write_result(folder, trial).read_text(), parse_constant=pytest.fail)
@@ -164,7 +184,7 @@ class TestStudy:
 
     @pytest.mark.parametrize("objective", [0.5, math.nan])
     def test_a_pruned_trial(self, folder, objective):
-        stopped = replace(GOOD, status=PRUNED, objective=objective)
+        stopped = replace(GOOD, status=PRUNED, objective=objective, curve=((10, 0.75), (20, 0.5)))
         np.testing.assert_equal(asdict(read_result(write_result(folder, stopped))), asdict(stopped))
         kept = opened(folder)
         kept.add(stopped)
@@ -172,6 +192,7 @@ class TestStudy:
         (trial,) = study_of(folder).trials
         assert trial.state.name == "PRUNED"
         assert trial.value == (0.5 if math.isfinite(objective) else None)
+        assert trial.intermediate_values == {10: 0.75, 20: 0.5}
 
     def test_a_trial_is_added_once(self, folder):
         for _ in range(2):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich import box
 
-from benches.problems import FLAT, hyperparameter, kind_of, module_at, problem_of, problems_of
+from benches.problems import FLAT, hyperparameter, kind_of, module_at, problem_of, problems_of, trained
 from benches.strategies import STRATEGIES
 from benches.study import (
     Plan,
@@ -67,6 +67,7 @@ def test_the_best_is_the_earliest_of_equals_and_the_economical_is_within_half_a_
     assert own.economical == 5  # as cheap as its neighbour, and better
     assert (own.score(own.best, floor=2.5), own.price(own.best)) == (0.5, 9.0)
     assert replace(own, said=3).economical == 3
+    assert replace(own, said_best=5).best == 5
 
 
 def test_where_the_objective_is_no_percentage_the_economical_is_within_5_percent():
@@ -143,6 +144,10 @@ def test_a_space_that_a_file_describes(surrogate):
     assert FLAT["booster"] in module_at(surrogate).SPACE["booster"][1]
 
 
+def test_our_own_trainings_say_the_test_metric_of_every_trial():
+    assert trained("runge", Path()).evaluate.test_every_trial
+
+
 @pytest.mark.parametrize("strategy", ["random", "tpe", "two_step_random"])
 def test_a_run_is_a_file_that_reads_back(surrogate, tmp_path, strategy):
     plan = Plan("surrogate/b", 1, strategy, 12, 3)
@@ -152,6 +157,8 @@ def test_a_run_is_a_file_that_reads_back(surrogate, tmp_path, strategy):
     assert found.plan == plan
     assert np.isfinite(found.objective).all()
     assert len(found.objective) == len(found.cost) == 12
+    ours = strategy.startswith("two_step")
+    assert found.said_best == (int(np.argmin(found.objective)) if ours else None)
     conduct(plan, tmp_path / "again", surrogate, Path())
     assert read(plan.path(tmp_path / "again")).objective.tolist() == found.objective.tolist()
 

@@ -86,6 +86,16 @@ def test_a_parent_after_its_child_is_read_from_text_too():
     assert TrialTable.from_frame(space, frame).active("rate").tolist() == [True, False]
 
 
+def test_a_curve_stays_with_its_trial_and_out_of_the_frame():
+    space = SearchSpace({"x": Float(0, 1)})
+    curves = [((0, 1.0), (1, 0.5)), (), ((0, 2.0), (1, 1.5))]
+    made = TrialTable.from_trials(space, [Trial(i, {"x": 0.5}, 1.0, curve=curve) for i, curve in enumerate(curves)])
+    assert [trial.curve for trial in made] == curves
+    assert made.select(np.array([2, 0]))[0].curve == curves[2]
+    assert "curve" not in made.to_frame()
+    assert TrialTable.from_frame(space, made.to_frame())[0].curve == ()
+
+
 def test_a_pruned_trial_keeps_its_last_value_and_is_never_the_best():
     made = TrialTable.from_arrays(
         SearchSpace({"a": Float(0, 1)}),

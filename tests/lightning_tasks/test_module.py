@@ -118,5 +118,5 @@ def test_error_is_in_percent() -> None:
 def test_a_network_of_nan_has_no_error_rate() -> None:
     made = training(nn.Identity(), module.ERROR_PERCENT)
     made.validation_step((torch.tensor([[math.nan, 0.0]]), torch.tensor([0])), 0)
-    with pytest.raises(module.Diverged, match="the validation metric was nan after step 0"):
-        made.on_validation_epoch_end()
+    made.on_validation_epoch_end()
+    assert math.isnan(made.validation)

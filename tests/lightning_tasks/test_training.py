@@ -18,7 +18,7 @@ from yaml_tasks import TASKS, config
 
 from lightning_tasks import module, training
 
-KEYS = ["objective", "cost", "test", "parameters", "flops", "seconds", "epochs", "status", "message"]
+KEYS = ["objective", "cost", "parameters", "flops", "seconds", "epochs", "status", "message"]
 
 
 def without_time(result: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,6 @@ def test_every_choice_of_every_space_trains(trainee, task: str, kind: str, choic
     assert list(result) == KEYS
     assert (result["status"], result["epochs"], result["message"]) == ("done", 1, "")
     assert math.isfinite(result["objective"])
-    assert math.isfinite(result["test"])
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -111,7 +110,6 @@ def test_a_huge_learning_rate_diverges_at_once(trainee, task: str) -> None:
     result = trainee(task, epochs=500)(params, 0)
     assert result["status"] == "diverged"
     assert math.isnan(result["objective"])
-    assert math.isnan(result["test"])
     assert result["message"].startswith("the loss was ")
     assert result["cost"] == result["flops"] > 0
     assert result["epochs"] < 20
@@ -184,11 +182,82 @@ def test_the_cost_is_the_result_it_names(trainee, cost: str, kind: type) -> None
     assert isinstance(result["cost"], float)
 
 
+NOISY = {"dropout": True, "dropout_rate": 0.3, "batch_norm": True, "learning_rate": 1e-3, "batch_size": 4}
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, [1]), (4, [1, 2, 3, 4]), (25, [*range(3, 25, 3), 25])])
+def test_a_training_that_reports_has_the_same_numbers(trainee, epochs: int, steps: list[int]) -> None:
+    # Dropout draws and batch norm remembers: a check on the way must touch neither.
+    train, curve = trainee("runge", epochs=epochs), []
+    reported = train(NOISY, 7, lambda step, value: curve.append((step, value)) or True)
+    assert without_time(reported) == without_time(train(NOISY, 7))
+    assert [step for step, _ in curve] == steps
+    assert curve[-1][1] == reported["objective"]
+
+
+@pytest.mark.parametrize("task", ["bateman", "mnist"])
+def test_other_tasks_report_the_same_numbers(trainee, task: str) -> None:
+    train = trainee(task, epochs=3)
+    assert without_time(train(NOISY, 7, lambda step, value: True)) == without_time(train(NOISY, 7))
+
+
+def test_the_curve_is_that_of_shorter_trainings(trainee) -> None:
+    curve: dict[int, float] = {}
+    trainee("bateman", epochs=4)(NOISY, 7, lambda step, value: curve.setdefault(step, value) > 0)
+    for epochs, value in curve.items():
+        assert trainee("bateman", epochs=epochs)(NOISY, 7)["objective"] == value
+
+
+def test_checks_are_so_many(trainee) -> None:
+    steps: list[int] = []
+    trainee("runge", epochs=12, checks=3)(NOISY, 7, lambda step, value: steps.append(step) or True)
+    assert steps == [4, 8, 12]
+
+
+@pytest.mark.parametrize("after", [3, 6, 24])
+def test_a_training_stops_when_told(trainee, after: int) -> None:
+    told: list[float] = []
+    train = trainee("runge", epochs=25)
+    result = train(NOISY, 7, lambda step, value: told.append(value) or step < after)
+    assert (result["status"], result["epochs"], result["message"]) == ("pruned", after, "")
+    assert (result["objective"], len(told)) == (told[-1], after // 3)
+    assert math.isnan(result["test"])
+    assert result["cost"] == result["flops"]
+    assert list(result) == KEYS
+
+
+def test_told_to_stop_at_its_end_it_is_done(trainee) -> None:
+    train = trainee("runge", epochs=25)
+    assert without_time(train(NOISY, 7, lambda step, value: step < 25)) == without_time(train(NOISY, 7))
+
+
+def test_a_check_on_the_way_that_is_not_finite_ends_nothing(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, checks = module.Training.on_validation_epoch_end, []
+
+    def first_is_infinite(self) -> None:
+        real(self)
+        checks.append(self.validation)
+        if len(checks) == 1:
+            self.validation = math.inf
+
+    monkeypatch.setattr(module.Training, "on_validation_epoch_end", first_is_infinite)
+    result = trainee("runge", epochs=2)(NOISY, 7, lambda step, value: True)
+    assert (result["status"], result["objective"]) == ("done", checks[1])
+
+
+def test_what_the_reporter_raises_reaches_the_caller(trainee) -> None:
+    def refuse(step: int, value: float) -> bool:
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        trainee("runge", epochs=2)({}, 0, refuse)
+
+
 def test_save_best_repeats_the_trial_and_can_be_loaded(trainee, tmp_path: Path) -> None:
     train = trainee("mnist", epochs=2)
     params = {"batch_norm": True, "filters": 4, "batch_size": 5}
     result = train.save_best(params, 3, tmp_path / "best")
-    assert without_time(result) == without_time(train(params, 3))
+    assert without_time(result) == without_time(train(params, 3)) | {"test": result["test"]}
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["network.pt"]
     saved = torch.load(tmp_path / "best" / "network.pt")
     assert (saved["params"], saved["seed"], saved["metrics"]) == (params, 3, result)
@@ -277,6 +346,7 @@ class FakeTask:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
+        ({"checks": 0}, "`checks >= 1` must hold, but got 0; pass `task.evaluate.checks=10`"),
         ({"epochs": 0}, "`epochs >= 1` must hold, but got 0; pass `task.evaluate.epochs=1`"),
         (
             {"cost": "money"},
@@ -314,15 +384,29 @@ def test_batch_norm_meets_no_batch_of_one(trainee, batch_size: int) -> None:
     assert result["status"] == "done"
 
 
-def test_the_test_part_decides_nothing(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_part_decides_nothing(trainee, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     train = trainee("runge", epochs=2)
     first = train({}, 0)
     split = train.task.load()
     broken = type(split)(split.train, split.validation, (split.test[0], split.test[1] + math.nan))
     monkeypatch.setattr(type(train.task), "load", lambda self: broken)
-    second = train({}, 0)
+    second = train.save_best({}, 0, tmp_path)
     assert math.isnan(second["test"])
     assert (second["status"], second["objective"]) == ("done", first["objective"])
+
+
+def test_a_trial_does_not_touch_the_test_part(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = trainee("runge")
+    split = train.task.load()
+    monkeypatch.setattr(type(train.task), "load", lambda self: type(split)(split.train, split.validation, None))
+    assert train({}, 0)["status"] == "done"
+
+
+def test_benches_may_read_the_test_metric_of_every_trial(trainee, tmp_path: Path) -> None:
+    every = trainee("runge", test_every_trial=True)
+    assert every({}, 0)["test"] == trainee("runge").save_best({}, 0, tmp_path)["test"]
+    diverged = every({"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 2}, 0)
+    assert math.isnan(diverged["test"])
 
 
 @pytest.mark.parametrize("threshold", list(itertools.product([True, False], [0.0, 1e-3])))

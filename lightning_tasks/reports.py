@@ -1,0 +1,42 @@
+"""A fit tells its learning curve while it trains, and ends where nobody wants it to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+
+from lightning_tasks import module
+
+# `report(step, value)`: what the metric is after so many epochs; whether the training should go on.
+Report = Callable[[int, float], bool]
+
+
+class Reports(pl.Callback):
+    """Reports the metric after each validation, and stops the fit at the first answer that is False.
+
+    Parameters
+    ----------
+    report
+        Who is told.
+    epochs
+        Of the whole training.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether the fit was told to stop.
+    """
+
+    def __init__(self, report: Report, epochs: int) -> None:
+        self.report = report
+        self.epochs = epochs
+        self.stopped = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning's hook, once the metric is finished."""
+        if not isinstance(pl_module, module.Training):
+            raise TypeError(f"a `module.Training` reports its metric, but got {type(pl_module).__name__}; fit one.")
+        # Lightning counts the epochs behind the present one, after the fit all of them.
+        if not self.report(min(trainer.current_epoch + 1, self.epochs), pl_module.validation):
+            self.stopped = trainer.should_stop = True

@@ -1,0 +1,221 @@
+"""The finalists: who they are, what fresh seeds say of them, who wins, and whole runs."""
+
+import json
+import math
+import os
+import signal
+import statistics
+
+import numpy as np
+import pytest
+
+from hsicfast.executors import Processes
+from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
+from hsicfast.orchestrator import Hsic, Watcher, minimize
+from hsicfast.samplers import trial_seed
+from hsicfast.space import Choice, Float, SearchSpace
+from hsicfast.store import read_results
+from hsicfast.trials import DESIGN, DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, TrialTable
+
+SPACE = SearchSpace({"x": Choice([0, 1, 2, 3, 4, 5])})
+NAN = math.nan
+
+
+def trials(*rows):
+    """Trials in their order, each (x, objective) and perhaps origin and cost; "lost" and "diverged" are statuses."""
+    made = []
+    for index, (x, objective, *rest) in enumerate(rows):
+        origin, cost = (*rest, *(SEARCH, NAN)[len(rest) :])
+        status = objective if isinstance(objective, str) else DONE
+        value = NAN if isinstance(objective, str) else objective
+        made.append(Trial(index, {"x": x}, value, cost, status, origin))
+    return made
+
+
+def decided(rows, tolerance=None, minimize=True):
+    """Indices of the best and of the economical trial."""
+    table = TrialTable.from_trials(SPACE, trials(*rows))
+    finals = finals_of(list(table), minimize)
+    return tuple(trial.index for trial in best_and_economical(table, finals, tolerance, minimize))
+
+
+@pytest.mark.parametrize(
+    ("count", "plan"),
+    [(0, (0, 0)), (1, (0, 0)), (2, (2, 1)), (3, (3, 1)), (5, (5, 1)), (6, (3, 2)), (7, (3, 2)), (8, (4, 2))],
+)
+def test_plan(count, plan):
+    assert final_plan(count) == plan
+
+
+class TestFinalists:
+    ROWS = ((0, 0.5, DESIGN), (1, 0.2), (1, 0.1), (2, LOST), (3, DIVERGED), (4, 0.2), (5, 0.2), (4, 0.0, FINAL))
+
+    def test_the_best_different_configurations_the_earliest_of_equals(self):
+        assert [trial.index for trial in finalists(trials(*self.ROWS), 3, True)] == [2, 5, 6]
+        assert [trial.index for trial in finalists(trials(*self.ROWS), 9, True)] == [2, 5, 6, 0]
+        assert [trial.index for trial in finalists(trials(*self.ROWS), 2, False)] == [0, 1]
+        assert finalists(trials((2, LOST)), 2, True) == []
+
+
+class TestFinalsOf:
+    def test_by_hand(self):
+        rows = [(0, 0.1), (1, 0.2), (2, 0.3), (0, 2.0, FINAL), (1, 1.0, FINAL), (0, 4.0, FINAL), (1, 1.0, FINAL)]
+        assert finals_of(trials(*rows), True) == (Final(1, 2, 0, 1.0, 0.0), Final(0, 2, 0, 3.0, math.sqrt(2)))
+        assert [final.trial for final in finals_of(trials(*rows), False)] == [0, 1]
+        assert finals_of(trials(*rows[:3]), True) == ()
+
+    def test_equals_are_in_the_order_in_which_they_were_chosen(self):
+        rows = [(0, 0.3), (1, 0.1), (2, 0.2), (0, 1.0, FINAL), (1, 1.0, FINAL), (2, 1.0, FINAL)]
+        assert [final.trial for final in finals_of(trials(*rows), True)] == [1, 2, 0]
+
+    def test_diverged_is_evidence_and_lost_is_none(self):
+        rows = [(0, 0.1), (1, 0.2), (2, 0.3)]
+        rows += [(0, 0.0, FINAL), (1, 0.5, FINAL), (2, LOST, FINAL), (0, DIVERGED, FINAL), (1, LOST, FINAL)]
+        found = finals_of(trials(*rows), True)
+        assert repr(found) == repr((Final(1, 1, 0, 0.5, NAN), Final(0, 2, 1, NAN, NAN), Final(2, 0, 0, NAN, NAN)))
+
+
+class TestBestAndEconomical:
+    def test_fresh_seeds_alone_choose_the_winner(self):
+        assert decided([(0, 0.1), (1, 0.2), (0, 0.3, FINAL), (1, 0.25, FINAL)])[0] == 1
+        assert decided([(0, 0.1), (1, 0.2), (0, 0.3, FINAL), (1, 0.25, FINAL)], minimize=False)[0] == 0
+
+    def test_without_finals_and_where_all_of_them_diverged_the_trials_say_it(self):
+        rows = [(0, 0.1, SEARCH, 9.0), (1, 0.101, SEARCH, 4.0), (2, 0.2, SEARCH, 1.0)]
+        assert decided(rows) == (0, 1)
+        assert decided([*rows, (0, DIVERGED, FINAL), (1, DIVERGED, FINAL)]) == (0, 1)
+
+    def test_a_lucky_fresh_trial_is_never_the_best(self):
+        assert decided([(0, 0.5), (1, 0.6), (0, 0.01, FINAL), (1, 0.9, FINAL)]) == (0, 0)
+
+    # The winner is trial 0: 1.0 when it was chosen, 2.0 with fresh seeds, cost 9.
+    WINNER = ((0, 1.0, SEARCH, 9.0), (0, 2.0, FINAL), (1, 2.5, FINAL))
+
+    @pytest.mark.parametrize(
+        ("others", "economical"),
+        [
+            # A finalist goes by its mean: within a twentieth of 2.0, or not, whatever it was when it was chosen.
+            ([(1, 1.2, SEARCH, 5.0), (1, 1.7, FINAL)], 3),  # a mean of 2.1
+            ([(1, 1.01, SEARCH, 5.0)], 0),  # a mean of 2.5
+            ([(1, 1.01, SEARCH, 5.0), (1, DIVERGED, FINAL)], 0),
+            # Another trial of a finalist's configuration is judged with it.
+            ([(1, 1.01, SEARCH, 5.0), (1, 1.02, SEARCH, 4.0)], 0),
+            # Any other goes by its objective: within a twentieth of 1.0, not of 2.0.
+            ([(1, 1.01), (2, 1.05, SEARCH, 5.0)], 4),
+            ([(1, 1.01), (2, 1.06, SEARCH, 5.0)], 0),
+            ([(1, 1.01), (2, 1.05, SEARCH, 5.0), (3, 1.02, SEARCH, 4.0)], 5),
+            ([(1, 1.01), (2, DIVERGED, SEARCH, 1.0), (3, LOST, SEARCH, 1.0)], 0),
+            # Of equal cost the winner, although another was better when it was chosen.
+            ([(1, 0.9, SEARCH, 9.0), (1, 1.7, FINAL)], 0),
+            # What it costs is unknown: not cheap.
+            ([(1, 1.01), (2, 1.05, SEARCH, NAN)], 0),
+        ],
+    )
+    def test_like_is_compared_with_like(self, others, economical):
+        rows = [*self.WINNER, *others]
+        assert decided(rows) == (0, economical)
+        mirrored = [(x, objective if isinstance(objective, str) else -objective, *rest) for x, objective, *rest in rows]
+        assert decided(mirrored, minimize=False) == (0, economical)
+
+    def test_the_tolerance_is_in_the_unit_of_the_objective(self):
+        rows = [*self.WINNER, (1, 1.01), (2, 1.3, SEARCH, 5.0)]
+        assert decided(rows, tolerance=0.3) == (0, 4)
+        assert decided(rows, tolerance=0.2) == (0, 0)
+
+
+def noisy(params, seed):
+    """The best is at x = 0.3; a trial is off by up to 0.5."""
+    return {"objective": (params["x"] - 0.3) ** 2 + np.random.default_rng(seed).random() / 2, "cost": 1 + params["y"]}
+
+
+def exact(params):
+    return {"objective": (params["x"] - 0.3) ** 2, "cost": 1 + params["y"]}
+
+
+PLANE = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
+SHORT = Hsic(design_share=0.5, final_share=0.3)
+
+
+class Stopper(Watcher):
+    def __init__(self, after):
+        self.after = after
+
+    def on_trial(self, trial, stored):
+        if trial.index + 1 == self.after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return minimize(noisy, PLANE, 20, SHORT, seed=5)
+
+
+class TestRuns:
+    def test_the_last_trials_train_the_best_few_again(self, whole):
+        assert [(r.name, r.first, r.last) for r in whole.rounds][-1] == ("finals", 14, 20)
+        assert whole.rounds[-1].note == "train the best 3 configurations again with fresh seeds"
+        assert whole.trials.origin.tolist()[14:] == ["final"] * 6
+        before = list(whole.trials)[:14]
+        candidates = sorted(before, key=lambda trial: trial.objective)[:3]
+        assert [trial.params for trial in whole.trials][14:] == [trial.params for trial in candidates] * 2
+        assert [trial.seed for trial in whole.trials] == [trial_seed(5, index) for index in range(20)]
+        assert {final.trial for final in whole.finals} == {trial.index for trial in candidates}
+
+    def test_the_winner_has_the_best_mean(self, whole):
+        means = {
+            candidate: statistics.fmean(
+                trial.objective for trial in list(whole.trials)[14:] if trial.params == whole.trials[candidate].params
+            )
+            for candidate in (final.trial for final in whole.finals)
+        }
+        assert [(final.trial, final.mean, final.n) for final in whole.finals] == [
+            (candidate, means[candidate], 2) for candidate in sorted(means, key=means.__getitem__)
+        ]
+        assert whole.best == whole.trials[whole.finals[0].trial]
+
+    def test_the_analysis_does_not_see_them(self, whole):
+        assert set(whole.sensitivity.trials.origin) == {"design"}
+
+    def test_without_a_seed_nothing_is_noisy(self):
+        result = minimize(exact, PLANE, 20, SHORT, seed=5)
+        assert result.finals == ()
+        assert result.rounds[-1].name == "economise"
+        assert "final" not in result.trials.origin
+        assert len(result.trials) == 20
+
+    @pytest.mark.parametrize("share", [0, 0.05])
+    def test_without_two_candidates_there_are_none(self, share):
+        result = minimize(noisy, PLANE, 20, Hsic(final_share=share), seed=5)
+        assert result.finals == ()
+        assert (len(result.trials), result.rounds[-1].name) == (20, "economise")
+
+    def test_more_trials_than_are_left_and_fewer_configurations_than_planned(self):
+        space = SearchSpace({"kind": Choice(["a", "b"])})
+        result = minimize(lambda params, seed: seed / 2**31, space, 20, Hsic(final_share=0.9), seed=0)
+        assert [(r.name, r.first, r.last) for r in result.rounds] == [("design", 0, 7), ("finals", 7, 20)]
+        assert sorted(final.n for final in result.finals) == [6, 7]
+
+    @pytest.mark.parametrize("after", [14, 17])
+    def test_cut_short_they_choose_nothing_and_the_run_goes_on(self, whole, tmp_path, after):
+        part = minimize(noisy, PLANE, 20, SHORT, seed=5, folder=tmp_path, watcher=Stopper(after))
+        assert (part.interrupted, len(part.trials), part.finals) == (True, after, ())
+        assert part.best.index == int(np.argmin(whole.trials.objective[:14]))
+        again = minimize(noisy, PLANE, 20, SHORT, seed=5, folder=tmp_path)
+        assert again.trials.to_frame().equals(whole.trials.to_frame())
+        assert (again.best.index, again.economical.index, again.finals) == (
+            whole.best.index,
+            whole.economical.index,
+            whole.finals,
+        )
+        assert read_results(tmp_path)[19].origin == FINAL
+        assert json.loads((tmp_path / "settings.json").read_text())["strategy"]["final_share"] == 0.3
+
+    def test_the_same_in_processes(self, whole):
+        again = minimize(noisy, PLANE, 20, SHORT, seed=5, executor=Processes(workers=2))
+        assert again.trials.to_frame().equals(whole.trials.to_frame())
+        assert again.finals == whole.finals
+
+    def test_with_several_seeds_a_trial(self):
+        result = minimize(noisy, PLANE, 20, SHORT, seed=5, repeats=2)
+        assert len(result.finals) == 3
+        assert np.isfinite(result.trials.metrics["objective_sd"]).all()

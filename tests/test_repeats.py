@@ -1,0 +1,167 @@
+"""Several seeds a configuration: means by hand, divergence, and whole runs in every executor."""
+
+import json
+import math
+import pickle
+import statistics
+
+import numpy as np
+import pytest
+
+from hsicfast.errors import InputError
+from hsicfast.executors import Local, NoResult, Processes
+from hsicfast.orchestrator import minimize
+from hsicfast.repeats import Repeated, repeated, seeds_of
+from hsicfast.samplers import trial_seed
+from hsicfast.space import Float, SearchSpace
+
+SPACE = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
+
+
+def noisy(params, seed):
+    """One seed in five diverges above 0.8."""
+    if params["y"] > 0.8 and seed % 5 == 0:
+        raise FloatingPointError("loss is nan")
+    return {"objective": params["x"] ** 2 + seed % 97 / 970, "cost": seed % 3, "own": seed}
+
+
+def answers(*outcomes):
+    """An evaluate that returns these one after the other."""
+    waiting = iter(outcomes)
+    return lambda params, seed: next(waiting)
+
+
+class TestTheMean:
+    def test_by_hand(self):
+        one = {"objective": 1.0, "cost": 10, "epochs": 3, "net": "mlp", "said": "a", "first": 1.0}
+        two = {"objective": 2.0, "cost": 20, "epochs": 4, "net": "mlp", "said": "b"}
+        three = {"objective": 6.0, "cost": 30, "epochs": 5, "net": "mlp", "said": "a"}
+        assert Repeated(answers(one, two, three), 3)({"x": 0.5}, seed=7) == {
+            "objective": 3.0,
+            "cost": 20.0,
+            "epochs": 4.0,
+            "net": "mlp",
+            "objective_sd": math.sqrt(7),  # (4 + 1 + 9) / 2
+        }
+
+    def test_numbers_alone(self):
+        found = Repeated(answers(0.25, 0.75), 2)({}, seed=0)
+        assert (found.pop("objective"), found.pop("objective_sd")) == (0.5, math.sqrt(1 / 8))
+        assert math.isnan(found.pop("cost"))
+        assert found == {}
+
+    def test_what_one_seed_does_not_know_the_mean_does_not(self):
+        outcomes = ({"objective": 1.0, "cost": cost, "m": m} for cost, m in ((1.0, math.inf), (math.nan, -math.inf)))
+        found = Repeated(answers(*outcomes), 2)({}, seed=0)
+        assert found["objective"] == 1.0
+        assert math.isnan(found["cost"])
+        assert math.isnan(found["m"])
+
+    def test_the_first_seed_is_the_trials_own(self):
+        seen = []
+        Repeated(lambda params, seed: seen.append(seed) or 0.0, 4)({}, seed=11)
+        assert seen == seeds_of(11, 4) == [11, *(trial_seed(11, number) for number in (1, 2, 3))]
+        assert len(set(seen)) == 4
+        assert not set(seen) & set(seeds_of(12, 4))
+
+    def test_an_evaluate_that_changes_its_params_changes_none_of_the_next(self):
+        assert Repeated(lambda params, seed: params.pop("x"), 3)({"x": 2.0}, seed=0)["objective"] == 2.0
+
+
+class TestDivergence:
+    @pytest.mark.parametrize(
+        ("second", "why"),
+        [
+            (math.nan, "the objective was nan"),
+            (
+                {"objective": math.nan, "cost": 4, "status": "diverged", "message": "the loss was inf"},
+                "the loss was inf",
+            ),
+        ],
+    )
+    def test_in_one_seed_is_divergence(self, second, why):
+        found = Repeated(answers({"objective": 1.0, "cost": 2}, second, 3.0), 3)({}, seed=5)
+        assert math.isnan(found["objective"])
+        assert found["status"] == "diverged"
+        assert found["message"] == f"with seed {seeds_of(5, 3)[1]}, 2 of 3: {why}"
+        assert "objective_sd" not in found
+
+    def test_by_an_exception_and_no_seed_after_it(self):
+        seen = []
+
+        def fail(params, seed):
+            seen.append(seed)
+            raise FloatingPointError("loss is nan")
+
+        found = Repeated(fail, 3)({}, seed=5)
+        assert (found["message"], seen) == ("with seed 5, 1 of 3: FloatingPointError: loss is nan", [5])
+
+    @pytest.mark.parametrize("executor", [Local(), Processes(workers=1)])
+    def test_no_result_at_all_stops_the_run(self, executor):
+        with pytest.raises(NoResult, match="a dict with `objective`, but got the keys"):
+            minimize(nothing, SPACE, 8, "random", repeats=2, executor=executor)
+
+
+def nothing(params, seed):
+    return {"loss": 1.0}
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return minimize(noisy, SPACE, 20, "random", seed=3, repeats=3)
+
+
+class TestRuns:
+    def test_a_trial_is_the_mean_of_its_seeds(self, whole):
+        for trial in whole.trials:
+            seeds = seeds_of(trial.seed, 3)
+            if trial.status == "diverged":
+                assert trial.params["y"] > 0.8
+                continue
+            objectives = [noisy(trial.params, seed)["objective"] for seed in seeds]
+            assert trial.objective == statistics.fmean(objectives)
+            assert trial.cost == statistics.fmean(seed % 3 for seed in seeds)
+            assert trial.metrics["objective_sd"] == statistics.stdev(objectives)
+        assert 0 < (whole.trials.status == "diverged").sum() < 10
+
+    def test_the_same_in_processes_and_in_a_folder_that_goes_on(self, whole, tmp_path):
+        frame = whole.trials.to_frame()
+        with_two = minimize(noisy, SPACE, 20, "random", seed=3, repeats=3, executor=Processes(workers=2))
+        assert with_two.trials.to_frame().equals(frame)
+        minimize(noisy, SPACE, 12, "random", seed=3, repeats=3, folder=tmp_path)
+        assert minimize(noisy, SPACE, 20, "random", seed=3, repeats=3, folder=tmp_path).trials.to_frame().equals(frame)
+
+    def test_a_folder_keeps_to_its_repeats_and_one_without_them_goes_on(self, tmp_path):
+        minimize(noisy, SPACE, 8, "random", folder=tmp_path)
+        assert "repeats" not in json.loads((tmp_path / "settings.json").read_text())
+        assert len(minimize(noisy, SPACE, 12, "random", folder=tmp_path, repeats=1).trials) == 12
+        with pytest.raises(InputError, match="but repeats was absent and is 2 now"):
+            minimize(noisy, SPACE, 12, "random", folder=tmp_path, repeats=2)
+
+    def test_less_noise(self):
+        def spread(repeats):
+            def flat(params, seed):
+                return np.random.default_rng(seed).normal()
+
+            return np.std(minimize(flat, SPACE, 200, "random", repeats=repeats).trials.objective)
+
+        # The sd of a mean of 9 is a third; each sd is known to 5% (1 / sqrt(2 n)), their ratio to 7%.
+        assert spread(9) / spread(1) == pytest.approx(1 / 3, rel=0.21)
+
+
+class TestRefused:
+    @pytest.mark.parametrize("repeats", [0, -1, 1.5, True, "2", None])
+    def test_what_is_no_number_of_seeds(self, repeats):
+        with pytest.raises(InputError, match=r"^`repeats >= 1` must hold, but got repeats=.*; give a whole number$"):
+            minimize(noisy, SPACE, 20, repeats=repeats)
+
+    def test_an_evaluate_without_a_seed_before_anything_runs(self, tmp_path):
+        with pytest.raises(
+            InputError, match="takes a seed, but got repeats=2 and an evaluate of the params alone; give"
+        ):
+            minimize(lambda params: pytest.fail("something ran"), SPACE, 20, repeats=2, folder=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_one_is_the_evaluate_itself(self):
+        assert repeated(abs, 1) is abs
+        assert pickle.loads(pickle.dumps(repeated(noisy, 2))) == Repeated(noisy, 2)
