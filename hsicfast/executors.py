@@ -50,13 +50,14 @@ class NoResult(InputError):
 
 @dataclass(frozen=True)
 class Job:
-    """A trial that is planned: its place, its values, its seed, who proposed it, and who may stop it early."""
+    """A trial that is planned: its place, values and seed, who proposed it, who may stop it, its price if known."""
 
     index: int
     params: dict[str, Any]
     seed: int
     origin: str
     pruning: Pruning | None = None
+    price: float = math.nan
 
 
 def never() -> bool:
@@ -115,7 +116,7 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     NoResult
         Where what `evaluate` returns or reports is no result: every other trial would end the same way.
     """
-    trial = Trial(job.index, job.params, math.nan, status=DIVERGED, origin=job.origin, seed=job.seed)
+    trial = Trial(job.index, job.params, math.nan, job.price, DIVERGED, job.origin, job.seed)
     report = Report(job.pruning, job.index)
     asked: dict[str, Any] = {"seed": job.seed} if seeded else {}
     if job.pruning is not None:
@@ -128,7 +129,7 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         lines = str(error).strip().splitlines()
         trial = replace(trial, message=f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
     else:
-        trial = replace(trial, **_checked(outcome, job.params, report.message))
+        trial = replace(trial, **_checked(outcome, job, report.message))
     if report.error is not None:
         raise report.error
     trial = replace(trial, curve=tuple(report.curve))
@@ -283,7 +284,7 @@ class Processes:
             return replace(read_result(result_path(folder, job.index)), params=job.params)
         if attempt <= RETRIES:
             return attempt + 1
-        lost = Trial(job.index, job.params, math.nan, status=LOST, origin=job.origin, seed=job.seed)
+        lost = Trial(job.index, job.params, math.nan, job.price, LOST, job.origin, job.seed)
         lost = replace(lost, message=f"{message}, {attempt} times")
         if folder is not None:
             write_result(folder, lost)
@@ -362,8 +363,11 @@ def _exit_reason(code: int) -> str:
     return f"exit code {code}"
 
 
-def _checked(outcome: Any, params: Mapping[str, Any], stopped: str) -> dict[str, Any]:
-    """The fields of a Trial in what `evaluate` returned; `stopped` says where it was told to stop, if it was."""
+def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
+    """The fields of a Trial in what `evaluate` returned; `stopped` says where it was told to stop, if it was.
+
+    Where no cost is returned, it is the price.
+    """
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
     if "objective" not in outcome:
@@ -386,14 +390,14 @@ def _checked(outcome: Any, params: Mapping[str, Any], stopped: str) -> dict[str,
     if status == DONE and not math.isfinite(objective):
         status, message = DIVERGED, message or f"the objective was {objective}"
     for key, value in rest.items():
-        if key in params or key in RESERVED:
+        if key in job.params or key in RESERVED:
             raise NoResult(
                 f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
             )
         rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
     return {
         "objective": objective if status != DIVERGED and math.isfinite(objective) else math.nan,
-        "cost": cost if math.isfinite(cost) else math.nan,
+        "cost": cost if math.isfinite(cost) else job.price,
         "status": status,
         "metrics": rest,
         "message": message,

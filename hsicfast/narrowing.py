@@ -81,9 +81,12 @@ def decided(reduction: Reduction) -> str:
 def _where_good(findings: Findings, name: str) -> tuple[Float | Int, str] | None:
     """The narrowed range of a number, and why; None where that leaves out too little."""
     whole = findings.trials.space[name]
-    u, _, z = findings.carried(name)
-    good = u[z]
-    if not isinstance(whole, Float | Int) or len(good) < FEWEST_GOOD:
+    if not isinstance(whole, Float | Int):
+        return None
+    # By the law of the space also where the analysis goes by ranks: a range is one of values.
+    u = whole.to_unit(findings.trials.values[name][findings.trials.active(name)])
+    good = u[findings.carried(name).z]
+    if len(good) < FEWEST_GOOD:
         return None
     margin = max(float(np.ptp(good)) / (len(good) - 1), LEAST_MARGIN)
     low, high = max(float(good.min()) - margin, 0.0), min(float(good.max()) + margin, 1.0)

@@ -16,6 +16,7 @@ import numpy as np
 
 from hsicfast.branches import Branching, best_of, branching, worth_more
 from hsicfast.checks import check_share
+from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local, accepts_report
 from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
@@ -69,6 +70,7 @@ class Result:
     interrupted: bool
     economical: Trial
     finals: tuple[Final, ...] = ()
+    max_cost: float | None = None
 
 
 class Strategy(Protocol):
@@ -231,32 +233,35 @@ class Hsic:
             self._search(run, f"search {number + 1}", branches, left, stop, reduction, note)
             reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
-                left, learnt = worth_more(branches, left, run.in_order(), math.ceil(len(left) / 2), run.minimize)
+                left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2), run.minimize)
                 run.learn(learnt)
         # 5. Economise: the cheapest that is expected to be as good as the best within the tolerance.
         while run.left > candidates * seeds and not run.stopped():
-            best = run.table().best(run.minimize)
+            best = run.affordable().best(run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
             value = best.params[branches.name] if branches else None
             proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
             run.train("economise", SEARCH, proposals, f"look for cheaper ones with an objective up to {limit:.6g}")
         # 6. The best few again with fresh seeds: the best of many was lucky, too.
         if candidates and run.left and not run.stopped():
-            few = finalists(run.in_order(), candidates, run.minimize)
+            few = finalists(list(run.affordable()), candidates, run.minimize)
             proposals = [few[turn % len(few)].params for turn in range(run.left)]
             run.train("finals", FINAL, proposals, f"train the best {len(few)} configurations again with fresh seeds")
         return run.analyse(), reduction
 
     def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
         """One dear trial a branch, where the cost is known to depend on numbers."""
-        trials = run.in_order()
+        trials = run.judged()
         ends = dear_ends(run.space, trials)
         tried = [trial.params for trial in trials]
         proposals = []
         for value in left:
             best = best_of(branches.trials(value, trials) if branches else trials, run.minimize)
-            if best is not None and dearer(best.params, ends) not in tried:
-                proposals.append(dearer(best.params, ends))
+            if best is None:
+                continue
+            dear = dearer(best.params, ends)
+            if dear not in tried and run.admits(dear):
+                proposals.append(dear)
         if proposals and not run.stopped():
             told = ", ".join(f"{name}={value_text(end)}" for name, end in ends.items())
             run.train("spend", SEARCH, proposals[: run.left - spared], f"the best again at the dear end, {told}")
@@ -332,6 +337,8 @@ def minimize(
     tolerance: float | None = None,
     pruner: optuna.pruners.BasePruner | None = None,
     repeats: int = 1,
+    max_cost: float | None = None,
+    price: Price | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -375,6 +382,14 @@ def minimize(
         Seeds with which each trial trains its configuration, at least 1. Its objective, cost and other numbers are
         their means, and the metric ``objective_sd`` says how far they scatter; with more than one, `evaluate` must take
         a seed.
+    max_cost : float, optional
+        The most that the best trial may cost, in the unit of the cost, finite and above 0. What has a price above it
+        is never trained, and another configuration takes its place. What turned out dearer once it was trained, or
+        has no known cost, counts in the analysis, but is neither `best` nor `economical`.
+    price : callable, optional
+        ``price(params)`` is what a configuration is known to cost before it is trained, NaN where that is unknown; by
+        default the method ``price`` of `evaluate`, if it has one. Asked in this process, and only with `max_cost`.
+        It is the cost of a trial for which `evaluate` returns none.
 
     Returns
     -------
@@ -385,7 +400,8 @@ def minimize(
     Raises
     ------
     InputError
-        Where a rule above is broken, or no trial ends with a finite objective.
+        Where a rule above is broken; where no trial ends with a finite objective, or none that does is known to cost
+        at most `max_cost`; where 1,000 configurations drawn in a row are too dear. What was trained stays in `folder`.
     Interrupted
         Stopped before there were 4 trials to analyse.
 
@@ -403,6 +419,10 @@ def minimize(
     check_seed(seed)
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"`tolerance >= 0` must hold, but got {tolerance}; give it in the unit of the objective")
+    check_max_cost(max_cost)
+    if max_cost is None and price is not None:
+        raise InputError("price= is asked where max_cost= limits the cost, but max_cost=None; give both or neither")
+    costs = None if max_cost is None else CostLimit(float(max_cost), price or getattr(evaluate, "price", None))
     if pruner is not None:
         check_pruner(pruner)
         if not accepts_report(evaluate):
@@ -423,19 +443,23 @@ def minimize(
         known["pruner"] = described(pruner)
     if repeats > 1:  # folders of runs that knew no repeats go on
         known["repeats"] = repeats
+    if max_cost is not None:
+        known["max_cost"] = float(max_cost)
     kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store)
     try:
-        run = Run(trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner)
+        run = Run(
+            trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner, costs
+        )
         watcher.on_start(n_trials)
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.conduct(run)
-        table = run.table()
+        affordable = run.affordable()
         # Cut short, the finals have given some more seeds than others.
-        finals = () if run.stopped() else finals_of(list(table), lower_is_better)
-        best, economical = best_and_economical(table, finals, tolerance, lower_is_better)
+        finals = () if run.stopped() else finals_of(run.judged(), lower_is_better)
+        best, economical = best_and_economical(affordable, finals, tolerance, lower_is_better)
         return Result(
             best=best,
-            trials=table,
+            trials=run.table(),
             sensitivity=sensitivity,
             reduction=reduction,
             rounds=tuple(run.rounds),
@@ -444,6 +468,7 @@ def minimize(
             interrupted=run.stopped(),
             economical=economical,
             finals=finals,
+            max_cost=max_cost,
         )
     finally:
         executor.close()

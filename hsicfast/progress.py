@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from hsicfast.costs import meets
 from hsicfast.rounds import Watcher
 from hsicfast.trials import DONE, FINAL, STATUSES, Trial
 
@@ -27,10 +28,12 @@ class ProgressBar(Watcher):
         What people call the objective.
     minimize : bool
         Direction of the objective.
+    max_cost : float, optional
+        Limit of the cost; what is not known to be within it is not the best.
     """
 
-    def __init__(self, console: Console, metric: str, minimize: bool) -> None:
-        self._console, self._metric, self._minimize = console, metric, minimize
+    def __init__(self, console: Console, metric: str, minimize: bool, max_cost: float | None = None) -> None:
+        self._console, self._metric, self._minimize, self._max_cost = console, metric, minimize, max_cost
         self._best = math.nan
         self._ended = dict.fromkeys(STATUSES, 0)
         self._planned = self._stored = 0
@@ -71,7 +74,8 @@ class ProgressBar(Watcher):
         self._ended[trial.status] += 1
         self._stored += stored
         # What a finalist makes of a fresh seed chooses by its mean alone.
-        if trial.status == DONE and trial.origin != FINAL and not self._is_worse(trial.objective):
+        eligible = trial.status == DONE and trial.origin != FINAL and meets(trial.cost, self._max_cost)
+        if eligible and not self._is_worse(trial.objective):
             self._best = trial.objective
         self._bar.update(self._task, completed=self._total, state=self._state)
         if not self._bar.disable or stored:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hsicfast.canvas import render
+from hsicfast.costs import meets
 from hsicfast.errors import InputError
 from hsicfast.figures import draw_all
 from hsicfast.files import write_atomically
@@ -212,6 +213,23 @@ def cautions(result: Result) -> list[str]:
         said.append(
             "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
             "folder goes on."
+        )
+    never_trained = sum(part.too_dear for part in result.rounds)
+    if never_trained:
+        said.append(
+            f"Configurations never trained, since they are known to cost more than {number(result.max_cost)}: "
+            f"{never_trained:,}."
+        )
+    if result.max_cost is not None and result.sensitivity.question.law == "ranks":
+        said.append(
+            "The analysis speaks of the configurations within that cost; hyperparameters that decide the cost go "
+            "together there, which may look like an interaction."
+        )
+    too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
+    if too_dear:
+        said.append(
+            f"{_trials(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
+            f"{number(result.max_cost)}: evidence in the analysis, but not the best."
         )
     searched = int((result.trials.origin == SEARCH).sum())
     if searched:

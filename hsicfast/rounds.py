@@ -6,6 +6,7 @@ there already and the executor for the rest. Neither knows torch, Hydra or a ter
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections import Counter
@@ -14,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from hsicfast.costs import CostLimit, meets
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Job, accepts_seed
 from hsicfast.pruning import Pruning, with_curves
@@ -21,7 +25,8 @@ from hsicfast.samplers import design, propose, trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store, plain
-from hsicfast.trials import DONE, LOST, SEARCH, Trial, TrialTable
+from hsicfast.trials import DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, TrialTable
+from hsicfast.words import number
 
 if TYPE_CHECKING:
     import optuna
@@ -36,7 +41,10 @@ class Interrupted(InputError):
 
 @dataclass(frozen=True)
 class Round:
-    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen and what was learnt from them."""
+    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen and what was learnt from them.
+
+    `too_dear` configurations were passed over on the way, since they were known to exceed the limit of the cost.
+    """
 
     number: int
     name: str
@@ -44,6 +52,12 @@ class Round:
     last: int
     note: str
     learnt: tuple[str, ...] = ()
+    too_dear: int = 0
+
+    @property
+    def story(self) -> str:
+        """The note, and what was passed over."""
+        return f"{self.note}; passed over as dearer than max_cost: {self.too_dear:,}" if self.too_dear else self.note
 
 
 class Watcher:
@@ -81,13 +95,16 @@ class Run:
         watcher: Watcher,
         tolerance: float | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
+        costs: CostLimit | None = None,
     ) -> None:
-        self.tolerance = tolerance
+        self.tolerance, self.costs = tolerance, costs
         self.space, self.n_trials, self.seed, self.goal, self.minimize = space, n_trials, seed, goal, minimize
         self.trials: dict[int, Trial] = {}
         self.rounds: list[Round] = []
         self.signals = 0
         self.planned = 0
+        self.truncated = False  # whether points of the design were too dear
+        self._next_point = 0  # of the design's sequence; ahead of `planned` where some were too dear
         self._evaluate, self._executor, self._store, self._watcher = evaluate, executor, store, watcher
         self._pruner = pruner
 
@@ -113,9 +130,50 @@ class Run:
         """All trials that have ended, by their index."""
         return [self.trials[index] for index in sorted(self.trials)]
 
+    def judged(self) -> list[Trial]:
+        """All trials that have ended, by their index; what is not known to be within the limit has no objective.
+
+        What a finalist makes of a fresh seed stays: the trial by which it was chosen is within the limit.
+        """
+        return [
+            trial
+            if trial.status != DONE or trial.origin == FINAL or meets(trial.cost, self.max_cost)
+            else replace(trial, objective=math.nan, status=DIVERGED)
+            for trial in self.in_order()
+        ]
+
+    @property
+    def max_cost(self) -> float | None:
+        """The limit of the cost."""
+        return None if self.costs is None else self.costs.most
+
+    def affordable(self) -> TrialTable:
+        """The trials that have ended and are known to be within the limit of the cost: the best is among them.
+
+        Raises
+        ------
+        InputError
+            Where trials ended well, but none of these is.
+        """
+        table = self.table()
+        done, within = table.select(table.status == DONE), table.within(self.max_cost)
+        if len(done) and not (within.status == DONE).any():
+            raise self._nothing_within(done)
+        return within
+
+    def admits(self, params: dict[str, Any]) -> bool:
+        """Whether `params` may be trained: they are not known to be too dear."""
+        return self.costs is None or self.costs.admits(params)
+
     def design(self, n: int, method: str) -> list[dict[str, Any]]:
         """The next `n` trials, drawn from the law of the space; `method` as in :func:`~hsicfast.samplers.design`."""
-        return design(self.space, n, self.seed, method, start=self.planned)
+        start = max(self.planned, self._next_point)
+        before = self.costs.refused if self.costs else 0
+        drawn = design(self.space, n, self.seed, method, start, self.costs)
+        refused = self.costs.refused - before if self.costs else 0
+        self._next_point = start + n + refused
+        self.truncated |= refused > 0
+        return drawn
 
     def propose(
         self,
@@ -143,20 +201,23 @@ class Run:
             count=count,
             minimize=self.minimize,
             limit=limit,
+            costs=self.costs,
+            whole=self.space,
         )
 
     def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already."""
         first, last = self.planned, self.planned + len(proposals)
+        too_dear = self.costs.refused - sum(part.too_dear for part in self.rounds) if self.costs else 0
         if self.rounds and self.rounds[-1].name == name:
-            self.rounds[-1] = replace(self.rounds[-1], last=last)
+            self.rounds[-1] = replace(self.rounds[-1], last=last, too_dear=self.rounds[-1].too_dear + too_dear)
         else:
-            self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note))
-            self._watcher.on_round(name, note)
+            self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note, too_dear=too_dear))
+            self._watcher.on_round(name, self.rounds[-1].story)
         self.planned = last
         pruning = self._pruning(origin)
         jobs = [
-            Job(index, params, trial_seed(self.seed, index), origin, pruning)
+            Job(index, params, trial_seed(self.seed, index), origin, pruning, self._price(params))
             for index, params in enumerate(proposals, start=first)
         ]
         stored = [self._stored(job) for job in jobs]
@@ -183,9 +244,17 @@ class Run:
                 f"an analysis needs at least {LEAST_TRIALS} finished trials, but the run was interrupted after "
                 f"{len(evidence)}; {self._go_on()}"
             )
-        if not (table.design.status == DONE).any():
+        done = table.design.select(table.design.status == DONE)
+        if not len(done):
             raise self._nothing_done(table)
-        return analyse(self.space, table.design, goal or self.goal, minimize=self.minimize, seed=self.seed)
+        if self.costs and not np.isfinite(done.cost).any():
+            raise self._nothing_within(done)
+        # Where the design passed over what is too dear, no law of the space is known any more.
+        law = "ranks" if self.truncated else "space"
+        return analyse(self.space, table.design, goal or self.goal, minimize=self.minimize, seed=self.seed, law=law)
+
+    def _price(self, params: dict[str, Any]) -> float:
+        return math.nan if self.costs is None else self.costs.price(params)
 
     def _pruning(self, origin: str) -> Pruning | None:
         """Who may stop the next trials early, by the curves known now.
@@ -230,11 +299,29 @@ class Run:
     def _nothing_done(self, table: TrialTable) -> InputError:
         kind = "were lost" if (table.status == LOST).all() else "diverged"
         commonest = Counter(str(text) for text in table.message).most_common(1)[0][0]
-        kept = f"; their results stay in {self._store.folder}" if self._store.folder else ""
         return InputError(
             f"at least one trial must end with a finite objective, but all {len(table)} {kind}, most often with "
-            f"{commonest or 'no message'!r}; correct the space or the training{kept}"
+            f"{commonest or 'no message'!r}; correct the space or the training{self._kept()}"
         )
+
+    def _nothing_within(self, done: TrialTable) -> InputError:
+        """What to say where none of the trials that ended well is known to be within the limit of the cost."""
+        limit = f"max_cost={number(self.max_cost)}"
+        if not np.isfinite(done.cost).any():
+            return InputError(
+                f"{limit} needs the costs of the trials, but none of the {len(done)} that ended well has one; return "
+                f"`cost` from evaluate, or pass price={self._kept()}"
+            )
+        said = (
+            f"at least one trial must cost at most {limit}, but the cheapest of the {len(done)} that ended well costs "
+            f"{number(np.nanmin(done.cost))}"
+        )
+        if self.stopped():
+            return Interrupted(f"{said}, and the run was interrupted; {self._go_on()}")
+        return InputError(f"{said}; raise max_cost, or make the space cheaper{self._kept()}")
+
+    def _kept(self) -> str:
+        return f"; their results stay in {self._store.folder}" if self._store.folder else ""
 
 
 @contextmanager

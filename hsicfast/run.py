@@ -61,6 +61,7 @@ def conduct(cfg: DictConfig) -> bool:
     """One run, as configured; returns whether it was interrupted."""
     # Imported here, so that --help, --cfg and a wrong task answer at once.
     from hsicfast.checks import check_share
+    from hsicfast.costs import check_max_cost
     from hsicfast.orchestrator import check_seed, minimize
     from hsicfast.progress import ProgressBar
     from hsicfast.repeats import check_repeats
@@ -74,6 +75,7 @@ def conduct(cfg: DictConfig) -> bool:
     # 1. Everything that can be refused is, before data are loaded or anything is trained.
     check_share("goal", goal)
     check_seed(cfg.seed)
+    check_max_cost(cfg.max_cost)
     check_repeats(cfg.repeats)
     check_report_tools()
     strategy, executor = _made(cfg, "strategy"), _made(cfg, "executor")
@@ -81,7 +83,7 @@ def conduct(cfg: DictConfig) -> bool:
     strategy.check(n_trials)
     space, evaluate = _made(cfg, "task.space"), _made(cfg, "task.evaluate")
     # 2. Rounds of training and analysis.
-    with ProgressBar(Console(stderr=True), metric, task["minimize"]) as progress:
+    with ProgressBar(Console(stderr=True), metric, task["minimize"], cfg.max_cost) as progress:
         result = minimize(
             evaluate,
             space,
@@ -96,6 +98,7 @@ def conduct(cfg: DictConfig) -> bool:
             settings={"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}},
             watcher=progress,
             tolerance=cfg.tolerance,
+            max_cost=cfg.max_cost,
             pruner=pruner,
             repeats=cfg.repeats,
         )

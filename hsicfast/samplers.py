@@ -15,10 +15,14 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count as counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hsicfast.costs import MOST_DRAWN, CostLimit
 from hsicfast.errors import InputError
 from hsicfast.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.space import SearchSpace
@@ -33,7 +37,10 @@ FEWEST_KNOWN = 4
 OPTIMIZERS = ("gp", "tpe", "random")
 
 # Streams of random numbers of one (seed, index); the design's own stream has no third number.
-_TRAINING, _PROPOSAL = 1, 2
+_TRAINING, _PROPOSAL, _SPARE = 1, 2, 3
+
+# An optimiser that proposes what is too dear so often in a row has not understood the limit.
+MOST_ASKED = 8
 
 
 def trial_seed(seed: int, index: int) -> int:
@@ -41,10 +48,12 @@ def trial_seed(seed: int, index: int) -> int:
     return _stream(seed, index, _TRAINING)
 
 
-def design(space: SearchSpace, n: int, seed: int, method: str = "random", start: int = 0) -> list[dict[str, Any]]:
+def design(
+    space: SearchSpace, n: int, seed: int, method: str = "random", start: int = 0, costs: CostLimit | None = None
+) -> list[dict[str, Any]]:
     """Params of the trials ``start, ..., start + n - 1``, drawn from the law of `space`.
 
-    Trial i is the same whatever `n` and `start` are.
+    Trial i is the same whatever `n` and `start` are, where none is too dear.
 
     Parameters
     ----------
@@ -57,12 +66,15 @@ def design(space: SearchSpace, n: int, seed: int, method: str = "random", start:
     method : {"random", "sobol"}
         Independent points, or one scrambled Sobol sequence.
     start : int
-        Index of the first.
+        Index of the first point.
+    costs : CostLimit, optional
+        Points that are too dear are passed over, and the next ones taken: the law is then that of the space given that
+        the price is within the limit.
 
     Raises
     ------
     InputError
-        Where `method` is unknown.
+        Where `method` is unknown, or 1,000 points in a row are too dear.
 
     Examples
     --------
@@ -71,16 +83,21 @@ def design(space: SearchSpace, n: int, seed: int, method: str = "random", start:
     True
     """
     check_method("design", method, DESIGNS)
-    if method == "random":
-        points = [np.random.default_rng([seed, index]).random(len(space)) for index in range(start, start + n)]
-    else:
-        from scipy.stats import qmc
+    points = islice(_points(len(space), seed, method), start, None)
+    drawn: Iterator[dict[str, Any]] = map(space.from_unit, points)
+    return list(islice(drawn if costs is None else costs.affordable(drawn), n))
 
-        # A power of two: the sequence is balanced there, and scipy warns elsewhere.
-        doublings = max(start + n - 1, 0).bit_length()
-        sequence = qmc.Sobol(d=len(space), scramble=True, seed=np.random.default_rng(seed))
-        points = list(sequence.random_base2(doublings)[start : start + n])
-    return [space.from_unit(point) for point in points]
+
+def _points(d: int, seed: int, method: str) -> Iterator[NDArray[np.float64]]:
+    """The points (d,) of a design, without end."""
+    if method == "random":
+        yield from (np.random.default_rng([seed, index]).random(d) for index in counter())
+    from scipy.stats import qmc
+
+    sequence = qmc.Sobol(d=d, scramble=True, seed=np.random.default_rng(seed))
+    yield from sequence.random_base2(0)
+    for doublings in counter():  # powers of two: the sequence is balanced there, and scipy warns elsewhere
+        yield from sequence.random_base2(doublings)
 
 
 def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +120,8 @@ def propose(
     count: int,
     minimize: bool = True,
     limit: float | None = None,
+    costs: CostLimit | None = None,
+    whole: SearchSpace | None = None,
 ) -> list[dict[str, Any]]:
     """Params of the trials ``index, ..., index + count - 1``, proposed by an optimiser that has seen `trials`.
 
@@ -125,16 +144,24 @@ def propose(
         Direction of the objective.
     limit : float, optional
         What is minimised is then the cost, among what is expected to have an objective as good as this ("gp" alone).
+    costs : CostLimit, optional
+        The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After 8 of
+        these it is passed over for the first affordable of 1,000 configurations drawn from the law of `space`, what is
+        fixed kept, and where none is, of those drawn from the law of `whole`.
+    whole : SearchSpace, optional
+        Of which `space` is a part; `space` itself by default.
 
     Raises
     ------
     InputError
-        Where `method` is unknown, or is "gp" without torch.
+        Where `method` is unknown, or is "gp" without torch; where 1,000 in a row drawn from `whole` are too dear.
     """
     check_method("optimizer", method, OPTIMIZERS)
     left = space.fix(fixed)
+    spare = _spare(space, fixed, left, whole or space, costs, _stream(seed, index, _SPARE)) if costs else iter(())
     if left is None:
-        return [complete(space, fixed, {}) for _ in range(count)]
+        alone = complete(space, fixed, {})
+        return [alone if costs is None or costs.admits(alone) else next(spare) for _ in range(count)]
     import optuna
 
     if method == "gp":
@@ -144,8 +171,8 @@ def propose(
             direction="minimize" if minimize else "maximize",
             sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
         )
-        study.add_trials(_seen(optuna, left, trials, minimize, limit))
-        return [complete(space, fixed, _ask(study, left)) for _ in range(count)]
+        study.add_trials(_seen(optuna, left, trials, minimize, limit, costs))
+        return [_ask(study, space, fixed, left, limit, costs) or next(spare) for _ in range(count)]
 
 
 def check_method(role: str, method: str, methods: Sequence[str]) -> None:
@@ -201,16 +228,26 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
 
 
 def _seen(
-    optuna: Any, space: SearchSpace, trials: Sequence[Trial], minimize: bool, limit: float | None
+    optuna: Any,
+    space: SearchSpace,
+    trials: Sequence[Trial],
+    minimize: bool,
+    limit: float | None,
+    costs: CostLimit | None,
 ) -> list[optuna.trial.FrozenTrial]:
     evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED, PRUNED)]
     distributions = {name: distribution(space[name]) for name in space}
     values = _bounded(evidence, minimize)
-    excess: list[dict[str, float] | None] = [None] * len(evidence)
+    excess: list[dict[str, float]] = [{} for _ in evidence]
     if limit is not None:
         sign = 1.0 if minimize else -1.0
         excess = [{"objective": sign * (value - limit)} for value in values]
         values = _log_costs(evidence)
+    if costs is not None:
+        over = _log_excess([trial.cost for trial in evidence], costs.most)
+        # An unknown cost says nothing for or against the limit.
+        usual = float(np.mean(over[np.isfinite(over)])) if np.isfinite(over).any() else 0.0
+        excess = [own | {"cost": x} for own, x in zip(excess, np.nan_to_num(over, nan=usual).tolist(), strict=True)]
     seen = []
     for trial, value, constraints in zip(evidence, values, excess, strict=True):
         known = _within(space, trial.params)
@@ -218,9 +255,16 @@ def _seen(
             inside = {name: _position(space[name], known[name]) for name in known}
             own = {name: distributions[name] for name in known}
             seen.append(
-                optuna.trial.create_trial(params=inside, distributions=own, value=value, constraints=constraints)
+                optuna.trial.create_trial(
+                    params=inside, distributions=own, value=value, constraints=constraints or None
+                )
             )
     return seen
+
+
+def _log_excess(costs: Sequence[float], most: float) -> NDArray[np.float64]:
+    """Logarithms of costs (n,) over the limit, NaN where unknown; 1,000 times too dear is as bad as infinitely."""
+    return np.log(np.clip(np.array(costs, dtype=np.float64) / most, 1e-3, 1e3))
 
 
 def _log_costs(trials: Sequence[Trial]) -> list[float]:
@@ -268,9 +312,51 @@ def _position(hyperparameter: Hyperparameter, value: Any) -> Any:
     return choices.index(value) if choices else value
 
 
-def _ask(study: optuna.Study, space: SearchSpace) -> dict[str, Any]:
+def _ask(
+    study: optuna.Study,
+    space: SearchSpace,
+    fixed: Mapping[str, Any],
+    left: SearchSpace,
+    limit: float | None,
+    costs: CostLimit | None,
+) -> dict[str, Any] | None:
+    """The next proposal that may be trained; None where one after the other is too dear."""
+    for _ in range(MOST_ASKED):
+        trial = study.ask()
+        params = complete(space, fixed, _suggested(trial, left))
+        if costs is None or costs.admits(params):
+            return params
+        # Told as infeasible, so that the next goes elsewhere. Nothing is known of its objective: the mean says least.
+        known = [own for own in study.get_trials(deepcopy=False) if own.state.is_finished()]
+        excess = float(_log_excess([costs.price(params)], costs.most)[0])
+        value = float(np.mean([own.value for own in known])) if known else 0.0
+        if limit is not None:
+            objectives = [own.constraints["objective"] for own in known]
+            trial.set_constraint("objective", float(np.mean(objectives)) if known else 0.0)
+            value = excess + math.log(costs.most)
+        trial.set_constraint("cost", excess)
+        study.tell(trial, value)
+    return None
+
+
+def _spare(
+    space: SearchSpace,
+    fixed: Mapping[str, Any],
+    left: SearchSpace | None,
+    whole: SearchSpace,
+    costs: CostLimit,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """Affordable configurations drawn from the law of the space with what is fixed, and then of the whole space."""
+    random = np.random.default_rng(seed)
+    if left is not None:
+        inside = (complete(space, fixed, left.from_unit(random.random(len(left)))) for _ in range(MOST_DRAWN))
+        yield from filter(costs.admits, inside)
+    yield from costs.affordable(whole.from_unit(random.random(len(whole))) for _ in counter())
+
+
+def _suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
     # Define by run, parents first: what does not exist in this trial is never asked for.
-    trial = study.ask()
     params: dict[str, Any] = {}
     for name in space.parents_first:
         if space.is_active(name, params):
@@ -309,6 +395,8 @@ def quiet(optuna: Any) -> Iterator[None]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Where one point outshines all others, the Gaussian process divides by the sum of no others, and goes on.
+        warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning, r"optuna\._gp")
         try:
             yield
         finally:

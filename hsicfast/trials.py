@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hsicfast.costs import meets
 from hsicfast.errors import InputError
 from hsicfast.goal import as_good_as
 from hsicfast.space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
@@ -161,6 +162,10 @@ class TrialTable:
     def evidence(self) -> TrialTable:
         """The trials that say something: all but the lost ones."""
         return self.select(self.status != LOST)
+
+    def within(self, max_cost: float | None) -> TrialTable:
+        """The trials known to cost at most `max_cost`; all where it is None."""
+        return self.select(meets(self.cost, max_cost))
 
     def best(self, minimize: bool = True) -> Trial:
         """The trial that is done with the best objective, the earliest of equals.

@@ -160,6 +160,28 @@ class Trainee:
             self._trainer(None)  # Lightning refuses a wrong precision here, not in every trial
         task.prepare()
 
+    def price(self, params: Mapping[str, Any]) -> float:
+        """The cost of a configuration before it is trained; NaN for seconds, and for a network that cannot be built.
+
+        Parameters
+        ----------
+        params
+            The active hyperparameters.
+
+        Raises
+        ------
+        ValueError
+            If one of them is unknown.
+        """
+        settings = self._settings(params)
+        if self.cost == "seconds":
+            return math.nan
+        try:
+            _, counts = self._on_paper(settings)
+        except (ValueError, RuntimeError):  # its trial says why
+            return math.nan
+        return float(counts[self.cost])
+
     def __call__(self, params: Mapping[str, Any], seed: int, report: Report | None = None) -> dict[str, Any]:
         """Train one configuration.
 
@@ -225,6 +247,12 @@ class Trainee:
             )
         return {**known, **params}
 
+    def _on_paper(self, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str, int]]:
+        """The network without its weights, and what can be counted on it."""
+        with torch.device("meta"):
+            net = self.task.network(settings)
+        return net, {"parameters": nets.count_parameters(net), "flops": nets.count_flops(net, self.task.shape)}
+
     def _train(
         self, params: Mapping[str, Any], seed: int, report: Report | None, test: bool
     ) -> tuple[dict[str, Any], nn.Module]:
@@ -232,14 +260,12 @@ class Trainee:
         loss = nets.pick("loss", self.task.losses, settings["loss"])
         if torch.get_num_threads() != self.machine.threads:
             torch.set_num_threads(self.machine.threads)
-        with torch.device("meta"):
-            net = self.task.network(settings)
+        net, counts = self._on_paper(settings)
         result: dict[str, Any] = {
             "objective": math.nan,
             "cost": math.nan,
             **({"test": math.nan} if test else {}),
-            "parameters": nets.count_parameters(net),
-            "flops": nets.count_flops(net, self.task.shape),
+            **counts,
             "seconds": 0.0,
             "epochs": 0,
             "status": "diverged",

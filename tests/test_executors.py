@@ -340,6 +340,21 @@ class TestRunTrial:
         assert isinstance(trial.objective, float)
         assert math.isnan(trial.cost)
 
+    @pytest.mark.parametrize(
+        ("outcome", "cost"),
+        [
+            (1.0, 7.0),
+            ({"objective": 1.0, "cost": math.nan}, 7.0),
+            ({"objective": 1.0, "cost": 3.0}, 3.0),
+            (math.nan, 7.0),
+        ],
+    )
+    def test_the_price_is_the_cost_where_none_is_told(self, outcome, cost):
+        assert run_trial(lambda _: outcome, False, Job(5, {"x": 1}, 9, SEARCH, price=7.0), None).cost == cost
+
+    def test_what_raises_has_its_price(self):
+        assert run_trial(lambda _: 1 / 0, False, Job(5, {"x": 1}, 9, SEARCH, price=7.0), None).cost == 7.0
+
     @pytest.mark.parametrize("outcome", [math.nan, math.inf, -math.inf, {"objective": math.inf, "cost": 3}])
     def test_not_finite_is_diverged(self, outcome):
         trial = finished(outcome)

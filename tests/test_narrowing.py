@@ -43,6 +43,17 @@ class TestRanges:
         assert (reduction.space["rate"].low, reduction.space["rate"].high) == decision.value
         assert "all 24 good trials lie there" in decision.reason
 
+    def test_are_values_also_where_the_analysis_goes_by_ranks(self):
+        """The upper half of the rates was too dear to train."""
+        rng = np.random.default_rng(0)
+        rates = SPACE["rate"].from_unit
+        space = SearchSpace({"rate": SPACE["rate"]})
+        drawn = [rates(u) for u in rng.random(120) / 2]
+        table = TrialTable.from_arrays(space, {"rate": drawn}, np.abs(np.log10(drawn) + 3))
+        low, high = narrow(analyse(space, table, 0.2, law="ranks")).decisions[0].value
+        assert 1e-3 < high < 1e-2 == pytest.approx(max(drawn), rel=0.1)
+        assert 1e-4 < low < 1e-3
+
     def test_of_whole_numbers(self):
         decision = by_name(narrow(found(lambda p: p["depth"])))["depth"]
         assert decision.action == NARROW

@@ -11,12 +11,15 @@ import pytest
 from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 
 from hsicfast import rounds
+from hsicfast.costs import CostLimit
 from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes
 from hsicfast.orchestrator import Hsic, Interrupted, Random, TwoStep, Watcher, minimize
+from hsicfast.rounds import Run
 from hsicfast.samplers import design, trial_seed
 from hsicfast.space import Bool, Choice, Float, SearchSpace
-from hsicfast.store import read_results
+from hsicfast.store import Store, read_results
+from hsicfast.trials import DESIGN
 
 SPACE = SearchSpace(
     {
@@ -211,6 +214,151 @@ class TestTwoStep:
         monkeypatch.setattr(rounds, "propose", recorded)
         minimize(train, SPACE, 18, TwoStep(0.5, optimizer="random", batch=4))
         assert asked == [(9, 4, 9), (13, 4, 13), (17, 1, 17)]
+
+
+def price(params):
+    """What `train` will say."""
+    return 1 + params["size"]
+
+
+class Priced:
+    """Trains, and knows what it costs before."""
+
+    def __init__(self):
+        self.trained = []
+
+    def __call__(self, params, seed):
+        self.trained.append(params["size"])
+        return train(params, seed)
+
+    def price(self, params):
+        return price(params)
+
+
+def unpriced(params, seed):
+    return train(params, seed)["objective"]
+
+
+class TestMaxCost:
+    @pytest.mark.parametrize("strategy", [Random(), Random("sobol"), QUICK, TwoStep(0.7), Hsic()])
+    def test_too_dear_is_never_trained(self, strategy):
+        evaluate = Priced()
+        result = minimize(evaluate, SPACE, 16, strategy, seed=1, max_cost=1.4)
+        assert len(result.trials) == len(evaluate.trained) == 16
+        assert max(evaluate.trained) <= 0.4
+        assert result.trials.cost.max() <= 1.4
+        assert result.rounds[0].too_dear > 1
+        assert f"; passed over as dearer than max_cost: {result.rounds[0].too_dear}" in result.rounds[0].story
+        assert result.max_cost == 1.4
+
+    def test_the_design_is_the_same_sequence_without_what_is_too_dear(self):
+        result = minimize(train, SPACE, 12, "random", max_cost=1.4, price=price)
+        affordable = [params for params in design(SPACE, 100, 0) if price(params) <= 1.4]
+        assert [trial.params for trial in result.trials] == affordable[:12]
+        assert result.sensitivity.question.law == "ranks"
+        everything = minimize(train, SPACE, 12, "random", max_cost=2.0, price=price)
+        assert everything.sensitivity.question.law == "space"
+        assert [trial.params for trial in everything.trials] == design(SPACE, 12, 0)
+
+    def test_points_that_are_drawn_later_go_on_with_the_sequence(self):
+        limit = CostLimit(1.4, price)
+        run = Run(train, SPACE, 20, 0, 0.1, True, Local(), Store(SPACE, {}, True), Watcher(), costs=limit)
+        for name in ("early", "late"):
+            run.train(name, DESIGN, run.design(6, "sobol"), "drawn")
+        points = design(SPACE, 100, 0, "sobol")
+        affordable = [params for params in points if price(params) <= 1.4]
+        assert [trial.params for trial in run.in_order()] == affordable[:12]
+        early, late = (points.index(affordable[last]) + 1 - (last + 1) for last in (5, 11))
+        assert [part.too_dear for part in run.rounds] == [early, late - early]
+        assert 0 < early < late
+
+    @pytest.mark.parametrize("strategy", [QUICK, Hsic()])
+    def test_goes_on_where_it_stopped_whatever_the_executor(self, strategy, tmp_path):
+        whole = minimize(train, SPACE, 16, strategy, seed=1, max_cost=1.4, price=price)
+        settings = {"seed": 1, "max_cost": 1.4, "price": price, "folder": tmp_path}
+        part = minimize(train, SPACE, 16, strategy, **settings, watcher=Stopper(after=11))
+        assert part.interrupted
+        same(whole, minimize(train, SPACE, 16, strategy, **settings, executor=Processes(workers=2)))
+
+    def test_the_price_is_the_cost_where_none_is_told(self, tmp_path):
+        result = minimize(unpriced, SPACE, 24, "random", seed=1, max_cost=1.4, price=price, folder=tmp_path)
+        assert (result.trials.status == "diverged").any()
+        assert result.trials.cost.tolist() == [price(trial.params) for trial in result.trials]
+        assert [trial.cost for trial in read_results(tmp_path).values()] == result.trials.cost.tolist()
+
+    @pytest.mark.parametrize("strategy", [Random(), QUICK, Hsic()])
+    def test_what_turned_out_dearer_is_evidence_but_not_the_best(self, strategy):
+        result = minimize(train, SPACE, 16, strategy, seed=1, max_cost=1.4)
+        done = result.trials.select(result.trials.status == "done")
+        assert (done.cost > 1.4).any()
+        assert result.best.cost <= 1.4
+        assert result.economical.cost <= 1.4
+        assert result.best.objective == done.objective[done.cost <= 1.4].min()
+        assert len(result.sensitivity.trials) == result.rounds[0].last
+        assert result.sensitivity.question.law == "space"
+        assert all(part.story == part.note for part in result.rounds)
+
+    def test_the_best_is_not_what_is_too_dear(self):
+        def evaluate(params):
+            return {"objective": params["size"], "cost": 1 + params["size"]}
+
+        result = minimize(evaluate, SPACE, 30, "random", direction="maximize", max_cost=1.5)
+        assert 0.4 < result.best.objective <= 0.5 < result.trials.objective.max()
+        assert result.economical.objective <= result.best.objective
+
+    def test_a_branch_whose_good_ones_are_too_dear_is_dropped(self):
+        space = SearchSpace(
+            {"kind": Choice(["dear", "cheap"]), "x": Float(0, 1), "y": Float(0, 1, active_if={"kind": "cheap"})}
+        )
+
+        def evaluate(params):
+            dear = params["kind"] == "dear"
+            return {"objective": params["x"] + (0 if dear else 1), "cost": 9.0 if dear else 1.0}
+
+        kinds = [trial.params["kind"] for trial in minimize(evaluate, space, 16, Hsic(), max_cost=2.0).trials]
+        assert set(kinds[-4:]) == {"cheap"}
+        free = [trial.params["kind"] for trial in minimize(evaluate, space, 16, Hsic(economy_share=0.01)).trials]
+        assert set(free[-4:]) == {"dear"}
+
+    @pytest.mark.parametrize("strategy", ["random", QUICK, Hsic()])
+    def test_nothing_is_within_the_limit(self, strategy, tmp_path):
+        with pytest.raises(
+            InputError,
+            match=r"^at least one trial must cost at most max_cost=0\.5, but the cheapest of the \d+ that ended well "
+            r"costs 1[\.\d]*; raise max_cost, or make the space cheaper; their results stay in ",
+        ):
+            minimize(train, SPACE, 12, strategy, max_cost=0.5, folder=tmp_path)
+        assert len(read_results(tmp_path)) >= 10
+
+    def test_nothing_is_within_the_limit_by_its_price(self, tmp_path):
+        with pytest.raises(InputError, match=r"must cost at most max_cost=0\.5, but 1,000 drawn in a row cost more"):
+            minimize(diverge, SPACE, 12, max_cost=0.5, price=price, folder=tmp_path)
+        assert len(read_results(tmp_path)) == 0
+
+    def test_nothing_is_within_the_limit_yet(self, tmp_path):
+        stopper = Stopper(after=6)
+        with pytest.raises(Interrupted, match=r"the cheapest of .*, and the run was interrupted; run the same command"):
+            minimize(train, SPACE, 12, "random", max_cost=0.5, folder=tmp_path, watcher=stopper)
+
+    def test_no_cost_is_known(self, tmp_path):
+        # Said after the design, before the other half is trained in vain.
+        with pytest.raises(
+            InputError,
+            match=r"^max_cost=3 needs the costs of the trials, but none of the \d+ that ended well has one; return "
+            "`cost` from evaluate, or pass price=; their results stay in ",
+        ):
+            minimize(unpriced, SPACE, 16, QUICK, max_cost=3, folder=tmp_path)
+        assert len(read_results(tmp_path)) == 8
+
+    def test_a_folder_keeps_its_limit_and_an_old_one_has_none(self, tmp_path):
+        minimize(train, SPACE, 8, "random", folder=tmp_path / "old")
+        assert "max_cost" not in (tmp_path / "old" / "settings.json").read_text()
+        with pytest.raises(InputError, match=r"max_cost was absent and is 1\.5 now"):
+            minimize(train, SPACE, 8, "random", folder=tmp_path / "old", max_cost=1.5)
+        minimize(train, SPACE, 8, "random", folder=tmp_path / "new", max_cost=2)
+        minimize(train, SPACE, 8, "random", folder=tmp_path / "new", max_cost=2.0)
+        with pytest.raises(InputError, match=r"max_cost was 2\.0 and is absent now"):
+            minimize(train, SPACE, 8, "random", folder=tmp_path / "new")
 
 
 class TestSameSeedSameRun:
@@ -500,6 +648,11 @@ class TestOutcome:
         ),
         ({"n_trials": 10.5}, r"`n_trials >= 8` must hold for the strategy two_step, but got n_trials=10\.5"),
         ({"tolerance": -1.0}, r"`tolerance >= 0` must hold, but got -1\.0; give it in the unit of the objective"),
+        ({"max_cost": 0}, "`max_cost > 0` must hold and be finite, but got 0; give it in the unit of the cost"),
+        ({"max_cost": math.inf}, "`max_cost > 0` must hold and be finite, but got inf"),
+        ({"price": math.sqrt}, "price= is asked where max_cost= limits the cost, but max_cost=None; give both or"),
+        ({"price": lambda p: -1, "max_cost": 1}, "`price >= 0` must hold, but got -1 for {'optimizer'"),
+        ({"price": lambda p: p["momentum"], "max_cost": 1}, "but for {'optimizer': .* got KeyError: 'momentum'"),
         ({"strategy": "grid"}, "strategy must be one of hsic, two_step, random, but got 'grid'"),
         ({"seed": -1}, "`seed >= 0` must hold, but got seed=-1"),
         ({"direction": "down"}, "direction must be minimize or maximize, but got 'down'"),

@@ -336,6 +336,24 @@ def test_interrupted_run_says_so(tmp_path, sketches):
     assert "Interrupted" in printed(run)
 
 
+def test_what_was_never_trained_and_what_turned_out_too_dear_is_said(run):
+    passed = tuple(replace(part, too_dear=1200) for part in run.rounds)
+    limited = replace(run, trials=run.trials.design, rounds=passed, max_cost=1e6)
+    assert cautions(limited) == [
+        "Configurations never trained, since they are known to cost more than 1,000,000: 2,400."
+    ]
+    ranks = replace(run.sensitivity, question=replace(run.sensitivity.question, law="ranks"))
+    assert cautions(replace(limited, sensitivity=ranks))[1].startswith(
+        "The analysis speaks of the configurations within"
+    )
+    done = run.trials.status == "done"
+    dear = (run.trials.cost > 1000)[done].sum()
+    assert dear > 1
+    assert cautions(replace(run, max_cost=1000.0))[0] == (
+        f"{dear} trials are not known to cost at most 1,000: evidence in the analysis, but not the best."
+    )
+
+
 def test_complete_run_without_search_has_no_cautions(run):
     assert cautions(replace(run, trials=run.trials.design)) == []
 

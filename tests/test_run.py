@@ -218,6 +218,15 @@ class TestRefusals:
             (["+task=toy", "goal=0"], "`0 < goal < 1` must hold, but got goal=0; give a fraction such as 0.1"),
             (["+task=toy", "goal=1.5"], "`0 < goal < 1` must hold, but got goal=1.5; give a fraction such as 0.1"),
             (["+task=toy", "n_trials=3"], "`n_trials >= 8` must hold for the strategy two_step, but got n_trials=3"),
+            (
+                ["+task=toy", "max_cost=-1"],
+                "`max_cost > 0` must hold and be finite, but got -1; give it in the unit of",
+            ),
+            (["+task=toy", "max_cost=[1]"], "`max_cost > 0` must hold and be finite, but got [1]; give it in the unit"),
+            (
+                ["+task=toy", "executor=local", "max_cost=2"],
+                "at least one trial must cost at most max_cost=2, but the cheapest of the 16 that ended well costs 3;",
+            ),
             (["+task=toy", "seed=x"], "`seed >= 0` must hold, but got seed='x'"),
             (["+task=toy", "repeats=0", "task.evaluate.data=gone"], "`repeats >= 1` must hold, but got repeats=0"),
             (
@@ -384,6 +393,14 @@ class TestProgress:
                 status = "diverged" if index % 10 == 3 else "done"
                 bar.on_trial(Trial(index, {}, 40.0 - index, status=status), stored=index < 10)
         return capfd.readouterr().err
+
+    def test_what_is_too_dear_is_not_the_best(self, capfd):
+        bar = ProgressBar(Console(stderr=True), "loss", True, max_cost=2.0)
+        with bar:
+            bar.on_start(2)
+            bar.on_trial(Trial(0, {}, 0.5, cost=1.0), stored=False)
+            bar.on_trial(Trial(1, {}, 0.1, cost=3.0), stored=False)
+        assert capfd.readouterr().err.splitlines()[-1].endswith("2 of 2 trials, best loss 0.5")
 
     def test_lines_where_there_is_no_terminal(self, capfd):
         lines = self.told(capfd, False).splitlines()

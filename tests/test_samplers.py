@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from hsicfast.costs import CostLimit
 from hsicfast.errors import InputError
 from hsicfast.samplers import _bounded, complete, design, distribution, propose, trial_seed
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
@@ -24,6 +25,8 @@ SPACE = SearchSpace(
         "mixed": Choice([1, None, "1", (2, 3)]),
     }
 )
+
+LINE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
 
 
 def loss(params):
@@ -71,6 +74,33 @@ def test_sobol_is_more_even_than_random():
         return stats.kstest([p["x"] for p in design(space, 128, 0, method)], "uniform").statistic
 
     assert distance("sobol") < distance("random") / 3
+
+
+def price(params):
+    return 10 * params["x"] + params["y"]
+
+
+@pytest.mark.parametrize("method", ["random", "sobol"])
+class TestAffordableDesign:
+    def test_is_the_same_sequence_without_what_is_too_dear(self, method):
+        whole = design(LINE, 100, 3, method)
+        costs = CostLimit(2.0, price)
+        expected = [params for params in whole if price(params) <= 2.0]
+        assert 5 < len(expected) < 40
+        n = len(expected)
+        assert design(LINE, n, 3, method, costs=costs) == expected
+        assert costs.refused == whole.index(expected[-1]) + 1 - n
+        assert design(LINE, 3, 3, method, start=whole.index(expected[-3]), costs=costs) == expected[-3:]
+
+    def test_what_has_no_price_stays(self, method):
+        costs = CostLimit(2.0, lambda params: math.nan if params["x"] > 0.5 else price(params))
+        drawn = design(LINE, 50, 3, method, costs=costs)
+        assert any(params["x"] > 0.5 for params in drawn)
+        assert not any(0.2 < params["x"] <= 0.5 for params in drawn)
+
+    def test_nothing_is_affordable(self, method):
+        with pytest.raises(InputError, match="but 1,000 drawn in a row cost more, the cheapest seen 3; raise max_cost"):
+            design(LINE, 4, 3, method, costs=CostLimit(2.0, lambda params: 3))
 
 
 def test_unknown_design_is_refused():
@@ -138,9 +168,6 @@ class TestPropose:
         assert [str(warning.message) for warning in recwarn] == []
 
 
-LINE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
-
-
 @pytest.mark.parametrize("method", ["gp", "tpe"])
 @pytest.mark.parametrize("minimize", [True, False])
 def test_optimiser_moves_to_the_good_end(method, minimize):
@@ -195,6 +222,103 @@ def test_trials_outside_what_is_left_are_dropped():
     params = [{"optimizer": "adam", "rate": 0.1, "depth": 2, "share": 0.0, "mixed": 1}] * 12
     proposals = propose(SPACE, {"optimizer": "sgd"}, trials_of(params), method="gp", seed=0, index=12, count=1)
     assert "momentum" in proposals[0]
+
+
+def priced(n, objective, costs):
+    return [Trial(i, p, objective(p), price(p)) for i, p in enumerate(design(LINE, n, 0, costs=costs))]
+
+
+@pytest.mark.parametrize("method", ["gp", "tpe", "random"])
+class TestAffordableProposals:
+    def test_are_affordable_and_a_pure_function(self, method):
+        # The objective falls towards x = 1, which nobody can afford.
+        seen = priced(14, lambda p: -p["x"], CostLimit(4.0, price))
+        one, other = (
+            propose(LINE, {}, seen, method=method, seed=3, index=14, count=3, costs=CostLimit(4.0, price))
+            for _ in range(2)
+        )
+        assert one == other
+        assert len(one) == 3
+        assert max(map(price, one)) <= 4.0
+
+    def test_the_law_helps_out(self, method):
+        # One point in 100 is affordable: no optimiser finds that in 8 proposals.
+        costs = CostLimit(1.0, lambda p: 0.5 if 0.61 < p["y"] < 0.62 else 9.0)
+        seen = [Trial(i, p, p["x"], 9.0) for i, p in enumerate(design(LINE, 6, 0))]
+        found = propose(LINE, {"x": 0.25}, seen, method=method, seed=0, index=6, count=1, costs=costs)[0]
+        assert 0.61 < found["y"] < 0.62
+        assert found["x"] == 0.25
+        assert costs.refused >= 8
+
+    def test_where_what_is_fixed_is_too_dear_the_whole_space_is_drawn_from(self, method):
+        costs = CostLimit(4.0, price)
+        found = propose(LINE, {"x": 0.9}, [], method=method, seed=0, index=0, count=1, costs=costs)[0]
+        assert price(found) <= 4.0
+        assert costs.refused >= 1008
+
+    def test_where_a_narrowed_range_is_too_dear_the_whole_one_is_drawn_from(self, method):
+        narrowed = SearchSpace({"x": Float(0.8, 1), "y": Float(0, 1)})
+        costs = CostLimit(4.0, price)
+        found = propose(narrowed, {}, [], method=method, seed=0, index=0, count=1, costs=costs, whole=LINE)[0]
+        assert price(found) <= 4.0
+        assert costs.refused >= 1008
+
+    def test_everything_fixed_and_too_dear(self, method):
+        fixed = {"x": 0.9, "y": 0.0}
+        proposals = propose(LINE, fixed, [], method=method, seed=0, index=0, count=2, costs=CostLimit(4.0, price))
+        assert all(price(params) <= 4.0 for params in proposals)
+        assert proposals[0] != proposals[1]
+        affordable = propose(LINE, fixed, [], method=method, seed=0, index=0, count=2, costs=CostLimit(9.0, price))
+        assert affordable == [fixed, fixed]
+
+    def test_nothing_is_affordable(self, method):
+        with pytest.raises(InputError, match="drawn in a row cost more, the cheapest seen 3; raise max_cost"):
+            propose(LINE, {}, [], method=method, seed=0, index=0, count=1, costs=CostLimit(2.0, lambda params: 3))
+
+
+@pytest.mark.parametrize("method", ["gp", "tpe"])
+@pytest.mark.parametrize("known", [True, False])
+def test_optimiser_learns_the_limit(method, known):
+    # By price, or by the costs of what was trained: in both cases it goes to the best end of what is affordable.
+    seen = priced(40, lambda p: -p["x"], CostLimit(4.0, price) if known else None)
+    costs = CostLimit(4.0, price if known else None)
+    proposals = propose(LINE, {}, seen, method=method, seed=0, index=40, count=4, costs=costs)
+    assert np.mean([p["x"] for p in proposals]) < 0.45
+    assert np.mean([p["x"] for p in proposals]) > 0.25
+    without = propose(LINE, {}, seen, method=method, seed=0, index=40, count=4)
+    assert np.mean([p["x"] for p in without]) > 0.45 or method == "tpe"
+
+
+def test_a_refused_proposal_moves_the_next_one():
+    # All that is known is cheap, so the limit is learnt from what is refused alone.
+    seen = [Trial(i, p, -p["x"], 1.0) for i, p in enumerate(design(LINE, 60, 0)) if p["x"] < 0.4]
+    asked = []
+
+    def told(params):
+        asked.append(params["x"])
+        return 1.0 if params["x"] < 0.5 else 8.0
+
+    propose(LINE, {}, seen, method="gp", seed=0, index=12, count=1, costs=CostLimit(4.0, told))
+    assert asked[0] > 0.5
+    assert asked[-1] < 0.5
+    assert len(asked) <= 2 * 8  # within its own proposals, each refused one priced twice
+
+
+def test_cheaper_ones_within_the_limit():
+    seen = priced(24, lambda p: abs(p["x"] - 0.3), CostLimit(6.0, price))
+    costs = CostLimit(6.0, price)
+    proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, limit=0.1, costs=costs)
+    assert all(0.15 < p["x"] < 0.35 for p in proposals)
+    assert costs.refused == 0
+
+
+@pytest.mark.parametrize("unknown", [math.nan, 0.0])
+def test_costs_that_are_unknown_or_0_do_no_harm(unknown):
+    seen = [Trial(i, p, p["x"], unknown) for i, p in enumerate(design(LINE, 12, 0))]
+    found = propose(
+        LINE, {}, seen, seed=0, index=12, count=1, costs=CostLimit(6.0, lambda p: math.inf * (p["x"] > 0.5))
+    )
+    assert found[0]["x"] <= 0.5
 
 
 @pytest.mark.parametrize(

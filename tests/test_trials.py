@@ -63,6 +63,15 @@ def test_best_skips_what_failed():
     assert table().best(minimize=False).index == 1
 
 
+def test_within_a_limit_of_the_cost():
+    space = SearchSpace({"x": Float(0, 1)})
+    priced = TrialTable.from_arrays(space, {"x": [0.1, 0.2, 0.3]}, [1.0, 2.0, 3.0], cost=[9.0, 5.0, math.nan])
+    assert priced.within(5).index.tolist() == [1]
+    assert priced.within(None).index.tolist() == [0, 1, 2]
+    assert priced.within(5).best().index == 1
+    assert len(priced.within(4)) == 0
+
+
 def test_not_finite_means_diverged_and_only_done_has_an_objective():
     made = TrialTable.from_arrays(
         SearchSpace({"a": Float(0, 1)}), {"a": [0.1, 0.2, 0.3]}, [1.0, math.inf, 5.0], status=["done", "done", "lost"]

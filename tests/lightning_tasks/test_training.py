@@ -416,3 +416,26 @@ def test_regularisation_acts_only_when_on(trainee, threshold: tuple[bool, float]
     plain = train({"learning_rate": 0.01}, 0)["objective"]
     changed = train({"learning_rate": 0.01, "regularisation": on, "l1": strength, "l2": strength}, 0)["objective"]
     assert (changed != plain) == (on and strength > 0)
+
+
+@pytest.mark.parametrize("cost", ["flops", "parameters"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_price_is_what_the_trial_will_cost(trainee, task: str, cost: str) -> None:
+    train = trainee(task, cost=cost)
+    params = {"batch_norm": True, "batch_size": 8, "learning_rate": 1e-3}
+    assert train.price(params) == train(params, seed=0)["cost"] > 0
+
+
+def test_the_price_of_a_trial_that_diverges(trainee) -> None:
+    params = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 2, "loss": "mse"}
+    result = trainee("runge")(params, 0)
+    assert result["status"] == "diverged"
+    assert trainee("runge").price(params) == result["cost"]
+
+
+def test_seconds_and_networks_that_cannot_be_built_have_no_price(trainee) -> None:
+    assert math.isnan(trainee("runge", cost="seconds").price({}))
+    assert math.isnan(trainee("runge").price({"activation": "none"}))
+    assert math.isnan(trainee("runge").price({"width": -1}))
+    with pytest.raises(ValueError, match=r"every hyperparameter must be one of .*, but got nonsense"):
+        trainee("runge").price({"nonsense": 1})
