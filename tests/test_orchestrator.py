@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
+from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner, ThresholdPruner
 
 from hsicfast import rounds
 from hsicfast.costs import CostLimit
@@ -399,6 +399,13 @@ class TestPruner:
         done = [trial for trial in pruned.trials if trial.status == "done"]
         assert {len(trial.curve) for trial in done} == {10}
         assert pruned.best.status == pruned.economical.status == "done"
+
+    def test_a_trial_of_the_design_goes_on_whatever_the_pruner_says(self):
+        result = minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=ThresholdPruner(upper=3.0))
+        early = result.trials.status == "pruned"
+        assert early.any()
+        assert not early[:20].any()
+        assert max(curve[0][1] for curve in result.trials.design.curve if curve) > 3.0
 
     def test_those_that_went_on_are_as_without(self, pruned):
         whole = minimize(train, SPACE, 40, RANDOMLY, seed=1)
