@@ -71,6 +71,13 @@ class Result:
     economical: Trial
     finals: tuple[Final, ...] = ()
     max_cost: float | None = None
+    tolerance: float | None = None
+
+    @property
+    def front(self) -> TrialTable:
+        """The Pareto front of objective and cost, from the cheapest to the best, within the limit of the cost."""
+        searched = self.trials.select(self.trials.origin != FINAL)
+        return searched.within(self.max_cost).front(self.minimize)
 
 
 class Strategy(Protocol):
@@ -469,6 +476,7 @@ def minimize(
             economical=economical,
             finals=finals,
             max_cost=max_cost,
+            tolerance=tolerance,
         )
     finally:
         executor.close()

@@ -15,11 +15,16 @@ from numpy.typing import NDArray
 
 from hsicfast.findings import Findings
 from hsicfast.space import SearchSpace
+from hsicfast.words import value_text
 
 SEARCH, FIX, NARROW = "search", "fix", "narrow"
 # A value is priced by the trials around it: those of the same level, or the nearest quarter of a continuum.
 NEIGHBOURS = 0.25
 MOST_PRICED = 200
+RULE = (
+    "Whether a hyperparameter is searched goes by p, before the correction for many hyperparameters: to search one too "
+    "many costs trials, to fix one too many may cost the optimum. What is fixed was not shown to have no effect."
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class Decision:
     value: Any
     reason: str
 
+    @property
+    def text(self) -> str:
+        """What becomes of it, in words."""
+        if self.action == NARROW:
+            low, high = map(value_text, self.value)
+            return f"searched from {low} to {high}"
+        return f"fixed to {value_text(self.value)}" if self.action == FIX else "searched"
+
 
 @dataclass(frozen=True)
 class Reduction:
@@ -53,12 +66,14 @@ class Reduction:
     fixed : dict
         Name -> value.
     decisions : tuple of Decision
-        In the order of the space.
+    rule : str
+        How it was decided, for people.
     """
 
     space: SearchSpace
     fixed: dict[str, Any]
     decisions: tuple[Decision, ...]
+    rule: str
 
     def narrowed(self, space: SearchSpace) -> SearchSpace:
         """All of `space`, what is fixed as well, with the narrowed ranges."""
@@ -96,7 +111,7 @@ def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
     if all(decision.action == FIX for decision in decisions.values()):
         n = len(sensitivity.trials)
         nothing = f"no hyperparameter was found to matter with {n} trials, which is no ground to fix any"
-        return Reduction(space, {}, tuple(Decision(name, SEARCH, None, nothing) for name in space))
+        return Reduction(space, {}, tuple(Decision(name, SEARCH, None, nothing) for name in space), RULE)
     searched = [name for name, decision in decisions.items() if decision.action == SEARCH]
     for name, decision in decisions.items():
         children = [child for child in searched if space.depends(child, name)]
@@ -105,7 +120,7 @@ def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
             decisions[name] = Decision(name, SEARCH, None, reason)
     fixed = {name: decision.value for name, decision in decisions.items() if decision.action == FIX}
     left = space.fix(fixed)
-    return Reduction(space if left is None else left, fixed, tuple(decisions[name] for name in space))
+    return Reduction(space if left is None else left, fixed, tuple(decisions[name] for name in space), RULE)
 
 
 def _judge(sensitivity: Findings, name: str, alpha: float) -> Decision:

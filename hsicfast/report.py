@@ -22,6 +22,7 @@ from hsicfast.files import write_atomically
 from hsicfast.page import check_report_tools, page
 from hsicfast.selection import clearest_pairs
 from hsicfast.store import plain
+from hsicfast.story import chapters
 from hsicfast.trials import DONE, PRUNED, SEARCH, STATUSES, Trial, TrialTable
 from hsicfast.verdicts import headline, verdicts
 from hsicfast.words import number, one_line, p_text, ratio, value_text
@@ -82,7 +83,11 @@ def write_report(
         "best.json": _json(
             names
             | _trial(result.best, tests)
-            | {"economical": _trial(result.economical, tests), "finals": [asdict(final) for final in result.finals]}
+            | {
+                "economical": _trial(result.economical, tests),
+                "finals": [asdict(final) for final in result.finals],
+                "front": [_trial(trial, tests) for trial in result.front],
+            }
         ),
         **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
         "report.html": page(
@@ -103,6 +108,7 @@ def write_report(
             finalists=_finalists(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
+            chapters=chapters(result),
             settings=_settings(folder),
         ),
     }
@@ -129,10 +135,15 @@ def print_report(
     print_indices(console, "What decides", result.sensitivity.indices)
     print_pairs(console, result.sensitivity.pair_indices)
     rows: list[Sequence[Any]] = [
-        (d.name, value_text(d.value) if d.action == "fix" else f"({d.action})", d.reason)
-        for d in (result.reduction.decisions if result.reduction else ())
+        (d.name, d.text, d.reason) for d in (result.reduction.decisions if result.reduction else ())
     ]
-    print_table(console, "What was fixed, to what, and why", ("name", "value", "reason"), rows)
+    print_table(console, "What was fixed or narrowed, to what, and why", ("name", "decision", "reason"), rows)
+    rows = [
+        (c.name, c.last - c.first, number(c.objective), number(c.cheapest), "; ".join([c.did, *c.learnt]))
+        for c in chapters(result)
+    ]
+    heads = ("round", "trials>", "best>", f"{cost}, as good>", "what it did, and what was learnt")
+    print_table(console, "How the run went", heads, rows)
     rows = [(name, value_text(value)) for name, value in result.best.params.items()]
     print_table(console, "Best configuration", ("name", "value"), rows)
     columns = ("trial", "mean>", "sd>", "fresh trials>", "when chosen>", "cost>")
@@ -275,7 +286,7 @@ def _analysis(result: Result, planned: int) -> dict[str, Any]:
         "indices": [asdict(index) for index in sensitivity.indices],
         "cost_indices": [asdict(index) for index in sensitivity.cost_indices],
         "pairs": [asdict(pair) for pair in sensitivity.pair_indices],
-        "rounds": [asdict(part) for part in result.rounds],
+        "rounds": [asdict(chapter) for chapter in chapters(result)],
         "decisions": [asdict(decision) for decision in (result.reduction.decisions if result.reduction else ())],
     }
 

@@ -208,6 +208,24 @@ class TrialTable:
         cost = np.where(good, np.nan_to_num(self.cost, nan=np.inf), np.inf)
         return self[int(np.lexsort((loss, cost, ~good))[0])]
 
+    def front(self, minimize: bool = True) -> TrialTable:
+        """The Pareto front: trials that are done and of known cost, none of which another beats in both.
+
+        From the cheapest to the best; of trials alike in both the earliest.
+
+        Examples
+        --------
+        >>> space = SearchSpace({"width": Int(1, 8)})
+        >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 5, 1]}, [0.1, 0.2, 0.3, 0.9], cost=[80, 40, 50, 10])
+        >>> [trial.params["width"] for trial in table.front()]
+        [1, 4, 8]
+        """
+        loss = self.objective if minimize else -self.objective
+        able = np.flatnonzero((self.status == DONE) & np.isfinite(self.cost))
+        rows = able[np.lexsort((loss[able], self.cost[able]))]
+        least = np.minimum.accumulate(np.concatenate([[np.inf], loss[rows]]))
+        return self.select(rows[loss[rows] < least[:-1]])
+
     def to_frame(self) -> pd.DataFrame:
         """A pandas frame: a column a hyperparameter (missing = inactive), objective, cost, status, and the rest."""
         import pandas as pd
