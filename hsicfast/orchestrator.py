@@ -189,14 +189,14 @@ class Hsic:
     """
 
     design_share: float = 0.2
-    shared_share: float = 0.33
-    economy_share: float = 0.08
+    shared_share: float = 0.3
+    economy_share: float = 0.12
     honest_share: float = 0.1
     batch: int = 1
     final_share: float = 0.06
 
     def __post_init__(self) -> None:
-        for name, usual in (("design", 0.2), ("shared", 0.33), ("economy", 0.08), ("honest", 0.1)):
+        for name, usual in (("design", 0.2), ("shared", 0.3), ("economy", 0.12), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         _check_batch(self.batch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,7 @@ class Report:
 
 
 def check_pruner(pruner: Any) -> None:
-    """Raise an InputError unless `pruner` is one of Optuna's or of its kind, and answers."""
+    """Raise an InputError unless `pruner` is one of Optuna's or of its kind, can travel to a worker, and answers."""
     import optuna
 
     if not isinstance(pruner, optuna.pruners.BasePruner):
@@ -137,6 +138,12 @@ def check_pruner(pruner: Any) -> None:
             f"a pruner must be an optuna.pruners.BasePruner, but got {pruner!r}; pass one such as "
             "optuna.pruners.MedianPruner()"
         )
+    try:
+        pickle.dumps(pruner)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"a pruner must be picklable, but got: {str(error).splitlines()[0]}; define it at the top of a module"
+        ) from error
     Report(Pruning(pruner, True, (Trial(0, {}, 0.0, curve=((1, 0.0),)),)), 1)(1, 1.0)
 
 

@@ -203,6 +203,13 @@ class TestCheckPruner:
             check_pruner(pruner)
         assert "\n" not in str(error.value)
 
+    def test_one_that_cannot_travel_is_refused(self):
+        class Mine(NopPruner):
+            pass
+
+        with pytest.raises(InputError, match=r"a pruner must be picklable, but got: .*Mine'?; define it at the top"):
+            check_pruner(Mine())
+
     def test_optunas_own_are_fine(self, recwarn):
         for kind, values in PRUNERS:
             check_pruner(kind(**values))

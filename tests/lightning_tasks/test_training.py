@@ -226,9 +226,10 @@ def test_a_training_stops_when_told(trainee, after: int) -> None:
     assert list(result) == KEYS
 
 
-def test_told_to_stop_at_its_end_it_is_done(trainee) -> None:
-    train = trainee("runge", epochs=25)
-    assert without_time(train(NOISY, 7, lambda step, value: step < 25)) == without_time(train(NOISY, 7))
+@pytest.mark.parametrize("epochs", [4, 25])
+def test_told_to_stop_at_its_end_it_is_done(trainee, epochs: int) -> None:
+    train = trainee("runge", epochs=epochs)
+    assert without_time(train(NOISY, 7, lambda step, value: step < epochs)) == without_time(train(NOISY, 7))
 
 
 def test_a_check_on_the_way_that_is_not_finite_ends_nothing(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
