@@ -284,7 +284,7 @@ class Hsic:
         note: str,
     ) -> None:
         """Spend the trials beyond `stop`: a few drawn from the law, the others in turns for the branches of `left`."""
-        honest = min(round(self.honest_share * (run.left - stop)), run.left - stop)
+        honest = max(round(self.honest_share * (run.left - stop)), 0)
         if not run.stopped():
             run.train(name, DESIGN, run.design(honest, "sobol"), note)
         while run.left > stop and not run.stopped():

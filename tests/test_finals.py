@@ -215,6 +215,18 @@ class TestRuns:
         assert again.trials.to_frame().equals(whole.trials.to_frame())
         assert again.finals == whole.finals
 
+    def test_what_turned_out_too_dear_is_no_finalist(self):
+        def better_where_dear(params, seed):
+            return {"objective": -params["y"] + seed / 2**34, "cost": 1 + params["y"]}
+
+        found = minimize(better_where_dear, PLANE, 20, SHORT, seed=5, max_cost=1.5)
+        before = [trial for trial in found.trials if trial.origin != FINAL]
+        assert min(before, key=lambda trial: trial.objective).cost > 1.5
+        assert len(found.finals) == 3
+        assert all(found.trials[final.trial].cost <= 1.5 for final in found.finals)
+        assert found.best.cost <= 1.5
+        assert found.economical.cost <= 1.5
+
     def test_with_several_seeds_a_trial(self):
         result = minimize(noisy, PLANE, 20, SHORT, seed=5, repeats=2)
         assert len(result.finals) == 3

@@ -225,7 +225,7 @@ class TestRefusals:
             (["+task=toy", "max_cost=[1]"], "`max_cost > 0` must hold and be finite, but got [1]; give it in the unit"),
             (
                 ["+task=toy", "executor=local", "max_cost=2"],
-                "at least one trial must cost at most max_cost=2, but the cheapest of the 16 that ended well costs 3;",
+                "at least one trial must cost at most max_cost=2, but the cheapest of the 16 that ended well costs 3",
             ),
             (["+task=toy", "seed=x"], "`seed >= 0` must hold, but got seed='x'"),
             (["+task=toy", "repeats=0", "task.evaluate.data=gone"], "`repeats >= 1` must hold, but got repeats=0"),
