@@ -259,7 +259,13 @@ def test_page_is_that_of_the_analysis_and_more(run, usual):
     assert headline(run.sensitivity, verdicts(run.sensitivity)) in page.words
     assert [row[0] for row in page.table(["Hyperparameter", "Verdict"])] == [i.name for i in run.sensitivity.indices]
     assert set(page.charts) == set(page.data) == set(FIGURES)
-    headings = ["What to do", "What was fixed or narrowed, to what, and why", "What decides", "What acts together", "What it costs"]
+    headings = [
+        "What to do",
+        "What was fixed or narrowed, to what, and why",
+        "What decides",
+        "What acts together",
+        "What it costs",
+    ]
     headings += ["How the ranking moves", "The trials", "The best configuration", "How the run went", "How to read it"]
     places = [page.words.index(heading) for heading in [*headings, "To run it again"]]
     assert places == sorted(places)
@@ -393,7 +399,12 @@ def test_terminal_has_the_tables(run):
     assert "\x1b" not in text
     assert headline(run.sensitivity, verdicts(run.sensitivity)) in " ".join(text.split())
     assert "test RMSE 0.0777" in text
-    for heading in ("What decides", "Clearest interactions", "What was fixed or narrowed, to what, and why", "Best configuration"):
+    for heading in (
+        "What decides",
+        "Clearest interactions",
+        "What was fixed or narrowed, to what, and why",
+        "Best configuration",
+    ):
         assert heading in text
 
 
