@@ -191,7 +191,9 @@ class TestRuns:
 
     def test_more_trials_than_are_left_and_fewer_configurations_than_planned(self):
         space = SearchSpace({"kind": Choice(["a", "b"])})
-        result = minimize(lambda params, seed: seed / 2**31, space, 20, Hsic(final_share=0.9), seed=0)
+        result = minimize(
+            lambda params, seed: seed / 2**31, space, 20, Hsic(design_share=0.35, final_share=0.9), seed=0
+        )
         assert [(r.name, r.first, r.last) for r in result.rounds] == [("design", 0, 7), ("finals", 7, 20)]
         assert sorted(final.n for final in result.finals) == [6, 7]
 

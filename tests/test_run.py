@@ -170,6 +170,7 @@ class TestWholeRun:
         "pruner",
         [
             ["pruner=median"],
+            ["pruner=percentile"],
             ["+pruner._target_=optuna.pruners.SuccessiveHalvingPruner", "+pruner.reduction_factor=2"],
         ],
     )
@@ -245,7 +246,7 @@ class TestRefusals:
                 ["+task=toy", "+task.space.hyperparameters.kind.active_if.kind=a"],
                 "conditions may not run in a circle",
             ),
-            (["+task=toy", "pruner=nope"], "pruner must be one of median, none, but got nope; choose one of them"),
+            (["+task=toy", "pruner=nope"], "pruner must be one of median, none, percentile, but got nope"),
             (
                 ["+task=toy", "pruner=median", "pruner.n_warmup_steps=-1"],
                 "pruner: Number of warmup steps cannot be negative",
