@@ -331,7 +331,7 @@ def minimize(
     evaluate: Callable[..., Any],
     space: SearchSpace,
     n_trials: int,
-    strategy: str | Strategy = "two_step",
+    strategy: str | Strategy = "hsic",
     seed: int = 0,
     store: str | None = None,
     executor: Executor | None = None,
@@ -358,8 +358,8 @@ def minimize(
     space : SearchSpace
         What may be tried.
     n_trials : int
-        Budget; at least 4, or 8 for "two_step".
-    strategy : {"two_step", "hsic", "random"} or Strategy
+        Budget; at least 8, or 4 for "random".
+    strategy : {"hsic", "two_step", "random"} or Strategy
         How the budget is spent, e.g. ``TwoStep(optimizer="tpe")``.
     seed : int
         The same seed gives the same trials and the same indices, whatever the executor.

@@ -145,7 +145,7 @@ class Trainee:
         if cost not in COSTS:
             raise ValueError(f"`cost` must be one of {', '.join(COSTS)}, but got {cost!r}; pass `task.cost=flops`.")
         if checks < 1:
-            raise ValueError(f"`checks >= 1` must hold, but got {checks}; pass `task.evaluate.checks=10`.")
+            raise ValueError(f"`checks >= 1` must hold, but got {checks}; pass `+task.evaluate.checks=10`.")
         self.task = task
         known = Machine.__dataclass_fields__
         unknown = [str(name) for name in trainer if name not in known]

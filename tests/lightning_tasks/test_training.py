@@ -347,7 +347,7 @@ class FakeTask:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"checks": 0}, "`checks >= 1` must hold, but got 0; pass `task.evaluate.checks=10`"),
+        ({"checks": 0}, "`checks >= 1` must hold, but got 0; pass `+task.evaluate.checks=10`"),
         ({"epochs": 0}, "`epochs >= 1` must hold, but got 0; pass `task.evaluate.epochs=1`"),
         (
             {"cost": "money"},
