@@ -226,14 +226,16 @@ class Hsic:
         branches = branching(run.space)
         if branches:
             stop = run.left - min(round(self.shared_share * run.n_trials), run.left - spared)
-            self._search(run, "shared", None, [None], stop, reduction, "search what every trial has, over all branches")
+            self._search(
+                run, "shared", None, [None], stop, reduction, "proposed in what every trial has, over all branches"
+            )
             reduction = _learn(run, reduction)
         # 3. Does spending more help? The best of each branch again, with what drives the cost at its dear end.
         left: list[Any] = list(branches.values) if branches else [None]
         self._spend(run, branches, left, spared)
         # 4. Rounds inside the branches: equal turns for those that are left, half of which go after each.
         rounds = math.ceil(math.log2(len(left))) + 1
-        note = f"search inside each {branches.name}" if branches else "search the whole space"
+        note = f"proposed inside each {branches.name} in turns" if branches else "proposed in the whole space"
         for number in range(rounds):
             # The last is twice as long as the others.
             stop = spared if number + 1 == rounds else run.left - (run.left - spared) // (rounds - number + 1)
@@ -248,12 +250,14 @@ class Hsic:
             limit = as_good_as(best.objective, run.tolerance, run.minimize)
             value = best.params[branches.name] if branches else None
             proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
-            run.train("economise", SEARCH, proposals, f"look for cheaper ones with an objective up to {limit:.6g}")
+            run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
         # 6. The best few again with fresh seeds: the best of many was lucky, too.
         if candidates and run.left and not run.stopped():
             few = finalists(list(run.affordable()), candidates, run.minimize)
             proposals = [few[turn % len(few)].params for turn in range(run.left)]
-            run.train("finals", FINAL, proposals, f"train the best {len(few)} configurations again with fresh seeds")
+            run.train(
+                "finals", FINAL, proposals, f"that train the best {len(few)} configurations again, with fresh seeds"
+            )
         return run.analyse(), reduction
 
     def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
@@ -271,7 +275,8 @@ class Hsic:
                 proposals.append(dear)
         if proposals and not run.stopped():
             told = ", ".join(f"{name}={value_text(end)}" for name, end in ends.items())
-            run.train("spend", SEARCH, proposals[: run.left - spared], f"the best again at the dear end, {told}")
+            note = f"that repeat the best of each branch at the dear end ({told})"
+            run.train("spend", SEARCH, proposals[: run.left - spared], note)
 
     def _search(
         self,

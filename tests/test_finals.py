@@ -153,7 +153,7 @@ def whole():
 class TestRuns:
     def test_the_last_trials_train_the_best_few_again(self, whole):
         assert [(r.name, r.first, r.last) for r in whole.rounds][-1] == ("finals", 14, 20)
-        assert whole.rounds[-1].note == "train the best 3 configurations again with fresh seeds"
+        assert whole.rounds[-1].note == "that train the best 3 configurations again, with fresh seeds"
         assert whole.trials.origin.tolist()[14:] == ["final"] * 6
         before = list(whole.trials)[:14]
         candidates = sorted(before, key=lambda trial: trial.objective)[:3]
