@@ -200,7 +200,7 @@ def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], ref
     count, metric, cost = len(runs[reference]), KINDS[kind].metric, KINDS[kind].cost
     problems = len({run.plan.problem for run in runs[reference]})
     title = f"{kind}: problems {problems}, runs a strategy {count}"
-    against = (f"{reference} wins", "p, pairs", "p, problems")
+    against = (f"{reference} wins", "ties, half a win each", "p, pairs", "p, problems")
     head = ("strategy", metric, "quartiles", f"cost, {cost}", f"× {reference}'s", f"economical: {metric}")
     table = Table(*head, f"cost, {cost}", f"× {reference}'s", *against, "seconds a run", title=title, box=style)
     ours = measured(runs[reference])
@@ -210,7 +210,8 @@ def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], ref
         times = ["", ""] if name == reference else [f"{ratio(theirs[i], ours[i]):.2f}" for i in (1, 3)]
         better = differences(ours[0], score)
         over = (chance(better), chance(by_problem(own, better)))
-        judged = [""] * 3 if name == reference else [f"{wins(better):.0%}", *(f"{p:.2g}" for p in over)]
+        shares = (f"{wins(better):.0%}", f"{np.mean(better == 0):.0%}")
+        judged = [""] * 4 if name == reference else [*shares, *(f"{p:.2g}" for p in over)]
         middle = [f"{np.nanmedian(values):.3g}" for values in (score, price, economical, low_price, seconds)]
         cells = (middle[0], quartiles, middle[1], times[0], middle[2], middle[3], times[1], *judged, middle[4])
         table.add_row(name, *(("–" if cell == "nan" else cell) for cell in cells))
