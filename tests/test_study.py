@@ -126,7 +126,7 @@ def test_the_table_says_it():
     cells = dict(zip(("hsic", "tpe"), zip(*(column.cells for column in table.columns), strict=True), strict=True))
     # On the last task the cheap trial of tpe is as good as its dear one.
     assert cells["tpe"] == ("tpe", "1", "1 to 1", "6", "3.00", "1", "6", "3.00", "100%", "0%", "0.25", "0.25", "2")
-    assert cells["hsic"] == ("hsic", "0", "0 to 0", "2", "", "0", "2", "", "", "", "", "2")
+    assert cells["hsic"] == ("hsic", "0", "0 to 0", "2", "", "0", "2", "", "", "", "", "", "2")
     assert so_far(ours[0]).tolist() == [4.0, 1.0]
     assert draw("surrogate", runs, floors([*ours, *theirs])).startswith(b"\x89PNG")
 
