@@ -290,7 +290,7 @@ class Hsic:
     ) -> None:
         """Spend the trials beyond `stop`: a few drawn from the law, the others in turns for the branches of `left`."""
         honest = max(round(self.honest_share * (run.left - stop)), 0)
-        if not run.stopped():
+        if honest and not run.stopped():
             run.train(name, DESIGN, run.design(honest, "sobol"), note)
         while run.left > stop and not run.stopped():
             turn = left[: run.left - stop]

@@ -221,7 +221,7 @@ def test_a_training_stops_when_told(trainee, after: int) -> None:
     result = train(NOISY, 7, lambda step, value: told.append(value) or step < after)
     assert (result["status"], result["epochs"], result["message"]) == ("pruned", after, "")
     assert (result["objective"], len(told)) == (told[-1], after // 3)
-    assert math.isnan(result["test"])
+    assert "test" not in result  # nobody reads it on the way
     assert result["cost"] == result["flops"]
     assert list(result) == KEYS
 
@@ -347,7 +347,7 @@ class FakeTask:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"checks": 0}, "`checks >= 1` must hold, but got 0; pass `+task.evaluate.checks=10`"),
+        ({"checks": 0}, r"`checks >= 1` must hold, but got 0; pass `\+task\.evaluate\.checks=10`"),
         ({"epochs": 0}, "`epochs >= 1` must hold, but got 0; pass `task.evaluate.epochs=1`"),
         (
             {"cost": "money"},
