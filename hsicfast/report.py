@@ -22,7 +22,7 @@ from hsicfast.files import write_atomically
 from hsicfast.page import check_report_tools, page
 from hsicfast.selection import clearest_pairs
 from hsicfast.store import plain
-from hsicfast.story import chapters
+from hsicfast.story import Chapter, chapters
 from hsicfast.trials import DONE, PRUNED, SEARCH, STATUSES, Trial, TrialTable
 from hsicfast.verdicts import headline, verdicts
 from hsicfast.words import number, one_line, p_text, ratio, value_text
@@ -76,10 +76,11 @@ def write_report(
     """
     check_report_tools()
     names = {"metric": metric, "test_metric": test_metric, "cost": cost}
+    told = chapters(result)
     figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
     contents: dict[str, str | bytes] = {
         "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
-        "sensitivity.json": _json(_analysis(result, planned)),
+        "sensitivity.json": _json(_analysis(result, planned, told)),
         "best.json": _json(
             names
             | _trial(result.best, tests)
@@ -108,7 +109,7 @@ def write_report(
             finalists=_finalists(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
-            chapters=chapters(result),
+            chapters=told,
             settings=_settings(folder),
         ),
     }
@@ -275,7 +276,7 @@ def _counts(result: Result, planned: int) -> dict[str, int]:
     return {"planned": planned} | counts | {"not run": max(planned - len(result.trials), 0)}
 
 
-def _analysis(result: Result, planned: int) -> dict[str, Any]:
+def _analysis(result: Result, planned: int, told: Sequence[Chapter]) -> dict[str, Any]:
     sensitivity = result.sensitivity
     return {
         "goal": sensitivity.goal,
@@ -286,7 +287,7 @@ def _analysis(result: Result, planned: int) -> dict[str, Any]:
         "indices": [asdict(index) for index in sensitivity.indices],
         "cost_indices": [asdict(index) for index in sensitivity.cost_indices],
         "pairs": [asdict(pair) for pair in sensitivity.pair_indices],
-        "rounds": [asdict(chapter) for chapter in chapters(result)],
+        "rounds": [asdict(chapter) for chapter in told],
         "decisions": [asdict(decision) for decision in (result.reduction.decisions if result.reduction else ())],
     }
 
