@@ -119,7 +119,7 @@ def best_and_economical(
     tuple of Trial
         Trials of the design or the search; of a finalist the one by which it was chosen.
     """
-    searched = table.select(table.origin != FINAL)
+    searched = table.contenders
     if not finals or math.isnan(finals[0].mean):
         return searched.best(minimize), searched.economical(tolerance, minimize)
     trials = list(searched)

@@ -76,8 +76,7 @@ class Result:
     @property
     def front(self) -> TrialTable:
         """The Pareto front of objective and cost, from the cheapest to the best, within the limit of the cost."""
-        searched = self.trials.select(self.trials.origin != FINAL)
-        return searched.within(self.max_cost).front(self.minimize)
+        return self.trials.contenders.within(self.max_cost).front(self.minimize)
 
 
 class Strategy(Protocol):

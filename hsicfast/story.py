@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hsicfast.errors import InputError
-from hsicfast.trials import DIVERGED, FINAL, PRUNED
+from hsicfast.trials import DIVERGED, DONE, PRUNED
 
 if TYPE_CHECKING:
     from hsicfast.orchestrator import Result
@@ -55,17 +54,16 @@ def chapters(result: Result) -> tuple[Chapter, ...]:
     [('design', True)]
     """
     told = []
+    contenders = result.trials.contenders.within(result.max_cost)
     for part in result.rounds:
-        so_far = result.trials.select((result.trials.index < part.last) & (result.trials.origin != FINAL))
         own = result.trials.select((result.trials.index >= part.first) & (result.trials.index < part.last))
         counts = {status: int((own.status == status).sum()) for status in (DIVERGED, PRUNED)}
         failed = [f"{count} {status}" for status, count in counts.items() if count]
         did = ", ".join([part.story, *failed])
-        within = so_far.within(result.max_cost)
-        try:
-            best, cheap = within.best(result.minimize), within.economical(result.tolerance, result.minimize)
-        except InputError:  # none ended well so far
-            told.append(Chapter(part.name, part.first, part.last, did, np.nan, np.nan, np.nan, part.learnt))
-            continue
-        told.append(Chapter(part.name, part.first, part.last, did, best.objective, best.cost, cheap.cost, part.learnt))
+        so_far = contenders.select(contenders.index < part.last)
+        left_at = (np.nan, np.nan, np.nan)
+        if (so_far.status == DONE).any():
+            best, cheap = so_far.best(result.minimize), so_far.economical(result.tolerance, result.minimize)
+            left_at = (best.objective, best.cost, cheap.cost)
+        told.append(Chapter(part.name, part.first, part.last, did, *left_at, part.learnt))
     return tuple(told)

@@ -163,6 +163,11 @@ class TrialTable:
         """The trials that say something: all but the lost ones."""
         return self.select(self.status != LOST)
 
+    @property
+    def contenders(self) -> TrialTable:
+        """The trials among which the best is chosen: all but those that train one of them again with a fresh seed."""
+        return self.select(self.origin != FINAL)
+
     def within(self, max_cost: float | None) -> TrialTable:
         """The trials known to cost at most `max_cost`; all where it is None."""
         return self.select(meets(self.cost, max_cost))
