@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, cast
 import optuna
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, minimize
-from hsicfast.executors import Job, accepts_seed, run_trial
 from hsicfast.orchestrator import Strategy, TwoStep
 from hsicfast.samplers import trial_seed
 from hsicfast.trials import SEARCH
+from hsicfast.worker import Job, accepts_seed, run_trial
 
 Evaluate = Callable[..., Any]
 

@@ -18,7 +18,7 @@ from hsicfast.branches import Branching, best_of, branching, worth_more
 from hsicfast.checks import check_share
 from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
-from hsicfast.executors import Executor, Local, accepts_report
+from hsicfast.executors import Executor, Local
 from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
 from hsicfast.goal import as_good_as
 from hsicfast.narrowing import decided, narrow
@@ -33,6 +33,7 @@ from hsicfast.spending import dear_ends, dearer
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.words import value_text
+from hsicfast.worker import accepts_report
 
 if TYPE_CHECKING:
     import optuna

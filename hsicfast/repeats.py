@@ -9,9 +9,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from hsicfast.errors import InputError
-from hsicfast.executors import Job, accepts_seed, run_trial
 from hsicfast.samplers import trial_seed
 from hsicfast.trials import DESIGN, DONE
+from hsicfast.worker import Job, accepts_seed, run_trial
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from hsicfast.errors import InputError
 from hsicfast.figures import draw_all
 from hsicfast.files import write_atomically
 from hsicfast.page import check_report_tools, page
+from hsicfast.results import plain
 from hsicfast.selection import clearest_pairs
-from hsicfast.store import plain
 from hsicfast.story import Chapter, chapters
 from hsicfast.trials import DONE, PRUNED, SEARCH, STATUSES, Trial, TrialTable
 from hsicfast.verdicts import headline, verdicts

@@ -19,14 +19,16 @@ import numpy as np
 
 from hsicfast.costs import CostLimit, meets
 from hsicfast.errors import InputError
-from hsicfast.executors import Executor, Job, accepts_seed
+from hsicfast.executors import Executor
 from hsicfast.pruning import Pruning, with_curves
+from hsicfast.results import plain
 from hsicfast.samplers import design, propose, trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
-from hsicfast.store import Store, plain
+from hsicfast.store import Store
 from hsicfast.trials import DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, TrialTable
 from hsicfast.words import number
+from hsicfast.worker import Job, accepts_seed
 
 if TYPE_CHECKING:
     import optuna

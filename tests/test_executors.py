@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from optuna.pruners import MedianPruner
 
-from hsicfast import executors
+from hsicfast import processes as local_processes
 from hsicfast.errors import InputError
-from hsicfast.executors import Job, Local, Processes, accepts_report, accepts_seed, run_trial
+from hsicfast.executors import Local, Processes
 from hsicfast.pruning import Pruning
-from hsicfast.store import check_writable, read_result, read_results, result_path
+from hsicfast.results import read_result, read_results, result_path
+from hsicfast.store import check_writable
 from hsicfast.trials import DESIGN, DIVERGED, DONE, LOST, PRUNED, SEARCH, Trial
+from hsicfast.worker import Job, accepts_report, accepts_seed, run_trial
 
 
 def obey(params, seed):
@@ -240,7 +242,8 @@ class TestProcesses:
         script.write_text(
             textwrap.dedent("""
             import os, signal, threading, time
-            from hsicfast.executors import Job, Processes
+            from hsicfast.executors import Processes
+            from hsicfast.worker import Job
             def evaluate(params):
                 return 1.0
             def interrupt():
@@ -290,7 +293,8 @@ class TestProcesses:
         script = tmp_path / "unguarded.py"
         script.write_text(
             textwrap.dedent("""
-            from hsicfast.executors import Job, Processes
+            from hsicfast.executors import Processes
+            from hsicfast.worker import Job
             def evaluate(params): return 1.0
             print(list(Processes(workers=1).run(evaluate, [Job(0, {}, 0, "design")])))
             """)
@@ -304,7 +308,8 @@ class TestProcesses:
         script.write_text(
             textwrap.dedent("""
             import os, time
-            from hsicfast.executors import Job, Processes
+            from hsicfast.executors import Processes
+            from hsicfast.worker import Job
             def evaluate(params):
                 print(os.getpid(), flush=True)
                 time.sleep(60)
@@ -471,5 +476,5 @@ def test_accepts_report():
 
 
 def test_exit_reasons():
-    assert executors._exit_reason(-11) == "SIGSEGV"
-    assert executors._exit_reason(9) == "exit code 9"
+    assert local_processes._exit_reason(-11) == "SIGSEGV"
+    assert local_processes._exit_reason(9) == "exit code 9"

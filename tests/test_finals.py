@@ -12,9 +12,9 @@ import pytest
 from hsicfast.executors import Processes
 from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
 from hsicfast.orchestrator import Hsic, Watcher, minimize
+from hsicfast.results import read_results
 from hsicfast.samplers import trial_seed
 from hsicfast.space import Choice, Float, SearchSpace
-from hsicfast.store import read_results
 from hsicfast.trials import DESIGN, DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, TrialTable
 
 SPACE = SearchSpace({"x": Choice([0, 1, 2, 3, 4, 5])})

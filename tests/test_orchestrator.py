@@ -15,10 +15,11 @@ from hsicfast.costs import CostLimit
 from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes
 from hsicfast.orchestrator import Hsic, Interrupted, Random, TwoStep, Watcher, minimize
+from hsicfast.results import read_results
 from hsicfast.rounds import Run
 from hsicfast.samplers import design, trial_seed
 from hsicfast.space import Bool, Choice, Float, SearchSpace
-from hsicfast.store import Store, read_results
+from hsicfast.store import Store
 from hsicfast.trials import DESIGN
 
 SPACE = SearchSpace(
@@ -582,7 +583,7 @@ class TestAnotherRunInTheFolder:
             minimize(train, SPACE, 24, QUICK, folder=tmp_path)
 
     def test_changed_seed_of_a_stored_trial_is_refused(self, tmp_path):
-        from hsicfast.store import write_result
+        from hsicfast.results import write_result
 
         minimize(train, SPACE, 8, "random", folder=tmp_path)
         write_result(tmp_path, replace(read_results(tmp_path)[5], seed=3))

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from hsicfast import run
 from hsicfast.progress import ProgressBar
-from hsicfast.store import read_results
+from hsicfast.results import read_results
 from hsicfast.trials import Trial
 from hsicfast.words import number
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsicfast.errors import InputError
+from hsicfast.results import plain, read_result, read_results, result_path, write_result
 from hsicfast.space import Bool, Choice, Float, SearchSpace
-from hsicfast.store import Store, check_writable, plain, read_result, read_results, result_path, write_result
+from hsicfast.store import Store, check_writable
 from hsicfast.trials import DESIGN, DIVERGED, LOST, PRUNED, Trial
 
 SPACE = SearchSpace({"kind": Choice(["a", (1, 2), None]), "rate": Float(0, 1, active_if={"kind": "a"}), "on": Bool()})
