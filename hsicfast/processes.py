@@ -1,0 +1,237 @@
+"""Trials side by side in processes of this machine."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError
+from hsicfast.results import read_result, result_path, write_result
+from hsicfast.trials import LOST, Trial
+from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
+
+# A trial lost to the infrastructure (killed, timed out) runs again at most this often.
+RETRIES = 2
+# A pool whose workers die before they take a trial: this often in a row is no accident.
+BROKEN_STARTS = 3
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+@dataclass
+class Processes:
+    """Trials side by side in processes of this machine.
+
+    A worker that dies costs its own trial one attempt and nothing else. `evaluate` travels once a worker, by pickle.
+
+    Parameters
+    ----------
+    workers : int, optional
+        How many at once; as many as cores over `threads` by default.
+    timeout : float, optional
+        Seconds after which a trial is killed and counts as lost.
+    threads : int
+        Threads of each worker. More workers' threads than cores make all of them many times slower.
+    """
+
+    workers: int | None = None
+    timeout: float | None = None
+    threads: int = 1
+    _pool: Any = field(default=None, init=False, repr=False, compare=False)
+    _evaluate: Any = field(default=None, init=False, repr=False, compare=False)
+    _broken: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "timeout", "threads"):
+            value = getattr(self, name)
+            whole = isinstance(value, int) or (name == "timeout" and isinstance(value, float))
+            if value is not None and (not whole or isinstance(value, bool) or not value > 0):
+                raise InputError(f"`{name} > 0` must hold, but got {name}={value!r}; correct executor.{name}")
+        if self.threads is None:
+            raise InputError("`threads > 0` must hold, but got threads=None; correct executor.threads")
+
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.workers or max(1, cores // self.threads)
+
+    def run(
+        self,
+        evaluate: Evaluate,
+        jobs: Iterable[Job],
+        folder: Path | None = None,
+        should_stop: Callable[[], bool] = never,
+    ) -> Iterator[Trial]:
+        """See :meth:`Executor.run`."""
+        waiting = iter(jobs)
+        again: list[tuple[Job, int]] = []
+        flying: dict[Any, tuple[Job, int]] = {}
+        try:
+            while True:
+                while len(flying) < self.size and not should_stop():
+                    job, attempt = again.pop(0) if again else (next(waiting, None), 1)
+                    if job is None:
+                        break
+                    flying[self._schedule(evaluate, job, folder)] = (job, attempt)
+                if not flying:
+                    return
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    job, attempt = flying.pop(future)
+                    trial = self._outcome(future, job, attempt, folder)
+                    if isinstance(trial, Trial):
+                        yield trial
+                    elif trial is not None:
+                        again.append((job, trial))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the workers; trials in flight are given up."""
+        pool, self._pool, self._evaluate = self._pool, None, None
+        if pool is not None:
+            pool.stop()
+            pool.join()
+
+    def _schedule(self, evaluate: Evaluate, job: Job, folder: Path | None) -> Any:
+        with _sigint_blocked():
+            if self._pool is not None and (evaluate is not self._evaluate or not self._pool.active):
+                self.close()
+            if self._pool is None:
+                self._pool, self._evaluate = self._started(evaluate), evaluate
+            return self._pool.schedule(_work, args=(job, folder), timeout=self.timeout)
+
+    def _started(self, evaluate: Evaluate) -> Any:
+        from pebble import ProcessPool
+
+        try:
+            pickled = pickle.dumps(evaluate)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise _unpicklable(error) from error
+        # Fork would copy locks and threads of a parent that has trained or drawn before.
+        return ProcessPool(
+            max_workers=self.size,
+            initializer=_start_worker,
+            initargs=(pickled, self.threads),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def _outcome(self, future: Any, job: Job, attempt: int, folder: Path | None) -> Trial | int | None:
+        """The trial that has ended, or the number of the attempt that it needs next."""
+        from pebble import ProcessExpired
+
+        error = future.exception()
+        if error is None:
+            self._broken = 0
+            return future.result()
+        if isinstance(error, BrokenProcessPool):
+            return self._after_broken_pool(attempt)
+        if isinstance(error, ProcessExpired):
+            message = f"its process died ({_exit_reason(error.exitcode)})"
+        elif isinstance(error, TimeoutError):
+            message = f"it took longer than timeout={self.timeout} s"
+        elif isinstance(error, SystemExit):
+            message = f"it left its process (SystemExit {error.code})"
+        else:
+            raise error
+        if folder is not None and result_path(folder, job.index).exists():
+            # It was durable before its worker died, and that file is the truth.
+            return replace(read_result(result_path(folder, job.index)), params=job.params)
+        if attempt <= RETRIES:
+            return attempt + 1
+        lost = Trial(job.index, job.params, math.nan, job.price, LOST, job.origin, job.seed)
+        lost = replace(lost, message=f"{message}, {attempt} times")
+        if folder is not None:
+            write_result(folder, lost)
+        return lost
+
+    def _after_broken_pool(self, attempt: int) -> int:
+        self._broken += 1
+        if self._broken >= BROKEN_STARTS * self.size:
+            raise InputError(
+                f"worker processes must survive their start, but they died {self._broken} times in a row; call "
+                'hsicfast under `if __name__ == "__main__":`, or run with executor=local'
+            )
+        return attempt
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(pickled: bytes, threads: int) -> None:
+    # Before `evaluate` is unpickled: that imports torch, which reads these once.
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    if "torch" in sys.modules:  # the main module was imported first, and may have
+        sys.modules["torch"].set_num_threads(threads)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        evaluate = pickle.loads(pickled)
+        _worker.update(evaluate=evaluate, seeded=accepts_seed(evaluate))
+    except Exception as error:  # noqa: BLE001 -- unpickling imports code of others; pebble would swallow it
+        _worker["error"] = _unpicklable(error)
+
+
+def _follow_parent() -> None:
+    # Killed with SIGKILL, the parent cannot end its workers: they watch it.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(job: Job, folder: Path | None) -> Trial:
+    if "error" in _worker:
+        raise _worker["error"]
+    return run_trial(_worker["evaluate"], _worker["seeded"], job, folder)
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group: what is started in here never sees it.
+
+    The mask is inherited by pebble's threads and by the processes they start, which otherwise could be hit
+    before their first line of Python.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Python's resource tracker, started by the first lock or process, unblocks SIGINT behind itself: start it before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _unpicklable(error: BaseException) -> InputError:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return InputError(
+        f"evaluate must be picklable to run in processes, but got: {lines[0]}; define it at the top of a module, or "
+        "run with executor=local"
+    )
+
+
+def _exit_reason(code: int) -> str:
+    if code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"

@@ -1,0 +1,96 @@
+"""What came of a trial as a file: ``results/000012.json`` in a run folder, which is the truth about trial 12."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError
+from hsicfast.files import write_atomically
+from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
+
+RESULTS = "results"
+
+
+def result_path(folder: Path, index: int) -> Path:
+    """Where the result of trial `index` lies in a run folder."""
+    return folder / RESULTS / f"{index:06d}.json"
+
+
+def write_result(folder: Path, trial: Trial) -> Path:
+    """Make the result of `trial` durable in the run folder `folder`; returns its file."""
+    path = result_path(folder, trial.index)
+    try:
+        write_atomically(path, json.dumps(plain(asdict(trial)), indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
+    return path
+
+
+def read_result(path: Path) -> Trial:
+    """The trial in a result file; missing numbers are NaN.
+
+    Raises
+    ------
+    InputError
+        Where the file is not one whole result.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("objective", "cost"):
+            content[name] = math.nan if content[name] is None else float(content[name])
+        content["metrics"] = {key: math.nan if x is None else x for key, x in content["metrics"].items()}
+        # A result of before there were curves has none.
+        points = content.get("curve", ())
+        content["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in points)
+        trial = Trial(**{field.name: content[field.name] for field in fields(Trial)})
+        whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
+        whole &= trial.status in STATUSES
+        whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"a result file must hold one whole trial, but {path} does not ({reason(error)}); "
+            "delete it and its trial runs again"
+        ) from error
+    if not whole:
+        raise InputError(
+            f"a result file must hold the trial it is named after, but {path} does not; delete it and its trial "
+            "runs again"
+        )
+    return trial
+
+
+def read_results(folder: Path) -> dict[int, Trial]:
+    """Every trial with a result file in the run folder, by index."""
+    # Six digits or more: a half-written file of a killed worker has another name.
+    paths = sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
+    return {trial.index: trial for trial in map(read_result, paths)}
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON's own types: NaN and inf become null, what JSON lacks becomes its name."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy or torch
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if type(value).__repr__ is object.__repr__:  # it would show an address, another one in every process
+        value = getattr(value, "__qualname__", type(value).__qualname__)
+    return str(getattr(value, "__qualname__", value))
+
+
+def reason(error: BaseException) -> str:
+    """The innermost error in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0]
