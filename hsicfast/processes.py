@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import pickle
@@ -13,20 +12,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from hsicfast.attempts import Loss, side_by_side
 from hsicfast.errors import InputError
-from hsicfast.results import read_result, result_path, write_result
-from hsicfast.trials import LOST, Trial
+from hsicfast.trials import TIMED_OUT, Trial
 from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
 
-# A trial lost to the infrastructure (killed, timed out) runs again at most this often.
-RETRIES = 2
 # A pool whose workers die before they take a trial: this often in a row is no accident.
 BROKEN_STARTS = 3
+# No process can end with this code.
+LEFT = 1000
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -47,7 +47,7 @@ class Processes:
     workers : int, optional
         How many at once; as many as cores over `threads` by default.
     timeout : float, optional
-        Seconds after which a trial is killed and counts as lost.
+        Seconds after which a trial is killed and counts as lost; it is not tried again.
     threads : int
         Threads of each worker. More workers' threads than cores make all of them many times slower.
     """
@@ -82,25 +82,12 @@ class Processes:
         should_stop: Callable[[], bool] = never,
     ) -> Iterator[Trial]:
         """See :meth:`Executor.run`."""
-        waiting = iter(jobs)
-        again: list[tuple[Job, int]] = []
-        flying: dict[Any, tuple[Job, int]] = {}
+
+        def launch(job: Job) -> Any:
+            return self._schedule(evaluate, job, folder)
+
         try:
-            while True:
-                while len(flying) < self.size and not should_stop():
-                    job, attempt = again.pop(0) if again else (next(waiting, None), 1)
-                    if job is None:
-                        break
-                    flying[self._schedule(evaluate, job, folder)] = (job, attempt)
-                if not flying:
-                    return
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    job, attempt = flying.pop(future)
-                    trial = self._outcome(future, job, attempt, folder)
-                    if isinstance(trial, Trial):
-                        yield trial
-                    elif trial is not None:
-                        again.append((job, trial))
+            yield from side_by_side(jobs, self.size, launch, self._ended, folder, should_stop)
         except BaseException:
             self.close()
             raise
@@ -132,11 +119,14 @@ class Processes:
             max_workers=self.size,
             initializer=_start_worker,
             initargs=(pickled, self.threads),
-            context=multiprocessing.get_context("spawn"),
+            context=_Spawn(),
         )
 
-    def _outcome(self, future: Any, job: Job, attempt: int, folder: Path | None) -> Trial | int | None:
-        """The trial that has ended, or the number of the attempt that it needs next."""
+    def _ended(self, futures: list[Any]) -> Iterator[tuple[Any, Trial | Loss]]:
+        for future in wait(futures, return_when=FIRST_COMPLETED).done:
+            yield future, self._outcome(future)
+
+    def _outcome(self, future: Any) -> Trial | Loss:
         from pebble import ProcessExpired
 
         error = future.exception()
@@ -144,34 +134,39 @@ class Processes:
             self._broken = 0
             return future.result()
         if isinstance(error, BrokenProcessPool):
-            return self._after_broken_pool(attempt)
+            return self._after_broken_pool()
         if isinstance(error, ProcessExpired):
-            message = f"its process died ({_exit_reason(error.exitcode)})"
-        elif isinstance(error, TimeoutError):
-            message = f"it took longer than timeout={self.timeout} s"
-        elif isinstance(error, SystemExit):
-            message = f"it left its process (SystemExit {error.code})"
-        else:
-            raise error
-        if folder is not None and result_path(folder, job.index).exists():
-            # It was durable before its worker died, and that file is the truth.
-            return replace(read_result(result_path(folder, job.index)), params=job.params)
-        if attempt <= RETRIES:
-            return attempt + 1
-        lost = Trial(job.index, job.params, math.nan, job.price, LOST, job.origin, job.seed)
-        lost = replace(lost, message=f"{message}, {attempt} times")
-        if folder is not None:
-            write_result(folder, lost)
-        return lost
+            return Loss(f"its process died ({_exit_reason(error.exitcode)})")
+        if isinstance(error, TimeoutError):
+            return Loss(f"it took longer than timeout={self.timeout} s", TIMED_OUT)
+        if isinstance(error, SystemExit):
+            return Loss(f"it left its process (SystemExit {error.code})")
+        raise error
 
-    def _after_broken_pool(self, attempt: int) -> int:
+    def _after_broken_pool(self) -> Loss:
         self._broken += 1
         if self._broken >= BROKEN_STARTS * self.size:
             raise InputError(
                 f"worker processes must survive their start, but they died {self._broken} times in a row; call "
                 'hsicfast under `if __name__ == "__main__":`, or run with executor=local'
             )
-        return attempt
+        return Loss("its pool broke", counts=False)
+
+
+class _Spawned(SpawnProcess):
+    """A worker that never ends well by itself: one that left with code 0 in the middle of a trial is as dead.
+
+    Pebble takes code 0 for an end in good order, and would wait for that trial's result for ever.
+    """
+
+    @property
+    def exitcode(self) -> int | None:
+        code = super().exitcode
+        return LEFT if code == 0 else code
+
+
+class _Spawn(SpawnContext):
+    Process = _Spawned
 
 
 _worker: dict[str, Any] = {}
@@ -232,6 +227,8 @@ def _unpicklable(error: BaseException) -> InputError:
 
 
 def _exit_reason(code: int) -> str:
+    if code == LEFT:
+        return "exit code 0, without a result"
     if code < 0:
         return signal.Signals(-code).name
     return f"exit code {code}"

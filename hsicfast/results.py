@@ -13,12 +13,17 @@ from hsicfast.errors import InputError
 from hsicfast.files import write_atomically
 from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
 
-RESULTS = "results"
+RESULTS, CHECKPOINTS = "results", "checkpoints"
 
 
 def result_path(folder: Path, index: int) -> Path:
     """Where the result of trial `index` lies in a run folder."""
     return folder / RESULTS / f"{index:06d}.json"
+
+
+def checkpoint_path(folder: Path, index: int) -> Path:
+    """Where the training of trial `index` may keep its state while it goes on."""
+    return folder / CHECKPOINTS / f"{index:06d}.ckpt"
 
 
 def write_result(folder: Path, trial: Trial) -> Path:
@@ -28,6 +33,7 @@ def write_result(folder: Path, trial: Trial) -> Path:
         write_atomically(path, json.dumps(plain(asdict(trial)), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
+    checkpoint_path(folder, trial.index).unlink(missing_ok=True)
     return path
 
 
@@ -44,6 +50,7 @@ def read_result(path: Path) -> Trial:
         for name in ("objective", "cost"):
             content[name] = math.nan if content[name] is None else float(content[name])
         content["metrics"] = {key: math.nan if x is None else x for key, x in content["metrics"].items()}
+        content = {"failure": "", "trace": "", **content}  # a result of before these were told
         # A result of before there were curves has none.
         points = content.get("curve", ())
         content["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in points)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 DONE, DIVERGED, PRUNED, LOST = "done", "diverged", "pruned", "lost"
 STATUSES = (DONE, DIVERGED, PRUNED, LOST)
+# What went wrong, apart: in the training (the first three, whose trials have diverged) or around it (lost).
+NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT = "not finite", "out of memory", "exception", "died", "timed out"
+FAILURES = ("", NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT)
 # A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser; a final one
 # trains a configuration again that was among the best.
 DESIGN, SEARCH, FINAL = "design", "search", "final"
@@ -57,6 +60,11 @@ class Trial:
         Why a trial diverged, was stopped early or lost.
     curve : tuple of (int, float)
         What the training reported: after which step which value; NaN for what was not finite.
+    failure : {"", "not finite", "out of memory", "exception", "died", "timed out"}
+        What went wrong, if anything: the objective, its memory, an exception of the training, its process (killed or
+        gone, in every attempt), or its time.
+    trace : str
+        The last lines of the exception's traceback.
     """
 
     index: int
@@ -69,6 +77,8 @@ class Trial:
     metrics: dict[str, Any] = field(default_factory=dict)
     message: str = ""
     curve: Curve = ()
+    failure: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import Any
 
 from hsicfast.errors import InputError
 from hsicfast.pruning import Pruning, Report
-from hsicfast.results import write_result
+from hsicfast.results import checkpoint_path, write_result
 from hsicfast.space import RESERVED
-from hsicfast.trials import DIVERGED, DONE, PRUNED, Trial
+from hsicfast.trials import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Trial
 
 Evaluate = Callable[..., Any]
+
+# Of a traceback, its end tells what happened.
+TRACE_LINES = 20
 
 
 class NoResult(InputError):
@@ -50,16 +54,28 @@ def accepts_report(evaluate: Evaluate) -> bool:
     return _accepts(evaluate, "report")
 
 
+def accepts_checkpoint(evaluate: Evaluate) -> bool:
+    """Whether `evaluate` takes by name a ``checkpoint``, the path of a file of its own, beside the params."""
+    return "checkpoint" in _parameters(evaluate)
+
+
 def _accepts(evaluate: Evaluate, name: str) -> bool:
-    try:
-        parameters = inspect.signature(evaluate).parameters
-    except (TypeError, ValueError):  # builtins may have no signature
-        return False
+    parameters = _parameters(evaluate)
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _parameters(evaluate: Evaluate) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(evaluate).parameters
+    except (TypeError, ValueError):  # builtins may have no signature
+        return {}
 
 
 def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -> Trial:
     """Train one trial in this process and make its result durable.
+
+    An `evaluate` that takes a ``checkpoint`` may keep its state in that file as it trains, and finds it there in
+    another attempt; the file goes once the result is durable. It is None where there is no run folder.
 
     Raises
     ------
@@ -71,13 +87,16 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     asked: dict[str, Any] = {"seed": job.seed} if seeded else {}
     if job.pruning is not None:
         asked["report"] = report
+    if accepts_checkpoint(evaluate):
+        asked["checkpoint"] = None if folder is None else checkpoint_path(folder, job.index)
+        if folder is not None:
+            asked["checkpoint"].parent.mkdir(exist_ok=True)
     try:
         outcome = evaluate(dict(job.params), **asked)
     except NoResult:  # from within: an evaluate that calls another one, as Repeated does
         raise
     except Exception as error:  # noqa: BLE001 -- whatever a training raises says that these params do not train
-        lines = str(error).strip().splitlines()
-        trial = replace(trial, message=f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
+        trial = replace(trial, **_raised(error))
     else:
         trial = replace(trial, **_checked(outcome, job, report.message))
     if report.error is not None:
@@ -86,6 +105,18 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     if folder is not None:
         write_result(folder, trial)
     return trial
+
+
+def _raised(error: Exception) -> dict[str, Any]:
+    """The fields of a Trial whose training raised."""
+    lines = str(error).strip().splitlines()
+    # torch's own class of this name is known without importing torch.
+    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return {
+        "message": f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__,
+        "failure": OUT_OF_MEMORY if out_of_memory else EXCEPTION,
+        "trace": "\n".join("".join(traceback.format_exception(error)).splitlines()[-TRACE_LINES:]),
+    }
 
 
 def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
@@ -106,6 +137,9 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
     # Told to stop, a training that says nothing else has stopped.
     status = rest.pop("status", PRUNED if stopped and math.isfinite(objective) else DONE)
     message = str(rest.pop("message", "")) or (stopped if status == PRUNED else "")
+    failure = rest.pop("failure", "")
+    if failure not in FAILURES:
+        raise NoResult(f"a failure must be one of {FAILURES}, but got {failure!r}; correct it or leave it out")
     if cost < 0:
         raise NoResult(f"`cost >= 0` must hold, but got cost={cost}; return what the network costs, or leave it out")
     if status not in (DONE, DIVERGED, PRUNED):
@@ -126,6 +160,7 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
         "status": status,
         "metrics": rest,
         "message": message,
+        "failure": (failure or NOT_FINITE) if status == DIVERGED else "",
     }
 
 

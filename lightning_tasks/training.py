@@ -283,7 +283,8 @@ class Trainee:
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                result["message"] = f"out of memory with {result['parameters']} parameters"
+                result["failure"] = "out of memory"
+                result["message"] = f"{result['parameters']} parameters did not fit"
         result["cost"] = float(result[self.cost])
         return result, net
 

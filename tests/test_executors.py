@@ -1,5 +1,6 @@
 """One conformance suite for all executors, then what only some can do."""
 
+import ctypes
 import math
 import os
 import signal
@@ -19,8 +20,31 @@ from hsicfast.executors import Local, Processes
 from hsicfast.pruning import Pruning
 from hsicfast.results import read_result, read_results, result_path
 from hsicfast.store import check_writable
-from hsicfast.trials import DESIGN, DIVERGED, DONE, LOST, PRUNED, SEARCH, Trial
+from hsicfast.trials import (
+    DESIGN,
+    DIED,
+    DIVERGED,
+    DONE,
+    EXCEPTION,
+    LOST,
+    NOT_FINITE,
+    OUT_OF_MEMORY,
+    PRUNED,
+    SEARCH,
+    TIMED_OUT,
+    Trial,
+)
 from hsicfast.worker import Job, accepts_report, accepts_seed, run_trial
+
+
+class Odd(Exception):
+    """An exception that pickle refuses."""
+
+    def __init__(self, held, said):
+        super().__init__(held, said)
+
+    def __str__(self):
+        return "odd"
 
 
 def obey(params, seed):
@@ -37,6 +61,16 @@ def obey(params, seed):
         os.kill(os.getpid(), signal.SIGKILL)
     if deed == "die" or (deed == "die once" and len(Path(params["note"]).read_text()) == 1):
         os._exit(3)
+    if deed == "vanish":
+        os._exit(0)
+    if deed == "fault":
+        ctypes.string_at(0)
+    if deed == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if deed == "odd":
+        raise Odd(lambda: 0, "it holds a lambda")
+    if deed == "memory":
+        raise MemoryError
     if deed == "die late":
         time.sleep(1.5)
         os._exit(3)
@@ -111,6 +145,17 @@ class TestConformance:
         assert trials[2].message == "the objective was nan"
         assert math.isnan(trials[2].objective)
         assert trials[2].cost == 2.0
+        assert [trials[i].failure for i in range(4)] == ["", EXCEPTION, NOT_FINITE, ""]
+        assert trials[1].trace.endswith("RuntimeError: some long story\nout of paper")
+        assert trials[2].trace == ""
+
+    def test_an_exception_that_cannot_be_pickled(self, executor):
+        (trial,) = executor.run(obey, jobs("odd"))
+        assert (trial.status, trial.failure, trial.message) == (DIVERGED, EXCEPTION, "Odd: odd")
+
+    def test_out_of_memory(self, executor):
+        (trial,) = executor.run(obey, jobs("memory"))
+        assert (trial.status, trial.failure, trial.message) == (DIVERGED, OUT_OF_MEMORY, "MemoryError")
 
     def test_stop_ends_those_in_flight_and_starts_no_other(self, executor):
         taken, ended = [], []
@@ -184,6 +229,26 @@ class TestProcesses:
         assert len((folder / "note").read_text()) == 3 + 2 * 3
         assert read_results(folder)[3].status == LOST
 
+    def test_a_worker_that_leaves_with_code_0_and_no_result(self, processes):
+        lost, done = sorted(processes.run(obey, jobs("vanish", "a")), key=lambda trial: trial.index)
+        assert (lost.status, lost.failure) == (LOST, DIED)
+        assert lost.message == "its process died (exit code 0, without a result), 3 times"
+        assert done.status == DONE
+
+    def test_a_segmentation_fault(self, processes):
+        lost, done = sorted(processes.run(obey, jobs("fault", "a")), key=lambda trial: trial.index)
+        assert (lost.status, lost.message) == (LOST, "its process died (SIGSEGV), 3 times")
+        assert done.status == DONE
+
+    def test_a_worker_that_is_stopped_for_longer_than_the_timeout(self):
+        pool = Processes(workers=1, timeout=1)
+        try:
+            lost, done = pool.run(obey, jobs("stop", "a"))
+        finally:
+            pool.close()
+        assert (lost.status, lost.failure) == (LOST, TIMED_OUT)
+        assert done.status == DONE
+
     def test_one_death_is_forgiven(self, processes, folder):
         (trial,) = processes.run(obey, jobs("die once", note=folder / "note"), folder)
         assert trial.status == DONE
@@ -208,7 +273,7 @@ class TestProcesses:
         finally:
             pool.close()
         assert [trials[i].status for i in range(3)] == [LOST, DONE, DONE]
-        assert trials[0].message == "it took longer than timeout=0.5 s, 3 times"
+        assert (trials[0].message, trials[0].failure) == ("it took longer than timeout=0.5 s", TIMED_OUT)
 
     def test_lost_while_stopping_is_left_for_the_next_run(self, processes, folder):
         planned = [jobs("a")[0], Job(1, {"do": "die late", "note": folder / "note"}, 101, DESIGN)]

@@ -138,14 +138,14 @@ def test_out_of_memory_is_divergence(trainee, monkeypatch: pytest.MonkeyPatch, e
 
     monkeypatch.setattr(module.Training, "training_step", step)
     result = trainee("runge")({"depth": 1, "width": 4}, 0)
-    assert (result["status"], result["message"]) == ("diverged", "out of memory with 13 parameters")
+    assert (result["status"], result["message"]) == ("diverged", "13 parameters did not fit")
     assert math.isnan(result["objective"])
 
 
 def test_a_network_larger_than_the_memory_diverges(trainee) -> None:
     result = trainee("runge")({"depth": 2, "width": 2**24}, 0)
     assert (result["status"], result["cost"]) == ("diverged", float(2 * (2**24 + 2**48 + 2**24)))
-    assert "out of memory" in result["message"]
+    assert result["failure"] == "out of memory"
 
 
 def test_other_errors_reach_the_caller(trainee, monkeypatch: pytest.MonkeyPatch) -> None:

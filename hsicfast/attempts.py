@@ -1,0 +1,75 @@
+"""Trials side by side where a worker may die: what is lost to that is trained again, at most twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hsicfast.results import read_result, result_path, write_result
+from hsicfast.trials import DIED, LOST, TIMED_OUT, Trial
+from hsicfast.worker import Job
+
+# A trial whose process died runs again at most this often; one that took too long would do so again.
+RETRIES = 2
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An attempt without a result, through no known fault of the training: how it ended, and what kind of end that is.
+
+    One that does not count never began.
+    """
+
+    message: str
+    failure: str = DIED
+    counts: bool = True
+
+
+def side_by_side(
+    jobs: Iterable[Job],
+    size: int,
+    launch: Callable[[Job], Any],
+    ended: Callable[[list[Any]], Iterable[tuple[Any, Trial | Loss]]],
+    folder: Path | None,
+    should_stop: Callable[[], bool],
+) -> Iterator[Trial]:
+    """Keep `size` trials in flight, and yield each as it ends.
+
+    ``launch(job)`` starts an attempt and returns its ticket; ``ended(tickets)`` waits for at least one of them.
+    """
+    waiting = iter(jobs)
+    again: list[tuple[Job, int]] = []
+    flying: dict[Any, tuple[Job, int]] = {}
+    while True:
+        while len(flying) < size and not should_stop():
+            job, attempt = again.pop(0) if again else (next(waiting, None), 1)
+            if job is None:
+                break
+            flying[launch(job)] = job, attempt
+        if not flying:
+            return
+        for ticket, outcome in ended(list(flying)):
+            job, attempt = flying.pop(ticket)
+            trial = outcome if isinstance(outcome, Trial) else _after(outcome, job, attempt, folder)
+            if trial is not None:
+                yield trial
+            else:
+                again.append((job, attempt + outcome.counts))  # type: ignore[union-attr]
+
+
+def _after(loss: Loss, job: Job, attempt: int, folder: Path | None) -> Trial | None:
+    """The trial as its attempts have left it; None where another one is due."""
+    if folder is not None and result_path(folder, job.index).exists():
+        # It was durable before its worker died, and that file is the truth.
+        return replace(read_result(result_path(folder, job.index)), params=job.params)
+    if not loss.counts or (attempt <= RETRIES and loss.failure != TIMED_OUT):
+        return None
+    times = f", {attempt} times" if attempt > 1 else ""
+    trial = Trial(job.index, job.params, math.nan, job.price, LOST, job.origin, job.seed)
+    trial = replace(trial, message=f"{loss.message}{times}", failure=loss.failure)
+    if folder is not None:
+        write_result(folder, trial)
+    return trial
