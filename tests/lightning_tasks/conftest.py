@@ -12,6 +12,8 @@ from hydra.utils import instantiate
 from PIL import Image
 from yaml_tasks import config
 
+import lightning_tasks  # noqa: F401 -- before a test imports Lightning, which needs torchvision's operators declared
+
 SIZES = {"train_size": 20, "validation_size": 10, "test_size": 10}
 
 
