@@ -46,15 +46,7 @@ def read_result(path: Path) -> Trial:
         Where the file is not one whole result.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("objective", "cost"):
-            content[name] = math.nan if content[name] is None else float(content[name])
-        content["metrics"] = {key: math.nan if x is None else x for key, x in content["metrics"].items()}
-        content = {"failure": "", "trace": "", **content}  # a result of before these were told
-        # A result of before there were curves has none.
-        points = content.get("curve", ())
-        content["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in points)
-        trial = Trial(**{field.name: content[field.name] for field in fields(Trial)})
+        trial = trial_of(json.loads(path.read_text(encoding="utf-8")))
         whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
         whole &= trial.status in STATUSES
         whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
@@ -69,6 +61,16 @@ def read_result(path: Path) -> Trial:
             "runs again"
         )
     return trial
+
+
+def trial_of(content: Mapping[str, Any]) -> Trial:
+    """The trial that ``plain(asdict(trial))`` describes; missing numbers are NaN."""
+    known = {"curve": (), "failure": "", "trace": "", **content}  # a result of before these were told has none
+    for name in ("objective", "cost"):
+        known[name] = math.nan if known[name] is None else float(known[name])
+    known["metrics"] = {key: math.nan if x is None else x for key, x in known["metrics"].items()}
+    known["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in known["curve"])
+    return Trial(**{field.name: known[field.name] for field in fields(Trial)})
 
 
 def read_results(folder: Path) -> dict[int, Trial]:

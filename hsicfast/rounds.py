@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # An analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
+# Seconds between two questions after what other hosts have done.
+POLL = 1.0
 
 
 class Interrupted(InputError):
@@ -76,6 +79,9 @@ class Watcher:
 
     def on_trial(self, trial: Trial, stored: bool) -> None:
         """A trial has ended: now, or (`stored`) in an earlier run in the same folder."""
+
+    def on_wait(self, others: int) -> None:
+        """Nothing is left to train here but what others are training: so many trials, of this round."""
 
     def on_stop(self) -> None:
         """A signal has come: the trials in flight will end, no other is started. Called from the signal's handler."""
@@ -222,12 +228,19 @@ class Run:
             Job(index, params, trial_seed(self.seed, index), origin, pruning, self._price(params))
             for index, params in enumerate(proposals, start=first)
         ]
-        stored = [self._stored(job) for job in jobs]
-        for trial in filter(None, stored):
-            self._end(trial, stored=True)
-        missing = [job for job, trial in zip(jobs, stored, strict=True) if trial is None]
-        for trial in self._executor.run(self._evaluate, missing, self._store.folder, self.stopped):
-            self._end(trial, stored=False)
+        missing = self._after_stored(jobs)
+        while missing:
+            claimed = self._store.claimed(missing)
+            for trial in self._executor.run(self._evaluate, claimed, self._store.folder, self.stopped):
+                self._end(trial, stored=False)
+            missing = [job for job in missing if job.index not in self.trials]
+            if not missing or self.stopped():
+                return
+            # Others train the rest; what they leave undone for a minute is taken over.
+            self._watcher.on_wait(len(missing))
+            time.sleep(POLL)
+            self._store.elsewhere(self.trials)
+            missing = self._after_stored(missing)
 
     def learn(self, text: str) -> None:
         """Write down what the latest round said, and what is decided by it."""
@@ -269,8 +282,16 @@ class Run:
             return Pruning(None)
         return Pruning(self._pruner, self.minimize, with_curves(self.in_order()))
 
+    def _after_stored(self, jobs: list[Job]) -> list[Job]:
+        """End those of `jobs` whose trials are stored; returns the others."""
+        stored = [self._stored(job) for job in jobs]
+        for trial in filter(None, stored):
+            self._end(trial, stored=True)
+        return [job for job, trial in zip(jobs, stored, strict=True) if trial is None]
+
     def _end(self, trial: Trial, stored: bool) -> None:
-        self._store.add(trial)
+        # Another host may have told its result before: that one counts.
+        trial = replace(self._store.add(trial), params=trial.params)
         self.trials[trial.index] = trial
         self._watcher.on_trial(trial, stored)
 

@@ -2,22 +2,25 @@
 
 A run folder holds ``settings.json`` (what the run is), ``results/000012.json`` (what came of trial 12, written by
 whoever trained it) and ``study.db`` (written by the parent alone, completed from the files whenever it lacks some).
+Where many hosts share a study by its URL, each has a run folder of its own, which ends with the results of all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hsicfast.claims import WRITER, Claims
 from hsicfast.errors import InputError
 from hsicfast.files import write_atomically
-from hsicfast.results import RESULTS, plain, read_results, reason
+from hsicfast.results import RESULTS, plain, read_results, reason, write_result
 from hsicfast.space import SearchSpace
 from hsicfast.study import Study
 from hsicfast.trials import Trial
+from hsicfast.worker import Job
 
 
 class Store:
@@ -34,7 +37,8 @@ class Store:
     folder : Path, optional
         The run folder; without it results stay in memory.
     url : str, optional
-        Optuna storage of the study; ``study.db`` in the run folder by default.
+        Optuna storage of the study; ``study.db`` in the run folder by default. Every process that opens it with the
+        same settings has a part in the same run: :meth:`claimed` deals the trials, :meth:`elsewhere` collects them.
 
     Raises
     ------
@@ -54,6 +58,8 @@ class Store:
         self.folder = folder
         self.trials: dict[int, Trial] = {}
         self._study: Study | None = None
+        self._claims: Claims | None = None
+        self._writes = False  # of many processes one writes the study
         if folder is None:
             if url is not None:
                 raise InputError("store= indexes the results of a run folder, but folder=None; pass folder= as well")
@@ -64,17 +70,69 @@ class Store:
         self.trials = read_results(folder)
         name = "hsicfast-" + hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
         self._study = Study(space, minimize, name, folder, url)
+        if url is not None:
+            self._claims = Claims(url, name)
+            told = {trial.index for trial in self.elsewhere()}
+            for index in self.trials.keys() - told:  # a host that was killed before it told them
+                self.trials[index] = self._accepted(self.trials[index])
 
-    def add(self, trial: Trial) -> None:
-        """Take up a trial that has ended, now or in an earlier run; its result file lies there already."""
-        self.trials[trial.index] = trial
-        if self._study is not None:
+    def claimed(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """Those of `jobs` that are for this process to train, each claimed as it is asked for."""
+        if self._claims is None:
+            yield from jobs
+            return
+        held = self._claims.held()
+        yield from (job for job in jobs if job.index not in held and self._claims.claim(job.index))
+
+    def elsewhere(self, ours: Iterable[int] = ()) -> list[Trial]:
+        """The trials that have ended in any process with a part in this run, but for those of the indices `ours`."""
+        if self._claims is None or self.folder is None:
+            return []
+        trials = self._claims.results(ours)
+        for trial in trials:
+            if self.trials.get(trial.index) != trial:
+                write_result(self.folder, trial)
+                self.trials[trial.index] = trial
+        return trials
+
+    def add(self, trial: Trial) -> Trial:
+        """Take up a trial that has ended, now or in an earlier run; its result file lies there already.
+
+        Returns
+        -------
+        Trial
+            What counts: where another process has told its result before, that one.
+        """
+        trial = self.trials[trial.index] = self._accepted(trial)
+        if self._study is None:
+            return trial
+        if self._claims is None:
             self._study.add(trial)
+        elif not self._claims.claim(WRITER):
+            self._writes = False
+        elif self._writes:
+            self._study.add(trial)
+        else:  # whoever wrote it before is gone
+            self._writes = True
+            self._study.refresh()
+            for known in self.trials.values():
+                self._study.add(known)
+        return trial
 
     def close(self) -> None:
-        """Let go of the study."""
+        """Let go of the study, and of what was claimed."""
+        if self._claims is not None:
+            self._claims.close()
         if self._study is not None:
             self._study.close()
+
+    def _accepted(self, trial: Trial) -> Trial:
+        if self._claims is None or self.folder is None:
+            return trial
+        counts = self._claims.accept(trial)
+        if counts is not trial:
+            write_result(self.folder, counts)
+        return counts
 
 
 def check_writable(folder: Path) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import random
+import time
 from pathlib import Path
 from typing import Any
 
+from hsicfast.database import engine_options, hide_password, patiently
 from hsicfast.errors import InputError
 from hsicfast.results import plain, reason
 from hsicfast.samplers import distribution
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DONE, PRUNED, Trial
+
+# Tries to open a study that others may be making at the same time.
+OPENINGS = 10
 
 
 class Study:
@@ -25,47 +31,70 @@ class Study:
         self._distributions = {key: _named(optuna, space, key) for key in space}
         self._own = folder / "study.db" if url is None else None
         self._url = f"sqlite:///{self._own}" if url is None else url
+        self._in_doubt = False
         self._broken = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError)
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self._storage = optuna.storages.RDBStorage(self._url, engine_kwargs=_engine(self._url))
-            self._study = optuna.create_study(
-                study_name=name,
-                storage=self._storage,
-                direction="minimize" if minimize else "maximize",
-                load_if_exists=True,
-            )
-            self._known = {
-                (trial.user_attrs.get("index"), trial.user_attrs.get("status"))
-                for trial in self._study.get_trials(deepcopy=False)
-            }
+            self._open(name, minimize, tries=1 if url is None else OPENINGS)
+            self.refresh()
         except (*self._broken, RuntimeError) as error:
             raise self._explained(error) from error
         finally:
             optuna.logging.set_verbosity(before)
 
+    def _open(self, name: str, minimize: bool, tries: int) -> None:
+        """Open the study, or make it; of many hosts that make its tables at once all but one fail, and try again."""
+        while True:
+            tries -= 1
+            try:
+                self._storage = self._optuna.storages.RDBStorage(self._url, engine_kwargs=engine_options(self._url))
+                self._study = self._optuna.create_study(
+                    study_name=name,
+                    storage=self._storage,
+                    direction="minimize" if minimize else "maximize",
+                    load_if_exists=True,
+                )
+                return
+            except self._broken:
+                if not tries:
+                    raise
+                time.sleep(random.uniform(0.1, 0.5))
+
+    def refresh(self) -> None:
+        """Read again what the study holds."""
+        trials = self._study.get_trials(deepcopy=False)
+        self._known = {(trial.user_attrs.get("index"), trial.user_attrs.get("status")) for trial in trials}
+
     def add(self, trial: Trial) -> None:
         """Index `trial` unless it is there."""
+        try:
+            patiently(lambda: self._add(trial), self._url)
+        except self._broken as error:
+            raise self._explained(error) from error
+
+    def _add(self, trial: Trial) -> None:
+        if self._in_doubt:
+            self.refresh()
+        self._in_doubt = False
         if (trial.index, trial.status) in self._known:
             return
         states = self._optuna.trial.TrialState
         names = [key for key in self._space if key in trial.params]
-        rest = {key: getattr(trial, key) for key in ("index", "seed", "origin", "status", "cost", "message", "metrics")}
-        try:
-            self._study.add_trial(
-                self._optuna.trial.create_trial(
-                    state={DONE: states.COMPLETE, PRUNED: states.PRUNED}.get(trial.status, states.FAIL),
-                    value=trial.objective if math.isfinite(trial.objective) else None,
-                    params={key: _named_value(self._space, key, trial.params[key]) for key in names},
-                    distributions={key: self._distributions[key] for key in names},
-                    user_attrs=plain(rest),
-                    intermediate_values=dict(trial.curve),
-                )
+        told = ("index", "seed", "origin", "status", "cost", "message", "failure", "metrics")
+        self._in_doubt = True  # a connection may break after the database has taken it up
+        self._study.add_trial(
+            self._optuna.trial.create_trial(
+                state={DONE: states.COMPLETE, PRUNED: states.PRUNED}.get(trial.status, states.FAIL),
+                value=trial.objective if math.isfinite(trial.objective) else None,
+                params={key: _named_value(self._space, key, trial.params[key]) for key in names},
+                distributions={key: self._distributions[key] for key in names},
+                user_attrs=plain({key: getattr(trial, key) for key in told}),
+                intermediate_values=dict(trial.curve),
             )
-        except self._broken as error:
-            raise self._explained(error) from error
+        )
         self._known.add((trial.index, trial.status))
+        self._in_doubt = False
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -87,23 +116,6 @@ class Study:
             f"store= must be the URL of a database that answers, but {hide_password(self._url)} gave "
             f"{type(error.__cause__ or error).__name__}; correct it, or leave store= out for a file in the run folder"
         )
-
-
-def hide_password(url: str) -> str:
-    """`url` as it may be shown to people."""
-    import sqlalchemy.engine
-    import sqlalchemy.exc
-
-    try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        # What cannot be taken apart cannot be shown in part.
-        return "a text that is no URL"
-
-
-def _engine(url: str) -> dict[str, Any]:
-    # SQLite lets one write at a time, the others wait; a server may have closed a connection left idle.
-    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
 
 
 def _named(optuna: Any, space: SearchSpace, name: str) -> Any:

@@ -177,7 +177,7 @@ class TestStudy:
         assert by_index[12].params == {"kind": "a", "rate": 0.1 + 0.2, "on": True}
         assert by_index[12].user_attrs == {
             "index": 12, "seed": 5, "origin": DESIGN, "status": "done", "cost": 7.0, "message": "",
-            "metrics": {"test": 0.5, "note": "x"},
+            "failure": "", "metrics": {"test": 0.5, "note": "x"},
         }  # fmt: skip
         assert by_index[1].params["kind"] == "[1, 2]"
         assert [by_index[i].state.name for i in (3, 4)] == ["FAIL", "FAIL"]
