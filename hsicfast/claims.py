@@ -17,7 +17,7 @@ from dataclasses import asdict
 from datetime import UTC
 from typing import Any, TypeVar
 
-from hsicfast.database import engine_options, patiently
+from hsicfast.database import engine_options, made_together, patiently
 from hsicfast.results import plain, trial_of
 from hsicfast.trials import Trial
 
@@ -55,7 +55,7 @@ class Claims:
             sql.Column("beat", sql.Float(53)),
             sql.Column("result", sql.Text),
         )
-        table.create(self._engine, checkfirst=True)
+        made_together(lambda: table.create(self._engine, checkfirst=True), (sql.exc.SQLAlchemyError,))
         self._table, self._columns = table, table.c
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -42,6 +43,18 @@ def has_password(url: str) -> bool:
         return sqlalchemy.engine.make_url(url).password is not None
     except (sqlalchemy.exc.ArgumentError, ValueError):
         return False
+
+
+def made_together(make: Callable[[], Answer], broken: tuple[type[Exception], ...], tries: int = 10) -> Answer:
+    """``make()``, which makes tables unless they are there: of many hosts at once all but one fail, and try again."""
+    while True:
+        tries -= 1
+        try:
+            return make()
+        except broken:
+            if not tries:
+                raise
+            time.sleep(random.uniform(0.1, 0.5))
 
 
 def patiently(action: Callable[[], Answer], url: str) -> Answer:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import random
-import time
 from pathlib import Path
 from typing import Any
 
-from hsicfast.database import engine_options, hide_password, patiently
+from hsicfast.database import engine_options, hide_password, made_together, patiently
 from hsicfast.errors import InputError
 from hsicfast.results import plain, reason
 from hsicfast.samplers import distribution
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DONE, PRUNED, Trial
-
-# Tries to open a study that others may be making at the same time.
-OPENINGS = 10
 
 
 class Study:
@@ -36,30 +31,21 @@ class Study:
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self._open(name, minimize, tries=1 if url is None else OPENINGS)
+            made_together(lambda: self._open(name, minimize), self._broken, tries=1 if url is None else 10)
             self.refresh()
         except (*self._broken, RuntimeError) as error:
             raise self._explained(error) from error
         finally:
             optuna.logging.set_verbosity(before)
 
-    def _open(self, name: str, minimize: bool, tries: int) -> None:
-        """Open the study, or make it; of many hosts that make its tables at once all but one fail, and try again."""
-        while True:
-            tries -= 1
-            try:
-                self._storage = self._optuna.storages.RDBStorage(self._url, engine_kwargs=engine_options(self._url))
-                self._study = self._optuna.create_study(
-                    study_name=name,
-                    storage=self._storage,
-                    direction="minimize" if minimize else "maximize",
-                    load_if_exists=True,
-                )
-                return
-            except self._broken:
-                if not tries:
-                    raise
-                time.sleep(random.uniform(0.1, 0.5))
+    def _open(self, name: str, minimize: bool) -> None:
+        self._storage = self._optuna.storages.RDBStorage(self._url, engine_kwargs=engine_options(self._url))
+        self._study = self._optuna.create_study(
+            study_name=name,
+            storage=self._storage,
+            direction="minimize" if minimize else "maximize",
+            load_if_exists=True,
+        )
 
     def refresh(self) -> None:
         """Read again what the study holds."""
