@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,17 +22,19 @@ from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
 from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
 from hsicfast.goal import as_good_as
+from hsicfast.log import Log
 from hsicfast.narrowing import decided, narrow
 from hsicfast.pruning import check_pruner, described
 from hsicfast.reduction import Reduction, reduce
 from hsicfast.repeats import repeated
-from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, Watcher, stop_on_signals
+from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, stop_on_signals
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
 from hsicfast.spending import dear_ends, dearer
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
+from hsicfast.watcher import Watcher, Watchers
 from hsicfast.words import value_text
 from hsicfast.worker import accepts_report
 
@@ -450,6 +453,8 @@ def minimize(
     lower_is_better = direction == "minimize"
     executor = executor or Local()
     watcher = watcher or Watcher()
+    if folder is not None:
+        watcher = Watchers(Log(Path(folder)), watcher)
     known = dict(settings or {}) | _description(space, goal, seed, direction, plan)
     if pruner is not None:
         known["pruner"] = described(pruner)
@@ -469,7 +474,7 @@ def minimize(
         # Cut short, the finals have given some more seeds than others.
         finals = () if run.stopped() else finals_of(run.judged(), lower_is_better)
         best, economical = best_and_economical(affordable, finals, tolerance, lower_is_better)
-        return Result(
+        result = Result(
             best=best,
             trials=run.table(),
             sensitivity=sensitivity,
@@ -483,6 +488,12 @@ def minimize(
             max_cost=max_cost,
             tolerance=tolerance,
         )
+        watcher.on_end("")
+        return result
+    except InputError as error:
+        with suppress(InputError):  # the log's own, on a full disk
+            watcher.on_end(str(error))
+        raise
     finally:
         executor.close()
         kept.close()

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from hsicfast.costs import meets
-from hsicfast.rounds import Watcher
 from hsicfast.trials import DONE, FINAL, STATUSES, Trial
+from hsicfast.watcher import Watcher
 
 LINES = 10
 

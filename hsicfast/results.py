@@ -13,7 +13,7 @@ from hsicfast.errors import InputError
 from hsicfast.files import write_atomically
 from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
 
-RESULTS, CHECKPOINTS = "results", "checkpoints"
+RESULTS, CHECKPOINTS, SET_ASIDE = "results", "checkpoints", "set_aside"
 
 
 def result_path(folder: Path, index: int) -> Path:
@@ -75,9 +75,13 @@ def trial_of(content: Mapping[str, Any]) -> Trial:
 
 def read_results(folder: Path) -> dict[int, Trial]:
     """Every trial with a result file in the run folder, by index."""
+    return {trial.index: trial for trial in map(read_result, result_paths(folder))}
+
+
+def result_paths(folder: Path) -> list[Path]:
+    """The result files in the run folder, by index."""
     # Six digits or more: a half-written file of a killed worker has another name.
-    paths = sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
-    return {trial.index: trial for trial in map(read_result, paths)}
+    return sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
 
 
 def plain(value: Any) -> Any:

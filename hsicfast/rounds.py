@@ -7,6 +7,7 @@ there already and the executor for the rest. Neither knows torch, Hydra or a ter
 from __future__ import annotations
 
 import math
+import re
 import signal
 import threading
 import time
@@ -27,7 +28,8 @@ from hsicfast.samplers import design, propose, trial_seed
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
 from hsicfast.store import Store
-from hsicfast.trials import DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, TrialTable
+from hsicfast.trials import DIVERGED, DONE, EXCEPTION, FINAL, LOST, SEARCH, Trial, TrialTable
+from hsicfast.watcher import Watcher
 from hsicfast.words import number
 from hsicfast.worker import Job, accepts_seed
 
@@ -36,8 +38,16 @@ if TYPE_CHECKING:
 
 # An analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
+# So many trials that end with the same exception, before any ends otherwise, are a mistake in the training.
+FIRST_ALIKE = 10
 # Seconds between two questions after what other hosts have done.
 POLL = 1.0
+
+
+def alike(trials: Sequence[Trial]) -> bool:
+    """Whether all of them ended with the same exception, numbers in its words aside."""
+    said = {re.sub(r"\d+", "#", trial.message) for trial in trials}
+    return len(said) == 1 and all(trial.failure == EXCEPTION for trial in trials)
 
 
 class Interrupted(InputError):
@@ -63,28 +73,6 @@ class Round:
     def story(self) -> str:
         """The note, and what was passed over."""
         return f"{self.note}; passed over as dearer than max_cost: {self.too_dear:,}" if self.too_dear else self.note
-
-
-class Watcher:
-    """What a run tells while it goes on; override what you want to hear."""
-
-    def on_start(self, planned: int) -> None:
-        """The run will have `planned` trials."""
-
-    def on_round(self, name: str, note: str) -> None:
-        """A round begins."""
-
-    def on_learnt(self, text: str) -> None:
-        """What the trials so far say, and what is decided by it."""
-
-    def on_trial(self, trial: Trial, stored: bool) -> None:
-        """A trial has ended: now, or (`stored`) in an earlier run in the same folder."""
-
-    def on_wait(self, others: int) -> None:
-        """Nothing is left to train here but what others are training: so many trials, of this round."""
-
-    def on_stop(self) -> None:
-        """A signal has come: the trials in flight will end, no other is started. Called from the signal's handler."""
 
 
 class Run:
@@ -115,6 +103,7 @@ class Run:
         self._next_point = 0  # of the design's sequence; ahead of `planned` where some were too dear
         self._evaluate, self._executor, self._store, self._watcher = evaluate, executor, store, watcher
         self._pruner = pruner
+        self._alike: list[Trial] = []  # the trials so far, while they all end with one and the same exception
 
     @property
     def left(self) -> int:
@@ -233,6 +222,7 @@ class Run:
             claimed = self._store.claimed(missing)
             for trial in self._executor.run(self._evaluate, claimed, self._store.folder, self.stopped):
                 self._end(trial, stored=False)
+            self._believe()
             missing = [job for job in missing if job.index not in self.trials]
             if not missing or self.stopped():
                 return
@@ -290,10 +280,29 @@ class Run:
         return [job for job, trial in zip(jobs, stored, strict=True) if trial is None]
 
     def _end(self, trial: Trial, stored: bool) -> None:
-        # Another host may have told its result before: that one counts.
-        trial = replace(self._store.add(trial), params=trial.params)
         self.trials[trial.index] = trial
         self._watcher.on_trial(trial, stored)
+        self._alike.append(trial)
+        if len(self._alike) < len(self.trials) or not alike(self._alike):
+            self._believe()
+        elif len(self._alike) == FIRST_ALIKE:
+            raise self._hopeless(self._alike)
+
+    def _believe(self) -> None:
+        """Tell the store what has ended: it is no mistake in the training that ends all trials alike."""
+        for trial in self._alike:
+            # Another host may have told its result before: that one counts.
+            self.trials[trial.index] = replace(self._store.add(trial), params=trial.params)
+        self._alike = []
+
+    def _hopeless(self, trials: Sequence[Trial]) -> InputError:
+        """What to say where every trial has ended with the same exception; they are trained again next time."""
+        aside = self._store.set_aside_all()
+        again = f", and the same command trains them again; {aside}" if aside else ""
+        return InputError(
+            f"a training must work for some hyperparameters, but the first {len(trials)} trials all ended with "
+            f"{trials[0].message!r}; correct the training{again}"
+        )
 
     def _stored(self, job: Job) -> Trial | None:
         """The stored trial of `job`, if there is one; it must be of the same plan."""
@@ -320,6 +329,8 @@ class Run:
         return "run the same command in the same folder to go on" if self._store.folder else "pass folder= to keep them"
 
     def _nothing_done(self, table: TrialTable) -> InputError:
+        if alike(list(table)):
+            return self._hopeless(list(table))
         kind = "were lost" if (table.status == LOST).all() else "diverged"
         commonest = Counter(str(text) for text in table.message).most_common(1)[0][0]
         return InputError(

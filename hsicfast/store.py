@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from hsicfast.claims import WRITER, Claims
 from hsicfast.errors import InputError
 from hsicfast.files import write_atomically
-from hsicfast.results import RESULTS, plain, read_results, reason, write_result
+from hsicfast.results import RESULTS, SET_ASIDE, plain, read_results, reason, result_paths, write_result
 from hsicfast.space import SearchSpace
 from hsicfast.study import Study
 from hsicfast.trials import Trial
@@ -118,6 +119,21 @@ class Store:
             for known in self.trials.values():
                 self._study.add(known)
         return trial
+
+    def set_aside_all(self) -> str:
+        """Take back every result, so that all trials run again; returns where they lie now, in words."""
+        if self.folder is None:
+            return ""
+        aside = self.folder / SET_ASIDE
+        aside.mkdir(exist_ok=True)
+        for path in result_paths(self.folder):
+            os.replace(path, aside / path.name)
+        if self._claims is not None:
+            self._claims.forget(self.trials)
+        if self._study is not None:
+            self._study.delete()
+        self.trials = {}
+        return f"what they left is in {aside}"
 
     def close(self) -> None:
         """Let go of the study, and of what was claimed."""

@@ -82,6 +82,10 @@ class Study:
         self._known.add((trial.index, trial.status))
         self._in_doubt = False
 
+    def delete(self) -> None:
+        """Take the study out of its database."""
+        self._optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
+
     def close(self) -> None:
         self._storage.remove_session()
         self._storage.engine.dispose()
