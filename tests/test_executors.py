@@ -16,7 +16,7 @@ from optuna.pruners import MedianPruner
 
 from hsicfast import processes as local_processes
 from hsicfast.errors import InputError
-from hsicfast.executors import Local, Processes
+from hsicfast.executors import Local, Processes, Ray
 from hsicfast.pruning import Pruning
 from hsicfast.results import read_result, read_results, result_path
 from hsicfast.store import check_writable
@@ -113,9 +113,16 @@ def processes():
     pool.close()
 
 
-@pytest.fixture(params=["local", "processes"])
+@pytest.fixture(scope="module")
+def on_ray(small_cluster):
+    executor = Ray()
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(params=["local", "processes", "on_ray"])
 def executor(request):
-    return Local() if request.param == "local" else request.getfixturevalue("processes")
+    return Local() if request.param == "local" else request.getfixturevalue(request.param)
 
 
 @pytest.fixture
