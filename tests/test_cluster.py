@@ -249,27 +249,28 @@ class TestWorkers:
         assert (first.status, second.status) == (DONE, DONE)
         assert first.metrics["pid"] != second.metrics["pid"]
 
-    def test_room_is_asked_again_as_nodes_come(self, nodes, executor):
+    def test_room_is_asked_again_as_nodes_come(self, nodes, executor, tmp_path, monkeypatch):
         def evaluate(params):
-            (folder / str(os.getpid())).touch()
-            while len(list(folder.iterdir())) < 3:
+            (tmp_path / str(params["index"])).touch()
+            deadline = time.monotonic() + 30
+            while len(list(tmp_path.iterdir())) < 3 and time.monotonic() < deadline:
                 time.sleep(0.05)
-            return 1.0
+            return {"objective": 1.0, "met": len(list(tmp_path.iterdir()))}
 
-        def grow():
-            assert wait_until(lambda: len(list(folder.iterdir())) == 2)
-            added.append(nodes.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 * 2**20))
+        added = []
 
-        import tempfile
+        def grown():  # in this thread, from where alone Ray lets nodes be added
+            if len(list(tmp_path.iterdir())) == 2 and not added:
+                added.append(nodes.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 * 2**20))
+            return Ray._size(executor)
 
-        with tempfile.TemporaryDirectory() as name:
-            folder, added = Path(name), []
-            grower = threading.Thread(target=grow)
-            grower.start()
-            # Two cores are there, and none of the three trials ends before a third is.
-            assert [trial.status for trial in executor.run(evaluate, jobs("a", "a", "a"))] == [DONE] * 3
-            grower.join()
-        nodes.remove_node(added[0], allow_graceful=False)
+        monkeypatch.setattr(executor, "_size", grown)
+        # Two cores are there, and none of the three trials ends before a third is.
+        three = [Job(i, {"index": i}, 0, DESIGN) for i in range(3)]
+        trials = list(executor.run(evaluate, three))
+        for node in added:
+            nodes.remove_node(node, allow_graceful=False)
+        assert [trial.metrics["met"] for trial in trials] == [3, 3, 3]
 
     def test_workers_is_the_most_at_once(self, nodes):
         taken = []
