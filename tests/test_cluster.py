@@ -1,6 +1,5 @@
 """Faults of a Ray cluster, each by its name; what every executor does is in test_executors.py."""
 
-import math
 import os
 import subprocess
 import sys
@@ -115,6 +114,7 @@ class TestFaults:
         trials = list(eager.run(obey, jobs(*["sleep"] * 8, seconds=1)))
         assert [trial.status for trial in trials] == [DONE] * 8
 
+    @pytest.mark.slow
     def test_a_worker_that_is_stopped_for_longer_than_the_timeout(self, nodes, monkeypatch):
         # It cannot hear that it is cancelled, and would keep its core for ever.
         monkeypatch.setattr(cluster, "GRACE", 0.5)
@@ -122,6 +122,7 @@ class TestFaults:
         assert [trial.status for trial in trials] == [LOST, LOST, DONE]
         assert [trial.failure for trial in trials] == [TIMED_OUT, TIMED_OUT, ""]
 
+    @pytest.mark.slow
     def test_a_node_is_killed_while_it_trains(self, nodes, gpu_nodes, folder):
         def evaluate(params):
             with Path(params["note"]).open("a") as file:
@@ -144,6 +145,7 @@ class TestFaults:
         assert (trial.status, read_result(result_path(folder, 0)).status) == (DONE, DONE)
         assert first != second
 
+    @pytest.mark.slow
     def test_every_node_for_a_trial_is_gone(self, nodes, gpu_nodes, monkeypatch):
         monkeypatch.setattr(cluster, "PATIENCE", 1.0)
         run = Ray(gpus=1).run(obey, jobs("a", "a", "sleep", "sleep", seconds=60))
@@ -164,7 +166,8 @@ class TestFaults:
         monkeypatch.setattr(cluster, "_marked", unseen)
         for trial in executor.run(evaluate, jobs("a", "a"), folder):
             assert trial.metrics == {"kept": "None"}
-            assert read_result(result_path(folder, trial.index)) == trial or math.isnan(trial.cost)
+            stored = read_result(result_path(folder, trial.index))  # before it was told
+            assert (stored.status, stored.objective, stored.metrics) == (DONE, 1.0, trial.metrics)
 
     def test_a_folder_that_the_nodes_share(self, executor, folder):
         def evaluate(params, checkpoint):
@@ -240,6 +243,7 @@ class TestWorkers:
         assert trial.metrics["gpus"] == "0"
         assert executor._size() == 6
 
+    @pytest.mark.slow
     def test_a_worker_that_began_on_another_gpu_is_replaced(self, nodes, gpu_nodes):
         def evaluate(params):
             sys.modules["hsicfast.cluster"]._worker["gpus"] = "another"
@@ -249,6 +253,7 @@ class TestWorkers:
         assert (first.status, second.status) == (DONE, DONE)
         assert first.metrics["pid"] != second.metrics["pid"]
 
+    @pytest.mark.slow
     def test_room_is_asked_again_as_nodes_come(self, nodes, executor, tmp_path, monkeypatch):
         def evaluate(params):
             (tmp_path / str(params["index"])).touch()
@@ -319,7 +324,7 @@ def own_folder(ray_folder, tmp_path_factory, monkeypatch):
 
 
 def left_behind(path):
-    """The processes, but for our own and zombies, with `path` in their environment."""
+    """The processes, but for zombies, that began with `path` in their environment."""
     found = []
     for process in Path("/proc").iterdir():
         try:
@@ -327,7 +332,7 @@ def left_behind(path):
                 found.append((process / "cmdline").read_bytes().replace(b"\0", b" "))
         except OSError:  # it has ended, or is another user's
             continue
-    return [command for command in found if command and str(os.getpid()) != command]
+    return [command for command in found if command]
 
 
 def alive(pid):
