@@ -30,21 +30,22 @@ class Loss:
 
 def side_by_side(
     jobs: Iterable[Job],
-    size: int,
+    size: Callable[[], int],
     launch: Callable[[Job], Any],
     ended: Callable[[list[Any]], Iterable[tuple[Any, Trial | Loss]]],
     folder: Path | None,
     should_stop: Callable[[], bool],
 ) -> Iterator[Trial]:
-    """Keep `size` trials in flight, and yield each as it ends.
+    """Keep ``size()`` trials in flight, and yield each as it ends.
 
-    ``launch(job)`` starts an attempt and returns its ticket; ``ended(tickets)`` waits for at least one of them.
+    ``launch(job)`` starts an attempt and returns its ticket; ``ended(tickets)`` waits for some of them to end. It may
+    yield none, so that a size that grew meanwhile is filled.
     """
     waiting = iter(jobs)
     again: list[tuple[Job, int]] = []
     flying: dict[Any, tuple[Job, int]] = {}
     while True:
-        while len(flying) < size and not should_stop():
+        while len(flying) < size() and not should_stop():
             job, attempt = again.pop(0) if again else (next(waiting, None), 1)
             if job is None:
                 break

@@ -1,4 +1,4 @@
-"""Where trials run: in this process, or in local processes; one interface, ``run``, and one conformance suite.
+"""Where trials run: here, in local processes, on a Ray cluster; one interface, ``run``, and one conformance suite.
 
 Whoever trains a trial also makes its result durable before telling anybody (:mod:`hsicfast.worker`).
 """
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hsicfast.cluster import Ray
 from hsicfast.processes import Processes
 from hsicfast.trials import Trial
 from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
 
-__all__ = ["Executor", "Local", "Processes"]
+__all__ = ["Executor", "Local", "Processes", "Ray"]
 
 
 class Executor(Protocol):

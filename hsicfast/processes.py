@@ -7,12 +7,14 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 
 from hsicfast.attempts import Loss, side_by_side
 from hsicfast.errors import InputError
+from hsicfast.gpus import shares, take_share
 from hsicfast.trials import TIMED_OUT, Trial
 from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
 
@@ -27,7 +30,7 @@ from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
 BROKEN_STARTS = 3
 # No process can end with this code.
 LEFT = 1000
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -45,34 +48,44 @@ class Processes:
     Parameters
     ----------
     workers : int, optional
-        How many at once; as many as cores over `threads` by default.
+        How many at once. By default as many as GPUs over `devices`, or on CPUs as cores over `threads` times `devices`.
+        More workers than that share the GPUs evenly, which pays for small networks.
     timeout : float, optional
         Seconds after which a trial is killed and counts as lost; it is not tried again.
     threads : int
         Threads of each worker. More workers' threads than cores make all of them many times slower.
+    accelerator : {"cpu", "gpu"}
+        What a trial trains on. With "gpu" each worker sees its own share of the visible GPUs alone, by
+        CUDA_VISIBLE_DEVICES.
+    devices : int
+        How many GPUs, or processes on CPUs, one trial trains on.
+
+    Raises
+    ------
+    InputError
+        Where a value is out of range, or one trial needs more GPUs than are visible.
     """
 
     workers: int | None = None
     timeout: float | None = None
     threads: int = 1
+    accelerator: str = "cpu"
+    devices: int = 1
+    _shares: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _slots: Any = field(default=None, init=False, repr=False, compare=False)
     _pool: Any = field(default=None, init=False, repr=False, compare=False)
     _evaluate: Any = field(default=None, init=False, repr=False, compare=False)
     _broken: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("workers", "timeout", "threads"):
-            value = getattr(self, name)
-            whole = isinstance(value, int) or (name == "timeout" and isinstance(value, float))
-            if value is not None and (not whole or isinstance(value, bool) or not value > 0):
-                raise InputError(f"`{name} > 0` must hold, but got {name}={value!r}; correct executor.{name}")
-        if self.threads is None:
-            raise InputError("`threads > 0` must hold, but got threads=None; correct executor.threads")
+        check_settings(self, optional=("workers", "timeout"), whole=("workers", "threads", "devices"))
+        if self.accelerator == "gpu":
+            self._shares = shares(self.devices)
 
     @property
     def size(self) -> int:
         """Number of workers."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.workers or max(1, cores // self.threads)
+        return self.workers or len(self._shares) or max(1, cores() // (self.threads * self.devices))
 
     def run(
         self,
@@ -87,7 +100,7 @@ class Processes:
             return self._schedule(evaluate, job, folder)
 
         try:
-            yield from side_by_side(jobs, self.size, launch, self._ended, folder, should_stop)
+            yield from side_by_side(jobs, lambda: self.size, launch, self._ended, folder, should_stop)
         except BaseException:
             self.close()
             raise
@@ -98,9 +111,11 @@ class Processes:
         if pool is not None:
             pool.stop()
             pool.join()
+            if self._slots is not None:
+                self._slots.cleanup()
 
     def _schedule(self, evaluate: Evaluate, job: Job, folder: Path | None) -> Any:
-        with _sigint_blocked():
+        with sigint_blocked():
             if self._pool is not None and (evaluate is not self._evaluate or not self._pool.active):
                 self.close()
             if self._pool is None:
@@ -114,11 +129,15 @@ class Processes:
             pickled = pickle.dumps(evaluate)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise _unpicklable(error) from error
+        take: Callable[[], Any] | None = None
+        if self._shares:
+            self._slots = tempfile.TemporaryDirectory(prefix="hsicfast-", ignore_cleanup_errors=True)
+            take = partial(take_share, Path(self._slots.name), self.size, self._shares)
         # Fork would copy locks and threads of a parent that has trained or drawn before.
         return ProcessPool(
             max_workers=self.size,
             initializer=_start_worker,
-            initargs=(pickled, self.threads),
+            initargs=(pickled, self.threads, take),
             context=_Spawn(),
         )
 
@@ -153,6 +172,26 @@ class Processes:
         return Loss("its pool broke", counts=False)
 
 
+def check_settings(executor: Any, optional: tuple[str, ...], whole: tuple[str, ...]) -> None:
+    """Refuse numbers that are not above zero, and an accelerator that nobody knows."""
+    for name in dict.fromkeys((*optional, *whole)):
+        value = getattr(executor, name)
+        if value is None and name in optional:
+            continue
+        kind = int if name in whole else int | float
+        if not isinstance(value, kind) or isinstance(value, bool) or not value > 0:
+            raise InputError(f"`{name} > 0` must hold, but got {name}={value!r}; correct executor.{name}")
+    if executor.accelerator not in ("cpu", "gpu"):
+        raise InputError(
+            f"an accelerator must be 'cpu' or 'gpu', but got {executor.accelerator!r}; correct executor.accelerator"
+        )
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class _Spawned(SpawnProcess):
     """A worker that never ends well by itself: one that left with code 0 in the middle of a trial is as dead.
 
@@ -172,9 +211,11 @@ class _Spawn(SpawnContext):
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(pickled: bytes, threads: int) -> None:
+def _start_worker(pickled: bytes, threads: int, take: Callable[[], Any] | None) -> None:
     # Before `evaluate` is unpickled: that imports torch, which reads these once.
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    if take is not None:
+        _worker["share"] = take()
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     if "torch" in sys.modules:  # the main module was imported first, and may have
         sys.modules["torch"].set_num_threads(threads)
     threading.Thread(target=_follow_parent, daemon=True).start()
@@ -200,7 +241,7 @@ def _work(job: Job, folder: Path | None) -> Trial:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
+def sigint_blocked() -> Iterator[None]:
     """Ctrl-C reaches the whole process group: what is started in here never sees it.
 
     The mask is inherited by pebble's threads and by the processes they start, which otherwise could be hit

@@ -16,7 +16,7 @@ from optuna.pruners import MedianPruner
 
 from hsicfast import processes as local_processes
 from hsicfast.errors import InputError
-from hsicfast.executors import Local, Processes
+from hsicfast.executors import Local, Processes, Ray
 from hsicfast.pruning import Pruning
 from hsicfast.results import read_result, read_results, result_path
 from hsicfast.store import check_writable
@@ -78,6 +78,9 @@ def obey(params, seed):
         time.sleep(params["seconds"])
     if deed == "threads":
         return {"objective": 0.0, "omp": os.environ["OMP_NUM_THREADS"], "pid": os.getpid()}
+    if deed == "devices":
+        time.sleep(0.5)  # long enough for every worker to take one
+        return {"objective": 0.0, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "untouched")}
     if deed == "text":
         return "good"
     return {"objective": math.nan if deed == "nan" else float(len(deed)), "cost": 2.0, "seed_seen": seed}
@@ -110,9 +113,16 @@ def processes():
     pool.close()
 
 
-@pytest.fixture(params=["local", "processes"])
+@pytest.fixture(scope="module")
+def on_ray(small_cluster):
+    executor = Ray()
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(params=["local", "processes", "on_ray"])
 def executor(request):
-    return Local() if request.param == "local" else request.getfixturevalue("processes")
+    return Local() if request.param == "local" else request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -341,6 +351,8 @@ class TestProcesses:
             ({"timeout": -1}, "`timeout > 0` must hold, but got timeout=-1"),
             ({"threads": None}, "`threads > 0` must hold, but got threads=None"),
             ({"threads": True}, "`threads > 0` must hold, but got threads=True"),
+            ({"devices": 0}, "`devices > 0` must hold, but got devices=0"),
+            ({"accelerator": "tpu"}, "an accelerator must be 'cpu' or 'gpu', but got 'tpu'"),
         ],
     )
     def test_wrong_values(self, changes, said):
@@ -352,6 +364,47 @@ class TestProcesses:
         assert Processes().size == cores
         assert Processes(threads=10 * cores).size == 1
         assert Processes(workers=7, threads=cores).size == 7
+        assert Processes(devices=cores).size == 1
+
+    @pytest.mark.parametrize(
+        ("devices", "workers", "shares"),
+        [
+            (1, None, ["0", "1", "2", "3"]),
+            (2, None, ["0,1", "2,3"]),
+            (3, None, ["0,1,2"]),
+            (2, 4, ["0,1", "0,1", "2,3", "2,3"]),
+            (1, 2, ["0", "1"]),
+        ],
+    )
+    def test_each_worker_has_its_own_gpus(self, monkeypatch, devices, workers, shares):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 1,2,3")
+        pool = Processes(workers, accelerator="gpu", devices=devices)
+        assert pool.size == len(shares)
+        try:
+            seen = [trial.metrics["gpus"] for trial in pool.run(obey, jobs(*["devices"] * 3 * len(shares)))]
+        finally:
+            pool.close()
+        assert sorted(set(seen)) == sorted(set(shares))
+
+    @pytest.mark.parametrize("end", ["kill", "fault", "vanish"])
+    def test_gpus_of_a_dead_worker_come_back(self, monkeypatch, end):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+        pool = Processes(accelerator="gpu")
+        try:
+            trials = list(pool.run(obey, jobs(end, end, *["devices"] * 4)))
+        finally:
+            pool.close()
+        assert {trial.metrics["gpus"] for trial in trials if trial.status == DONE} == {"GPU-a", "GPU-b"}
+        assert [trial.status for trial in trials].count(DONE) == 4
+
+    def test_on_cpus_nobody_touches_the_gpus(self, monkeypatch):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+        pool = Processes(workers=1)
+        try:
+            (trial,) = pool.run(obey, jobs("devices"))
+        finally:
+            pool.close()
+        assert trial.metrics["gpus"] == "7"
 
     @pytest.mark.slow
     def test_script_without_a_main_guard(self, tmp_path):
