@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError
-from hsicfast.files import write_atomically
+from hsicfast.files import seal_holds, sealed, write_atomically
 from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
 
 RESULTS, CHECKPOINTS = "results", "checkpoints"
@@ -30,7 +31,7 @@ def write_result(folder: Path, trial: Trial) -> Path:
     """Make the result of `trial` durable in the run folder `folder`; returns its file."""
     path = result_path(folder, trial.index)
     try:
-        write_atomically(path, json.dumps(plain(asdict(trial)), indent=1, allow_nan=False) + "\n")
+        write_atomically(path, json.dumps(sealed(plain(asdict(trial))), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
     checkpoint_path(folder, trial.index).unlink(missing_ok=True)
@@ -47,6 +48,8 @@ def read_result(path: Path) -> Trial:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not seal_holds(content):  # a result of before there were seals has none
+            raise ValueError("its checksum is another one")
         for name in ("objective", "cost"):
             content[name] = math.nan if content[name] is None else float(content[name])
         content["metrics"] = {key: math.nan if x is None else x for key, x in content["metrics"].items()}
@@ -60,22 +63,33 @@ def read_result(path: Path) -> Trial:
         whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"a result file must hold one whole trial, but {path} does not ({reason(error)}); "
-            "delete it and its trial runs again"
+            f"a result file must hold one whole trial, but {path} does not ({reason(error)}); {_set_aside(path)}"
         ) from error
     if not whole:
         raise InputError(
-            f"a result file must hold the trial it is named after, but {path} does not; delete it and its trial "
-            "runs again"
+            f"a result file must hold the trial it is named after, but {path} does not; {_set_aside(path)}"
         )
     return trial
 
 
+def _set_aside(path: Path) -> str:
+    return f"`{rebuild_command(path.parent.parent)}` sets it aside, and its trial runs again"
+
+
+def rebuild_command(folder: Path) -> str:
+    """What a person types to set broken files of a run folder aside and have the study built again."""
+    return f"python -m hsicfast.store rebuild {shlex.quote(str(folder))}"
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Every result file in the run folder, in order."""
+    # A half-written file of a killed worker has another name.
+    return sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
+
+
 def read_results(folder: Path) -> dict[int, Trial]:
     """Every trial with a result file in the run folder, by index."""
-    # Six digits or more: a half-written file of a killed worker has another name.
-    paths = sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
-    return {trial.index: trial for trial in map(read_result, paths)}
+    return {trial.index: trial for trial in map(read_result, result_files(folder))}
 
 
 def plain(value: Any) -> Any:

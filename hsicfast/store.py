@@ -1,23 +1,36 @@
-"""The results of a run, in memory or in a run folder.
+"""The results of a run, in memory or in a run folder; and ``python -m hsicfast.store``, which looks after run folders.
 
 A run folder holds ``settings.json`` (what the run is), ``results/000012.json`` (what came of trial 12, written by
-whoever trained it) and ``study.db`` (written by the parent alone, completed from the files whenever it lacks some).
+whoever trained it), ``study.db`` (written by the parent alone, completed from the files whenever it lacks some) and,
+while a run goes on in it, ``lock``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError
-from hsicfast.files import write_atomically
-from hsicfast.results import RESULTS, plain, read_results, reason
+from hsicfast.files import numbered, put_aside, write_atomically
+from hsicfast.lock import Lock
+from hsicfast.results import RESULTS, read_results, reason, result_path
+from hsicfast.settings import (
+    SETTINGS,
+    NewerFormat,
+    as_kept,
+    differences,
+    read_settings,
+    refusal,
+    study_name,
+    write_settings,
+)
 from hsicfast.space import SearchSpace
 from hsicfast.study import Study
 from hsicfast.trials import Trial
+
+# Where a run that was forced to go on keeps what it replaces.
+REPLACED = "replaced"
 
 
 class Store:
@@ -32,15 +45,17 @@ class Store:
     minimize : bool
         Direction of the objective.
     folder : Path, optional
-        The run folder; without it results stay in memory.
+        The run folder; without it results stay in memory. It is locked until :meth:`close`.
     url : str, optional
         Optuna storage of the study; ``study.db`` in the run folder by default.
+    resume : {None, "force"}
+        "force" goes on in a folder of other settings or another plan: what does not fit is put into ``replaced/``.
 
     Raises
     ------
     InputError
-        A folder that cannot be written, or that belongs to a run with other settings; a broken result file; a
-        study that cannot be opened.
+        A folder that cannot be written, that somebody else writes in, that belongs to a run with other settings or
+        to a newer version; a broken result file; a study that cannot be opened.
     """
 
     def __init__(
@@ -50,70 +65,110 @@ class Store:
         minimize: bool,
         folder: Path | None = None,
         url: str | None = None,
+        resume: str | None = None,
     ) -> None:
+        check_resume(resume, url)
         self.folder = folder
+        self.forced = resume is not None
         self.trials: dict[int, Trial] = {}
         self._study: Study | None = None
+        self._lock: Lock | None = None
+        self._aside: Path | None = None
         if folder is None:
             if url is not None:
                 raise InputError("store= indexes the results of a run folder, but folder=None; pass folder= as well")
             return
-        check_writable(folder / RESULTS)
-        known = json.loads(json.dumps(plain(settings)))
-        _keep_settings(folder / "settings.json", known)
-        self.trials = read_results(folder)
-        name = "hsicfast-" + hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
-        self._study = Study(space, minimize, name, folder, url)
+        kept = as_kept(settings)
+        _make(folder)
+        self._lock = Lock(folder)
+        try:
+            check_writable(folder / RESULTS)
+            self._keep(folder, kept)
+            self.trials = read_results(folder)
+            self._study = Study(space, minimize, study_name(kept), folder, url)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def add(self, trial: Trial) -> None:
         """Take up a trial that has ended, now or in an earlier run; its result file lies there already."""
         self.trials[trial.index] = trial
+        if self._lock is not None:
+            self._lock.check()
         if self._study is not None:
             self._study.add(trial)
 
+    def replace(self, index: int) -> None:
+        """Put the stored result of trial `index` aside: it is not what the plan asks for, and the run is forced."""
+        del self.trials[index]
+        if self.folder is not None:
+            self._put_aside(self.folder, result_path(self.folder, index))
+
     def close(self) -> None:
-        """Let go of the study."""
-        if self._study is not None:
-            self._study.close()
+        """Let go of the study and the folder."""
+        try:
+            if self._study is not None:
+                self._study.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def _keep(self, folder: Path, kept: dict[str, Any]) -> None:
+        """Settle that the folder's run is the one of these settings."""
+        if (folder / SETTINGS).exists():
+            try:
+                told = differences(read_settings(folder), kept)
+            except NewerFormat:
+                raise
+            except InputError:
+                if not self.forced:
+                    raise
+                told = ["unreadable"]
+            if told and not self.forced:
+                raise refusal(folder, told)
+            if told:
+                self._put_aside(folder, folder / SETTINGS)
+        if self.forced and (folder / "study.db").exists():
+            # It may hold trials that are about to be replaced; it is built again from the files.
+            self._put_aside(folder, folder / "study.db")
+        if not (folder / SETTINGS).exists():
+            write_settings(folder, kept)
+
+    def _put_aside(self, folder: Path, path: Path) -> None:
+        if self._aside is None:
+            self._aside = numbered(folder / REPLACED)
+        put_aside(path, folder, self._aside)
+
+
+def check_resume(resume: Any, url: str | None = None) -> None:
+    """Raise an InputError unless `resume` says what to do with a folder of another run."""
+    if resume not in (None, "force"):
+        raise InputError(f"resume must be null or force, but got {resume!r}; choose one of them")
+    if resume is not None and url is not None:
+        raise InputError(
+            "resume=force builds the study anew, which only one in the run folder can be, but store= puts it elsewhere; "
+            "leave out store=, or pass another hydra.run.dir= instead of resume=force"
+        )
 
 
 def check_writable(folder: Path) -> None:
     """Create `folder` and raise an InputError unless a file can be written in it."""
+    _make(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", "")
         (folder / ".writable").unlink()
     except OSError as error:
-        raise InputError(
-            f"the run folder must be writable, but {folder} gave: {reason(error)}; pass another hydra.run.dir="
-        ) from error
+        raise _unwritable(folder, error) from error
 
 
-def _keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    if not path.exists():
-        write_atomically(path, json.dumps(settings, indent=1) + "\n")
-        return
+def _make(folder: Path) -> None:
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        before, now = _flat(kept), _flat(settings)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the settings of a run must be readable, but {path} is not ({reason(error)}); delete it if you are sure "
-            "that this is the run, for every stored trial is checked as well"
-        ) from error
-    for name in [*before, *(name for name in now if name not in before)]:
-        old, new = before.get(name, "absent"), now.get(name, "absent")
-        if old != new:
-            raise InputError(
-                f"a run folder keeps the settings it was started with, but {name} was {old} and is {new} now in "
-                f"{path.parent}; set it back, or pass another hydra.run.dir="
-            )
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
-def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(settings, dict) and settings:
-        flat: dict[str, Any] = {}
-        for key, value in settings.items():
-            flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
-        return flat
-    return {prefix: json.dumps(settings)}
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the run folder must be writable, but {folder} gave: {reason(error)}; pass another hydra.run.dir="
+    )

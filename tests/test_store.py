@@ -55,15 +55,17 @@ class TestResultFiles:
     def test_a_result_of_before_there_were_curves(self, folder):
         path = write_result(folder, GOOD)
         content = json.loads(path.read_text())
-        del content["curve"]
+        del content["curve"], content["sha256"]
         path.write_text(json.dumps(content))
         assert read_result(path) == GOOD
 
     @pytest.mark.parametrize("curve", [5, [[1]], [[1, "low"]], None])
     def test_a_curve_that_is_none(self, folder, curve):
         path = write_result(folder, GOOD)
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"curve": curve}))
-        with pytest.raises(InputError, match=r"000012\.json does not.*; delete it and its trial runs again"):
+        content = json.loads(path.read_text()) | {"curve": curve}
+        del content["sha256"]
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=r"000012\.json does not.*; .* sets it aside, and its trial runs again"):
             read_result(path)
 
     def test_json_is_strict(self, folder):
@@ -82,14 +84,18 @@ class TestResultFiles:
     @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"index": 12}', "\x00" * 40, "cut", "other", "status"])
     def test_broken_file_is_named_with_the_way_out(self, folder, damage):
         path = write_result(folder, GOOD)
-        whole = path.read_text()
+        content = json.loads(path.read_text())
+        del content["sha256"]
+        whole = json.dumps(content)
         damaged = {
             "cut": whole[: len(whole) // 2],
             "other": whole.replace('"index": 12', '"index": 13'),
             "status": whole.replace('"done"', '"fine"'),
         }
         path.write_text(damaged.get(damage, damage))
-        with pytest.raises(InputError, match=r"000012\.json does not.*; delete it and its trial runs again") as error:
+        with pytest.raises(
+            InputError, match=r"000012\.json does not.*; .* sets it aside, and its trial runs again"
+        ) as error:
             read_results(folder)
         assert "\n" not in str(error.value)
 
@@ -151,7 +157,7 @@ class TestFolder:
 
     def test_broken_settings_are_named(self, folder):
         (folder / "settings.json").write_text("{")
-        with pytest.raises(InputError, match=r"settings\.json is not .* delete it"):
+        with pytest.raises(InputError, match=r"settings\.json is not .* pass resume=force if you are sure"):
             opened(folder)
 
     def test_without_a_folder_results_stay_in_memory(self):
