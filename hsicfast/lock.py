@@ -1,8 +1,8 @@
 """The lock of a run folder: who writes in it now. A second live writer is refused, a dead one's place is taken.
 
-``RUN/lock`` holds the process, its host and its start time, for the number of a process is used again. A holder on
-this host is asked for directly. One on another host is heard: it touches its lock every 10 s, and after 60 s of silence,
-by the clock of the file system, it counts as dead.
+``RUN/lock`` holds the process, its host and its start time, for the number of a process is used again. Whether a holder
+on this host is alive can be seen. One on another host is heard: it touches its lock every 10 s, and after 60 s of
+silence, by the clock of the file system, it counts as dead.
 """
 
 from __future__ import annotations
@@ -138,8 +138,9 @@ class Lock:
         """Raise an InputError where the lock is not this process's any more: it was asleep for long, or robbed."""
         if not self._is_own():
             raise InputError(
-                f"a run folder has one writer at a time, but {self._path} is not this run's any more (deleted, or taken "
-                f"over after {SILENCE:.0f} s of silence); see who writes there, and run the same command again to go on"
+                f"a run folder has one writer at a time, but {self._path} is not this run's any more (deleted, or "
+                f"taken over after {SILENCE:.0f} s of silence); see who writes there, and run the same command "
+                "again to go on"
             )
 
     def release(self) -> None:

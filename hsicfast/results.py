@@ -61,19 +61,14 @@ def read_result(path: Path) -> Trial:
         whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
         whole &= trial.status in STATUSES
         whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
+        if not whole:
+            raise ValueError("it is not the trial it is named after")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"a result file must hold one whole trial, but {path} does not ({reason(error)}); {_set_aside(path)}"
+            f"a result file must hold one whole trial, but {path} does not ({reason(error)}); "
+            f"`{rebuild_command(path.parent.parent)}` sets it aside, and its trial runs again"
         ) from error
-    if not whole:
-        raise InputError(
-            f"a result file must hold the trial it is named after, but {path} does not; {_set_aside(path)}"
-        )
     return trial
-
-
-def _set_aside(path: Path) -> str:
-    return f"`{rebuild_command(path.parent.parent)}` sets it aside, and its trial runs again"
 
 
 def rebuild_command(folder: Path) -> str:

@@ -275,7 +275,7 @@ class Run:
         self._watcher.on_trial(trial, stored)
 
     def _stored(self, job: Job) -> Trial | None:
-        """The stored trial of `job`, if there is one; it must be of the same plan, or is replaced where that is forced."""
+        """The stored trial of `job`, if there is one; another plan's is refused, or replaced where that is forced."""
         trial = self._store.trials.get(job.index)
         if trial is None:
             return None

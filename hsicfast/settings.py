@@ -62,13 +62,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
             raise ValueError(f"its format is {known!r}")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"the settings of a run must be readable, but {path} is not ({reason(error)}); pass resume=force if you are "
-            "sure that this is the run, for every stored trial is checked as well"
+            f"the settings of a run must be readable, but {path} is not ({reason(error)}); pass resume=force if you "
+            "are sure that this is the run, for every stored trial is checked as well"
         ) from error
     if known > FORMAT:
         raise NewerFormat(
-            f"a run folder must be of format {FORMAT} or older, but {folder} is of format {known}; upgrade hsicfast, or "
-            "pass another hydra.run.dir="
+            f"a run folder must be of format {FORMAT} or older, but {folder} is of format {known}; upgrade hsicfast, "
+            "or pass another hydra.run.dir="
         )
     return dict(content)
 
@@ -85,8 +85,8 @@ def refusal(folder: Path, told: list[str]) -> InputError:
     """What to say of a folder that was started with other settings."""
     more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
     return InputError(
-        f"a run folder keeps the settings it was started with, but {', '.join([*told[:SHOWN], *more])} in {folder}; set "
-        "back what changed, pass resume=force to go on with what fits, or pass another hydra.run.dir="
+        f"a run folder keeps the settings it was started with, but {', '.join([*told[:SHOWN], *more])} in {folder}; "
+        "set back what changed, pass resume=force to go on with what fits, or pass another hydra.run.dir="
     )
 
 
@@ -95,8 +95,10 @@ def study_name(kept: Mapping[str, Any]) -> str:
     return "hsicfast-" + hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def kept_space(kept: Mapping[str, Any]) -> SearchSpace:
-    """The space that settings describe, as far as JSON holds it: what no JSON value is has left its name.
+def described(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
+    """The space that settings describe, and whether a small objective is good.
+
+    The space is the run's as far as JSON holds it: of what is no JSON value its name is left.
 
     Raises
     ------
@@ -105,15 +107,16 @@ def kept_space(kept: Mapping[str, Any]) -> SearchSpace:
 
     Examples
     --------
-    >>> kept_space({"space": {"rate": {"type": "Float", "low": 0.0, "high": 1.0, "law": None}}})
-    SearchSpace({'rate': Float(low=0.0, high=1.0, log=False, step=None, active_if=None, law=None)})
+    >>> described({"direction": "maximize", "space": {"on": {"type": "Bool", "active_if": None, "law": 0.25}}})
+    (SearchSpace({'on': Bool(active_if=None, law=0.25)}), False)
     """
     try:
-        return SearchSpace({name: _hyperparameter(dict(content)) for name, content in kept["space"].items()})
+        space = SearchSpace({name: _hyperparameter(dict(content)) for name, content in kept["space"].items()})
+        return space, {"minimize": True, "maximize": False}[kept["direction"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"settings must describe the space of their run, but these do not ({type(error).__name__}: {error}); run the "
-            "run's command again with resume=force, which writes them anew"
+            f"settings must describe the space of their run, but these do not ({type(error).__name__}: {error}); "
+            "run the run's command again with resume=force, which writes them anew"
         ) from error
 
 

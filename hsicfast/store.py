@@ -7,14 +7,20 @@ while a run goes on in it, ``lock``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.text import Text
 
 from hsicfast.errors import InputError
 from hsicfast.files import numbered, put_aside, write_atomically
 from hsicfast.lock import Lock
-from hsicfast.results import RESULTS, read_results, reason, result_path
+from hsicfast.repair import STUDY, inspect_run, rebuild
+from hsicfast.results import RESULTS, read_results, reason, rebuild_command, result_path
 from hsicfast.settings import (
     SETTINGS,
     NewerFormat,
@@ -31,6 +37,8 @@ from hsicfast.trials import Trial
 
 # Where a run that was forced to go on keeps what it replaces.
 REPLACED = "replaced"
+# How the command ends where something is not whole, and where it is used wrongly.
+NOT_WHOLE, USER_ERROR = 1, 2
 
 
 class Store:
@@ -128,9 +136,9 @@ class Store:
                 raise refusal(folder, told)
             if told:
                 self._put_aside(folder, folder / SETTINGS)
-        if self.forced and (folder / "study.db").exists():
+        if self.forced and (folder / STUDY).exists():
             # It may hold trials that are about to be replaced; it is built again from the files.
-            self._put_aside(folder, folder / "study.db")
+            self._put_aside(folder, folder / STUDY)
         if not (folder / SETTINGS).exists():
             write_settings(folder, kept)
 
@@ -146,8 +154,8 @@ def check_resume(resume: Any, url: str | None = None) -> None:
         raise InputError(f"resume must be null or force, but got {resume!r}; choose one of them")
     if resume is not None and url is not None:
         raise InputError(
-            "resume=force builds the study anew, which only one in the run folder can be, but store= puts it elsewhere; "
-            "leave out store=, or pass another hydra.run.dir= instead of resume=force"
+            "resume=force builds the study anew, which only one in the run folder can be, but store= puts it "
+            "elsewhere; leave out store=, or pass another hydra.run.dir= instead of resume=force"
         )
 
 
@@ -172,3 +180,47 @@ def _unwritable(folder: Path, error: OSError) -> InputError:
     return InputError(
         f"the run folder must be writable, but {folder} gave: {reason(error)}; pass another hydra.run.dir="
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``python -m hsicfast.store``."""
+    options = _options(arguments)
+    out, errors = Console(), Console(stderr=True)
+    try:
+        if options.command == "rebuild":
+            done = rebuild(options.run, options.elsewhere)
+            for line in done or ["everything was whole, and nothing was done"]:
+                out.print(Text(line), soft_wrap=True)
+            return
+        findings = inspect_run(options.run, options.elsewhere)
+    except InputError as error:
+        errors.print(Text(str(error)), soft_wrap=True)
+        sys.exit(USER_ERROR)
+    for finding in findings:
+        mark, style = ("whole", "green") if finding.whole else ("NOT", "bold red")
+        out.print(Text(f"{mark:<7}", style), Text(f"{finding.what}: {finding.said}"), soft_wrap=True)
+    if not all(finding.whole for finding in findings):
+        out.print(Text(f"`{rebuild_command(options.run)}` sets aside what is broken, the run's command does the rest"))
+        sys.exit(NOT_WHOLE)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m hsicfast.store",
+        description="Look after the folder of a run. Its result files are the truth, its study is an index over them.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (
+        ("check", "say what is whole and what is not, and change nothing; exits with 1 where something is not"),
+        ("rebuild", "set broken files aside in RUN/broken, build the study from the results, remove leftovers"),
+    ):
+        command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        command.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+        command.add_argument(
+            "--elsewhere", action="store_true", help="the study is where store= said, and no study.db is looked for"
+        )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

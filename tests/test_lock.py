@@ -120,7 +120,7 @@ class TestHeld:
     def test_a_lock_that_is_lost_is_noticed_and_the_new_holders_stays(self, tmp_path, neighbour):
         held = Lock(tmp_path)
         (tmp_path / "lock").unlink()
-        with pytest.raises(InputError, match="is not this run's any more .*; see who writes there"):
+        with pytest.raises(InputError, match=r"is not this run's any more .*; see who writes there"):
             held.check()
         leave(tmp_path, holder_of(neighbour))
         with pytest.raises(InputError, match="is not this run's any more"):

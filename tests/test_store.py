@@ -217,7 +217,9 @@ class TestStudy:
     def test_broken_study_says_what_to_delete(self, folder, damage):
         opened(folder).close()
         (folder / "study.db").write_bytes(damage)
-        with pytest.raises(InputError, match=r"study\.db cannot be used .*; delete it and it is built again") as error:
+        with pytest.raises(
+            InputError, match=r"study\.db cannot be used .*; .*store rebuild .* sets it aside and builds it"
+        ) as error:
             opened(folder)
         assert "\n" not in str(error.value)
 
