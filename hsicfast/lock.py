@@ -181,8 +181,12 @@ def look(folder: Path) -> Look | None:
     """Who holds the run folder, None where nobody does. It changes nothing, and trusts the clock of this machine."""
     try:
         return _look(folder / LOCK, time.time())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise InputError(
+            f"the lock of a run folder must be readable, but {folder / LOCK} gave: {reason(error)}; see whose it is"
+        ) from error
 
 
 def check_free(folder: Path) -> None:

@@ -218,6 +218,8 @@ class TestDamaged:
         (tmp_path / "lock").mkdir()
         with pytest.raises(InputError, match=r"must be writable, but .*lock gave: Is a directory"):
             Lock(tmp_path)
+        with pytest.raises(InputError, match=r"must be readable, but .*lock gave: Is a directory; see whose it is"):
+            check_free(tmp_path)
 
     def test_one_that_is_being_written_is_waited_for(self, tmp_path, neighbour, monkeypatch):
         monkeypatch.setattr(lock, "PATIENCE", 5.0)
