@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,9 +105,12 @@ def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
 def _rebuilt(folder: Path, aside: Path, elsewhere: bool) -> Iterator[str]:
     # 1. What cannot be read goes.
     kept, settings = _settings(folder)
-    if not settings.whole and (folder / SETTINGS).exists():
-        put_aside(folder / SETTINGS, folder, aside)
-        yield f"{SETTINGS} was set aside: {settings.said}; the run's command writes it again and completes the study"
+    if not settings.whole:
+        said = settings.said
+        if (folder / SETTINGS).exists():
+            put_aside(folder / SETTINGS, folder, aside)
+            said = f"was set aside: {said}"
+        yield f"{SETTINGS} {said}; the run's command writes it again, and sees to the study"
     trials, broken = _results(folder)
     for path, why in broken.items():
         put_aside(path, folder, aside)
@@ -137,7 +141,7 @@ def _check_run(folder: Path) -> None:
 
 def _settings(folder: Path) -> tuple[dict[str, Any] | None, Finding]:
     if not (folder / SETTINGS).exists():
-        return None, Finding(SETTINGS, "is missing; the run's command writes it again", False)
+        return None, Finding(SETTINGS, "is missing", False)
     try:
         kept = read_settings(folder)
     except NewerFormat:
@@ -188,17 +192,28 @@ def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Tri
 
     if not (folder / STUDY).exists():
         return "is missing"
-    with tempfile.TemporaryDirectory(prefix="hsicfast-") as temporary:
+    with _copied(folder) as copy:
         try:
-            for path in _database(folder):
-                shutil.copy(path, temporary)
-            copy = Path(temporary) / STUDY
-            fault = _sqlite_fault(copy)
-            return fault or _index_fault(_loaded(copy, study_name(kept)), trials)
-        except (OSError, sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
+            return _sqlite_fault(copy) or _index_fault(_loaded(copy, study_name(kept)), trials)
+        except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
             return f"cannot be read ({reason(error)})"
         except (ValueError, TypeError, KeyError) as error:  # what a row holds is no JSON, no state, no date
             return f"holds what Optuna did not write ({type(error).__name__})"
+
+
+@contextmanager
+def _copied(folder: Path) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="hsicfast-"))
+            for path in _database(folder):
+                shutil.copy(path, temporary)
+        except OSError as error:
+            raise InputError(
+                f"a study is looked at as a copy, but copying {folder / STUDY} gave: {reason(error)}; make room for it "
+                f"in {tempfile.gettempdir()}, or set TMPDIR"
+            ) from error
+        yield Path(temporary) / STUDY
 
 
 def _database(folder: Path) -> list[Path]:

@@ -94,8 +94,13 @@ class Store:
             self._keep(folder, kept)
             self.trials = read_results(folder)
             self._study = Study(space, minimize, study_name(kept), folder, url)
+            if url is None and not self._study.indices <= set(self.trials):
+                # It holds trials whose files are gone: they run again, and may take other times or end otherwise.
+                self._study.close()
+                self._put_aside(folder, folder / STUDY)
+                self._study = Study(space, minimize, study_name(kept), folder, url)
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
     def add(self, trial: Trial) -> None:

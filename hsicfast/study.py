@@ -48,6 +48,11 @@ class Study:
         finally:
             optuna.logging.set_verbosity(before)
 
+    @property
+    def indices(self) -> set[Any]:
+        """Of the trials it holds."""
+        return {index for index, _ in self._known}
+
     def add(self, trial: Trial) -> None:
         """Index `trial` unless it is there."""
         if (trial.index, trial.status) in self._known:

@@ -277,6 +277,13 @@ class TestResult:
         assert names(inspect_run(done)) == ["results", "study.db"]
         ends_as(whole, done)
 
+    def test_that_is_missing_and_ends_otherwise(self, done):
+        (done / "results" / "000004.json").unlink()
+        minimize(lambda p, seed: train(p, seed) | {"note": "later"}, SPACE, N, PLAN, seed=1, folder=done)
+        assert read_results(done)[4].metrics["note"] == "later"
+        assert names(inspect_run(done)) == []
+        assert (done / "replaced" / "1" / "study.db").exists()
+
 
 class TestStudy:
     @pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "foreign", "older"])
@@ -311,6 +318,26 @@ class TestStudy:
         (done / "study.db").unlink()
         assert names(inspect_run(done)) == ["study.db"]
         ends_as(whole, done)
+
+    def test_whose_writer_died_in_the_middle_of_a_write(self, whole, done):
+        code = (
+            "import os, sqlite3; c = sqlite3.connect('study.db', isolation_level=None); "
+            "c.execute('PRAGMA cache_size=0'); c.execute('BEGIN'); "
+            " c.execute('UPDATE trial_user_attributes SET value_json = 7'); os.abort()"
+        )
+        subprocess.run([sys.executable, "-c", code], cwd=done, capture_output=True, check=False)
+        journal = done / "study.db-journal"
+        assert journal.stat().st_size > 0
+        assert names(inspect_run(done)) == []
+        assert journal.stat().st_size > 0  # a look leaves even that
+        ends_as(whole, done)
+
+    def test_that_cannot_be_copied(self, done, monkeypatch):
+        monkeypatch.setattr(shutil, "copy", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        for act in (inspect_run, rebuild):
+            with pytest.raises(InputError, match="gave: No space left on device; make room for it in /"):
+                act(done)
+        assert (done / "study.db").exists()
 
     def test_that_is_missing_is_built(self, whole, done):
         (done / "study.db").unlink()
@@ -360,6 +387,12 @@ class TestSettings:
         (done / "settings.json").write_text("{")
         ends_as(whole, done, resume="force")
         assert (done / "replaced" / "1" / "settings.json").read_text() == "{"
+
+    def test_that_are_missing(self, whole, done):
+        (done / "settings.json").unlink()
+        assert names(inspect_run(done)) == ["settings.json", "study.db"]
+        assert rebuild(done) == ["settings.json is missing; the run's command writes it again, and sees to the study"]
+        ends_as(whole, done)
 
     def test_of_before_there_were_formats(self, whole, done):
         kept = json.loads((done / "settings.json").read_text())
