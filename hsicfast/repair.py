@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -293,17 +294,23 @@ def _build_study(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Tri
 
 def _leftovers(folder: Path) -> list[Path]:
     """Half-written files whose writers are gone, and states of trainings that have ended."""
-    parts = [path for path in folder.rglob(".*.part") if not _is_in_use(path)]
+    parts = [path for path in folder.rglob(".*.part") if _is_left(path)]
     ended = {path.stem for path in result_files(folder)}
     return parts + [path for path in (folder / CHECKPOINTS).glob("*.ckpt") if path.stem in ended]
 
 
-def _is_in_use(part: Path) -> bool:
+def _is_left(part: Path) -> bool:
+    """Whether a half-written file is one of ours, and nobody is about to finish it."""
     import psutil
 
-    pid = part.name.split(".")[-3]
-    fresh = time.time() - part.stat().st_mtime <= SILENCE
-    return fresh and pid.isdigit() and psutil.pid_exists(int(pid))
+    named = re.fullmatch(r"\..+\.(\d+)\.[0-9a-f]+\.part", part.name)
+    if named is None:
+        return False
+    try:
+        silent = time.time() - part.stat().st_mtime
+    except FileNotFoundError:  # somebody has finished it
+        return False
+    return silent > SILENCE or not psutil.pid_exists(int(named[1]))
 
 
 def _told_leftovers(folder: Path) -> Finding:

@@ -205,7 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mark, style = ("whole", "green") if finding.whole else ("NOT", "bold red")
         out.print(Text(f"{mark:<7}", style), Text(f"{finding.what}: {finding.said}"), soft_wrap=True)
     if not all(finding.whole for finding in findings):
-        out.print(Text(f"`{rebuild_command(options.run)}` sets aside what is broken, the run's command does the rest"))
+        out.print(
+            Text(f"`{rebuild_command(options.run)}` sets aside what is broken, the run's command does the rest"),
+            soft_wrap=True,
+        )
         sys.exit(NOT_WHOLE)
 
 

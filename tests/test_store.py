@@ -404,6 +404,10 @@ class TestCommand:
             "NOT     study.db: is missing",
             "whole   leftovers: results/.000007.json.4194305.ab.part, checkpoints/000003.ckpt: 2 in all, harmless",
         ]
+        assert (
+            lines[8]
+            == f"`python -m hsicfast.store rebuild {done}` sets aside what is broken, the run's command does the rest"
+        )
         assert lines[7].startswith(
             "NOT     report: trials.csv is missing; sensitivity.json is missing; report.html is mis"
         )
@@ -434,6 +438,8 @@ class TestCommand:
         assert "leftovers: none" in told("check", done)[1]
         os.utime(part, (0, 0))
         assert "1 in all, harmless" in told("check", done)[1]
+        part.rename(done / "results" / ".somebody-elses.part")
+        assert "leftovers: none" in told("check", done)[1]
 
     @pytest.mark.parametrize("command", ["check", "rebuild"])
     def test_no_run_folder(self, told, tmp_path, command):
