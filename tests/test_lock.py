@@ -1,5 +1,6 @@
 """Who may write in a run folder: one process at a time, and the living."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -232,6 +233,25 @@ class TestDamaged:
 
 
 class TestRace:
+    def test_who_waited_to_clear_a_lock_does_not_clear_the_next(self, tmp_path, neighbour):
+        path = leave(tmp_path, holder_of(neighbour, started=1.0))
+        seen = []
+
+        def wait():
+            with lock._alone(path) as there:
+                seen.append(there)
+
+        with path.open("r+") as first:
+            fcntl.flock(first, fcntl.LOCK_EX)
+            waiting = threading.Thread(target=wait)
+            waiting.start()
+            time.sleep(0.1)
+            assert seen == []
+            (tmp_path / "other").write_text("another's")
+            os.replace(tmp_path / "other", path)
+        waiting.join()
+        assert seen == [False]
+
     @pytest.mark.parametrize("before", ["none", "dead", "nonsense"])
     def test_exactly_one_wins(self, tmp_path, neighbour, monkeypatch, before):
         monkeypatch.setattr(lock, "PATIENCE", 5.0)
