@@ -172,7 +172,9 @@ class TestWholeRun:
         assert code == 0, err
         assert "0.001" in (tmp_path / "again" / "settings.json").read_text()
         assert (tmp_path / "again" / "trials.csv").read_bytes() == before
-        assert os.listdir(tmp_path / "again" / "replaced") == ["1"]
+        # The study, which held a trial whose file was gone; and what the forced run replaced.
+        aside = sorted(str(path.relative_to(tmp_path / "again")) for path in tmp_path.glob("again/replaced/*/*"))
+        assert aside == ["replaced/1/study.db", "replaced/2/settings.json", "replaced/2/study.db"]
 
     @pytest.mark.parametrize(
         "pruner",
