@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -21,6 +25,40 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def numbered(folder: Path) -> Path:
+    """The next of the folders ``1``, ``2``, ... in `folder`, which is not there yet."""
+    taken = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    return folder / str(max(taken, default=0) + 1)
+
+
+def put_aside(path: Path, root: Path, aside: Path) -> Path:
+    """Move the file `path` of the folder `root` to its place in `aside`; returns where it is now."""
+    target = aside / path.relative_to(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, target)
+    return target
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`content`, of JSON's own types, with the checksum of all of it as ``sha256``.
+
+    >>> seal_holds(sealed({"a": 1})), seal_holds(sealed({"a": 1}) | {"a": 2}), seal_holds({"a": 1})
+    (True, False, True)
+    """
+    return {**content, "sha256": _checksum(content)}
+
+
+def seal_holds(content: Mapping[str, Any]) -> bool:
+    """Whether `content` is what was sealed; what has no seal is taken as it is."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return "sha256" not in content or content["sha256"] == _checksum(rest)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -354,6 +354,7 @@ def minimize(
     repeats: int = 1,
     max_cost: float | None = None,
     price: Price | None = None,
+    resume: str | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -405,6 +406,9 @@ def minimize(
         ``price(params)`` is what a configuration is known to cost before it is trained, NaN where that is unknown; by
         default the method ``price`` of `evaluate`, if it has one. Asked in this process, and only with `max_cost`.
         It is the cost of a trial for which `evaluate` returns none.
+    resume : {None, "force"}
+        "force" goes on in a `folder` whose settings differ: they are replaced, and so is every stored trial that is not
+        what is asked for at its place now; what was there is kept in ``replaced/`` of the folder.
 
     Returns
     -------
@@ -462,7 +466,7 @@ def minimize(
         known["repeats"] = repeats
     if max_cost is not None:
         known["max_cost"] = float(max_cost)
-    kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store)
+    kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store, resume)
     try:
         run = Run(
             trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner, costs

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError
-from hsicfast.files import write_atomically
+from hsicfast.files import seal_holds, sealed, write_atomically
 from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
 
-RESULTS, CHECKPOINTS, SET_ASIDE = "results", "checkpoints", "set_aside"
+RESULTS, CHECKPOINTS = "results", "checkpoints"
 
 
 def result_path(folder: Path, index: int) -> Path:
@@ -30,7 +31,7 @@ def write_result(folder: Path, trial: Trial) -> Path:
     """Make the result of `trial` durable in the run folder `folder`; returns its file."""
     path = result_path(folder, trial.index)
     try:
-        write_atomically(path, json.dumps(plain(asdict(trial)), indent=1, allow_nan=False) + "\n")
+        write_atomically(path, json.dumps(sealed(plain(asdict(trial))), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
     checkpoint_path(folder, trial.index).unlink(missing_ok=True)
@@ -46,20 +47,20 @@ def read_result(path: Path) -> Trial:
         Where the file is not one whole result.
     """
     try:
-        trial = trial_of(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not seal_holds(content):  # a result of before there were seals has none
+            raise ValueError("its checksum is another one")
+        trial = trial_of(content)
         whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
         whole &= trial.status in STATUSES
         whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
+        if not whole:
+            raise ValueError("it is not the trial it is named after")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"a result file must hold one whole trial, but {path} does not ({reason(error)}); "
-            "delete it and its trial runs again"
+            f"`{rebuild_command(path.parent.parent)}` sets it aside, and its trial runs again"
         ) from error
-    if not whole:
-        raise InputError(
-            f"a result file must hold the trial it is named after, but {path} does not; delete it and its trial "
-            "runs again"
-        )
     return trial
 
 
@@ -73,15 +74,20 @@ def trial_of(content: Mapping[str, Any]) -> Trial:
     return Trial(**{field.name: known[field.name] for field in fields(Trial)})
 
 
+def rebuild_command(folder: Path) -> str:
+    """What a person types to set broken files of a run folder aside and have the study built again."""
+    return f"python -m hsicfast.store rebuild {shlex.quote(str(folder))}"
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Every result file in the run folder, in order."""
+    # A half-written file of a killed worker has another name.
+    return sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
+
+
 def read_results(folder: Path) -> dict[int, Trial]:
     """Every trial with a result file in the run folder, by index."""
-    return {trial.index: trial for trial in map(read_result, result_paths(folder))}
-
-
-def result_paths(folder: Path) -> list[Path]:
-    """The result files in the run folder, by index."""
-    # Six digits or more: a half-written file of a killed worker has another name.
-    return sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
+    return {trial.index: trial for trial in map(read_result, result_files(folder))}
 
 
 def plain(value: Any) -> Any:

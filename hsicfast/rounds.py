@@ -281,11 +281,12 @@ class Run:
 
     def _end(self, trial: Trial, stored: bool) -> None:
         self.trials[trial.index] = trial
-        self._watcher.on_trial(trial, stored)
         self._alike.append(trial)
-        if len(self._alike) < len(self.trials) or not alike(self._alike):
+        suspicious = len(self._alike) == len(self.trials) and alike(self._alike)
+        if not suspicious:
             self._believe()
-        elif len(self._alike) == FIRST_ALIKE:
+        self._watcher.on_trial(self.trials[trial.index], stored)
+        if suspicious and len(self._alike) == FIRST_ALIKE:
             raise self._hopeless(self._alike)
 
     def _believe(self) -> None:
@@ -305,24 +306,26 @@ class Run:
         )
 
     def _stored(self, job: Job) -> Trial | None:
-        """The stored trial of `job`, if there is one; it must be of the same plan."""
+        """The stored trial of `job`, if there is one; another plan's is refused, or replaced where that is forced."""
         trial = self._store.trials.get(job.index)
         if trial is None:
             return None
-        for name in dict.fromkeys([*job.params, *trial.params]):
-            old, new = trial.params.get(name, "absent"), plain(job.params.get(name, "absent"))
-            if plain(old) != new:
-                raise self._another_plan(job, name, old, new)
-        for name, old, new in (("seed", trial.seed, job.seed), ("origin", trial.origin, job.origin)):
-            if old != new:
-                raise self._another_plan(job, name, old, new)
+        names = dict.fromkeys([*job.params, *trial.params])
+        places = [(name, trial.params.get(name, "absent"), job.params.get(name, "absent")) for name in names]
+        places += [("seed", trial.seed, job.seed), ("origin", trial.origin, job.origin)]
+        for name, old, new in places:
+            if plain(old) != plain(new):
+                if not self._store.forced:
+                    raise self._another_plan(job, name, old, plain(new))
+                self._store.replace(job.index)
+                return None
         return replace(trial, params=job.params)
 
     def _another_plan(self, job: Job, name: str, old: Any, new: Any) -> InputError:
         return InputError(
             f"a stored trial must be what the strategy asks for at its place, but trial {job.index} has {name}={old!r} "
             f"where {new!r} is asked for in {self._store.folder}; set n_trials back to what the run was started with, "
-            "or pass another hydra.run.dir="
+            "pass resume=force to train what differs again, or pass another hydra.run.dir="
         )
 
     def _go_on(self) -> str:

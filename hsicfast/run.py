@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -33,26 +35,37 @@ _HERE = Path(__file__).resolve().parent
 # In a repository conf/ stands beside the package, in an installed wheel inside it.
 CONF = next((str(path) for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir()), str(_HERE / "conf"))
 
+# The folders that this command makes for its run, the deepest first: they are not left behind where it is refused.
+_new_folders: list[Path] = []
+
 
 class CheckFirst(Callback):
     """Refuse what cannot run before Hydra makes a folder for it."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check a single run: there is a task, and its folder can be written."""
-        from hsicfast.store import check_writable
+        """Check a single run: there is a task, its folder can be written, and nobody else writes there."""
+        from hsicfast.lock import check_free
+        from hsicfast.store import check_resume, check_writable
 
         try:
             _check_task("task" in config)
+            check_resume(config.resume, config.store)
             HydraConfig.instance().set_config(config)  # the folder's name may ask for it
-            check_writable(Path(config.hydra.run.dir))
+            folder = Path(config.hydra.run.dir)
+            check_free(folder)
+            _new_folders[:] = _missing(folder)
+            check_writable(folder)
         except InputError as error:
             _refuse(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check several runs: there is a task."""
+        from hsicfast.store import check_resume
+
         named = any(re.match(r"\+{0,2}task(@[^=]*)?=", override) for override in config.hydra.overrides.task)
         try:
             _check_task("task" in config or named)
+            check_resume(config.resume, config.store)
         except InputError as error:
             _refuse(error)
 
@@ -101,6 +114,7 @@ def conduct(cfg: DictConfig) -> bool:
             max_cost=cfg.max_cost,
             pruner=pruner,
             repeats=cfg.repeats,
+            resume=cfg.resume,
         )
     # 3. What was chosen, trained once more from its seed: now that nothing is left to choose the test metric is read.
     chosen = {"best": result.best}
@@ -151,6 +165,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Hydra then raises what it otherwise prints with advice of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    _new_folders.clear()
     try:
         _hydra_main()
     except hydra.errors.MissingConfigException as error:
@@ -201,7 +216,28 @@ def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
     return f"{group} must be one of {', '.join(sorted(error.options))}, but got {name}; choose one of them"
 
 
+def _missing(folder: Path) -> list[Path]:
+    """The folders that are to be made for `folder`, the deepest first."""
+    return [path.absolute() for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _remove_new_folders() -> None:
+    """Of what was made for a run that is refused, leave nothing unless there are results in it."""
+    if not _new_folders:
+        return
+    folder, *above = _new_folders
+    ours = {".hydra", "settings.json", "study.db", "results"}
+    made = {path.name for path in folder.glob("*") if path.suffix != ".log" or path.stat().st_size}
+    if made <= ours and not any((folder / "results").glob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
+        for path in above:
+            with suppress(OSError):  # another run is in there already
+                path.rmdir()
+
+
 def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
+    if code == USER_ERROR:
+        _remove_new_folders()
     # Hydra explains itself over several lines; of OmegaConf's the first says it.
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))

@@ -1,27 +1,47 @@
-"""The results of a run, in memory or in a run folder.
+"""The results of a run, in memory or in a run folder; and ``python -m hsicfast.store``, which looks after run folders.
 
 A run folder holds ``settings.json`` (what the run is), ``results/000012.json`` (what came of trial 12, written by
-whoever trained it) and ``study.db`` (written by the parent alone, completed from the files whenever it lacks some).
-Where many hosts share a study by its URL, each has a run folder of its own, which ends with the results of all.
+whoever trained it), ``study.db`` (written by the parent alone, completed from the files whenever it lacks some) and,
+while a run goes on in it, ``lock``. Where many hosts share a study by its URL, each has a run folder of its own, which
+ends with the results of all.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 from hsicfast.claims import WRITER, Claims
 from hsicfast.errors import InputError
-from hsicfast.files import write_atomically
-from hsicfast.results import RESULTS, SET_ASIDE, plain, read_results, reason, result_paths, write_result
+from hsicfast.files import numbered, put_aside, write_atomically
+from hsicfast.lock import Lock
+from hsicfast.repair import STUDY, inspect_run, rebuild
+from hsicfast.results import RESULTS, read_results, reason, rebuild_command, result_files, result_path, write_result
+from hsicfast.settings import (
+    SETTINGS,
+    NewerFormat,
+    as_kept,
+    differences,
+    read_settings,
+    refusal,
+    study_name,
+    write_settings,
+)
 from hsicfast.space import SearchSpace
 from hsicfast.study import Study
 from hsicfast.trials import Trial
 from hsicfast.worker import Job
+
+# Where a run that was forced to go on keeps what it replaces.
+REPLACED = "replaced"
+# How the command ends where something is not whole, and where it is used wrongly.
+NOT_WHOLE, USER_ERROR = 1, 2
 
 
 class Store:
@@ -36,16 +56,18 @@ class Store:
     minimize : bool
         Direction of the objective.
     folder : Path, optional
-        The run folder; without it results stay in memory.
+        The run folder; without it results stay in memory. It is locked until :meth:`close`.
     url : str, optional
         Optuna storage of the study; ``study.db`` in the run folder by default. Every process that opens it with the
         same settings has a part in the same run: :meth:`claimed` deals the trials, :meth:`elsewhere` collects them.
+    resume : {None, "force"}
+        "force" goes on in a folder of other settings or another plan: what does not fit is put into ``replaced/``.
 
     Raises
     ------
     InputError
-        A folder that cannot be written, or that belongs to a run with other settings; a broken result file; a
-        study that cannot be opened.
+        A folder that cannot be written, that somebody else writes in, that belongs to a run with other settings or
+        to a newer version; a broken result file; a study that cannot be opened.
     """
 
     def __init__(
@@ -55,27 +77,43 @@ class Store:
         minimize: bool,
         folder: Path | None = None,
         url: str | None = None,
+        resume: str | None = None,
     ) -> None:
+        check_resume(resume, url)
         self.folder = folder
+        self.forced = resume is not None
         self.trials: dict[int, Trial] = {}
         self._study: Study | None = None
         self._claims: Claims | None = None
         self._writes = False  # of many processes one writes the study
+        self._lock: Lock | None = None
+        self._aside: Path | None = None
         if folder is None:
             if url is not None:
                 raise InputError("store= indexes the results of a run folder, but folder=None; pass folder= as well")
             return
-        check_writable(folder / RESULTS)
-        known = json.loads(json.dumps(plain(settings)))
-        _keep_settings(folder / "settings.json", known)
-        self.trials = read_results(folder)
-        name = "hsicfast-" + hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
-        self._study = Study(space, minimize, name, folder, url)
-        if url is not None:
-            self._claims = Claims(url, name)
-            told = {trial.index for trial in self.elsewhere()}
-            for index in self.trials.keys() - told:  # a host that was killed before it told them
-                self.trials[index] = self._accepted(self.trials[index])
+        kept = as_kept(settings)
+        name = study_name(kept)
+        _make(folder)
+        self._lock = Lock(folder)
+        try:
+            check_writable(folder / RESULTS)
+            self._keep(folder, kept)
+            self.trials = read_results(folder)
+            self._study = Study(space, minimize, name, folder, url)
+            if url is not None:
+                self._claims = Claims(url, name)
+                told = {trial.index for trial in self.elsewhere()}
+                for index in self.trials.keys() - told:  # this host was killed before it told them
+                    self.trials[index] = self._accepted(self.trials[index])
+            elif not self._study.indices <= set(self.trials):
+                # It holds trials whose files are gone: they run again, and may take other times or end otherwise.
+                self._study.close()
+                self._put_aside(folder, folder / STUDY)
+                self._study = Study(space, minimize, name, folder, url)
+        except BaseException:
+            self.close()
+            raise
 
     def claimed(self, jobs: Iterable[Job]) -> Iterator[Job]:
         """Those of `jobs` that are for this process to train, each claimed as it is asked for."""
@@ -104,6 +142,8 @@ class Store:
         Trial
             What counts: where another process has told its result before, that one.
         """
+        if self._lock is not None:
+            self._lock.check()
         trial = self.trials[trial.index] = self._accepted(trial)
         if self._study is None:
             return trial
@@ -121,26 +161,55 @@ class Store:
         return trial
 
     def set_aside_all(self) -> str:
-        """Take back every result, so that all trials run again; returns where they lie now, in words."""
+        """Take back every result, so that all trials run again; returns in words where the files are now."""
         if self.folder is None:
             return ""
-        aside = self.folder / SET_ASIDE
-        aside.mkdir(exist_ok=True)
-        for path in result_paths(self.folder):
-            os.replace(path, aside / path.name)
-        if self._claims is not None:
-            self._claims.forget(self.trials)
-        if self._study is not None:
+        paths = result_files(self.folder)
+        for path in paths:
+            self._put_aside(self.folder, path)
+        if self._claims is not None and self._study is not None:
+            self._claims.forget(int(path.stem) for path in paths)
             self._study.delete()
         self.trials = {}
-        return f"what they left is in {aside}"
+        return f"what they left is in {self._aside}"
+
+    def replace(self, index: int) -> None:
+        """Put the stored result of trial `index` aside: it is not what the plan asks for, and the run is forced."""
+        del self.trials[index]
+        if self.folder is not None:
+            self._put_aside(self.folder, result_path(self.folder, index))
 
     def close(self) -> None:
-        """Let go of the study, and of what was claimed."""
-        if self._claims is not None:
-            self._claims.close()
-        if self._study is not None:
-            self._study.close()
+        """Let go of the study, what was claimed, and the folder."""
+        try:
+            if self._claims is not None:
+                self._claims.close()
+            if self._study is not None:
+                self._study.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def _keep(self, folder: Path, kept: dict[str, Any]) -> None:
+        """Settle that the folder's run is the one of these settings."""
+        if (folder / SETTINGS).exists():
+            try:
+                told = differences(read_settings(folder), kept)
+            except NewerFormat:
+                raise
+            except InputError:
+                if not self.forced:
+                    raise
+                told = ["unreadable"]
+            if told and not self.forced:
+                raise refusal(folder, told)
+            if told:
+                self._put_aside(folder, folder / SETTINGS)
+        if self.forced and (folder / STUDY).exists():
+            # It may hold trials that are about to be replaced; it is built again from the files.
+            self._put_aside(folder, folder / STUDY)
+        if not (folder / SETTINGS).exists():
+            write_settings(folder, kept)
 
     def _accepted(self, trial: Trial) -> Trial:
         if self._claims is None or self.folder is None:
@@ -150,44 +219,88 @@ class Store:
             write_result(self.folder, counts)
         return counts
 
+    def _put_aside(self, folder: Path, path: Path) -> None:
+        if self._aside is None:
+            self._aside = numbered(folder / REPLACED)
+        put_aside(path, folder, self._aside)
+
+
+def check_resume(resume: Any, url: str | None = None) -> None:
+    """Raise an InputError unless `resume` says what to do with a folder of another run."""
+    if resume not in (None, "force"):
+        raise InputError(f"resume must be null or force, but got {resume!r}; choose one of them")
+    if resume is not None and url is not None:
+        raise InputError(
+            "resume=force builds the study anew, which only one in the run folder can be, but store= puts it "
+            "elsewhere; leave out store=, or pass another hydra.run.dir= instead of resume=force"
+        )
+
 
 def check_writable(folder: Path) -> None:
     """Create `folder` and raise an InputError unless a file can be written in it."""
+    _make(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", "")
         (folder / ".writable").unlink()
     except OSError as error:
-        raise InputError(
-            f"the run folder must be writable, but {folder} gave: {reason(error)}; pass another hydra.run.dir="
-        ) from error
+        raise _unwritable(folder, error) from error
 
 
-def _keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    if not path.exists():
-        write_atomically(path, json.dumps(settings, indent=1) + "\n")
-        return
+def _make(folder: Path) -> None:
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        before, now = _flat(kept), _flat(settings)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the settings of a run must be readable, but {path} is not ({reason(error)}); delete it if you are sure "
-            "that this is the run, for every stored trial is checked as well"
-        ) from error
-    for name in [*before, *(name for name in now if name not in before)]:
-        old, new = before.get(name, "absent"), now.get(name, "absent")
-        if old != new:
-            raise InputError(
-                f"a run folder keeps the settings it was started with, but {name} was {old} and is {new} now in "
-                f"{path.parent}; set it back, or pass another hydra.run.dir="
-            )
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
-def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(settings, dict) and settings:
-        flat: dict[str, Any] = {}
-        for key, value in settings.items():
-            flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
-        return flat
-    return {prefix: json.dumps(settings)}
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the run folder must be writable, but {folder} gave: {reason(error)}; pass another hydra.run.dir="
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``python -m hsicfast.store``."""
+    options = _options(arguments)
+    out, errors = Console(), Console(stderr=True)
+    try:
+        if options.command == "rebuild":
+            done = rebuild(options.run, options.elsewhere)
+            for line in done or ["everything was whole, and nothing was done"]:
+                out.print(Text(line), soft_wrap=True)
+            return
+        findings = inspect_run(options.run, options.elsewhere)
+    except InputError as error:
+        errors.print(Text(str(error)), soft_wrap=True)
+        sys.exit(USER_ERROR)
+    for finding in findings:
+        mark, style = ("whole", "green") if finding.whole else ("NOT", "bold red")
+        out.print(Text(f"{mark:<7}", style), Text(f"{finding.what}: {finding.said}"), soft_wrap=True)
+    if not all(finding.whole for finding in findings):
+        out.print(
+            Text(f"`{rebuild_command(options.run)}` sets aside what is broken, the run's command does the rest"),
+            soft_wrap=True,
+        )
+        sys.exit(NOT_WHOLE)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m hsicfast.store",
+        description="Look after the folder of a run. Its result files are the truth, its study is an index over them.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (
+        ("check", "say what is whole and what is not, and change nothing; exits with 1 where something is not"),
+        ("rebuild", "set broken files aside in RUN/broken, build the study from the results, remove leftovers"),
+    ):
+        command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        command.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+        command.add_argument(
+            "--elsewhere", action="store_true", help="the study is where store= said, and no study.db is looked for"
+        )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,10 +9,13 @@ from typing import Any
 
 from hsicfast.database import engine_options, hide_password, made_together, patiently
 from hsicfast.errors import InputError
-from hsicfast.results import plain, reason
+from hsicfast.results import plain, reason, rebuild_command
 from hsicfast.samplers import distribution
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DONE, PRUNED, Trial
+
+# What SQLite says where the database is whole, and the disk or somebody else stands in the way.
+WITHOUT_FAULT = ("is full", "is locked", "readonly", "unable to open", "disk I/O error")
 
 
 class Study:
@@ -51,6 +54,11 @@ class Study:
         """Read again what the study holds."""
         trials = self._study.get_trials(deepcopy=False)
         self._known = {(trial.user_attrs.get("index"), trial.user_attrs.get("status")) for trial in trials}
+
+    @property
+    def indices(self) -> set[Any]:
+        """Of the trials it holds."""
+        return {index for index, _ in self._known}
 
     def add(self, trial: Trial) -> None:
         """Index `trial` unless it is there."""
@@ -91,10 +99,15 @@ class Study:
         self._storage.engine.dispose()
 
     def _explained(self, error: BaseException) -> InputError:
+        if self._own is not None and any(word in reason(error) for word in WITHOUT_FAULT):
+            return InputError(
+                f"the study must be writable, but {self._own} gave: {reason(error)}; make room, see that nobody else "
+                "holds it, and run the same command again: the results are kept"
+            )
         if self._own is not None:
             return InputError(
                 f"the study must be an Optuna database, but {self._own} cannot be used as one ({reason(error)}); "
-                "delete it and it is built again from the result files, which are whole"
+                f"`{rebuild_command(self._own.parent)}` sets it aside and builds it again from the result files"
             )
         if isinstance(error, ImportError):
             return InputError(

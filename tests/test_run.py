@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from hsicfast import run
+from hsicfast.lock import Lock
 from hsicfast.progress import ProgressBar
 from hsicfast.results import read_results
 from hsicfast.trials import Trial
@@ -165,6 +166,15 @@ class TestWholeRun:
         assert "task.evaluate.pause was 0.0 and is 0.001 now" in err
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.space.hyperparameters.rate.low=0.01")
         assert "space.rate.low was 0.001 and is 0.01 now" in err
+        (tmp_path / "again" / "best" / "network.pt").unlink()
+        (tmp_path / "again" / "best").rmdir()
+        code, _, err = command(*QUICK, "hydra.run.dir=again", "task.evaluate.pause=0.001", "resume=force")
+        assert code == 0, err
+        assert "0.001" in (tmp_path / "again" / "settings.json").read_text()
+        assert (tmp_path / "again" / "trials.csv").read_bytes() == before
+        # The study, which held a trial whose file was gone; and what the forced run replaced.
+        aside = sorted(str(path.relative_to(tmp_path / "again")) for path in tmp_path.glob("again/replaced/*/*"))
+        assert aside == ["replaced/1/study.db", "replaced/2/settings.json", "replaced/2/study.db"]
 
     @pytest.mark.parametrize(
         "pruner",
@@ -280,6 +290,35 @@ class TestRefusals:
         assert command(*arguments)[0] == 2
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [["goal=0"], ["task.evaluate.data=gone"], ["resume=maybe"], ["store=nonsense"], ["executor.threads=0"]],
+    )
+    def test_a_refused_run_leaves_no_folder(self, command, tmp_path, arguments):
+        for folder in ("hydra.run.dir=runs/a/b", "hydra.run.dir=."):
+            assert command("+task=toy", "strategy=random", *arguments, folder)[0] == 2
+            assert [path for path in tmp_path.iterdir() if path.name == "runs"] == []
+        assert tmp_path.is_dir()
+
+    def test_a_refused_run_leaves_what_was_there(self, command, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "note").write_text("x")
+        assert command("+task=toy", "goal=0", "hydra.run.dir=mine")[0] == 2
+        assert command("+task=toy", "goal=0", "hydra.run.dir=theirs/run")[0] == 2
+        assert (tmp_path / "mine").is_dir()
+        assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["note"]
+        assert command("+task=toy", "task.evaluate.pause=-1", "executor=local", "hydra.run.dir=diverged")[0] == 2
+        assert len(read_results(tmp_path / "diverged")) == 11
+
+    def test_a_folder_that_somebody_writes_in(self, command, tmp_path):
+        (tmp_path / "run").mkdir()
+        with Lock(tmp_path / "run"):
+            code, out, err = command(*QUICK, "hydra.run.dir=run")
+            assert (code, out) == (2, "")
+            assert err.startswith(f"a run folder has one writer at a time, but run is held by process {os.getpid()} on")
+            assert os.listdir(tmp_path / "run") == ["lock"]  # nor did Hydra write its configuration over the other's
+
     def test_folder_that_cannot_be_written(self, command, tmp_path):
         (tmp_path / "file").write_text("")
         code, out, err = command(*QUICK, "hydra.run.dir=file/run")
@@ -294,7 +333,7 @@ class TestRefusals:
         code, _, err = command(*QUICK, "hydra.run.dir=run", "n_trials=8")
         assert code == 2
         assert "000002.json does not" in err
-        assert "delete it and its trial runs again" in err
+        assert "its trial runs again" in err
 
     def test_other_errors_keep_their_traceback(self, command, monkeypatch):
         monkeypatch.setattr("hsicfast.orchestrator.minimize", lambda *_, **__: 1 / 0)

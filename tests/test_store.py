@@ -9,11 +9,14 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from hsicfast.errors import InputError
+from hsicfast.orchestrator import _description, minimize
 from hsicfast.results import plain, read_result, read_results, result_path, write_result
-from hsicfast.space import Bool, Choice, Float, SearchSpace
-from hsicfast.store import Store, check_writable
+from hsicfast.settings import as_kept, described
+from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
+from hsicfast.store import Store, check_writable, main
 from hsicfast.trials import DESIGN, DIVERGED, LOST, PRUNED, Trial
 
 SPACE = SearchSpace({"kind": Choice(["a", (1, 2), None]), "rate": Float(0, 1, active_if={"kind": "a"}), "on": Bool()})
@@ -55,15 +58,17 @@ class TestResultFiles:
     def test_a_result_of_before_there_were_curves(self, folder):
         path = write_result(folder, GOOD)
         content = json.loads(path.read_text())
-        del content["curve"]
+        del content["curve"], content["sha256"]
         path.write_text(json.dumps(content))
         assert read_result(path) == GOOD
 
     @pytest.mark.parametrize("curve", [5, [[1]], [[1, "low"]], None])
     def test_a_curve_that_is_none(self, folder, curve):
         path = write_result(folder, GOOD)
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"curve": curve}))
-        with pytest.raises(InputError, match=r"000012\.json does not.*; delete it and its trial runs again"):
+        content = json.loads(path.read_text()) | {"curve": curve}
+        del content["sha256"]
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=r"000012\.json does not.*; .* sets it aside, and its trial runs again"):
             read_result(path)
 
     def test_json_is_strict(self, folder):
@@ -82,14 +87,18 @@ class TestResultFiles:
     @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"index": 12}', "\x00" * 40, "cut", "other", "status"])
     def test_broken_file_is_named_with_the_way_out(self, folder, damage):
         path = write_result(folder, GOOD)
-        whole = path.read_text()
+        content = json.loads(path.read_text())
+        del content["sha256"]
+        whole = json.dumps(content)
         damaged = {
             "cut": whole[: len(whole) // 2],
             "other": whole.replace('"index": 12', '"index": 13'),
             "status": whole.replace('"done"', '"fine"'),
         }
         path.write_text(damaged.get(damage, damage))
-        with pytest.raises(InputError, match=r"000012\.json does not.*; delete it and its trial runs again") as error:
+        with pytest.raises(
+            InputError, match=r"000012\.json does not.*; .* sets it aside, and its trial runs again"
+        ) as error:
             read_results(folder)
         assert "\n" not in str(error.value)
 
@@ -151,7 +160,7 @@ class TestFolder:
 
     def test_broken_settings_are_named(self, folder):
         (folder / "settings.json").write_text("{")
-        with pytest.raises(InputError, match=r"settings\.json is not .* delete it"):
+        with pytest.raises(InputError, match=r"settings\.json is not .* pass resume=force if you are sure"):
             opened(folder)
 
     def test_without_a_folder_results_stay_in_memory(self):
@@ -211,7 +220,9 @@ class TestStudy:
     def test_broken_study_says_what_to_delete(self, folder, damage):
         opened(folder).close()
         (folder / "study.db").write_bytes(damage)
-        with pytest.raises(InputError, match=r"study\.db cannot be used .*; delete it and it is built again") as error:
+        with pytest.raises(
+            InputError, match=r"study\.db cannot be used .*; .*store rebuild .* sets it aside and builds it"
+        ) as error:
             opened(folder)
         assert "\n" not in str(error.value)
 
@@ -243,3 +254,215 @@ class TestStudy:
             opened(folder, url=url)
         assert "me:secret" not in str(error.value)
         assert "\n" not in str(error.value)
+
+
+class TestSpaceOfSettings:
+    """The way back from settings.json."""
+
+    def back(self, space, direction="minimize"):
+        return described(as_kept(_description(space, 0.1, 0, direction, None)))
+
+    def test_is_the_space(self):
+        space = SearchSpace(
+            {
+                "kind": Choice(["a", 2, None, 0.5], law=[1, 2, 3, 4]),
+                "on": Bool(active_if={"kind": ["a", 2]}, law=0.25),
+                "n": Int(1, 9, step=2, active_if={"on": True}, law=[1, 1, 2, 2, 3]),
+                "width": Int(16, 512, log=True),
+                "rate": Float(1e-5, 0.1, log=True, active_if={"kind": None, "width": [16, 17]}),
+                "drop": Float(0, 0.9, step=0.1),
+            }
+        )
+        again, minimize = self.back(space)
+        assert list(again) == list(space)
+        for name in space:
+            # A tuple is a list in JSON.
+            assert again[name].conditions == space[name].conditions
+            np.testing.assert_equal(
+                [again[name].from_unit(u) for u in (0.0, 0.3, 0.71, 1.0)],
+                [space[name].from_unit(u) for u in (0.0, 0.3, 0.71, 1.0)],
+            )
+        assert minimize
+        assert not self.back(space, "maximize")[1]
+
+    def test_what_json_lacks_goes_by_its_name(self):
+        space = SearchSpace(
+            {
+                "act": Choice([math.tanh, (1, 2), {"a": 1}]),
+                "rate": Float(0, 1, law=norm(0.5, 0.1)),
+                "more": Bool(active_if={"act": [(1, 2), math.tanh]}),
+            }
+        )
+        again, _ = self.back(space)
+        assert list(again["act"].choices) == ["tanh", [1, 2], {"a": 1}]
+        assert again["more"].conditions == {"act": ([1, 2], "tanh")}
+        assert again["rate"].law is None
+
+    @pytest.mark.parametrize(
+        ("kept", "why"),
+        [
+            ({}, "KeyError: 'space'"),
+            ({"space": {"x": {"type": "Real"}}, "direction": "minimize"}, "KeyError: 'Real'"),
+            ({"space": {"on": {"type": "Bool"}}, "direction": "down"}, "KeyError: 'down'"),
+            (
+                {"space": {"x": {"type": "Float", "low": 1, "high": 0}}, "direction": "minimize"},
+                "`low < high` must hold",
+            ),
+            ({"space": []}, "AttributeError"),
+        ],
+    )
+    def test_what_describes_none(self, kept, why):
+        with pytest.raises(
+            InputError, match=r"settings must describe the space of their run, .*; run the run's"
+        ) as error:
+            described(kept)
+        assert why in str(error.value)
+
+    def test_a_study_that_is_rebuilt_is_the_study(self, tmp_path):
+        space = SearchSpace(
+            {
+                "act": Choice([math.tanh, (1, 2), None]),
+                "n": Int(1, 64, log=True),
+                "drop": Float(0, 0.9, step=0.3, active_if={"act": [math.tanh, None]}),
+                "rate": Float(0, 1, law=norm(0.5, 0.1)),
+                "on": Bool(),
+            }
+        )
+
+        def evaluate(params):
+            if params["n"] > 32:
+                raise FloatingPointError("loss is nan")
+            return {"objective": params["rate"], "cost": params["n"], "test": math.inf if params["on"] else 1.0}
+
+        def trials():
+            return [(t.state, t.values, t.params, t.distributions, t.user_attrs) for t in study_of(tmp_path).trials]
+
+        minimize(evaluate, space, 12, "random", folder=tmp_path, direction="maximize")
+        before = trials()
+        (tmp_path / "study.db").unlink()
+        main(["rebuild", str(tmp_path)])
+        assert trials() == before
+        assert study_of(tmp_path).direction.name == "MAXIMIZE"
+
+
+class TestCommand:
+    @pytest.fixture
+    def told(self, capsys):
+        def call(*arguments):
+            try:
+                main([str(argument) for argument in arguments])
+                code = 0
+            except SystemExit as ended:
+                code = ended.code
+            captured = capsys.readouterr()
+            assert "\x1b" not in captured.out + captured.err
+            return code, captured.out, captured.err
+
+        return call
+
+    @pytest.fixture
+    def done(self, tmp_path):
+        space = SearchSpace({"x": Float(0, 1), "on": Bool()})
+        minimize(lambda params: params["x"], space, 5, "random", folder=tmp_path)
+        return tmp_path
+
+    def files(self, folder):
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+    def test_check_of_a_whole_folder_changes_nothing(self, told, done):
+        before = self.files(done), done.stat().st_mtime_ns
+        code, out, err = told("check", done)
+        assert (code, err) == (0, "")
+        assert out.splitlines()[1:] == [
+            "whole   lock: nobody writes in the folder",
+            "whole   results: 5 whole (5 done)",
+            "whole   study.db: holds each of the 5 results once",
+            "whole   leftovers: none",
+            "whole   report: none yet",
+        ]
+        assert out.startswith("whole   settings.json: format 1, study hsicfast-")
+        assert (self.files(done), done.stat().st_mtime_ns) == before
+
+    def test_check_of_what_is_not(self, told, done):
+        (done / "results" / "000001.json").write_text("")
+        (done / "results" / "000002.json").unlink()
+        (done / "study.db").unlink()
+        (done / "checkpoints").mkdir()
+        (done / "checkpoints" / "000003.ckpt").touch()
+        (done / "checkpoints" / "000009.ckpt").touch()
+        (done / "results" / ".000007.json.4194305.ab.part").touch()
+        (done / "best.json").touch()
+        code, out, err = told("check", done)
+        assert (code, err) == (1, "")
+        lines = out.splitlines()
+        assert lines[2:5] == [
+            "whole   results: 3 whole (3 done)",
+            "NOT     results/000001.json: is broken: Expecting value: line 1 column 1 (char 0)",
+            "NOT     results: trial 2 missing; the run's command trains them",
+        ]
+        assert lines[5:7] == [
+            "NOT     study.db: is missing",
+            "whole   leftovers: results/.000007.json.4194305.ab.part, checkpoints/000003.ckpt: 2 in all, harmless",
+        ]
+        assert (
+            lines[8]
+            == f"`python -m hsicfast.store rebuild {done}` sets aside what is broken, the run's command does the rest"
+        )
+        assert lines[7].startswith(
+            "NOT     report: trials.csv is missing; sensitivity.json is missing; report.html is mis"
+        )
+        assert "best.json is broken; the run's command writes it again" in lines[7]
+        assert not (done / "study.db").exists()
+        assert told("check", done, "--elsewhere")[1].count("study.db") == 0
+
+    def test_rebuild_says_what_it_did(self, told, done):
+        (done / "results" / "000001.json").write_text("")
+        (done / "results" / ".000007.json.4194305.ab.part").touch()
+        code, out, err = told("rebuild", done)
+        assert (code, err) == (0, "")
+        assert out.splitlines() == [
+            "results/000001.json was set aside: Expecting value: line 1 column 1 (char 0); "
+            "the run's command trains its trial again",
+            "study.db was set aside: holds 1 without a result file",
+            "study.db was built from 4 results",
+            "results/.000007.json.4194305.ab.part was removed: a dead writer left it",
+        ]
+        assert sorted(trial.user_attrs["index"] for trial in study_of(done).trials) == [0, 2, 3, 4]
+        assert told("rebuild", done) == (0, "everything was whole, and nothing was done\n", "")
+        (done / "study.db").unlink()
+        assert told("rebuild", done, "--elsewhere")[1] == "everything was whole, and nothing was done\n"
+
+    def test_a_file_that_is_being_written_is_left_alone(self, told, done):
+        part = done / "results" / f".000007.json.{os.getpid()}.ab.part"
+        part.touch()
+        assert "leftovers: none" in told("check", done)[1]
+        os.utime(part, (0, 0))
+        assert "1 in all, harmless" in told("check", done)[1]
+        part.rename(done / "results" / ".somebody-elses.part")
+        assert "leftovers: none" in told("check", done)[1]
+
+    @pytest.mark.parametrize("command", ["check", "rebuild"])
+    def test_no_run_folder(self, told, tmp_path, command):
+        for folder in (tmp_path, tmp_path / "none"):
+            code, out, err = told(command, folder)
+            assert (code, out) == (2, "")
+            assert err == (
+                f"a run folder holds settings.json and results/, but {folder} holds neither; name the folder that the "
+                "run said everything is in\n"
+            )
+            assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("arguments", [[], ["check"], ["mend", "."], ["check", ".", "--now"]])
+    def test_wrong_use(self, told, arguments):
+        code, out, err = told(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("usage: python -m hsicfast.store")
+
+    def test_help_says_what_they_do(self, told):
+        code, out, _ = told("--help")
+        assert code == 0
+        text = " ".join(out.split())
+        assert "Its result files are the truth, its study is an index over them." in text
+        assert "say what is whole and what is not, and change nothing; exits with 1" in text
+        assert "set broken files aside in RUN/broken, build the study from the results" in text
+        assert "the study is where store= said" in " ".join(told("check", "--help")[1].split())

@@ -1,0 +1,288 @@
+"""The lock of a run folder: who writes in it now. A second live writer is refused, a dead one's place is taken.
+
+``RUN/lock`` holds the process, its host and its start time, for the number of a process is used again. Whether a holder
+on this host is alive can be seen. One on another host is heard: it touches its lock every 10 s, and after 60 s of
+silence, by the clock of the file system, it counts as dead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from hsicfast.errors import InputError
+from hsicfast.files import seal_holds, sealed
+from hsicfast.results import reason
+
+LOCK = "lock"
+# A holder touches its lock so often, and is dead after that much silence (seconds).
+REFRESH, SILENCE = 10.0, 60.0
+# By how much the start time of one process may differ between two looks: it is counted from the boot, whose time moves
+# with the clock.
+SAME_START = 2.0
+# A lock is created and then filled: who finds it empty waits so long for its owner to write.
+PATIENCE = 1.0
+# The start of no process we know is later: 1 January 2200.
+LATEST = 7258118400.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock.
+
+    `namespace` tells containers of one host apart, which do not see each other's processes; `token` two locks of one
+    process.
+    """
+
+    pid: int
+    host: str
+    namespace: str
+    started: float
+    token: str
+
+    @property
+    def text(self) -> str:
+        """Who it is, for people."""
+        return f"process {self.pid} on {self.host} since {datetime.fromtimestamp(self.started):%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process could see it, were it alive."""
+        return (self.host, self.namespace) == (socket.gethostname(), _namespace())
+
+    def is_running(self) -> bool:
+        """Whether it is alive, where it `is_here`."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) <= SAME_START
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a lock says: who holds it (None: that cannot be read), if it is alive, and how long it is silent.
+
+    `silent` counts for a holder that cannot be seen from here.
+    """
+
+    holder: Holder | None
+    alive: bool
+    silent: float
+
+    @property
+    def text(self) -> str:
+        """The state of the lock, for people."""
+        if self.holder is None:
+            return f"cannot be read, written {self.silent:.0f} s ago"
+        if not self.alive:
+            return f"left by {self.holder.text}, which is gone; the next run takes its place"
+        heard = "" if self.holder.is_here else f", last heard {self.silent:.0f} s ago"
+        return f"held by {self.holder.text}{heard}"
+
+
+class Lock:
+    """The lock of a run folder, held by this process until :meth:`release`.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder; it exists.
+
+    Raises
+    ------
+    InputError
+        Where somebody alive holds it, this process included; where the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import psutil
+
+        self._path = folder / LOCK
+        self._own = Holder(
+            os.getpid(), socket.gethostname(), _namespace(), psutil.Process().create_time(), secrets.token_hex(8)
+        )
+        try:
+            while not self._created():
+                _clear(self._path)
+        except OSError as error:
+            raise InputError(
+                f"the run folder must be writable, but {self._path} gave: {reason(error)}; make room, or pass another "
+                "hydra.run.dir="
+            ) from error
+        self._ended = threading.Event()
+        threading.Thread(target=self._refresh, name="hsicfast-lock", daemon=True).start()
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release()
+
+    def check(self) -> None:
+        """Raise an InputError where the lock is not this process's any more: it was asleep for long, or robbed."""
+        if not self._is_own():
+            raise InputError(
+                f"a run folder has one writer at a time, but {self._path} is not this run's any more (deleted, or "
+                f"taken over after {SILENCE:.0f} s of silence); see who writes there, and run the same command "
+                "again to go on"
+            )
+
+    def release(self) -> None:
+        """Let go. In a process that was forked off the holder this does nothing."""
+        if self._ended.is_set() or os.getpid() != self._own.pid:
+            return
+        self._ended.set()
+        # What cannot be removed is a dead holder's: the next one takes its place.
+        with suppress(OSError), _alone(self._path) as there:
+            if there and self._is_own():
+                self._path.unlink()
+
+    def _created(self) -> bool:
+        try:
+            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return False
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(json.dumps(sealed(asdict(self._own)), indent=1) + "\n")
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            raise
+        return True
+
+    def _is_own(self) -> bool:
+        return _read(self._path) == self._own
+
+    def _refresh(self) -> None:
+        while not self._ended.wait(REFRESH):
+            # A file server that does not answer now may do so in 10 s.
+            with suppress(OSError):
+                if self._is_own():
+                    os.utime(self._path)
+
+
+def look(folder: Path) -> Look | None:
+    """Who holds the run folder, None where nobody does. It changes nothing, and trusts the clock of this machine."""
+    try:
+        return _look(folder / LOCK, time.time())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(
+            f"the lock of a run folder must be readable, but {folder / LOCK} gave: {reason(error)}; see whose it is"
+        ) from error
+
+
+def check_free(folder: Path) -> None:
+    """Raise an InputError where somebody alive holds the run folder, by a mere look."""
+    seen = look(folder)
+    if seen is not None and seen.alive:
+        raise _held(folder / LOCK, seen)
+
+
+def _clear(path: Path) -> None:
+    """Remove the lock of a dead holder; an InputError where it is alive."""
+    with suppress(FileNotFoundError), _alone(path) as there:  # not found: it was let go of meanwhile
+        if there:
+            seen = _look(path, _file_clock(path.parent))
+            if seen.alive:
+                raise _held(path, seen)
+            path.unlink()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Keep others from removing the lock at `path` meanwhile; False where it is gone or another one already."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        # Windows has no fcntl and some network drives lock nothing: two who clear the same dead lock there in the same
+        # millisecond may both win.
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            there = os.path.samestat(os.fstat(descriptor), path.stat())
+        except FileNotFoundError:
+            there = False
+        yield there
+    finally:
+        os.close(descriptor)
+
+
+def _look(path: Path, now: float) -> Look:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        silent = max(now - path.stat().st_mtime, 0.0)
+        holder = _read(path)
+        if holder is not None or silent > SILENCE or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    alive = holder.is_running() if holder is not None and holder.is_here else silent <= SILENCE
+    return Look(holder, alive, silent)
+
+
+def _read(path: Path) -> Holder | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not seal_holds(content):
+            return None
+        holder = Holder(
+            int(content["pid"]),
+            str(content["host"]),
+            str(content["namespace"]),
+            float(content["started"]),
+            str(content["token"]),
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return holder if 0 < holder.pid < 2**31 and 0 <= holder.started < LATEST else None
+
+
+def _held(path: Path, seen: Look) -> InputError:
+    rule = f"a run folder has one writer at a time, but {path.parent}"
+    if seen.holder is None:
+        left = max(SILENCE - seen.silent, 1)
+        return InputError(
+            f"{rule} has a lock that {seen.text}; delete {path} if nobody writes there, or wait {left:.0f} s and it "
+            "counts as left by the dead"
+        )
+    way = f"after {SILENCE:.0f} s of silence its place is taken" if not seen.holder.is_here else "wait for it"
+    return InputError(f"{rule} is {seen.text}; {way}, end it, or pass another hydra.run.dir=")
+
+
+def _file_clock(folder: Path) -> float:
+    """The time by the clock that dates the files of `folder`, which may be another machine's."""
+    probe = folder / f".{LOCK}.{os.getpid()}.{secrets.token_hex(4)}.part"
+    try:
+        probe.touch(exist_ok=False)
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        return ""
