@@ -123,16 +123,21 @@ class Processes:
             return self._pool.schedule(_work, args=(job, folder), timeout=self.timeout)
 
     def _started(self, evaluate: Evaluate) -> Any:
+        import cloudpickle
         from pebble import ProcessPool
 
         try:
-            pickled = pickle.dumps(evaluate)
+            # What no module holds, in a notebook or typed at a prompt, travels by its value.
+            pickled = cloudpickle.dumps(evaluate)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise _unpicklable(error) from error
         take: Callable[[], Any] | None = None
         if self._shares:
             self._slots = tempfile.TemporaryDirectory(prefix="hsicfast-", ignore_cleanup_errors=True)
             take = partial(take_share, Path(self._slots.name), self.size, self._shares)
+        main = sys.modules["__main__"]
+        if getattr(main, "__file__", None) == "<stdin>":
+            del main.__file__  # a spawned process would look for a script of this name
         # Fork would copy locks and threads of a parent that has trained or drawn before.
         return ProcessPool(
             max_workers=self.size,

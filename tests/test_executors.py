@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -84,6 +85,19 @@ def obey(params, seed):
     if deed == "text":
         return "good"
     return {"objective": math.nan if deed == "nan" else float(len(deed)), "cost": 2.0, "seed_seen": seed}
+
+
+# Typed at a prompt, as in a notebook: nothing that is defined here can be imported.
+INTERACTIVE = textwrap.dedent("""
+    from hsicfast.executors import Processes
+    from hsicfast.worker import Job
+    def evaluate(params):
+        return params["x"]
+    pool = Processes(workers=2)
+    trials = list(pool.run(evaluate, [Job(i, {"x": float(i)}, 0, "design") for i in range(2)]))
+    pool.close()
+    print(sorted(trial.objective for trial in trials))
+    """)
 
 
 KNOWN = tuple(Trial(i, {}, 1.0, curve=((0, 2.0), (1, 1.0))) for i in range(5))
@@ -341,7 +355,11 @@ class TestProcesses:
 
     def test_what_cannot_be_pickled_is_refused(self, processes):
         with pytest.raises(InputError, match=r"evaluate must be picklable .*; define it at the top of a module"):
-            list(processes.run(lambda params: 0.0, jobs("a")))
+            list(processes.run(threading.Lock().acquire, jobs("a")))
+
+    def test_what_no_module_holds_travels_by_value(self, processes):
+        (trial,) = processes.run(lambda params: {"objective": 1.5, "done": params["do"]}, jobs("a"))
+        assert (trial.objective, trial.metrics["done"]) == (1.5, "a")
 
     @pytest.mark.parametrize(
         ("changes", "said"),
@@ -419,6 +437,23 @@ class TestProcesses:
         )
         ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
         assert 'call hsicfast under `if __name__ == "__main__":`, or run with executor=local' in ended.stderr
+
+    @pytest.mark.slow
+    def test_from_standard_input(self):
+        ended = subprocess.run([sys.executable, "-"], input=INTERACTIVE, capture_output=True, text=True, timeout=120)
+        assert ended.stdout == "[0.0, 1.0]\n", ended.stderr
+
+    @pytest.mark.slow
+    def test_from_a_notebook_kernel(self, monkeypatch):
+        manager = pytest.importorskip("jupyter_client").manager
+        said = []
+        kernel, client = manager.start_new_kernel(kernel_name="python3")
+        try:
+            client.execute_interactive(INTERACTIVE, timeout=120, output_hook=lambda message: said.append(message))
+        finally:
+            client.stop_channels()
+            kernel.shutdown_kernel(now=True)
+        assert [m["content"]["text"] for m in said if m["msg_type"] == "stream"] == ["[0.0, 1.0]\n"]
 
     @pytest.mark.slow
     def test_no_worker_outlives_a_killed_parent(self, tmp_path):
