@@ -42,3 +42,7 @@ def small_cluster(ray_folder):
     )
     yield
     ray.shutdown()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--storms", type=int, default=4, help="seeds of the restart storm; 20 take some minutes")
