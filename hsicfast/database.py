@@ -28,10 +28,11 @@ def hide_password(url: str) -> str:
     import sqlalchemy.exc
 
     try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+        parts = sqlalchemy.engine.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # What cannot be taken apart cannot be shown in part.
         return "a text that is no URL"
+    return parts.difference_update_query(["password"]).render_as_string(hide_password=True)
 
 
 def has_password(url: str) -> bool:
@@ -40,9 +41,10 @@ def has_password(url: str) -> bool:
     import sqlalchemy.exc
 
     try:
-        return sqlalchemy.engine.make_url(url).password is not None
+        parts = sqlalchemy.engine.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         return False
+    return parts.password is not None or "password" in parts.query
 
 
 def made_together(make: Callable[[], Answer], broken: tuple[type[Exception], ...], tries: int = 10) -> Answer:

@@ -50,6 +50,7 @@ class CheckFirst(Callback):
         try:
             _check_task("task" in config)
             check_resume(config.resume, config.store)
+            _check_password(config)
             HydraConfig.instance().set_config(config)  # the folder's name may ask for it
             folder = Path(config.hydra.run.dir)
             check_free(folder)
@@ -66,6 +67,7 @@ class CheckFirst(Callback):
         try:
             _check_task("task" in config or named)
             check_resume(config.resume, config.store)
+            _check_password(config)
         except InputError as error:
             _refuse(error)
 
@@ -183,6 +185,19 @@ def _task(cfg: DictConfig) -> dict[str, Any]:
     if missing:
         raise InputError(f"a task must say {', '.join(REQUIRED)}, but this one lacks {', '.join(missing)}; add them")
     return task
+
+
+def _check_password(config: DictConfig) -> None:
+    """Raise an InputError where the configuration, which Hydra keeps in the run's folder, holds a password."""
+    from hsicfast.database import has_password, hide_password
+
+    said = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
+    if said is not None and has_password(said):
+        raise InputError(
+            "store= must hold no password, as the configuration is kept in the run's folder, but got "
+            f"{hide_password(said)}; put the URL into a variable and pass store='${{oc.env:ITS_NAME}}', or the "
+            "password into PGPASSWORD"
+        )
 
 
 def _check_task(named: bool) -> None:

@@ -182,7 +182,9 @@ class TestPatience:
         assert has_password("postgresql+psycopg://u:secret@h/d")
         assert not has_password("postgresql+psycopg://u@h/d")
         assert not has_password("no URL")
+        assert has_password("postgresql+psycopg://u@h/d?password=secret")
         assert "secret" not in hide_password("postgresql+psycopg://u:secret@h/d")
+        assert "secret" not in hide_password("postgresql+psycopg://u@h/d?password=secret")
 
 
 class TestStore:

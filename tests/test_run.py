@@ -275,6 +275,11 @@ class TestRefusals:
                 ["+task=toy", "task.evaluate.pause=-1", "executor=local"],
                 "the first 10 trials all ended with 'ValueError: sleep length",
             ),
+            (
+                ["+task=toy", "store=postgresql+psycopg://me:secret@host/db"],
+                "must hold no password, as the configuration is kept in the run's folder, but got "
+                "postgresql+psycopg://me:***@host/db; put the URL",
+            ),
             (["+task=toy", "store=nonsense"], "store= must be the URL of a database that answers"),
         ],
     )
@@ -284,6 +289,15 @@ class TestRefusals:
         assert said in message
         assert code == 2
         assert "Traceback" not in out + err
+
+    def test_a_password_is_stored_nowhere(self, command, tmp_path, monkeypatch):
+        monkeypatch.setenv("TOY_STORE", "sqlite://me:secret@/shared.db")
+        code, out, err = command("+task=toy", "store=${oc.env:TOY_STORE}", "hydra.run.dir=mine")
+        assert code == 2  # SQLite knows no passwords
+        code, *more = command("-m", "+task=toy", "store=postgresql://me:secret@h/d", "seed=1,2")
+        assert code == 2
+        texts = [out, err, *more, *(path.read_text() for path in tmp_path.rglob("*") if path.is_file())]
+        assert not [text for text in texts if "secret" in text]
 
     @pytest.mark.parametrize("arguments", [[], ["-m", "seed=1,2"], ["+task=nope"], ["+task=toy", "n_trails=3"]])
     def test_what_is_no_run_leaves_no_folder(self, command, tmp_path, arguments):
