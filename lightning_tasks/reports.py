@@ -26,17 +26,28 @@ class Reports(pl.Callback):
     ----------
     stopped : bool
         Whether the fit was told to stop.
+    curve : list of (int, float)
+        What was reported.
     """
 
     def __init__(self, report: Report, epochs: int) -> None:
         self.report = report
         self.epochs = epochs
         self.stopped = False
+        self.curve: list[tuple[int, float]] = []
+
+    def tell_again(self, curve: list[tuple[int, float]]) -> None:
+        """Report what an interrupted part of the fit had reported; it went on after each of these."""
+        for step, value in curve:
+            self.curve.append((step, value))
+            self.report(step, value)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning's hook, once the metric is finished."""
         if not isinstance(pl_module, module.Training):
             raise TypeError(f"a `module.Training` reports its metric, but got {type(pl_module).__name__}; fit one.")
         # Lightning counts the epochs behind the present one, after the fit all of them.
-        if not self.report(min(trainer.current_epoch + 1, self.epochs), pl_module.validation):
+        step, value = min(trainer.current_epoch + 1, self.epochs), pl_module.validation
+        self.curve.append((step, value))
+        if not self.report(step, value):
             self.stopped = trainer.should_stop = True

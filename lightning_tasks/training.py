@@ -19,6 +19,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 
 from lightning_tasks import module, nets
+from lightning_tasks.checkpoints import Checkpoints, WholeFile
 from lightning_tasks.data import Batches, Ordered, Split, to_device
 from lightning_tasks.reports import Report, Reports
 
@@ -124,6 +125,8 @@ class Trainee:
     test_every_trial
         Whether every trial reads the test metric. It is for benches, which compare strategies by it: a search that saw
         it, or a person who chose by it, would have no unseen data left to say how good the chosen network is.
+    checkpoint_every
+        Seconds from one checkpoint of a trial to the next, from 0; each is at the end of an epoch.
 
     Raises
     ------
@@ -139,6 +142,7 @@ class Trainee:
         cost: str = "flops",
         checks: int = 10,
         test_every_trial: bool = False,
+        checkpoint_every: float = 60.0,
     ) -> None:
         if epochs < 1:
             raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
@@ -146,6 +150,11 @@ class Trainee:
             raise ValueError(f"`cost` must be one of {', '.join(COSTS)}, but got {cost!r}; pass `task.cost=flops`.")
         if checks < 1:
             raise ValueError(f"`checks >= 1` must hold, but got {checks}; pass `+task.evaluate.checks=10`.")
+        if not checkpoint_every >= 0:
+            raise ValueError(
+                f"`checkpoint_every >= 0` must hold, but got {checkpoint_every}; pass "
+                "`+task.evaluate.checkpoint_every=60`."
+            )
         self.task = task
         known = Machine.__dataclass_fields__
         unknown = [str(name) for name in trainer if name not in known]
@@ -156,8 +165,9 @@ class Trainee:
         self.cost = cost
         self.checks = checks
         self.test_every_trial = test_every_trial
+        self.checkpoint_every = checkpoint_every
         with _quiet():
-            self._trainer(None)  # Lightning refuses a wrong precision here, not in every trial
+            self._trainer(self.epochs, [])  # Lightning refuses a wrong precision here, not in every trial
         task.prepare()
 
     def price(self, params: Mapping[str, Any]) -> float:
@@ -182,7 +192,9 @@ class Trainee:
             return math.nan
         return float(counts[self.cost])
 
-    def __call__(self, params: Mapping[str, Any], seed: int, report: Report | None = None) -> dict[str, Any]:
+    def __call__(
+        self, params: Mapping[str, Any], seed: int, report: Report | None = None, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         """Train one configuration.
 
         Parameters
@@ -194,14 +206,24 @@ class Trainee:
         report
             Told the validation metric after so many epochs, about `checks` times, it answers whether to go on. The
             numbers of a training that goes on to its end are the same with and without.
+        checkpoint
+            A file of this trial's own, in a folder that exists. A long training keeps its state there; one that finds
+            its state there goes on from it, and ends with the numbers of one that was never interrupted.
 
         Returns
         -------
         dict
             objective (validation metric, the last one if pruned, NaN if diverged), cost, parameters, flops, seconds (of
-            the fit), epochs (finished), status (done, pruned or diverged), message (why it diverged, else empty).
+            the fit, its interrupted parts up to their checkpoints included), epochs (finished), status (done, pruned or
+            diverged), message (why it diverged, else empty). With a checkpoint also resumed_at (epochs that were
+            finished before), or not_resumed (why it was of no use, and the training began anew).
+
+        Raises
+        ------
+        Lost
+            If the checkpoint cannot be written.
         """
-        result, _ = self._train(params, seed, report, test=self.test_every_trial)
+        result, _ = self._train(params, seed, report, test=self.test_every_trial, checkpoint=checkpoint)
         return result
 
     def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -254,7 +276,12 @@ class Trainee:
         return net, {"parameters": nets.count_parameters(net), "flops": nets.count_flops(net, self.task.shape)}
 
     def _train(
-        self, params: Mapping[str, Any], seed: int, report: Report | None, test: bool
+        self,
+        params: Mapping[str, Any],
+        seed: int,
+        report: Report | None,
+        test: bool,
+        checkpoint: Path | None = None,
     ) -> tuple[dict[str, Any], nn.Module]:
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
@@ -277,7 +304,7 @@ class Trainee:
         with torch.random.fork_rng(devices=gpus), _quiet():
             torch.manual_seed(seed)
             try:
-                net = self._fit(settings, loss, split, result, report)
+                net = self._fit(settings, seed, loss, split, result, report, checkpoint)
             except module.Diverged as error:
                 result["message"] = str(error)
             except (MemoryError, RuntimeError) as error:
@@ -291,28 +318,41 @@ class Trainee:
     def _fit(
         self,
         settings: Mapping[str, Any],
+        seed: int,
         loss: module.Loss,
         split: Split,
         result: dict[str, Any],
         report: Report | None,
+        checkpoint: Path | None,
     ) -> nn.Module:
         net = self.task.network(settings)
         nets.initialise(net, settings["initialiser"])
         training = module.Training(net, settings, loss, self.task.metric)
         reports = None if report is None else Reports(report, self.epochs)
-        trainer = self._trainer(reports)
+        every = self._every(reports)
+        shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        callbacks: list[pl.Callback] = [] if reports is None else [reports]
+        before, start_from = 0.0, None
+        if checkpoint is not None:
+            owner = self._owner(settings, seed, net, every)
+            saves = Checkpoints(checkpoint, self.checkpoint_every, owner, shuffles, reports)
+            found = saves.look()
+            result.update(found)
+            before = saves.seconds
+            start_from = checkpoint if "resumed_at" in found else None
+            callbacks.append(saves)
+        trainer = self._trainer(every, callbacks)
         device = trainer.strategy.root_device
         train, validation = to_device(split.train, device), to_device(split.validation, device)
-        shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         batches = Batches(*train, settings["batch_size"], shuffles)
         start = time.perf_counter()
         try:
-            trainer.fit(training, batches, Ordered(*validation))
+            trainer.fit(training, batches, Ordered(*validation), ckpt_path=start_from)
             stopped = reports is not None and reports.stopped and trainer.current_epoch < self.epochs
-            if not stopped and self.epochs % self._every(reports):  # after the last epoch no check was due
+            if not stopped and self.epochs % every:  # after the last epoch no check was due
                 trainer.validate(training, Ordered(*validation), verbose=False)
         finally:
-            result["seconds"] = time.perf_counter() - start
+            result["seconds"] = before + time.perf_counter() - start
             result["epochs"] = training.steps // batches.count
         # Only the last validation decides: one on the way must not end what would have ended well.
         if not math.isfinite(training.validation):
@@ -330,16 +370,29 @@ class Trainee:
         """Epochs from one validation to the next: only the last one decides where nobody is told of the others."""
         return self.epochs if reports is None else math.ceil(self.epochs / self.checks)
 
-    def _trainer(self, reports: Reports | None) -> pl.Trainer:
+    def _owner(self, settings: Mapping[str, Any], seed: int, net: nn.Module, every: int) -> dict[str, Any]:
+        """What the numbers of a fit depend on."""
+        return {
+            "params": repr(sorted(settings.items())),
+            "seed": seed,
+            "epochs": self.epochs,
+            "task": repr(self.task),
+            "network": repr(net),
+            "checks": every,
+            "machine": repr(self.machine),
+            "versions": f"torch {torch.__version__}, pytorch-lightning {pl.__version__}",
+        }
+
+    def _trainer(self, every: int, callbacks: list[pl.Callback]) -> pl.Trainer:
         return pl.Trainer(
             accelerator=self.machine.accelerator,
             devices=self.machine.devices,
             precision=self.machine.precision,  # type: ignore[arg-type]
             # one process, also inside a SLURM job, whose task count Lightning would otherwise take for ranks
-            plugins=[LightningEnvironment()],
+            plugins=[LightningEnvironment(), WholeFile()],
             max_epochs=self.epochs,
-            check_val_every_n_epoch=self._every(reports),
-            callbacks=reports,
+            check_val_every_n_epoch=every,
+            callbacks=callbacks,
             num_sanity_val_steps=0,
             logger=False,
             enable_checkpointing=False,

@@ -334,7 +334,9 @@ def test_threads_are_those_of_the_trainer(trainee) -> None:
 def test_a_trial_is_a_lightning_fit(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[Any] = []
     real = pl.Trainer.fit
-    monkeypatch.setattr(pl.Trainer, "fit", lambda self, *args: (fits.append(args[0]), real(self, *args)))
+    monkeypatch.setattr(
+        pl.Trainer, "fit", lambda self, *args, **more: (fits.append(args[0]), real(self, *args, **more))
+    )
     trainee("runge")({}, 0)
     assert [isinstance(model, pl.LightningModule) for model in fits] == [True]
 
@@ -348,6 +350,10 @@ class FakeTask:
     ("values", "text"),
     [
         ({"checks": 0}, r"`checks >= 1` must hold, but got 0; pass `\+task\.evaluate\.checks=10`"),
+        (
+            {"checkpoint_every": -1},
+            r"`checkpoint_every >= 0` must hold, but got -1; pass `\+task\.evaluate\.checkpoint",
+        ),
         ({"epochs": 0}, "`epochs >= 1` must hold, but got 0; pass `task.evaluate.epochs=1`"),
         (
             {"cost": "money"},
