@@ -21,6 +21,7 @@ from lightning_fabric.plugins import CheckpointIO
 
 from lightning_tasks import module
 from lightning_tasks.lost import Lost
+from lightning_tasks.ranks import ALONE, Ranks
 from lightning_tasks.reports import Reports
 
 _DIGEST = hashlib.sha256().digest_size
@@ -108,6 +109,8 @@ class Checkpoints(pl.Callback):
         Where the order of the samples comes from.
     reports
         Who is told of the learning curve, if anybody.
+    ranks
+        With whom the fit trains; the first one writes the file, all read it.
 
     Attributes
     ----------
@@ -122,12 +125,14 @@ class Checkpoints(pl.Callback):
         owner: Mapping[str, Any],
         shuffles: torch.Generator,
         reports: Reports | None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.path = path
         self.every = every
         self.owner = dict(owner)
         self.shuffles = shuffles
         self.reports = reports
+        self.ranks = ranks
         self.seconds = 0.0
         self._start = self._last = time.perf_counter()
 
@@ -160,7 +165,7 @@ class Checkpoints(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning's hook, after the validation if one was due."""
         over = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        if over or time.perf_counter() - self._last < self.every:
+        if over or not self.ranks.of_first(time.perf_counter() - self._last >= self.every):
             return
         trainer.save_checkpoint(self.path, weights_only=False)
         self._last = time.perf_counter()
@@ -175,7 +180,7 @@ class Checkpoints(pl.Callback):
             "steps": _training(pl_module).steps,
             "seconds": self.seconds + time.perf_counter() - self._start,
             "curve": [] if self.reports is None else self.reports.curve,
-            "random": _random_state(pl_module.device),
+            "random": self.ranks.of_all(_random_state(pl_module.device)),
             "shuffles": self.shuffles.get_state(),
         }
 
@@ -186,9 +191,10 @@ class Checkpoints(pl.Callback):
         state = checkpoint[_KEY]
         _training(pl_module).steps = state["steps"]
         self.shuffles.set_state(state["shuffles"])
-        torch.set_rng_state(state["random"]["cpu"])
-        if "cuda" in state["random"]:
-            torch.cuda.set_rng_state(state["random"]["cuda"], pl_module.device)
+        random = state["random"][self.ranks.rank]
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"], pl_module.device)
 
 
 def _random_state(device: torch.device) -> dict[str, torch.Tensor]:

@@ -130,12 +130,12 @@ def test_killed_and_trained_again_it_is_as_never_interrupted(train, path: Path, 
 def test_the_weights_are_the_same_to_the_bit(train, path: Path, optimizer: str, reporting: bool) -> None:
     params = {**NOISY, "optimizer": optimizer}
     report = (lambda step, value: True) if reporting else None
-    _, expected = train._train(params, 7, report, test=False)
-    stopped(lambda: train._train(params, 7, report, test=False, checkpoint=path), 4)
-    result, net = train._train(params, 7, report, test=False, checkpoint=path)
+    _, expected = train.train(params, 7, report, test=False)
+    stopped(lambda: train.train(params, 7, report, test=False, checkpoint=path), 4)
+    result, weights = train.train(params, 7, report, test=False, checkpoint=path)
     assert result["resumed_at"] == 4
-    for name, weights in expected.state_dict().items():
-        assert torch.equal(weights, net.state_dict()[name]), name
+    for name, value in expected.items():
+        assert torch.equal(value, weights[name]), name
 
 
 def test_other_tasks_go_on(trainee, path: Path) -> None:
