@@ -88,9 +88,12 @@ def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         errors="replace",
         start_new_session=True,  # Ctrl-C on the terminal is for whoever started the run
     )
+    lease, output = process.stdin, process.stdout
+    if lease is None or output is None:
+        raise RuntimeError("both pipes were asked for")
     lines: deque[str] = deque(maxlen=_LINES)
     # Torchrun and its ranks all hold the other end of this pipe: at its end the last of them is gone.
-    reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
+    reader = threading.Thread(target=lines.extend, args=(output,), daemon=True)
     reader.start()
     try:
         code = process.wait()
@@ -99,7 +102,7 @@ def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         process.terminate()
         process.wait()
         reader.join()
-        process.stdout.close()  # type: ignore[union-attr]
+        output.close()
     return code, "".join(lines)
 
 
