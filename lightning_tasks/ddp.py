@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import sys
 import threading
 import time
@@ -38,7 +39,7 @@ def main(folder: Path) -> int:
     """Train as one rank; the exit code."""
     # The launching process holds the other end of our standard input: that ends with it, however it ends, and when it
     # sees torchrun die. Killing torchrun alone would leave its ranks.
-    threading.Thread(target=_follow_launcher, daemon=True).start()
+    threading.Thread(target=_follow_launcher, args=(folder,), daemon=True).start()
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     report = None
     try:
@@ -69,8 +70,9 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _follow_launcher() -> None:
+def _follow_launcher(folder: Path) -> None:
     os.read(sys.stdin.fileno(), 1)
+    shutil.rmtree(folder, ignore_errors=True)  # who was killed has left it
     os._exit(1)
 
 

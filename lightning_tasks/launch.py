@@ -12,12 +12,14 @@ import tempfile
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from lightning_tasks.lost import Lost
 
 # Lines of torchrun and its ranks that are kept: its table of failures is far shorter.
 _LINES = 400
+# How a traceback ends.
+_RAISED = re.compile(r"^[\w.]+(?:Error|Exception|Exit)\b.*", re.MULTILINE)
 # The rows of that table.
 _FAILURE = re.compile(r"^\s*rank\s*: (\d+) \(.*\n\s*exitcode\s*: (-?\d+) ", re.MULTILINE)
 
@@ -46,6 +48,8 @@ def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threa
 
     Raises
     ------
+    ValueError
+        Where they cannot travel to another process.
     RankFailed
         Where a rank raised.
     MemoryError
@@ -55,7 +59,7 @@ def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threa
     """
     with tempfile.TemporaryDirectory(prefix="hsicfast-") as name:
         folder = Path(name)
-        assignment_path(folder).write_bytes(pickle.dumps((trainee, assignment)))
+        assignment_path(folder).write_bytes(_pickled((trainee, assignment)))
         code, log = _torchrun(folder, devices, threads)
         errors = {rank: _read(error_path(folder, rank)) for rank in range(devices)}
         outcome = _read(outcome_path(folder))
@@ -66,6 +70,24 @@ def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threa
     if outcome is not None:
         return outcome["result"], outcome["weights"]
     raise _cause(code, log, errors, devices)
+
+
+def _pickled(content: Any) -> bytes:
+    way_out = "define it at the top of a module, or pass `trainer.devices=1`"
+    try:
+        pickled = pickle.dumps(content)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"task and report must be picklable to train on several devices, but got: {lines[0]}; {way_out}"
+        ) from error
+    # The main module of a rank is another one; in a worker the script goes by the second name.
+    if b"__main__" in pickled or b"__mp_main__" in pickled:
+        raise ValueError(
+            "task and report must be importable to train on several devices, but one is defined in the script that "
+            f"runs; {way_out}"
+        )
+    return pickled
 
 
 def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
@@ -88,9 +110,7 @@ def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         errors="replace",
         start_new_session=True,  # Ctrl-C on the terminal is for whoever started the run
     )
-    lease, output = process.stdin, process.stdout
-    if lease is None or output is None:
-        raise RuntimeError("both pipes were asked for")
+    lease, output = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
     lines: deque[str] = deque(maxlen=_LINES)
     # Torchrun and its ranks all hold the other end of this pipe: at its end the last of them is gone.
     reader = threading.Thread(target=lines.extend, args=(output,), daemon=True)
@@ -98,7 +118,7 @@ def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
     try:
         code = process.wait()
     finally:
-        process.stdin.close()  # type: ignore[union-attr] -- the ranks end with it
+        lease.close()  # every rank ends with it, if it has not yet
         process.terminate()
         process.wait()
         reader.join()
@@ -123,7 +143,8 @@ def _cause(code: int, log: str, errors: dict[int, dict[str, Any]], devices: int)
     first = [rank for rank, end in silent.items() if not errors or end != -signal.SIGABRT]
     if first:
         end = silent[first[0]]
-        how = f"died ({signal.Signals(-end).name})" if end < 0 else f"left with exit code {end} and no word"
+        said = _RAISED.search(log)
+        how = f"died ({signal.Signals(-end).name})" if end < 0 else f"left with exit code {end} ({said and said[0]})"
         return Lost(f"rank {first[0]} of {devices} {how}")
     if not errors:
         return Lost(f"torchrun ended with exit code {code} and no result, its last words: {last}")

@@ -361,7 +361,8 @@ class FakeTask:
         ),
         ({"trainer": {"threads": 0}}, "`threads >= 1` must hold, but got 0; pass `trainer.threads=1`"),
         ({"trainer": {"accelerator": "abacus"}}, "`accelerator` must be cpu or gpu, but got 'abacus'"),
-        ({"trainer": {"devices": 2}}, "a trial trains on one device, but got devices=2; pass `trainer.devices=1`"),
+        ({"trainer": {"devices": 0}}, "`devices >= 1` must hold, but got 0; pass `trainer.devices=1`"),
+        ({"trainer": {"devices": "auto"}}, "`devices >= 1` must hold, but got 'auto'; pass `trainer.devices=1`"),
         ({"trainer": {"colour": "red"}}, "the trainer knows accelerator, .*, but got colour; take it out"),
         ({"trainer": {"precision": "3"}}, "Precision '3' is invalid"),
         ({}, "the data are asked for"),
@@ -376,6 +377,15 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="`trainer=gpu` needs a CUDA device, but torch sees none; pass `trainer=cpu`"):
         training.Machine(**config("runge", trainer="gpu").trainer)
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(
+        ValueError, match="at most the 1 CUDA devices that torch sees, but got devices=2; pass `trainer"
+    ):
+        training.Machine(**config("runge", trainer="ddp").trainer)
 
 
 def test_an_unknown_hyperparameter_or_loss_is_named(trainee) -> None:
