@@ -10,7 +10,7 @@ from typing import Any
 
 from hsicfast.results import read_result, result_path, write_result
 from hsicfast.trials import DIED, LOST, TIMED_OUT, Trial
-from hsicfast.worker import Job
+from hsicfast.worker import Evaluate, Job, is_lost, last_line, run_trial
 
 # A trial whose process died runs again at most this often; one that took too long would do so again.
 RETRIES = 2
@@ -26,6 +26,16 @@ class Loss:
     message: str
     failure: str = DIED
     counts: bool = True
+
+
+def attempted(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -> Trial | Loss:
+    """One attempt in this process; see :func:`~hsicfast.worker.run_trial`."""
+    try:
+        return run_trial(evaluate, seeded, job, folder)
+    except Exception as error:
+        if is_lost(error):
+            return Loss(last_line(error))
+        raise
 
 
 def side_by_side(

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from hsicfast.attempts import Loss, attempted, side_by_side
 from hsicfast.cluster import Ray
 from hsicfast.processes import Processes
 from hsicfast.trials import Trial
-from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
+from hsicfast.worker import Evaluate, Job, accepts_seed, never
+
+Attempt = Callable[[], Trial | Loss]
 
 __all__ = ["Executor", "Local", "Processes", "Ray"]
 
@@ -56,12 +60,15 @@ class Local:
     ) -> Iterator[Trial]:
         """See :meth:`Executor.run`."""
         seeded = accepts_seed(evaluate)
-        waiting = iter(jobs)
-        while not should_stop():
-            job = next(waiting, None)
-            if job is None:
-                return
-            yield run_trial(evaluate, seeded, job, folder)
+
+        def launch(job: Job) -> Attempt:
+            return partial(attempted, evaluate, seeded, job, folder)
+
+        def ended(attempts: list[Attempt]) -> Iterator[tuple[Attempt, Trial | Loss]]:
+            for attempt in attempts:
+                yield attempt, attempt()
+
+        yield from side_by_side(jobs, 1, launch, ended, folder, should_stop)
 
     def close(self) -> None:
         """Nothing to end."""

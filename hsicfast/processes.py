@@ -20,11 +20,11 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from hsicfast.attempts import Loss, side_by_side
+from hsicfast.attempts import Loss, attempted, side_by_side
 from hsicfast.errors import InputError
 from hsicfast.gpus import shares, take_share
 from hsicfast.trials import TIMED_OUT, Trial
-from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
+from hsicfast.worker import Evaluate, Job, accepts_seed, never
 
 # A pool whose workers die before they take a trial: this often in a row is no accident.
 BROKEN_STARTS = 3
@@ -239,10 +239,10 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _work(job: Job, folder: Path | None) -> Trial:
+def _work(job: Job, folder: Path | None) -> Trial | Loss:
     if "error" in _worker:
         raise _worker["error"]
-    return run_trial(_worker["evaluate"], _worker["seeded"], job, folder)
+    return attempted(_worker["evaluate"], _worker["seeded"], job, folder)
 
 
 @contextmanager

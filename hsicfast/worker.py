@@ -81,6 +81,8 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     ------
     NoResult
         Where what `evaluate` returns or reports is no result: every other trial would end the same way.
+    Exception
+        Whatever `evaluate` raises with an attribute ``lost`` that is True: the machine failed, not the training.
     """
     trial = Trial(job.index, job.params, math.nan, job.price, DIVERGED, job.origin, job.seed)
     report = Report(job.pruning, job.index)
@@ -95,7 +97,10 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         outcome = evaluate(dict(job.params), **asked)
     except NoResult:  # from within: an evaluate that calls another one, as Repeated does
         raise
-    except Exception as error:  # noqa: BLE001 -- whatever a training raises says that these params do not train
+    except Exception as error:
+        # Whatever else a training raises says that these params do not train.
+        if is_lost(error):
+            raise
         trial = replace(trial, **_raised(error))
     else:
         trial = replace(trial, **_checked(outcome, job, report.message))
@@ -107,16 +112,26 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     return trial
 
 
+def is_lost(error: Exception) -> bool:
+    """Whether what a training raised is no result: it says that the machine failed, by its attribute ``lost``."""
+    return getattr(error, "lost", False) is True
+
+
 def _raised(error: Exception) -> dict[str, Any]:
     """The fields of a Trial whose training raised."""
-    lines = str(error).strip().splitlines()
     # torch's own class of this name is known without importing torch.
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return {
-        "message": f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__,
+        "message": last_line(error),
         "failure": OUT_OF_MEMORY if out_of_memory else EXCEPTION,
         "trace": "\n".join("".join(traceback.format_exception(error)).splitlines()[-TRACE_LINES:]),
     }
+
+
+def last_line(error: Exception) -> str:
+    """The class of an error and the end of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:

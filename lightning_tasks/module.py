@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_tasks.ranks import ALONE, Ranks
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 Block = list[tuple[Tensor, Tensor]]
 
@@ -137,6 +139,8 @@ class Training(pl.LightningModule):
         Loss of (output, target), without weight regularisation.
     metric
         What validation and test report.
+    ranks
+        With whom it is trained.
 
     Attributes
     ----------
@@ -146,7 +150,9 @@ class Training(pl.LightningModule):
         The metric on each split, NaN until it was computed.
     """
 
-    def __init__(self, net: nn.Module, settings: Mapping[str, Any], loss: Loss, metric: Metric) -> None:
+    def __init__(
+        self, net: nn.Module, settings: Mapping[str, Any], loss: Loss, metric: Metric, ranks: Ranks = ALONE
+    ) -> None:
         super().__init__()
         # Lightning's loop around one automatic step costs as much as the step of a small network: a block of batches
         # is one training_step, and the optimiser steps inside it.
@@ -155,6 +161,7 @@ class Training(pl.LightningModule):
         self.settings = settings
         self.loss = loss
         self.metric = metric
+        self.ranks = ranks
         self.steps = 0
         self.validation = math.nan
         self.test_metric = math.nan
@@ -182,10 +189,11 @@ class Training(pl.LightningModule):
         if isinstance(optimizer, list):
             raise TypeError(f"one optimiser must be configured, but got {len(optimizer)}; keep the first alone.")
         for x, y in block:
-            loss = self.loss(self.net(x), y)
+            loss = self._loss(x, y)
             if self.settings["regularisation"]:
                 loss = loss + self.penalty()
-            value = loss.item()
+            (total,) = self.ranks.sums([loss.item()], self.device)
+            value = total / self.ranks.size
             if not math.isfinite(value):
                 raise Diverged(f"the loss was {value} at step {self.steps + 1}")
             optimizer.zero_grad()
@@ -193,13 +201,24 @@ class Training(pl.LightningModule):
             optimizer.step()
             self.steps += 1
 
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """This rank's part of the loss of a batch, such that their mean, which DDP takes of gradients, is the whole."""
+        if self.ranks.size == 1:
+            return self.loss(self.net(x), y)
+        own_x, own_y = self.ranks.part(x), self.ranks.part(y)
+        output = self.net(own_x)
+        if len(own_x) == 0:
+            return output.sum()  # zero, and DDP sees every parameter
+        return self.loss(output, own_y) * (len(own_x) * self.ranks.size / len(x))
+
     def _add(self, batch: tuple[Tensor, Tensor]) -> None:
-        x, y = batch
+        x, y = map(self.ranks.part, batch)
         self._total += self.metric.total(self.net(x), y).item()
         self._count += y.numel()
 
     def _finish(self) -> float:
-        value = self.metric.finish(self._total, self._count)
+        total, count = self.ranks.sums([self._total, self._count], self.device)
+        value = self.metric.finish(total, int(count))
         self._total, self._count = 0.0, 0
         return value
 

@@ -15,11 +15,15 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch import nn
 
 from lightning_tasks import module, nets
+from lightning_tasks.checkpoints import Checkpoints, WholeFile
 from lightning_tasks.data import Batches, Ordered, Split, to_device
+from lightning_tasks.launch import train_together
+from lightning_tasks.ranks import ALONE, Mortal, Ranks, norm_whole_batches
 from lightning_tasks.reports import Report, Reports
 
 COSTS = ("flops", "parameters", "seconds")
@@ -63,7 +67,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a fit runs; the arguments of `pl.Trainer` of the same names, and torch's threads per process."""
+    """Where a fit runs; the arguments of `pl.Trainer` of the same names, and torch's threads per process.
+
+    On several devices a trial is as many processes (ranks), which share each of its batches.
+    """
 
     accelerator: str = "cpu"
     devices: int = 1
@@ -75,10 +82,15 @@ class Machine:
             raise ValueError(f"`threads >= 1` must hold, but got {self.threads}; pass `trainer.threads=1`.")
         if self.accelerator not in ("cpu", "gpu"):
             raise ValueError(f"`accelerator` must be cpu or gpu, but got {self.accelerator!r}; pass `trainer=cpu`.")
-        if self.devices != 1:
-            raise ValueError(f"a trial trains on one device, but got devices={self.devices}; pass `trainer.devices=1`.")
+        if not isinstance(self.devices, int) or isinstance(self.devices, bool) or self.devices < 1:
+            raise ValueError(f"`devices >= 1` must hold, but got {self.devices!r}; pass `trainer.devices=1`.")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise ValueError("`trainer=gpu` needs a CUDA device, but torch sees none; pass `trainer=cpu`.")
+        if self.accelerator == "gpu" and self.devices > torch.cuda.device_count():
+            raise ValueError(
+                f"a trial trains on at most the {torch.cuda.device_count()} CUDA devices that torch sees, but got "
+                f"devices={self.devices}; pass `trainer.devices={torch.cuda.device_count()}`."
+            )
 
 
 @contextmanager
@@ -97,7 +109,8 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that the memory of the machine or of a device was not enough."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error)
@@ -106,7 +119,9 @@ def _out_of_memory(error: BaseException) -> bool:
 class Trainee:
     """Trains configurations on a task: `trainee(params, seed)` is one Lightning fit.
 
-    The same params, seed and one CPU thread give the same numbers, whatever was trained before in the process.
+    The same params, seed and one CPU thread give the same numbers, whatever was trained before in the process. With
+    several devices torchrun starts a process for each, and the trial is that of one device up to rounding and dropout:
+    every batch is shared, and batch norm sees all of it.
 
     Parameters
     ----------
@@ -124,6 +139,8 @@ class Trainee:
     test_every_trial
         Whether every trial reads the test metric. It is for benches, which compare strategies by it: a search that saw
         it, or a person who chose by it, would have no unseen data left to say how good the chosen network is.
+    checkpoint_every
+        Seconds from one checkpoint of a trial to the next, from 0; each is at the end of an epoch.
 
     Raises
     ------
@@ -139,6 +156,7 @@ class Trainee:
         cost: str = "flops",
         checks: int = 10,
         test_every_trial: bool = False,
+        checkpoint_every: float = 60.0,
     ) -> None:
         if epochs < 1:
             raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
@@ -146,6 +164,11 @@ class Trainee:
             raise ValueError(f"`cost` must be one of {', '.join(COSTS)}, but got {cost!r}; pass `task.cost=flops`.")
         if checks < 1:
             raise ValueError(f"`checks >= 1` must hold, but got {checks}; pass `+task.evaluate.checks=10`.")
+        if not checkpoint_every >= 0:
+            raise ValueError(
+                f"`checkpoint_every >= 0` must hold, but got {checkpoint_every}; pass "
+                "`+task.evaluate.checkpoint_every=60`."
+            )
         self.task = task
         known = Machine.__dataclass_fields__
         unknown = [str(name) for name in trainer if name not in known]
@@ -156,8 +179,9 @@ class Trainee:
         self.cost = cost
         self.checks = checks
         self.test_every_trial = test_every_trial
+        self.checkpoint_every = checkpoint_every
         with _quiet():
-            self._trainer(None)  # Lightning refuses a wrong precision here, not in every trial
+            self._trainer(self.epochs, [])  # Lightning refuses a wrong precision here, not in every trial
         task.prepare()
 
     def price(self, params: Mapping[str, Any]) -> float:
@@ -182,7 +206,9 @@ class Trainee:
             return math.nan
         return float(counts[self.cost])
 
-    def __call__(self, params: Mapping[str, Any], seed: int, report: Report | None = None) -> dict[str, Any]:
+    def __call__(
+        self, params: Mapping[str, Any], seed: int, report: Report | None = None, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         """Train one configuration.
 
         Parameters
@@ -194,14 +220,26 @@ class Trainee:
         report
             Told the validation metric after so many epochs, about `checks` times, it answers whether to go on. The
             numbers of a training that goes on to its end are the same with and without.
+        checkpoint
+            A file of this trial's own, in a folder that exists. A long training keeps its state there; one that finds
+            its state there goes on from it, and ends with the numbers of one that was never interrupted.
 
         Returns
         -------
         dict
             objective (validation metric, the last one if pruned, NaN if diverged), cost, parameters, flops, seconds (of
-            the fit), epochs (finished), status (done, pruned or diverged), message (why it diverged, else empty).
+            the fit, its interrupted parts up to their checkpoints included), epochs (finished), status (done, pruned or
+            diverged), message (why it diverged, else empty). With a checkpoint also resumed_at (epochs that were
+            finished before), or not_resumed (why it was of no use, and the training began anew).
+
+        Raises
+        ------
+        Lost
+            If the checkpoint cannot be written, or a process of several was killed.
+        RankFailed
+            If one of several processes raised.
         """
-        result, _ = self._train(params, seed, report, test=self.test_every_trial)
+        result, _ = self.train(params, seed, report, test=self.test_every_trial, checkpoint=checkpoint)
         return result
 
     def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -215,9 +253,9 @@ class Trainee:
         dict
             As `trainee(params, seed)`, and test (the metric on the test data, NaN if diverged).
         """
-        result, net = self._train(params, seed, None, test=True)
+        result, weights = self.train(params, seed, None, test=True)
         content = {
-            "state_dict": {name: value.cpu() for name, value in net.state_dict().items()},
+            "state_dict": weights,
             "params": dict(params),
             "seed": seed,
             "metrics": result,
@@ -253,14 +291,25 @@ class Trainee:
             net = self.task.network(settings)
         return net, {"parameters": nets.count_parameters(net), "flops": nets.count_flops(net, self.task.shape)}
 
-    def _train(
-        self, params: Mapping[str, Any], seed: int, report: Report | None, test: bool
-    ) -> tuple[dict[str, Any], nn.Module]:
+    def train(
+        self,
+        params: Mapping[str, Any],
+        seed: int,
+        report: Report | None,
+        test: bool,
+        checkpoint: Path | None = None,
+        ranks: Ranks = ALONE,
+    ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Train one configuration as one of `ranks`, or start them where the machine has more devices than that.
+
+        Returns
+        -------
+        dict, dict
+            As `trainee(params, seed)`, with test where it is asked for; the weights, none if diverged.
+        """
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
-        if torch.get_num_threads() != self.machine.threads:
-            torch.set_num_threads(self.machine.threads)
-        net, counts = self._on_paper(settings)
+        _, counts = self._on_paper(settings)
         result: dict[str, Any] = {
             "objective": math.nan,
             "cost": math.nan,
@@ -271,48 +320,83 @@ class Trainee:
             "status": "diverged",
             "message": "",
         }
-        split = self.task.load()
+        weights: dict[str, torch.Tensor] = {}
+        start = time.perf_counter()
+        try:
+            if ranks.size < self.machine.devices:
+                assignment = {"params": dict(params), "seed": seed, "report": report, "test": test}
+                return train_together(
+                    self, {**assignment, "checkpoint": checkpoint}, self.machine.devices, self.machine.threads
+                )
+            with self._seeded(seed), _quiet():
+                net = self._fit(settings, seed, loss, result, report, checkpoint, ranks)
+            weights = {name: value.cpu() for name, value in net.state_dict().items()}
+        except module.Diverged as error:
+            result["message"] = str(error)
+        except (MemoryError, RuntimeError) as error:
+            # The other ranks wait for one that has raised: it has to end.
+            if ranks.size > 1 or not out_of_memory(error):
+                raise
+            result["failure"] = "out of memory"
+            result["message"] = f"{result['parameters']} parameters did not fit"
+            result["seconds"] = result["seconds"] or time.perf_counter() - start
+        result["cost"] = float(result[self.cost])
+        return result, weights
+
+    @contextmanager
+    def _seeded(self, seed: int) -> Iterator[None]:
+        """Torch's random numbers from the seed on, and the threads of the machine."""
+        if torch.get_num_threads() != self.machine.threads:
+            torch.set_num_threads(self.machine.threads)
         # without the list a CPU trial would wake every GPU to save its random state
         gpus = [torch.cuda.current_device()] if self.machine.accelerator == "gpu" else []
-        with torch.random.fork_rng(devices=gpus), _quiet():
+        with torch.random.fork_rng(devices=gpus):
             torch.manual_seed(seed)
-            try:
-                net = self._fit(settings, loss, split, result, report)
-            except module.Diverged as error:
-                result["message"] = str(error)
-            except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
-                result["failure"] = "out of memory"
-                result["message"] = f"{result['parameters']} parameters did not fit"
-        result["cost"] = float(result[self.cost])
-        return result, net
+            yield
 
     def _fit(
         self,
         settings: Mapping[str, Any],
+        seed: int,
         loss: module.Loss,
-        split: Split,
         result: dict[str, Any],
         report: Report | None,
+        checkpoint: Path | None,
+        ranks: Ranks,
     ) -> nn.Module:
+        split = self.task.load()
         net = self.task.network(settings)
         nets.initialise(net, settings["initialiser"])
-        training = module.Training(net, settings, loss, self.task.metric)
-        reports = None if report is None else Reports(report, self.epochs)
-        trainer = self._trainer(reports)
+        shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        if ranks.size > 1:
+            norm_whole_batches(net)
+            if ranks.rank > 0:  # alike in all but dropout
+                torch.manual_seed(int(torch.randint(2**62, ())) + ranks.rank)
+        training = module.Training(net, settings, loss, self.task.metric, ranks)
+        reports = None if report is None else Reports(report, self.epochs, ranks)
+        every = self._every(reports)
+        callbacks: list[pl.Callback] = [] if reports is None else [reports]
+        before, start_from = 0.0, None
+        if checkpoint is not None:
+            owner = self._owner(settings, seed, net, every)
+            saves = Checkpoints(checkpoint, self.checkpoint_every, owner, shuffles, reports, ranks)
+            found = saves.look()
+            result.update(found)
+            before = saves.seconds
+            start_from = checkpoint if "resumed_at" in found else None
+            callbacks.append(saves)
+        trainer = self._trainer(every, callbacks, ranks)
         device = trainer.strategy.root_device
         train, validation = to_device(split.train, device), to_device(split.validation, device)
-        shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         batches = Batches(*train, settings["batch_size"], shuffles)
         start = time.perf_counter()
         try:
-            trainer.fit(training, batches, Ordered(*validation))
+            trainer.fit(training, batches, Ordered(*validation), ckpt_path=start_from)
             stopped = reports is not None and reports.stopped and trainer.current_epoch < self.epochs
-            if not stopped and self.epochs % self._every(reports):  # after the last epoch no check was due
+            if not stopped and self.epochs % every:  # after the last epoch no check was due
                 trainer.validate(training, Ordered(*validation), verbose=False)
         finally:
-            result["seconds"] = time.perf_counter() - start
+            result["seconds"] = before + time.perf_counter() - start
             result["epochs"] = training.steps // batches.count
         # Only the last validation decides: one on the way must not end what would have ended well.
         if not math.isfinite(training.validation):
@@ -330,16 +414,36 @@ class Trainee:
         """Epochs from one validation to the next: only the last one decides where nobody is told of the others."""
         return self.epochs if reports is None else math.ceil(self.epochs / self.checks)
 
-    def _trainer(self, reports: Reports | None) -> pl.Trainer:
+    def _owner(self, settings: Mapping[str, Any], seed: int, net: nn.Module, every: int) -> dict[str, Any]:
+        """What the numbers of a fit depend on."""
+        return {
+            "params": repr(sorted(settings.items())),
+            "seed": seed,
+            "epochs": self.epochs,
+            "task": repr(self.task),
+            "network": repr(net),
+            "checks": every,
+            "machine": repr(self.machine),
+            "versions": f"torch {torch.__version__}, pytorch-lightning {pl.__version__}",
+        }
+
+    def _trainer(self, every: int, callbacks: list[pl.Callback], ranks: Ranks = ALONE) -> pl.Trainer:
+        # alone also inside a SLURM job, whose task count Lightning would otherwise take for ranks
+        environment: ClusterEnvironment = LightningEnvironment()
+        strategy: Strategy | str = "auto"
+        if ranks.size > 1:
+            environment = TorchElasticEnvironment()
+            strategy = DDPStrategy(broadcast_buffers=False)  # alike on all ranks
+            callbacks = [*callbacks, Mortal()]
         return pl.Trainer(
             accelerator=self.machine.accelerator,
-            devices=self.machine.devices,
+            devices=ranks.size,
+            strategy=strategy,
             precision=self.machine.precision,  # type: ignore[arg-type]
-            # one process, also inside a SLURM job, whose task count Lightning would otherwise take for ranks
-            plugins=[LightningEnvironment()],
+            plugins=[environment, WholeFile()],
             max_epochs=self.epochs,
-            check_val_every_n_epoch=self._every(reports),
-            callbacks=reports,
+            check_val_every_n_epoch=every,
+            callbacks=callbacks,
             num_sanity_val_steps=0,
             logger=False,
             enable_checkpointing=False,

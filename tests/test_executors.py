@@ -48,6 +48,16 @@ class Odd(Exception):
         return "odd"
 
 
+class MachineFailed(Exception):
+    """What a training raises that ended through no fault of its own."""
+
+    lost = True
+
+    def __init__(self, said, held):  # pickle refuses it
+        super().__init__(said)
+        self.held = held
+
+
 def obey(params, seed):
     """Do what the params say, in whatever process."""
     deed = params["do"]
@@ -70,6 +80,8 @@ def obey(params, seed):
         os.kill(os.getpid(), signal.SIGSTOP)
     if deed == "odd":
         raise Odd(lambda: 0, "it holds a lambda")
+    if deed == "lose" or (deed == "lose once" and len(Path(params["note"]).read_text()) == 1):
+        raise MachineFailed("the story\nrank 1 died (SIGKILL)", lambda: 0)
     if deed == "memory":
         raise MemoryError
     if deed == "die late":
@@ -180,6 +192,26 @@ class TestConformance:
     def test_out_of_memory(self, executor):
         (trial,) = executor.run(obey, jobs("memory"))
         assert (trial.status, trial.failure, trial.message) == (DIVERGED, OUT_OF_MEMORY, "MemoryError")
+
+    def test_what_the_machine_did_is_tried_again_twice_and_then_lost(self, executor, folder):
+        trials = list(executor.run(obey, jobs("lose", note=folder / "note"), folder))
+        trials += executor.run(obey, [Job(1, {"do": "a"}, 101, DESIGN)], folder)
+        assert [(trial.status, trial.failure) for trial in trials] == [(LOST, DIED), (DONE, "")]
+        assert trials[0].message == "MachineFailed: rank 1 died (SIGKILL), 3 times"
+        assert math.isnan(trials[0].objective)
+        assert (folder / "note").read_text() == "xxx"
+        assert read_results(folder)[0].status == LOST
+
+    def test_one_failure_of_the_machine_is_forgiven(self, executor, folder):
+        (trial,) = executor.run(obey, jobs("lose once", note=folder / "note"), folder)
+        assert (trial.status, trial.failure, trial.seed) == (DONE, "", 100)
+        assert (folder / "note").read_text() == "xx"
+
+    def test_what_is_lost_while_stopping_is_left_for_the_next_run(self, executor, folder):
+        stopping = (folder / "note").exists
+        assert list(executor.run(obey, jobs("lose", note=folder / "note"), folder, stopping)) == []
+        assert (folder / "note").read_text() == "x"
+        assert read_results(folder) == {}
 
     def test_stop_ends_those_in_flight_and_starts_no_other(self, executor):
         taken, ended = [], []
@@ -601,6 +633,14 @@ class TestRunTrial:
 
         trial = run_trial(evaluate, False, Job(0, {"x": 1}, 0, DESIGN), None)
         assert (trial.status, trial.message, trial.params) == (DIVERGED, "MemoryError", {"x": 1})
+
+    def test_a_failure_of_the_machine_is_no_trial(self, folder):
+        def evaluate(params):
+            raise MachineFailed("gone", None)
+
+        with pytest.raises(MachineFailed):
+            run_trial(evaluate, False, jobs("a")[0], folder)
+        assert read_results(folder) == {}
 
     @pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
     def test_what_ends_the_process_is_no_trial(self, ending):

@@ -334,7 +334,9 @@ def test_threads_are_those_of_the_trainer(trainee) -> None:
 def test_a_trial_is_a_lightning_fit(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[Any] = []
     real = pl.Trainer.fit
-    monkeypatch.setattr(pl.Trainer, "fit", lambda self, *args: (fits.append(args[0]), real(self, *args)))
+    monkeypatch.setattr(
+        pl.Trainer, "fit", lambda self, *args, **more: (fits.append(args[0]), real(self, *args, **more))
+    )
     trainee("runge")({}, 0)
     assert [isinstance(model, pl.LightningModule) for model in fits] == [True]
 
@@ -348,6 +350,10 @@ class FakeTask:
     ("values", "text"),
     [
         ({"checks": 0}, r"`checks >= 1` must hold, but got 0; pass `\+task\.evaluate\.checks=10`"),
+        (
+            {"checkpoint_every": -1},
+            r"`checkpoint_every >= 0` must hold, but got -1; pass `\+task\.evaluate\.checkpoint",
+        ),
         ({"epochs": 0}, "`epochs >= 1` must hold, but got 0; pass `task.evaluate.epochs=1`"),
         (
             {"cost": "money"},
@@ -355,7 +361,8 @@ class FakeTask:
         ),
         ({"trainer": {"threads": 0}}, "`threads >= 1` must hold, but got 0; pass `trainer.threads=1`"),
         ({"trainer": {"accelerator": "abacus"}}, "`accelerator` must be cpu or gpu, but got 'abacus'"),
-        ({"trainer": {"devices": 2}}, "a trial trains on one device, but got devices=2; pass `trainer.devices=1`"),
+        ({"trainer": {"devices": 0}}, "`devices >= 1` must hold, but got 0; pass `trainer.devices=1`"),
+        ({"trainer": {"devices": "auto"}}, "`devices >= 1` must hold, but got 'auto'; pass `trainer.devices=1`"),
         ({"trainer": {"colour": "red"}}, "the trainer knows accelerator, .*, but got colour; take it out"),
         ({"trainer": {"precision": "3"}}, "Precision '3' is invalid"),
         ({}, "the data are asked for"),
@@ -370,6 +377,15 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="`trainer=gpu` needs a CUDA device, but torch sees none; pass `trainer=cpu`"):
         training.Machine(**config("runge", trainer="gpu").trainer)
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(
+        ValueError, match="at most the 1 CUDA devices that torch sees, but got devices=2; pass `trainer"
+    ):
+        training.Machine(**config("runge", trainer="ddp").trainer)
 
 
 def test_an_unknown_hyperparameter_or_loss_is_named(trainee) -> None:

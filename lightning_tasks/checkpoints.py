@@ -1,0 +1,208 @@
+"""A long fit keeps its state in a file as it trains, and one that was interrupted goes on from there.
+
+The state is taken at the end of an epoch, with everything that the rest of the fit depends on, so that a fit in two
+parts gives the same numbers as one in a single part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import CheckpointIO
+
+from lightning_tasks import module
+from lightning_tasks.lost import Lost
+from lightning_tasks.ranks import ALONE, Ranks
+from lightning_tasks.reports import Reports
+
+_DIGEST = hashlib.sha256().digest_size
+# Our part of Lightning's dictionary.
+_KEY = "lightning_tasks"
+
+
+class WholeFile(CheckpointIO):
+    """Lightning's way to a checkpoint file, which is the new one, whole, or the old one, whatever is killed when.
+
+    Lightning's own copies over the old file where TMPDIR is on another file system. Before the content stands its
+    SHA-256: torch's format does not notice a flipped bit.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write the file beside `path` and rename it.
+
+        Raises
+        ------
+        Lost
+            If it cannot be written; an older file is still there.
+        """
+        target = Path(path)
+        # A name of its own: a worker given up for dead may still be writing the same checkpoint.
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        content = buffer.getbuffer()
+        try:
+            with part.open("wb") as file:
+                file.write(hashlib.sha256(content).digest())
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise Lost(
+                f"a checkpoint must be writable, but {path} gave: {error.strerror or error}; make room"
+            ) from error
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """The content of the file, on the CPU.
+
+        Raises
+        ------
+        ValueError
+            If it is not whole.
+        """
+        content = Path(path).read_bytes()
+        digest, body = content[:_DIGEST], content[_DIGEST:]
+        if hashlib.sha256(body).digest() != digest:
+            raise ValueError("it is damaged")
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete the file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename is durable once its folder is; Windows cannot open one, and does not need to.
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Checkpoints(pl.Callback):
+    """Saves a fit at the end of an epoch, where the last save or the start is so many seconds ago.
+
+    Parameters
+    ----------
+    path
+        The file; its folder exists.
+    every
+        Seconds from one save to the next.
+    owner
+        What the fit is: a checkpoint of another one is not used.
+    shuffles
+        Where the order of the samples comes from.
+    reports
+        Who is told of the learning curve, if anybody.
+    ranks
+        With whom the fit trains; the first one writes the file, all read it.
+
+    Attributes
+    ----------
+    seconds : float
+        How long the fit took before it was interrupted.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        every: float,
+        owner: Mapping[str, Any],
+        shuffles: torch.Generator,
+        reports: Reports | None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.path = path
+        self.every = every
+        self.owner = dict(owner)
+        self.shuffles = shuffles
+        self.reports = reports
+        self.ranks = ranks
+        self.seconds = 0.0
+        self._start = self._last = time.perf_counter()
+
+    def look(self) -> dict[str, Any]:
+        """Look for a checkpoint to go on from, and tell the learning curve in it again.
+
+        Returns
+        -------
+        dict
+            resumed_at (epochs that were finished) where there is one, not_resumed (why) where there is one that is of
+            no use, else nothing.
+        """
+        for part in self.path.parent.glob(f".{self.path.name}.*.part"):  # of an attempt that was killed while it wrote
+            part.unlink(missing_ok=True)
+        try:
+            state = WholeFile().load_checkpoint(self.path)[_KEY]
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+            lines = str(error).splitlines() or [type(error).__name__]
+            return {"not_resumed": f"the checkpoint was not used: {lines[0]}"}
+        others = [name for name, value in self.owner.items() if state["owner"].get(name) != value]
+        if others:
+            return {"not_resumed": f"the checkpoint was not used: it is of other {', '.join(others)}"}
+        self.seconds = state["seconds"]
+        if self.reports is not None:
+            self.reports.tell_again(state["curve"])
+        return {"resumed_at": state["epochs"]}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning's hook, after the validation if one was due."""
+        over = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        if over or not self.ranks.of_first(time.perf_counter() - self._last >= self.every):
+            return
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self._last = time.perf_counter()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Lightning's hook: add what it does not know of."""
+        checkpoint[_KEY] = {
+            "owner": self.owner,
+            "epochs": trainer.current_epoch + 1,
+            "steps": _training(pl_module).steps,
+            "seconds": self.seconds + time.perf_counter() - self._start,
+            "curve": [] if self.reports is None else self.reports.curve,
+            "random": self.ranks.of_all(_random_state(pl_module.device)),
+            "shuffles": self.shuffles.get_state(),
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Lightning's hook, before it asks for the first shuffle."""
+        state = checkpoint[_KEY]
+        _training(pl_module).steps = state["steps"]
+        self.shuffles.set_state(state["shuffles"])
+        random = state["random"][self.ranks.rank]
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"], pl_module.device)
+
+
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    own = {"cpu": torch.get_rng_state()}
+    return {**own, "cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else own
+
+
+def _training(pl_module: pl.LightningModule) -> module.Training:
+    if not isinstance(pl_module, module.Training):
+        raise TypeError(f"a `module.Training` counts its steps, but got {type(pl_module).__name__}; fit one.")
+    return pl_module

@@ -1,0 +1,108 @@
+"""The processes that train one network together: who takes which samples, and what they tell each other.
+
+Together they do what one process would: every batch is cut among them, and losses, metrics and batch norm are of the
+whole batch.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One of `size` processes that train together, the `rank`-th from 0; by default the only one."""
+
+    rank: int = 0
+    size: int = 1
+
+    def part(self, batch: Tensor) -> Tensor:
+        """This rank's samples of a batch, none of a batch that is smaller than the ranks are many.
+
+        >>> [Ranks(rank, 3).part(torch.arange(5)).tolist() for rank in range(3)]
+        [[0, 1], [2, 3], [4]]
+        """
+        return batch if self.size == 1 else batch.tensor_split(self.size)[self.rank]
+
+    def sums(self, values: Sequence[float], device: torch.device) -> list[float]:
+        """Each of the numbers summed over the ranks, in double precision."""
+        if self.size == 1:
+            return list(values)
+        numbers = torch.tensor(values, dtype=torch.float64, device=device)
+        torch.distributed.all_reduce(numbers)
+        return [float(number) for number in numbers.tolist()]
+
+    def of_first(self, value: Any) -> Any:
+        """What the first rank says."""
+        if self.size == 1:
+            return value
+        said = [value]
+        torch.distributed.broadcast_object_list(said)
+        return said[0]
+
+    def of_all(self, value: Any) -> list[Any]:
+        """What each rank says, by rank."""
+        if self.size == 1:
+            return [value]
+        said = [None] * self.size
+        torch.distributed.all_gather_object(said, value)
+        return said
+
+
+ALONE = Ranks()
+
+
+class _WholeBatchNorm(_BatchNorm):
+    """Batch norm over the samples of all ranks, also where this one has none; torch's own does not run on a CPU."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # the layer that this one stands for would have
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        x = input.float()
+        over = [0, *range(2, x.dim())]
+        shape = (1, -1, *(1,) * (x.dim() - 2))
+        samples = torch.tensor(float(x.numel() // x.shape[1]), device=x.device)
+        torch.distributed.all_reduce(samples)
+        count = samples.item()
+        if count == 1:
+            raise ValueError(f"batch norm needs more than one value a channel to train, but got {count:g}; enlarge it")
+        mean = all_reduce(x.sum(over)) / count
+        centred = x - mean.view(shape)
+        variance = all_reduce(centred.square().sum(over)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)  # type: ignore[union-attr, arg-type]
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(input.dtype)
+
+
+def norm_whole_batches(net: nn.Module) -> None:
+    """Let every batch norm in `net` see the batches of all ranks."""
+    for parent in list(net.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, _BatchNorm):
+                whole = _WholeBatchNorm(layer.num_features, layer.eps, layer.momentum)
+                whole.load_state_dict(layer.state_dict())
+                setattr(parent, name, whole)
+
+
+class Mortal(pl.Callback):
+    """A rank ends at once when torchrun terminates it: Lightning's own handler would first wait for the other ranks."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning's hook, after it has set its handlers."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
