@@ -19,13 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hsicfast.attempts import Loss, side_by_side
+from hsicfast.attempts import Loss, attempted, side_by_side
 from hsicfast.errors import InputError
 from hsicfast.gpus import VISIBLE
 from hsicfast.processes import THREAD_VARIABLES, check_settings, cores, sigint_blocked
 from hsicfast.results import write_result
 from hsicfast.trials import TIMED_OUT, Trial
-from hsicfast.worker import Evaluate, Job, accepts_seed, never, run_trial
+from hsicfast.worker import Evaluate, Job, accepts_seed, never
 
 # Seconds: how often nodes and deadlines are looked at; how long a cancelled task may take to end before its process
 # is killed; how long a cluster may be without any node for a trial.
@@ -332,7 +332,7 @@ def _train(pickled: list[Any], job: bytes, folder: Path | None, mark: str) -> It
     seen = folder if folder is not None and (folder / mark).exists() else None
     evaluate = _worker["evaluate"]
     try:
-        yield run_trial(evaluate, accepts_seed(evaluate), pickle.loads(job), seen), seen is not None
+        yield attempted(evaluate, accepts_seed(evaluate), pickle.loads(job), seen), seen is not None
     except SystemExit as error:
         yield Loss(f"it left its process (SystemExit {error.code})"), False
 

@@ -68,7 +68,7 @@ class Local:
             for attempt in attempts:
                 yield attempt, attempt()
 
-        yield from side_by_side(jobs, 1, launch, ended, folder, should_stop)
+        yield from side_by_side(jobs, lambda: 1, launch, ended, folder, should_stop)
 
     def close(self) -> None:
         """Nothing to end."""
