@@ -217,7 +217,7 @@ class Run:
             Job(index, params, trial_seed(self.seed, index), origin, pruning, self._price(params))
             for index, params in enumerate(proposals, start=first)
         ]
-        missing = self._after_stored(jobs)
+        missing, waiting = self._after_stored(jobs), 0
         while missing:
             claimed = self._store.claimed(missing)
             for trial in self._executor.run(self._evaluate, claimed, self._store.folder, self.stopped):
@@ -227,7 +227,9 @@ class Run:
             if not missing or self.stopped():
                 return
             # Others train the rest; what they leave undone for a minute is taken over.
-            self._watcher.on_wait(len(missing))
+            if len(missing) != waiting:
+                waiting = len(missing)
+                self._watcher.on_wait(waiting)
             time.sleep(POLL)
             self._store.elsewhere(self.trials)
             missing = self._after_stored(missing)
@@ -332,8 +334,8 @@ class Run:
         return "run the same command in the same folder to go on" if self._store.folder else "pass folder= to keep them"
 
     def _nothing_done(self, table: TrialTable) -> InputError:
-        if alike(list(table)):
-            return self._hopeless(list(table))
+        if alike(self.in_order()):
+            return self._hopeless(self.in_order())
         kind = "were lost" if (table.status == LOST).all() else "diverged"
         commonest = Counter(str(text) for text in table.message).most_common(1)[0][0]
         return InputError(
