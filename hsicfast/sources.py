@@ -17,7 +17,7 @@ from hsicfast.frames import read_frame
 from hsicfast.goal import dominated_by
 from hsicfast.guess import GAPS, PREFIXES, Guess, guess_space, read_space, typed
 from hsicfast.space import Choice, SearchSpace
-from hsicfast.trials import DIVERGED, DONE, LOST, PRUNED, TrialTable
+from hsicfast.trials import DIVERGED, DONE, LOST, WORDS, TrialTable
 
 if TYPE_CHECKING:
     import optuna
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 FOUND_PREFIXES = ("metrics.", "summary/", "values_", "user_attrs_")
 OWN_OBJECTIVES = ("value", "objective")
 STATUS_COLUMNS = ("state", "State", "status", "Status")
-# What tools call the ends of a trial, in small letters.
-WORDS = {
-    **dict.fromkeys((DONE, "finished", "complete", "completed", "terminated"), DONE),
-    **dict.fromkeys((DIVERGED, "fail", "failed", "crashed", "error"), DIVERGED),
-    PRUNED: PRUNED,
-    **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
-}
 
 
 @dataclass(frozen=True)
