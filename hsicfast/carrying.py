@@ -40,7 +40,7 @@ def ranked(values: Floats) -> tuple[Floats, Floats]:
 
 
 def rank_steps(counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The middle and the width (L,) of the interval of ranks of each of the ascending values with these `counts` (L,)."""
+    """The middle and the width (L,) of the interval of ranks of ascending values with these `counts` (L,)."""
     share = counts / counts.sum()
     return np.cumsum(share) - share / 2, np.where(counts > 1, share, 0.0)
 

@@ -115,7 +115,7 @@ class Evidence:
 
 
 def evidence_of(psi: Floats, w: Floats, edge: NDArray[np.intp] | None = None) -> Evidence:
-    """Evidence in features `psi` (n, r) of samples with weights `w` (n,) that sum to 0; `edge` as in :func:`deviation`."""
+    """Evidence in features `psi` (n, r) of samples, weights `w` (n,) that sum to 0, `edge` as in :func:`deviation`."""
     return _evidence(psi, np.ones(len(w)), w, w**2, lambda projected: deviation(w, projected, edge))
 
 

@@ -95,7 +95,7 @@ class Levels:
         return self
 
     def evidence(self, h: float, steps: tuple[Floats, Floats] | None) -> Evidence:
-        """The index at bandwidth `h`; each level has a middle and a width (L,), which are its ranks' without `steps`."""
+        """The index at bandwidth `h`; `steps` are the levels' middles and widths (L,), by default those of ranks."""
         seen = self.counts[0] > 0
         u, width = rank_steps(self.counts[0, seen]) if steps is None else (steps[0][seen], steps[1][seen])
         return evidence_of_levels(level_features(u, width, h), *self.counts[:, seen].astype(np.float64))

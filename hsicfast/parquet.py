@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numba
 
 from hsicfast.errors import InputError
 
@@ -59,7 +62,9 @@ class ParquetTrials:
 
     def __post_init__(self) -> None:
         if self.workers not in WORKERS:
-            raise InputError(f"workers must be one of {WORKERS}, but got {self.workers!r}; leave it out for this process")
+            raise InputError(
+                f"workers must be one of {WORKERS}, but got {self.workers!r}; leave it out for this process"
+            )
 
 
 class Portion(NamedTuple):
@@ -185,8 +190,23 @@ def of_each(
         yield from _on_ray(portions, names, function)
         return
     batches = _ahead((portion, batch) for portion in portions for batch in read(portion, names))
+    # The other half of the cores reads ahead; with all of them here each kernel waited for the reader (twice as slow).
+    half = max(numba.get_num_threads() // 2, 1)
     for portion, own in groupby(batches, key=lambda both: both[0]):
-        yield function(portion, (batch for _, batch in own))
+        with _threads(half):
+            made = function(portion, (batch for _, batch in own))
+        yield made
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """So many threads for the compiled kernels, whose numbers do not depend on them."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(n)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
@@ -210,7 +230,7 @@ def _on_ray(
         raise InputError('workers="ray" needs Ray, but it is not installed; pip install "hsicfast[ray]"') from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    task = ray.remote(num_cpus=1)(_task)
+    task: Any = ray.remote(num_cpus=1)(_task)
     shared = ray.put(function)
     waiting = [task.remote(shared, portion, names) for portion in portions]
     try:
@@ -224,10 +244,6 @@ def _on_ray(
             ray.cancel(left)
 
 
-def _task(
-    function: Callable[[Portion, Iterator[pa.RecordBatch]], T], portion: Portion, names: Sequence[str]
-) -> T:
-    import numba
-
-    numba.set_num_threads(1)  # a task has one core
-    return function(portion, read(portion, names, threads=False))
+def _task(function: Callable[[Portion, Iterator[pa.RecordBatch]], T], portion: Portion, names: Sequence[str]) -> T:
+    with _threads(1):  # a task has one core
+        return function(portion, read(portion, names, threads=False))

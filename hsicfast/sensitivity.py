@@ -236,9 +236,7 @@ def analyse(
     )
 
 
-def _analyse_stream(
-    stream: Stream, question: Question, rules: Rules, pairs: bool, progress: Progress
-) -> Sensitivity:
+def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: bool, progress: Progress) -> Sensitivity:
     """The steps of :func:`analyse` for trials in files: sums over all of them, and a sample for what needs trials."""
     # 1. Which trials count, 2. and who met the goal: a pass over the objectives.
     scan, goal = stream.scan(), question.goal

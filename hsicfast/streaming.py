@@ -62,6 +62,11 @@ class Fates(NamedTuple):
     kept: Bools
     searched: Bools
 
+    def at(self, rows: Rows) -> Fates:
+        """Of the trials at these rows."""
+        objective, cost, status, kept, searched = self
+        return Fates(objective[rows], cost[rows], status[rows], kept[rows], searched[rows])
+
 
 class Part(NamedTuple):
     """Who is judged in a group with a goal of its own.
@@ -125,7 +130,7 @@ class Scan:
 
 
 class Group(NamedTuple):
-    """Hyperparameters of one group, among how many trials, and the evidence of each; None where nothing is told apart."""
+    """Hyperparameters of one group, its trials, and the evidence of each; None where the goal tells nothing apart."""
 
     name: str
     names: list[str]
@@ -223,7 +228,7 @@ class Stream:
             fates += own
             for all_of, part in zip(total, moments, strict=True):
                 for name in part:
-                    all_of[name].merge(part[name])  # type: ignore[arg-type]
+                    all_of[name].merge(part[name])
         errors = [Sketch.error(part[name]) for part in total for name in sketches]  # type: ignore[arg-type]
         groups = [
             [self._group(group, names, aim, moments, question) for group, names in self.groups.items()]
@@ -232,12 +237,10 @@ class Stream:
         return Collected(groups, self._table(drawn, fates, rows), max(errors, default=0.0))
 
     def _of_each(self, names: list[str], function: Callable[..., Any], step: str) -> Iterator[Any]:
-        done = 0
         portions = self.opened.portions
         self.progress(step, 0.0)
-        for made in of_each(portions, names, function, self.source.workers):
+        for done, made in enumerate(of_each(portions, names, function, self.source.workers), 1):
             yield made
-            done += 1
             self.progress(step, done / len(portions))
 
     def _sketches(self) -> dict[str, Sketch]:
@@ -248,7 +251,9 @@ class Stream:
         names = [name for name in self.space if not is_level(self.space, name)]
         every = self.opened.rows <= EDGES
         portions = self.opened.portions
-        places = range(len(portions)) if every else np.unique(np.linspace(0, len(portions) - 1, PLACES).round().astype(int))
+        places = (
+            range(len(portions)) if every else np.unique(np.linspace(0, len(portions) - 1, PLACES).round().astype(int))
+        )
         found: dict[str, list[Floats]] = {name: [np.empty(0)] for name in names}
         for place in places if names else ():
             left = EDGES if every else EDGES // len(places)
@@ -311,14 +316,15 @@ def _labels(space: SearchSpace, source: ParquetTrials, opened: Opened) -> dict[s
     missing = [label for label in needed.values() if label not in columns]
     if missing:
         raise InputError(
-            f"a table of trials needs a column for each hyperparameter and the objective, but {missing[0]!r} is missing "
-            f"in {source.source}; its columns are {columns}"
+            f"a table of trials needs a column for each hyperparameter and the objective, but {missing[0]!r} is "
+            f"missing in {source.source}; its columns are {columns}"
         )
     for name in ("objective", "cost"):
         kind = opened.schema.field(needed[name]).type if name in needed else pa.float64()
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise InputError(
-                f"the {name} must be a number, but {needed[name]!r} in {source.source} holds {kind}; name another column"
+                f"the {name} must be a number, but {needed[name]!r} in {source.source} holds {kind}; "
+                "name another column"
             )
     return needed
 
@@ -405,13 +411,13 @@ def _collect_portion(
         first, last = np.searchsorted(plan.rows, (start, start + len(batch)))
         chosen = plan.rows[first:last] - start
         drawn.append(pa.Table.from_batches([batch.take(pa.array(chosen))]))
-        drawn_fates.append(Fates(*(column[chosen] for column in fates)))
+        drawn_fates.append(fates.at(chosen))
         start += len(batch)
     return moments, drawn, drawn_fates
 
 
 def _goal(fates: Fates, exists: Bools, aim: Aim, part: Part, start: int) -> tuple[Bools | None, Bools, Rows]:
-    """Of the trials of a batch where a group `exists`: which are asked about (all: None), who met the goal, its edge."""
+    """Of a batch's trials where a group `exists`: which are asked about (all: None), who met the goal, its edge."""
     values = fates.cost if aim.of_cost else fates.objective
     asked = exists & np.isfinite(values) if aim.of_cost else exists
     own = values if asked.all() else values[asked]

@@ -138,8 +138,8 @@ def fates(findings: Findings) -> list[str]:
         said.append(f"{counts[LOST]:,} of {total:,} trials were lost or have not ended and are left out.")
     if findings.n > len(findings.trials):
         said.append(
-            f"The indices and their tests are of all {findings.n:,} trials; pairs, pictures, where the good trials lie, "
-            f"what to fix a value to and the best trial are of {len(findings.trials):,} drawn from them at random."
+            f"The indices and their tests are of all {findings.n:,} trials; pairs, pictures, where the good trials "
+            f"lie, what to fix a value to and the best trial are of {len(findings.trials):,} drawn from them at random."
         )
     if findings.streamed is not None and findings.streamed.rank_error > 0:
         said.append(f"Ranks are known to {findings.streamed.rank_error:.1g} of their range.")
