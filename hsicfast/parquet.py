@@ -26,6 +26,8 @@ T = TypeVar("T")
 # Rows that are worked on at once, and the fewest of a portion where row groups are smaller.
 BATCH = PORTION = 1 << 19
 WORKERS = (None, "ray")
+SUFFIXES = (".parquet", ".pq")
+MANY = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,13 @@ class ParquetTrials:
     source : str or Path
     objective : str
         Name of its column.
-    cost : str
+    cost : str, optional
         Name of the column of what a trial costs; where there is no column ``cost`` nothing is asked about it.
     prefix : str
         What stands before the name of each hyperparameter, such as ``params_``.
-    status : str
-        Name of the column that says how each trial ended; without one those with a finite objective are done.
+    status : str, optional
+        Name of the column that says how each trial ended; where there is no column ``status`` those with a finite
+        objective are done.
     workers : {None, "ray"}
         Who goes through the rows: this process, or tasks of Ray on all nodes of its cluster, which must see the files
         under the same path. The numbers are the same.
@@ -55,9 +58,9 @@ class ParquetTrials:
 
     source: str | Path
     objective: str = "objective"
-    cost: str = "cost"
+    cost: str | None = "cost"
     prefix: str = ""
-    status: str = "status"
+    status: str | None = "status"
     workers: str | None = None
 
     def __post_init__(self) -> None:
@@ -93,9 +96,14 @@ class Opened:
     rows: int
 
 
-def is_parquet_folder(path: str | Path) -> bool:
-    """Whether `path` is a folder that holds Parquet files, itself or further down."""
-    return Path(path).is_dir() and bool(_files(Path(path)))
+def is_large(path: str | Path) -> bool:
+    """Whether to stream what lies at `path`.
+
+    That is a folder with Parquet files, unless it is a Hydra multirun, and one such file of more than 2,000,000 rows.
+    """
+    if Path(path).is_dir():
+        return bool(_files(Path(path))) and not any(Path(path).glob("*/.hydra"))
+    return Path(path).suffix.lower() in SUFFIXES and Path(path).is_file() and open_parquet(path).rows > MANY
 
 
 def open_parquet(source: str | Path) -> Opened:
@@ -136,7 +144,7 @@ def open_parquet(source: str | Path) -> Opened:
 def _files(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
-    return sorted(path for path in source.rglob("*") if path.suffix.lower() in (".parquet", ".pq") and path.is_file())
+    return sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def _opened(path: str, texts: Sequence[str] = ()) -> Any:

@@ -312,7 +312,9 @@ def _labels(space: SearchSpace, source: ParquetTrials, opened: Opened) -> dict[s
     columns = opened.schema.names
     needed = {name: source.prefix + name for name in space} | {"objective": source.objective}
     optional = {"cost": source.cost, "status": source.status, "origin": "origin"}
-    needed |= {name: label for name, label in optional.items() if label in columns or label != name}
+    needed |= {
+        name: label for name, label in optional.items() if label is not None and (label in columns or label != name)
+    }
     missing = [label for label in needed.values() if label not in columns]
     if missing:
         raise InputError(
