@@ -17,6 +17,7 @@ from hsicfast.anova import AnovaIndices, anova_indices
 from hsicfast.errors import InputError
 from hsicfast.goal import Threshold
 from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
+from hsicfast.parquet import ParquetTrials
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import Trial, TrialTable
@@ -33,6 +34,7 @@ __all__ = [
     "HSICResult",
     "InputError",
     "Int",
+    "ParquetTrials",
     "Reading",
     "Result",
     "SearchSpace",

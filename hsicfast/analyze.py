@@ -21,9 +21,10 @@ from hsicfast.frames import opened_study
 from hsicfast.goal import Threshold
 from hsicfast.guess import Guess, write_space
 from hsicfast.page import check_report_tools, write_page
+from hsicfast.parquet import is_large
 from hsicfast.report import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import Sensitivity, analyse
-from hsicfast.sources import Reading, read_trials
+from hsicfast.sources import LargeReading, Reading, read_large, read_trials
 from hsicfast.verdicts import fates, headline, verdicts
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -46,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             reading = _read(options)
             sensitivity = analyse(
-                reading.table.space,
-                reading.table,
+                reading.space,
+                reading.trials,
                 options.goal if options.threshold is None else Threshold(options.threshold),
                 minimize=reading.minimize,
                 pairs=options.pairs,
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(Text(note))
 
 
-def _leave(sensitivity: Sensitivity, reading: Reading, options: argparse.Namespace) -> None:
+def _leave(sensitivity: Sensitivity, reading: Reading | LargeReading, options: argparse.Namespace) -> None:
     """The page, and what goes into the study, where they are asked for."""
     called = {"metric": reading.objective, "cost": reading.cost or "cost"}
     if options.report:
@@ -90,21 +91,19 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _read(options: argparse.Namespace) -> Reading:
+def _read(options: argparse.Namespace) -> Reading | LargeReading:
     """The trials the options ask for; their guess is saved where that is asked for, too."""
     if options.report:
         check_report_tools()
     if options.space and options.save_space:
         raise InputError("--save-space saves a guess, but with --space nothing is guessed; drop one of the two")
     maximize = False if options.minimize else options.maximize
-    reading = read_trials(
-        options.source,
-        options.objective,
-        cost=options.cost,
-        study=options.study,
-        space=options.space,
-        maximize=True if maximize == [] else maximize,
-    )
+    asked = {"cost": options.cost, "space": options.space, "maximize": True if maximize == [] else maximize}
+    reading: Reading | LargeReading
+    if options.study is None and is_large(options.source):
+        reading = read_large(options.source, options.objective, **asked)
+    else:
+        reading = read_trials(options.source, options.objective, study=options.study, **asked)
     if options.push and reading.study is None:
         raise InputError(f"--push needs an Optuna study, but {options.source} is none; leave it out, or use --report")
     if options.save_space and reading.guess is not None:
@@ -134,7 +133,7 @@ def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
     print_indices(console, "What drives the cost", sensitivity.cost_indices)
 
 
-def _notes(reading: Reading) -> list[str]:
+def _notes(reading: Reading | LargeReading) -> list[str]:
     """What a reader must know before believing the numbers."""
     return [ADAPTIVE] if reading.study else []
 
@@ -143,7 +142,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m hsicfast.analyze", description="Which hyperparameters decide, and how sure that is."
     )
-    parser.add_argument("source", help="a CSV or Parquet file, an Optuna storage's URL, or a Hydra multirun folder")
+    parser.add_argument(
+        "source",
+        help="a CSV or Parquet file, a folder of Parquet files, an Optuna storage's URL, or a Hydra multirun folder",
+    )
     parser.add_argument(
         "--objective",
         action="append",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hsicfast import kernels
 from hsicfast.engines import carried_features, negligible
-from hsicfast.evidence import Evidence, evidence_of
+from hsicfast.evidence import Evidence, evidence_of_levels
 from hsicfast.interactions import principal
 from hsicfast.spectrum import goal_evidence
 from hsicfast.trials import TrialTable
@@ -35,9 +35,14 @@ def ranked(values: Floats) -> tuple[Floats, Floats]:
     (array([0.75 , 0.125, 0.75 , 0.375]), array([0.5, 0. , 0.5, 0. ]))
     """
     _, level, counts = np.unique(values, return_inverse=True, return_counts=True)
-    share = counts / len(values)
-    middle = np.cumsum(share) - share / 2
-    return middle[level], np.where(counts > 1, share, 0.0)[level]
+    middle, width = rank_steps(counts)
+    return middle[level], width[level]
+
+
+def rank_steps(counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The middle and the width (L,) of the interval of ranks of ascending values with these `counts` (L,)."""
+    share = counts / counts.sum()
+    return np.cumsum(share) - share / 2, np.where(counts > 1, share, 0.0)
 
 
 def index_evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray[np.intp], h: float) -> Evidence:
@@ -45,16 +50,22 @@ def index_evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray
     if not width.any() and np.ptp(u) > 0:
         return goal_evidence(u, z, h, edge, None)
     psi, level = features(u, width, h)
-    return evidence_of(psi, z - z.mean(), edge, level)
+    kinds = (level, level[z], level[edge])
+    return evidence_of_levels(psi, *(np.bincount(kind, minlength=len(psi)).astype(np.float64) for kind in kinds))
 
 
 def features(u: Floats, width: Floats, h: float) -> tuple[Floats, NDArray[np.intp]]:
     """Features (L, r) of the different values of one hyperparameter, and which (m,) each trial has."""
-    if np.ptp(u) == 0:
-        # A constant says nothing: its index is 0 and its p-value 1 without the help of rounding.
-        return np.zeros((1, kernels.gaussian_features(h).rank)), np.zeros(len(u), dtype=np.intp)
     _, place, level = np.unique(u, return_index=True, return_inverse=True)
-    return carried_features(u[place], width[place] if width.any() else np.empty(0), h), level
+    return level_features(u[place], width[place], h), level
+
+
+def level_features(u: Floats, width: Floats, h: float) -> Floats:
+    """Features (L, r) of different carried values (L,)."""
+    if len(u) == 1:
+        # A constant says nothing: its index is 0 and its p-value 1 without the help of rounding.
+        return np.zeros((1, kernels.gaussian_features(h).rank))
+    return carried_features(u, width if width.any() else np.empty(0), h)
 
 
 def few_features(u: Floats, width: Floats, h: float) -> Floats:

@@ -65,3 +65,44 @@ def between(x, low, high):
         inside[place : place + counts[slot, 0]] = kept[slot, : counts[slot, 0]]
         place += counts[slot, 0]
     return inside, counts[:, 1].sum(), counts[:, 2].sum()
+
+
+@njit(cache=True, parallel=True)
+def count_cells(u, met, edges, guide, slots):
+    """How many of u (n,), and of those that `met` (n,), lie below, on and between ascending `edges` (E,).
+
+    Cell 2 i holds what lies between the edges i - 1 and i, cell 2 i + 1 what is equal to edge i.
+
+    Parameters
+    ----------
+    u : (n,) in [0, 1]
+    guide : (G + 1,) int
+        Edges below g / G, G a power of two: the few among which a value has to be looked for.
+    slots : int
+        Parallel iterations.
+
+    Returns
+    -------
+    (2, 2 E + 1) int; cost O(n log(edges a place of the guide) + slots E)
+    """
+    n = u.shape[0]
+    last = edges.shape[0]
+    places = guide.shape[0] - 1
+    parts = np.zeros((slots, 2, 2 * last + 1), dtype=np.int64)
+    for slot in prange(slots):
+        for j in range(slot * n // slots, (slot + 1) * n // slots):
+            place = min(int(u[j] * places), places - 1)
+            low = guide[place]
+            high = guide[place + 1]
+            while low < high:  # the first edge that is not below
+                middle = (low + high) >> 1
+                if edges[middle] < u[j]:
+                    low = middle + 1
+                else:
+                    high = middle
+            cell = 2 * low
+            if low < last and edges[low] == u[j]:
+                cell += 1
+            parts[slot, 0, cell] += 1
+            parts[slot, 1, cell] += met[j]
+    return parts.sum(axis=0)

@@ -114,32 +114,54 @@ class Evidence:
         )
 
 
-def evidence_of(
-    psi: Floats, w: Floats, edge: NDArray[np.intp] | None = None, level: NDArray[np.intp] | None = None
-) -> Evidence:
-    """Evidence in features of samples with weights `w` (n,) that sum to 0; `edge` as in :func:`deviation`.
+def evidence_of(psi: Floats, w: Floats, edge: NDArray[np.intp] | None = None) -> Evidence:
+    """Evidence in features `psi` (n, r) of samples, weights `w` (n,) that sum to 0, `edge` as in :func:`deviation`."""
+    return _evidence(psi, np.ones(len(w)), w, w**2, lambda projected: deviation(w, projected, edge))
 
-    `psi` (n, r) holds the features of each sample, or (L, r) those of L levels where `level` (n,) says which each has.
+
+def evidence_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -> Evidence:
+    """Evidence in features `psi` (L, r) of levels, where a goal is all that is known of each sample.
+
+    Parameters
+    ----------
+    psi : array (L, r)
+    counts, met, edge : array (L,)
+        Samples of each level: all, those that met the goal, those at its edge (all 0 where it has none).
     """
-    n = len(w)
-    counts = np.ones(n) if level is None else np.bincount(level, minlength=len(psi)).astype(np.float64)
-    pulls = w if level is None else np.bincount(level, w, minlength=len(psi))
+    n, share = counts.sum(), met.sum() / counts.sum()
+    pulls, squares = met - share * counts, (1 - share) ** 2 * met + share**2 * (counts - met)
+
+    def spread(projected: Floats) -> float:
+        beyond = projected - (edge @ projected / edge.sum() if edge.any() else 0.0)
+        mean = pulls @ beyond / n
+        return 2 * math.sqrt(max(float(squares @ beyond**2 / n - mean**2), 0.0))
+
+    return _evidence(psi, counts, pulls, squares, spread)
+
+
+def _evidence(
+    psi: Floats, counts: Floats, pulls: Floats, squares: Floats, spread: Callable[[Floats], float]
+) -> Evidence:
+    """Evidence in features (L, r) of so many samples each, with the sums (L,) of their weights and of the squares.
+
+    `spread` makes the standard deviation of a sample's influence of ``g_i`` as in :func:`deviation`.
+    """
+    n = int(counts.sum())
     centred = psi - counts @ psi / n
     direction = pulls @ centred / n
     covariance = (counts[:, None] * centred).T @ centred / n
-    statistic = float(direction @ direction)
-    sizes, projected = (centred**2).sum(axis=1), centred @ direction
-    if level is not None:
-        sizes, projected = sizes[level], projected[level]
+    statistic, weight = float(direction @ direction), float(squares.sum())
+    sizes = (centred**2).sum(axis=1)
+    total = float(counts @ sizes)
     return Evidence(
         n=n,
         statistic=statistic,
         # Row sums of the centred kernel are zero.
-        unbiased=unbiased(n, n**2 * statistic, 0.0, float(sizes.sum()), float(w @ w), float(w**2 @ sizes), 0.0),
-        trace=float(sizes.mean()),
+        unbiased=unbiased(n, n**2 * statistic, 0.0, total, weight, float(squares @ sizes), 0.0),
+        trace=total / n,
         squares=float((covariance**2).sum()),
-        variance=float(w @ w) / n,
-        deviation=deviation(w, projected, edge),
+        variance=weight / n,
+        deviation=spread(centred @ direction),
         engine="spectral",
         eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
     )

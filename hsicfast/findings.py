@@ -145,18 +145,35 @@ class Carried(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """What is known of all judged trials where they were too many to keep.
+
+    Attributes
+    ----------
+    n, met : int
+        How many they are, and how many met the goal.
+    rank_error : float
+        The most by which the rank of a value is wrong, of 1; 0 where values were carried by the law of the space.
+    """
+
+    n: int
+    met: int
+    rank_error: float
+
+
+@dataclass(frozen=True)
 class Findings:
     """What an analysis found.
 
     Attributes
     ----------
     trials : TrialTable
-        The trials that were judged.
+        The trials that were judged; of a stream a uniform random sample of them, which tells all but the indices.
     goal : float, int or Threshold
         As it was given: best fraction, best so many, or what the objective must reach.
     question : Question
-    met : bool array (n,)
-        Who met the goal.
+    met : bool array
+        Which of `trials` met the goal.
     threshold : float
         Worst objective that met it.
     counts : dict
@@ -169,6 +186,8 @@ class Findings:
         The same for the goal "among the cheapest"; empty where costs are unknown or all equal.
     pair_indices : tuple of Pair
         Strongest first.
+    streamed : Streamed, optional
+        None where `trials` are all that were judged.
     """
 
     trials: TrialTable
@@ -182,6 +201,17 @@ class Findings:
     indices: tuple[Index, ...]
     cost_indices: tuple[Index, ...]
     pair_indices: tuple[Pair, ...]
+    streamed: Streamed | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of trials that were judged."""
+        return len(self.trials) if self.streamed is None else self.streamed.n
+
+    @property
+    def n_met(self) -> int:
+        """How many of them met the goal."""
+        return int(self.met.sum()) if self.streamed is None else self.streamed.met
 
     def __getitem__(self, name: str) -> Index:
         """The index of hyperparameter `name`."""

@@ -131,6 +131,36 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     return Guess(SearchSpace(found), pd.DataFrame(columns), reasons, left_out)
 
 
+def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
+    """A guess from some trials with the ranges and choices of all.
+
+    Parameters
+    ----------
+    guess : Guess
+    ends : mapping of str to sequence
+        Of each hyperparameter its smallest and largest numbers, or its different values.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> some = guess_space(pd.DataFrame({"depth": [2, 3, 5], "loss": [1.0, 2.0, 3.0]}), ["loss"])
+    >>> widened(some, {"depth": [1, 9]}).reasons["depth"]
+    'whole numbers from 2 to 5; in all trials from 1 to 9'
+    """
+    found, reasons = dict(guess.space), dict(guess.reasons)
+    for name, kind in guess.space.items():
+        if isinstance(kind, Float | Int):
+            low, high = min(kind.low, *ends[name]), max(kind.high, *ends[name])
+            if (low, high) != (kind.low, kind.high):
+                ints = isinstance(kind, Int) and float(low).is_integer() and float(high).is_integer()
+                found[name] = replace(kind, low=int(low) if ints else low, high=int(high) if ints else high)
+                reasons[name] += f"; in all trials from {low:.6g} to {high:.6g}"
+        elif isinstance(kind, Choice) and (more := [value for value in ends[name] if value not in kind.choices]):
+            found[name] = replace(kind, choices=sorted((*kind.choices, *more), key=str))
+            reasons[name] += f"; in all trials also {', '.join(sorted(map(str, more)))}"
+    return replace(guess, space=SearchSpace(found), reasons=reasons)
+
+
 def write_space(guess: Guess, path: str | Path) -> None:
     """Write the space as YAML that :func:`read_space` reads, each line with its reason as a comment."""
     import yaml

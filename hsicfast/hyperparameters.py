@@ -34,13 +34,28 @@ class Hyperparameter:
 
     def to_unit(self, values: ArrayLike) -> Floats:
         """Carry values (n,) to [0, 1]: the distribution function, or the middle of its step. Shape (n,)."""
-        low, high = self._interval(np.asarray(values, dtype=object).ravel())
+        low, high = self._interval(_column(values))
         return (low + high) / 2
 
     def width(self, values: ArrayLike) -> Floats:
         """Length (n,) of the interval of [0, 1] each value stands for; 0 for a continuum."""
-        low, high = self._interval(np.asarray(values, dtype=object).ravel())
+        low, high = self._interval(_column(values))
         return high - low
+
+    def to_level(self, values: ArrayLike) -> NDArray[np.int64]:
+        """Place (n,) of each value among the :attr:`levels`, from 0; only where there is no continuum."""
+        return self._level(_column(values)).astype(np.int64)
+
+    def steps(self) -> tuple[Floats, Floats]:
+        """Middle and length of the interval of [0, 1] of each of the :attr:`levels`; only where there is no continuum.
+
+        Examples
+        --------
+        >>> Int(1, 4).steps()
+        (array([0.125, 0.375, 0.625, 0.875]), array([0.25, 0.25, 0.25, 0.25]))
+        """
+        low, high = self._step(np.arange(self.levels or 0, dtype=np.float64))
+        return (low + high) / 2, high - low
 
     def from_unit(self, u: float) -> Any:
         """Value at the quantile `u` in [0, 1]; the inverse of :meth:`to_unit`."""
@@ -50,7 +65,14 @@ class Hyperparameter:
         """Whether `value` is one this hyperparameter may take."""
         raise NotImplementedError
 
-    def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
+    def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
+        """Both ends (n,) of what each of the checked values (n,) stands for."""
+        return self._step(self._level(values))
+
+    def _level(self, values: NDArray[Any]) -> Floats:
+        raise NotImplementedError
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
         raise NotImplementedError
 
     @property
@@ -141,11 +163,10 @@ class Float(Hyperparameter):
             value = self.low + u * (self.high - self.low)
         return min(max(value, float(self.low)), float(self.high))
 
-    def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
+    def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
+        if self.step is not None:
+            return super()._interval(values)
         x = _numbers(self, values)
-        if self.step is not None and self.levels is not None:
-            level = np.clip(np.rint((x - self.low) / self.step), 0, self.levels - 1)
-            return level / self.levels, (level + 1) / self.levels
         if self.law is not None:
             below, above = self.law.cdf(self.low), self.law.cdf(self.high)
             u = (self.law.cdf(x) - below) / (above - below)
@@ -155,6 +176,13 @@ class Float(Hyperparameter):
             u = (x - self.low) / (self.high - self.low)
         u = np.clip(u, 0.0, 1.0)
         return u, u
+
+    def _level(self, values: NDArray[Any]) -> Floats:
+        step, levels = self.step or math.nan, self.levels or 0
+        return np.asarray(np.clip(np.rint((_numbers(self, values) - self.low) / step), 0, levels - 1))
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        return step_of(level, self.levels or 0, None)
 
 
 @dataclass(frozen=True)
@@ -233,12 +261,15 @@ class Int(Hyperparameter):
             return min(max(value, self.low), self.high)
         return self.low + self.step * level_at(u, self.levels, self.law)
 
-    def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
-        x = _numbers(self, values)
+    def _level(self, values: NDArray[Any]) -> Floats:
+        return (_numbers(self, values) - self.low) / self.step
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
         if self.log:
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            x = self.low + level
             return (np.log(x - 0.5) - start) / (stop - start), (np.log(x + 0.5) - start) / (stop - start)
-        return step_of((x - self.low) / self.step, self.levels, self.law)
+        return step_of(level, self.levels, self.law)
 
 
 @dataclass(frozen=True)
@@ -289,15 +320,17 @@ class Choice(Hyperparameter):
     def from_unit(self, u: float) -> Any:
         return self.choices[level_at(u, self.levels, self.law)]
 
-    def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
+    def _level(self, values: NDArray[Any]) -> Floats:
         position = {choice: level for level, choice in enumerate(self.choices)}
         try:
-            level = np.fromiter(map(position.__getitem__, values), dtype=np.float64, count=len(values))
+            return np.fromiter(map(position.__getitem__, values), dtype=np.float64, count=len(values))
         except (KeyError, TypeError):  # TypeError: a list or the like, which is no choice either
-            wrong = next(value for value in values if not self.contains(value))
+            wrong = next(value for value in values.tolist() if not self.contains(value))
             raise InputError(
                 f"a value must be one of {list(self.choices)}, but got {wrong!r}; correct it or add it to the choices"
             ) from None
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
         return step_of(level, self.levels, self.law)
 
 
@@ -352,11 +385,21 @@ class Bool(Hyperparameter):
     def from_unit(self, u: float) -> bool:
         return bool(level_at(u, 2, self._weights))
 
-    def _interval(self, values: NDArray[np.object_]) -> tuple[Floats, Floats]:
+    def _level(self, values: NDArray[Any]) -> Floats:
         if not set(map(type, values)) <= {bool, np.bool_}:
-            wrong = next(value for value in values if not self.contains(value))
+            wrong = next(value for value in values.tolist() if not self.contains(value))
             raise InputError(f"a Bool is False or True, but got {wrong!r}; correct the value or use Choice")
-        return step_of(values.astype(np.float64), 2, self._weights)
+        return values.astype(np.float64)
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        return step_of(level, 2, self._weights)
+
+
+def _column(values: ArrayLike) -> NDArray[Any]:
+    """Values (n,) of Python's own types; numbers in an array stay as they are."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        return values.ravel()
+    return np.asarray(values, dtype=object).ravel()
 
 
 def _is_number(value: Any) -> bool:
@@ -380,16 +423,16 @@ def _check_weights(law: Any, levels: int) -> None:
         )
 
 
-def _numbers(hyperparameter: Float | Int, values: NDArray[np.object_]) -> Floats:
+def _numbers(hyperparameter: Float | Int, values: NDArray[Any]) -> Floats:
     try:
-        numbers = values.astype(np.float64)
+        numbers = values.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         numbers = np.full(len(values), np.nan)  # one of them is no number: the search below names it
     outside = ~((numbers >= hyperparameter.low) & (numbers <= hyperparameter.high))
     if isinstance(hyperparameter, Int):
         outside |= (numbers - hyperparameter.low) % hyperparameter.step != 0
     if outside.any():
-        wrong = next((value for value in values if not hyperparameter.contains(value)), values[outside][0])
+        wrong = next((value for value in values.tolist() if not hyperparameter.contains(value)), values[outside][0])
         steps = f" in steps of {hyperparameter.step}" if isinstance(hyperparameter, Int) else ""
         raise InputError(
             f"a value must lie in [{hyperparameter.low}, {hyperparameter.high}]{steps}, but got {wrong!r}; "

@@ -20,10 +20,13 @@ from hsicfast import checks, inference, kernels
 from hsicfast.carrying import carry, features, few_features, index_evidence
 from hsicfast.engines import permutation_pvalues
 from hsicfast.errors import InputError
-from hsicfast.findings import Findings, Index, Pair, Question
+from hsicfast.evidence import Evidence
+from hsicfast.findings import Findings, Index, Pair, Question, Streamed
 from hsicfast.goal import Threshold
 from hsicfast.interactions import PairJudge
+from hsicfast.parquet import ParquetTrials
 from hsicfast.space import SearchSpace
+from hsicfast.streaming import FEWEST, Group, Rules, Stream
 from hsicfast.trials import DESIGN, DIVERGED, PRUNED, STATUSES, TrialTable
 
 if TYPE_CHECKING:
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-
-FEWEST = 4
 
 # What is being done, and which share of it is.
 Progress = Callable[[str, float], None]
@@ -132,12 +133,12 @@ class Sensitivity(Findings):
 
 def analyse(
     space: SearchSpace,
-    trials: TrialTable | pd.DataFrame,
+    trials: TrialTable | pd.DataFrame | str | Path | ParquetTrials,
     goal: float | int | Threshold = 0.1,
     *,
     minimize: bool = True,
     bandwidth: float = kernels.UNIFORM_MEDIAN,
-    test: str = "permutation",
+    test: str | None = None,
     n_permutations: int = 1000,
     seed: int = 0,
     confidence: float = 0.9,
@@ -153,9 +154,11 @@ def analyse(
     ----------
     space : SearchSpace
         Whose laws drew the trials, where `law` is "space".
-    trials : TrialTable or DataFrame
+    trials : TrialTable, DataFrame, path or ParquetTrials
         Finished trials; a lost one is left out. Those an optimiser proposed are left out, too, with a warning: their
-        values do not follow the laws of the space.
+        values do not follow the laws of the space. A Parquet file or a folder of them is gone through in bounded
+        memory, and indices are those of all its trials; pairs, pictures and verdicts are told from 16,384 of them,
+        drawn at random by `seed`.
     goal : float in (0, 1), int >= 1 or Threshold
         Best fraction, best so many, or what the objective must reach. In a conditional group the fraction is of its own
         trials, and a count of all trials is turned into a fraction.
@@ -164,7 +167,8 @@ def analyse(
     bandwidth : float > 0
         Of the Gaussian kernel on carried values; by default the median distance of two uniform ones, so that indices of
         all hyperparameters compare.
-    test : {"permutation", "asymptotic", "gamma"}
+    test : {"permutation", "asymptotic", "gamma"}, optional
+        By default permutation, and asymptotic of a file: nothing can be permuted that is not kept.
     n_permutations : int >= 1
     seed : int >= 0
         Of the permutations.
@@ -202,14 +206,22 @@ def analyse(
     >>> found.significant()
     ['a']
     """
+    rules = Rules(law, failed, pruned)
+    _check_rules(rules)
+    if isinstance(trials, str | Path | ParquetTrials):
+        _check_streamed(test)
+        question = Question(goal, minimize, bandwidth, test or "asymptotic", n_permutations, seed, confidence, law)
+        source = trials if isinstance(trials, ParquetTrials) else ParquetTrials(trials)
+        return _analyse_stream(Stream(space, source, rules, progress), question, rules, pairs, progress)
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
-    judged = _judged(table, law, failed, pruned)
-    question = Question(goal, minimize, bandwidth, test, n_permutations, seed, confidence, law).checked(len(judged))
+    judged = _judged(table, rules)
+    question = Question(goal, minimize, bandwidth, test or "permutation", n_permutations, seed, confidence, law)
+    question = question.checked(len(judged))
     # 2. Who met the goal: a diverged trial, where it counts, did not.
     met, threshold = question.met(judged.objective)
     if isinstance(question.goal, Threshold):
-        _check_parts(question.goal, judged, met, minimize)
+        _check_parts(question.goal, judged.best(minimize).objective, met)
     progress("hyperparameters", 0.0)
     # 3. One index a hyperparameter, judged in its conditional group; tests adjusted over all of them.
     indices = _indices(judged, question)
@@ -224,38 +236,96 @@ def analyse(
     )
 
 
-def _judged(table: TrialTable, law: str, failed: str, pruned: str) -> TrialTable:
-    """The trials that count, those that miss the goal whatever their objective without one."""
-    checks.check_one_of("law", law, checks.LAWS, "'ranks' needs to know nothing")
-    checks.check_one_of("failed", failed, checks.FAILED, "'miss' counts them as not good")
-    checks.check_one_of("pruned", pruned, checks.PRUNED, "'miss' counts them as not good")
-    searched = int(np.count_nonzero(table.origin != DESIGN))
+def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: bool, progress: Progress) -> Sensitivity:
+    """The steps of :func:`analyse` for trials in files: sums over all of them, and a sample for what needs trials."""
+    # 1. Which trials count, 2. and who met the goal: a pass over the objectives.
+    scan, goal = stream.scan(), question.goal
+    _warn_searched(scan.searched, len(scan.kept), rules.law)
+    n = int(np.count_nonzero(scan.kept))
+    _check_enough(n)
+    judged = scan.objective if n == len(scan.kept) else scan.objective[scan.kept]
+    question = question.checked(n)
+    met, threshold = question.met(judged)
+    if not np.isfinite(judged).any():
+        raise InputError(
+            f"at least one trial must end with a finite objective, but got none among {n}; correct the objective"
+        )
+    if isinstance(question.goal, Threshold):
+        best = float(np.nanmin(judged) if question.minimize else np.nanmax(judged))
+        _check_parts(question.goal, best, met)
+    aims = [stream.aim(scan, question)]
+    cost = scan.cost[scan.kept & np.isfinite(scan.cost)] if len(scan.cost) else scan.cost
+    if len(cost) >= FEWEST and np.ptp(cost) > 0:
+        aims.append(stream.aim(scan, _about_cost(question, float(met.mean())), of_cost=True))
+    # 3. One index a hyperparameter, 5. and the same about cost: a pass over all columns.
+    groups, sample, rank_error = stream.collect(scan, aims, question)
+    indices, *cost_indices = (_adjusted([_group_found(group, question) for group in groups_]) for groups_ in groups)
+    # 4. Pairs, of the sample.
+    return Sensitivity(
+        sample,
+        goal,
+        question,
+        question.met(sample.objective).met,
+        threshold,
+        scan.counts,
+        rules.failed,
+        rules.pruned,
+        indices,
+        cost_indices[0] if cost_indices else (),
+        _pair_indices(sample, question, progress) if pairs else (),
+        Streamed(n, int(np.count_nonzero(met)), rank_error),
+    )
+
+
+def _check_rules(rules: Rules) -> None:
+    checks.check_one_of("law", rules.law, checks.LAWS, "'ranks' needs to know nothing")
+    checks.check_one_of("failed", rules.failed, checks.FAILED, "'miss' counts them as not good")
+    checks.check_one_of("pruned", rules.pruned, checks.PRUNED, "'miss' counts them as not good")
+
+
+def _check_streamed(test: str | None) -> None:
+    if test == "permutation":
+        raise InputError(
+            "trials in files are tested by 'asymptotic' or 'gamma', but got 'permutation': nothing is kept to permute; "
+            "leave `test` out, or read them into a frame"
+        )
+
+
+def _check_enough(n: int) -> None:
+    if n < FEWEST:
+        raise InputError(f"an analysis needs at least {FEWEST} trials drawn from the space, but got {n}; run more")
+
+
+def _warn_searched(searched: int, n: int, law: str) -> None:
+    """Warn of trials that an optimiser proposed, where there are any."""
     if searched:
         fate = (
             "do not follow the laws of the space; they are left out of the analysis"
             if law == "space"
             else "crowd where it expected good ones; what it chose and what came of it go together for that reason, too"
         )
-        warnings.warn(f"{searched} of {len(table)} trials were proposed by an optimiser and {fate}", stacklevel=3)
-    judged = table.design.evidence if law == "space" else table.evidence
+        warnings.warn(f"{searched} of {n} trials were proposed by an optimiser and {fate}", stacklevel=4)
+
+
+def _judged(table: TrialTable, rules: Rules) -> TrialTable:
+    """The trials that count, those that miss the goal whatever their objective without one."""
+    _warn_searched(int(np.count_nonzero(table.origin != DESIGN)), len(table), rules.law)
+    judged = table.design.evidence if rules.law == "space" else table.evidence
     judged.best()  # says so where every trial diverged
-    for status, fate in ((DIVERGED, failed), (PRUNED, pruned)):
+    for status, fate in ((DIVERGED, rules.failed), (PRUNED, rules.pruned)):
         if fate == "drop":
             judged = judged.select(judged.status != status)
-    if pruned == "miss":
+    if rules.pruned == "miss":
         judged = replace(judged, objective=np.where(judged.status == PRUNED, np.nan, judged.objective))
-    if len(judged) < FEWEST:
-        raise InputError(
-            f"an analysis needs at least {FEWEST} trials drawn from the space, but got {len(judged)}; run more"
-        )
+    _check_enough(len(judged))
     return judged
 
 
-def _check_parts(goal: Threshold, table: TrialTable, met: NDArray[np.bool_], minimize: bool) -> None:
+def _check_parts(goal: Threshold, best: float, met: NDArray[np.bool_]) -> None:
     if met.all() or not met.any():
         raise InputError(
             f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach {goal.value} "
-            f"(the best has {table.best(minimize).objective:.6g}); choose another, or a fraction such as 0.1"
+            f"(the best has {best:.6g}); choose another, or a fraction such as 0.1"
         )
 
 
@@ -264,23 +334,27 @@ def _indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
     groups: dict[str, list[str]] = {}
     for name in table.space:
         groups.setdefault(table.space.group(name), []).append(name)
-    found = [index for group, names in groups.items() for index in _group_indices(table, group, names, question)]
+    return _adjusted([_group_indices(table, group, names, question) for group, names in groups.items()])
+
+
+def _adjusted(groups: list[list[Index]]) -> tuple[Index, ...]:
+    """Indices of all groups: p-values adjusted over all of them, main group and strongest first."""
+    found = [index for group in groups for index in group]
     pvalues = [index.pvalue for index in found]
     adjusted = zip(found, inference.holm(pvalues), inference.benjamini_hochberg(pvalues), strict=True)
     found = [replace(index, pvalue_holm=float(holm), pvalue_bh=float(bh)) for index, holm, bh in adjusted]
-    order = {group: place for place, group in enumerate(sorted(groups, key=lambda group: group != "main"))}
+    names = dict.fromkeys(index.group for index in found)
+    order = {group: place for place, group in enumerate(sorted(names, key=lambda group: group != "main"))}
     return tuple(sorted(found, key=lambda index: (order[index.group], -np.nan_to_num(index.hsic, nan=-1.0))))
 
 
 def _group_indices(table: TrialTable, group: str, names: list[str], question: Question) -> list[Index]:
     """Indices of the hyperparameters of one group, among the trials where they exist, with a goal of their own."""
     rows = np.flatnonzero(table.active(names[0]))
-    n, nan = len(rows), math.nan
-    if n < FEWEST:
-        return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
-    z = question.met(table.objective[rows]).met
-    if z.all() or not z.any():  # nothing to tell apart: exactly independent
-        return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
+    n = len(rows)
+    z = question.met(table.objective[rows]).met if n >= FEWEST else np.empty(0, dtype=bool)
+    if z.all() or not z.any():
+        return _nothing(group, names, n)
     columns = [carry(table, name, rows, question.law) for name in names]
     edge = question.edge(table.objective[rows])
     evidence = [index_evidence(u, width, z, edge, question.bandwidth) for u, width in columns]
@@ -289,12 +363,36 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: Qu
         pvalues = permutation_pvalues(few, z, question.n_permutations, question.seed)
     else:
         pvalues = [found.pvalue(question.test) for found in evidence]
+    return _as_indices(group, names, evidence, pvalues, question)
+
+
+def _group_found(found: Group, question: Question) -> list[Index]:
+    """Indices of one group of a stream."""
+    if found.evidence is None:
+        return _nothing(found.name, found.names, found.n)
+    pvalues = [evidence.pvalue(question.test) for evidence in found.evidence]
+    return _as_indices(found.name, found.names, found.evidence, pvalues, question)
+
+
+def _nothing(group: str, names: list[str], n: int) -> list[Index]:
+    """Indices where n trials are too few, or the goal tells none of them apart: exactly independent."""
+    nan = math.nan
+    if n < FEWEST:
+        return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
+    return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
+
+
+def _as_indices(
+    group: str, names: list[str], evidence: list[Evidence], pvalues: list[float], question: Question
+) -> list[Index]:
+    """Indices from their evidence, p-values not yet adjusted."""
+    nan = math.nan
     results = [
         found.result(pvalue, question.confidence, question.bandwidth)
         for found, pvalue in zip(evidence, pvalues, strict=True)
     ]
     return [
-        Index(name, r.statistic, r.r2, pvalue, nan, nan, *(r.ci or (nan, nan)), r.null_mean, n, group)
+        Index(name, r.statistic, r.r2, pvalue, nan, nan, *(r.ci or (nan, nan)), r.null_mean, r.n, group)
         for name, r, pvalue in zip(names, results, pvalues, strict=True)
     ]
 
@@ -335,5 +433,9 @@ def _cost_indices(table: TrialTable, question: Question, share: float) -> tuple[
     priced = table.select(np.isfinite(table.cost))
     if len(priced) < FEWEST or np.ptp(priced.cost) == 0:
         return ()
-    cheapest = share if isinstance(question.goal, Threshold) else question.goal
-    return _indices(replace(priced, objective=priced.cost), replace(question, goal=cheapest, minimize=True))
+    return _indices(replace(priced, objective=priced.cost), _about_cost(question, share))
+
+
+def _about_cost(question: Question, share: float) -> Question:
+    """The same question about the cheapest; `share` of them where the goal itself is a threshold."""
+    return replace(question, goal=share if isinstance(question.goal, Threshold) else question.goal, minimize=True)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from hsicfast.errors import InputError
 from hsicfast.frames import read_frame
 from hsicfast.goal import dominated_by
-from hsicfast.guess import GAPS, PREFIXES, Guess, guess_space, read_space, typed
+from hsicfast.guess import GAPS, MOST_CHOICES, PREFIXES, Guess, guess_space, read_space, typed, widened
+from hsicfast.parquet import Opened, ParquetTrials, open_parquet, read
 from hsicfast.space import Choice, SearchSpace
-from hsicfast.trials import DIVERGED, DONE, LOST, PRUNED, TrialTable
+from hsicfast.trials import DIVERGED, DONE, LOST, WORDS, TrialTable
 
 if TYPE_CHECKING:
     import optuna
@@ -26,14 +27,9 @@ if TYPE_CHECKING:
 # What tools put before the names of what a trial found: MLflow, W&B, Optuna.
 FOUND_PREFIXES = ("metrics.", "summary/", "values_", "user_attrs_")
 OWN_OBJECTIVES = ("value", "objective")
+# Rows from which a space is guessed where not all are read.
+GUESSED = 1 << 16
 STATUS_COLUMNS = ("state", "State", "status", "Status")
-# What tools call the ends of a trial, in small letters.
-WORDS = {
-    **dict.fromkeys((DONE, "finished", "complete", "completed", "terminated"), DONE),
-    **dict.fromkeys((DIVERGED, "fail", "failed", "crashed", "error"), DIVERGED),
-    PRUNED: PRUNED,
-    **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
-}
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,103 @@ class Reading:
     objective: str
     cost: str | None
     study: str | None
+
+    @property
+    def space(self) -> SearchSpace:
+        """Of the trials."""
+        return self.table.space
+
+    @property
+    def trials(self) -> TrialTable:
+        """For :func:`hsicfast.analyse`."""
+        return self.table
+
+
+@dataclass(frozen=True)
+class LargeReading:
+    """As :class:`Reading`, of trials that stay in their Parquet files.
+
+    Attributes
+    ----------
+    space : SearchSpace
+    trials : ParquetTrials
+        For :func:`hsicfast.analyse`.
+    minimize, guess, objective, cost, study
+        As of :class:`Reading`.
+    """
+
+    space: SearchSpace
+    trials: ParquetTrials
+    minimize: bool
+    guess: Guess | None
+    objective: str
+    cost: str | None
+    study: None = None
+
+
+def read_large(
+    source: str | Path,
+    objective: str | Sequence[str] | None = None,
+    *,
+    cost: str | None = None,
+    space: SearchSpace | str | Path | None = None,
+    maximize: str | Sequence[str] | bool | None = None,
+) -> LargeReading:
+    """As :func:`read_trials`, of Parquet files larger than memory.
+
+    A space is guessed from up to 65,536 rows that lie evenly in the files; ranges and choices are those of all rows.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_trials`; several objectives.
+    """
+    opened = open_parquet(source)
+    frame, ends = _evenly(opened, GUESSED if space is None else 1)
+    asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, None))
+    if len(asked) > 1:
+        raise InputError(
+            f"trials that stay in their files have one objective, but got {asked}; name one, or read fewer trials"
+        )
+    label = _column(frame, asked[0], "objective")
+    priced = None if cost is None else _column(frame, cost, "cost")
+    status, ended = _statuses(frame)
+    guess, prefix = None, ""
+    if space is None:
+        guess = guess_space(frame[status != LOST], [name for name in (label, priced, ended) if name])
+        prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in frame.columns)), "")
+        guess = widened(guess, {name: ends[prefix + name] for name in guess.space})
+        whole = guess.space
+    else:
+        whole = space if isinstance(space, SearchSpace) else read_space(space)
+    trials = ParquetTrials(source, label, priced, prefix, ended)
+    (upside,) = _maximized(frame, [label], maximize, {})
+    return LargeReading(whole, trials, not upside, guess, _called(asked[0]), cost)
+
+
+def _evenly(opened: Opened, most: int) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
+    """Rows that lie evenly in the files, and of each column the ends of its numbers or its different texts.
+
+    With one row alone nobody asks for the ends, and the first is read alone.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = opened.schema.names
+    stride = max(-(-opened.rows // most), 1)
+    rows, ends = [], {name: set[Any]() for name in names}
+    for portion in opened.portions[: 1 if most == 1 else None]:
+        start = portion.start
+        for batch in read(portion, names):
+            rows.append(pa.Table.from_batches([batch.take(pa.array(range(-start % stride, len(batch), stride)))]))
+            start += len(batch)
+            for name, column in zip(names, batch.columns, strict=True) if most > 1 else ():
+                if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+                    ends[name] |= set(pc.min_max(column).as_py().values())
+                elif len(ends[name]) <= MOST_CHOICES:
+                    ends[name] |= set(pc.unique(column).to_pylist())
+    frame = pa.concat_tables(rows).to_pandas().reset_index(drop=True)
+    return frame, {name: [value for value in found if value is not None] for name, found in ends.items()}
 
 
 def read_trials(

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 DONE, DIVERGED, PRUNED, LOST = "done", "diverged", "pruned", "lost"
 STATUSES = (DONE, DIVERGED, PRUNED, LOST)
+# What tools call the ends of a trial, in small letters.
+WORDS = {
+    **dict.fromkeys((DONE, "finished", "complete", "completed", "terminated"), DONE),
+    **dict.fromkeys((DIVERGED, "fail", "failed", "crashed", "error"), DIVERGED),
+    PRUNED: PRUNED,
+    **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
+}
 # What went wrong, apart: in the training (the first three, whose trials have diverged) or around it (lost).
 NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT = "not finite", "out of memory", "exception", "died", "timed out"
 FAILURES = ("", NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT)
@@ -403,7 +410,7 @@ def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArr
         # One look a kind of value. With its type, as True and 1 are equal but their texts are not.
         try:
             kinds = list(zip(map(type, values), values, strict=True))
-            own = {kind: _choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
+            own = {kind: as_choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
             typed = np.array([*map(own.__getitem__, kinds), None], dtype=object)[:-1]
         except TypeError:  # a list or the like, which is no key: to_unit names it
             typed = values
@@ -420,7 +427,7 @@ def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArr
     )
 
 
-def _choice(choices: Sequence[Any], value: Any) -> Any:
+def as_choice(choices: Sequence[Any], value: Any) -> Any:
     """The choice that `value` is, or is the text of; `value` where there is none, and None for a gap."""
     if value in choices:
         return choices[list(choices).index(value)]

@@ -116,7 +116,7 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     if not said:
         said.append(
             f"No hyperparameter stands out from chance in deciding {goal}: "
-            f"no evidence either way with {len(findings.trials):,} trials."
+            f"no evidence either way with {findings.n:,} trials."
         )
     if safe:
         said.append(f"Safe to fix: {_listed(safe)}.")
@@ -136,6 +136,13 @@ def fates(findings: Findings) -> list[str]:
         said.append(f"{counts[PRUNED]:,} of {total:,} trials were stopped early and {counted[findings.pruned]}.")
     if counts[LOST]:
         said.append(f"{counts[LOST]:,} of {total:,} trials were lost or have not ended and are left out.")
+    if findings.n > len(findings.trials):
+        said.append(
+            f"The indices and their tests are of all {findings.n:,} trials; pairs, pictures, where the good trials "
+            f"lie, what to fix a value to and the best trial are of {len(findings.trials):,} drawn from them at random."
+        )
+    if findings.streamed is not None and findings.streamed.rank_error > 0:
+        said.append(f"Ranks are known to {findings.streamed.rank_error:.1g} of their range.")
     return said
 
 
@@ -144,7 +151,7 @@ def reach(findings: Findings, name: str, tested: int) -> Reach | None:
     u, width, z = findings.carried(name)
     psi = few_features(u, width, findings.question.bandwidth)
     eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(psi, rowvar=False, bias=True)))[::-1]
-    n, p = len(z), float(z.mean())
+    n, p = findings[name].n, float(z.mean())
     weights = p * (1 - p) * eigenvalues
     if not weights[0] > 0:
         return None

@@ -242,3 +242,60 @@ def test_a_guess_is_saved_only_where_there_is_one(capsys, csv, tmp_path):
         main([csv, "--objective", "val_error", "--space", "a.yaml", "--save-space", str(tmp_path / "b.yaml")])
     assert "drop one of the two" in capsys.readouterr().err
     assert not (tmp_path / "b.yaml").exists()
+
+
+class TestLarge:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        frame = trials(400).assign(depth=np.arange(400) % 5)
+        frame.loc[399, ["rate", "depth", "[red]opt", "momentum"]] = [2.0, 9, "lion", np.nan]
+        for part in range(2):
+            frame[200 * part : 200 * part + 200].to_parquet(tmp_path / f"{part}.parquet", row_group_size=60)
+        frame.to_csv(tmp_path / "trials.csv", index=False)
+        return tmp_path
+
+    def test_a_folder_of_parquet_files_says_what_a_file_says(self, capsys, folder, tmp_path):
+        asked = ("--objective", "val_error", "--cost", "seconds", "--no-pairs")
+        large = said(capsys, str(folder), *asked)
+        table = said(capsys, str(folder / "trials.csv"), *asked)
+        assert "rate decides whether a trial ends among the best 10%." in large
+        # all but the p-values, which are of another test
+        guessed = [text[: text.index("left out: ")] for text in (large, table)]
+        assert guessed[0] == guessed[1]
+        assert "depth Int whole numbers from 0 to 9" in guessed[0]
+        assert "What drives the cost" in large
+        page = tmp_path / "page.html"
+        main([str(folder), *asked, "--report", str(page)])
+        assert "400 analysed trials" in page.read_text()
+
+    def test_a_multirun_stays_one(self, capsys, folder):
+        (folder / "0" / ".hydra").mkdir(parents=True)
+        with pytest.raises(SystemExit, match="2"):
+            main([str(folder), "--objective", "val_error"])
+        assert "a multirun folder holds jobs with .hydra/overrides.yaml" in capsys.readouterr().err
+
+    def test_ranges_and_choices_are_those_of_all_rows(self, capsys, monkeypatch, folder):
+        monkeypatch.setattr("hsicfast.sources.GUESSED", 100)
+        text = said(capsys, str(folder), "--objective", "val_error", "--no-pairs")
+        assert re.search(r"rate Float numbers from \S+ to 0\.\d+, evenly .*?; in all trials from 1\S+ to 2 ", text)
+        assert "in all trials also lion" in text
+        assert "whole numbers from 0 to 4; in all trials from 0 to 9" in text
+
+    def test_a_file_of_many_rows(self, capsys, monkeypatch, folder):
+        path = str(folder / "0.parquet")
+        whole = said(capsys, path, "--objective", "val_error", "--no-pairs")
+        monkeypatch.setattr("hsicfast.parquet.MANY", 199)
+        monkeypatch.setattr("hsicfast.streaming.SAMPLE", 50)
+        streamed = said(capsys, path, "--objective", "val_error", "--no-pairs")
+        assert "indices and their tests are of all 200 trials" in streamed
+        assert "are of all 200 trials" not in whole
+
+    def test_what_it_refuses(self, capsys, folder):
+        for arguments, wrong in (
+            (("--objective", "val_error", "--objective", "seconds"), "have one objective, but got ['val_error', "),
+            (("--objective", "nothing"), "there is no 'nothing'"),
+            (("--objective", "val_error", "--push"), "--push needs an Optuna study"),
+        ):
+            with pytest.raises(SystemExit, match="2"):
+                main([str(folder), *arguments])
+            assert wrong in " ".join(capsys.readouterr().err.split())
