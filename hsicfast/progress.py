@@ -77,12 +77,17 @@ class ProgressBar(Watcher):
         eligible = trial.status == DONE and trial.origin != FINAL and meets(trial.cost, self._max_cost)
         if eligible and not self._is_worse(trial.objective):
             self._best = trial.objective
-        self._bar.update(self._task, completed=self._total, state=self._state)
+        rate = f"{60 * self._rate:.3g}/min"
+        self._bar.update(self._task, completed=self._total, state=f"{self._state}, {rate}")
         if not self._bar.disable or stored:
             return
         step = max(1, self._planned // LINES)
         if self._total % step == 0 or self._total == self._planned:
             self._say(f"{self._round}: {self._total} of {self._planned} trials, {self._state}{self._left}")
+
+    def on_wait(self, others: int) -> None:
+        """See :meth:`Watcher.on_wait`."""
+        self._say(f"{self._round}: waiting for {others} trials that others train")
 
     def on_stop(self) -> None:
         """See :meth:`Watcher.on_stop`."""
@@ -100,11 +105,16 @@ class ProgressBar(Watcher):
 
     @property
     def _left(self) -> str:
-        fresh = self._total - self._stored
-        if not fresh or self._total >= self._planned:
+        if not self._rate or self._total >= self._planned:
             return ""
-        seconds = (time.monotonic() - self._clock) / fresh * (self._planned - self._total)
-        return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+        seconds = (self._planned - self._total) / self._rate
+        left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f", about {left} left at {60 * self._rate:.3g} trials a minute"
+
+    @property
+    def _rate(self) -> float:
+        """Trials that this run trains in a second; 0 before the first."""
+        return (self._total - self._stored) / max(time.monotonic() - self._clock, 1e-9)
 
     def _is_worse(self, objective: float) -> bool:
         if math.isnan(self._best):

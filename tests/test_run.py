@@ -461,6 +461,7 @@ class TestProgress:
         assert lines[0] == "design: trials drawn [at random]"
         assert lines[1].startswith("design: 12 of 40 trials, best loss [%] 29, 1 diverged, about ")
         assert lines[-1] == "design: 40 of 40 trials, best loss [%] 1, 4 diverged"
+        assert lines[1].endswith(" trials a minute")
         assert len(lines) == 1 + 8
 
     def test_a_fresh_seed_of_a_finalist_is_no_best(self, capfd):
@@ -475,3 +476,4 @@ class TestProgress:
         assert "\x1b[" in said
         assert "40/40" in said
         assert "best loss [%] 1, 4 diverged" in said
+        assert "/min" in said
