@@ -118,12 +118,9 @@ class Claims:
         """Give back what is claimed and has no result."""
         self._stop.set()
         self._heart.join()
-        mine = self._sql.delete(self._table).where(
-            self._columns.study == self._name, self._columns.owner == self._owner, self._columns.result.is_(None)
-        )
         try:
             with self._engine.begin() as connection:
-                connection.execute(mine)
+                connection.execute(self._sql.delete(self._table).where(*self._open))
         except self._sql.exc.SQLAlchemyError:
             pass  # A server that is away learns by our silence.
         finally:
@@ -133,14 +130,16 @@ class Claims:
         while not self._stop.wait(BEAT):
             try:
                 with self._engine.begin() as connection:
-                    alive = self._sql.update(self._table).where(
-                        self._columns.study == self._name,
-                        self._columns.owner == self._owner,
-                        self._columns.result.is_(None),
-                    )
+                    alive = self._sql.update(self._table).where(*self._open)
                     connection.execute(alive.values(beat=self._now(connection)))
             except self._sql.exc.SQLAlchemyError:
                 continue  # Away for a while: the next beat tells that we are still there.
+
+    @property
+    def _open(self) -> tuple[Any, Any, Any]:
+        """What holds of the rows that are ours and have no result."""
+        columns = self._columns
+        return columns.study == self._name, columns.owner == self._owner, columns.result.is_(None)
 
     def _now(self, connection: Any) -> float:
         # The clocks of many hosts differ, the database has one.
