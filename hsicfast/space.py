@@ -15,7 +15,7 @@ from hsicfast.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
 __all__ = ["RESERVED", "Bool", "Choice", "Float", "Hyperparameter", "Int", "SearchSpace"]
 
 # Columns that every table of trials has beside the hyperparameters.
-RESERVED = ("objective", "cost", "status", "index", "origin", "seed", "message")
+RESERVED = ("objective", "cost", "status", "index", "origin", "seed", "failure", "message")
 
 
 class SearchSpace(Mapping[str, Hyperparameter]):

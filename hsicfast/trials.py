@@ -115,6 +115,7 @@ class TrialTable:
     metrics: dict[str, NDArray[Any]]
     message: NDArray[np.object_]
     curve: NDArray[np.object_]
+    failure: NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.objective)
@@ -134,6 +135,7 @@ class TrialTable:
             metrics={key: column[row] for key, column in self.metrics.items()},
             message=str(self.message[row]),
             curve=self.curve[row],
+            failure=str(self.failure[row]),
         )
 
     def _params(self, row: int) -> dict[str, Any]:
@@ -168,6 +170,7 @@ class TrialTable:
             metrics={key: column[rows] for key, column in self.metrics.items()},
             message=self.message[rows],
             curve=self.curve[rows],
+            failure=self.failure[rows],
         )
 
     @property
@@ -255,7 +258,7 @@ class TrialTable:
         columns: dict[str, Any] = {name: _plain(self.space[name], self.values[name]) for name in self.space}
         columns |= {"objective": self.objective, "cost": self.cost, "status": self.status.astype(object)}
         columns |= {"index": self.index, "origin": self.origin.astype(object), "seed": self.seed}
-        return pd.DataFrame(columns | self.metrics | {"message": self.message})
+        return pd.DataFrame(columns | self.metrics | {"failure": self.failure, "message": self.message})
 
     @classmethod
     def from_trials(cls, space: SearchSpace, trials: Sequence[Trial]) -> TrialTable:
@@ -274,6 +277,7 @@ class TrialTable:
             metrics={key: _metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
             message=[trial.message for trial in ordered],
             curve=_objects([trial.curve for trial in ordered]),
+            failure=_objects([trial.failure for trial in ordered]),
         )
 
     @classmethod
@@ -317,8 +321,9 @@ class TrialTable:
                     f"missing; the columns are {list(map(str, frame.columns))}"
                 )
         own = {key: frame[key].to_numpy() for key in ("cost", "status", "origin", "index", "seed") if key in frame}
-        if "message" in frame:
-            own["message"] = frame["message"].where(frame["message"].notna(), "").astype(str).to_numpy(dtype=object)
+        for key in ("message", "failure"):
+            if key in frame:
+                own[key] = frame[key].where(frame[key].notna(), "").astype(str).to_numpy(dtype=object)
         metrics = {
             str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
         }
@@ -345,6 +350,7 @@ class TrialTable:
         if unknown:
             raise InputError(f"a status must be one of {STATUSES}, but got {sorted(unknown)}; correct it")
         columns: dict[str, Any] = {"status": status, "message": np.full(n, "", dtype=object)}
+        columns |= {"failure": np.full(n, "", dtype=object)}
         columns |= {"curve": _objects([()] * n), "cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
         columns |= {"index": np.arange(n), "seed": np.zeros(n, dtype=np.int64)}
         columns |= {key: np.asarray(given) for key, given in rest.items() if given is not None and key != "metrics"}

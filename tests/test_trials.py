@@ -48,6 +48,18 @@ def test_csv_round_trip(tmp_path):
     pd.testing.assert_frame_equal(TrialTable.from_csv(SPACE, path).to_frame(), table().to_frame())
 
 
+def test_what_went_wrong_has_a_column(tmp_path):
+    space, path = SearchSpace({"x": Float(0, 1)}), tmp_path / "trials.csv"
+    trials = [Trial(0, {"x": 0.5}, 1.0), Trial(1, {"x": 0.1}, np.nan, status="lost", failure="timed out")]
+    made = TrialTable.from_trials(space, trials)
+    made.to_frame().to_csv(path, index=False)
+    read = TrialTable.from_csv(space, path)
+    for table in (made, read):
+        assert table.to_frame()["failure"].tolist() == ["", "timed out"]
+        assert [trial.failure for trial in table] == ["", "timed out"]
+    assert read.evidence[0].failure == ""
+
+
 def test_fixed_columns_come_first():
     assert list(table().to_frame())[:7] == ["dropout", "rate", "width", "activation", "objective", "cost", "status"]
     assert table().to_frame()["rate"].isna().tolist() == [True, False, True, False]
