@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 import optuna
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, minimize
+from hsicfast.finals import kept
 from hsicfast.orchestrator import Strategy, TwoStep
 from hsicfast.samplers import trial_seed
 from hsicfast.trials import SEARCH
@@ -71,7 +72,8 @@ def with_us(
     result = minimize(evaluate, space, n_trials, strategy, seed=seed, tolerance=tolerance)
     if result.interrupted:  # a run that is cut short is no result
         raise KeyboardInterrupt
-    return History(list(result.trials), result.best.index, result.economical.index)
+    best, economical = (kept(result.trials, chosen, result.minimize) for chosen in (result.best, result.economical))
+    return History(list(result.trials), best.index, economical.index)
 
 
 STRATEGIES: dict[str, Callable[[Evaluate, SearchSpace, int, int, float | None], History]] = {

@@ -71,11 +71,38 @@ def finalists(trials: Sequence[Trial], count: int, minimize: bool) -> list[Trial
     return best
 
 
+def good_enough(table: TrialTable, candidates: int, tolerance: float | None, minimize: bool) -> tuple[float, Trial]:
+    """The worst objective that is as good as the best, and the cheapest trial that is so good.
+
+    Without a `tolerance` whatever is as good as the worst of the best `candidates` configurations is: it would be
+    trained again itself, for nobody knows before which of them owe it to their seeds.
+
+    Raises
+    ------
+    InputError
+        Where no trial is done.
+    """
+    limit = as_good_as(table.best(minimize).objective, tolerance, minimize)
+    few = finalists(list(table), candidates, minimize)
+    if tolerance is None and few and _loss(few[-1].objective, minimize) > _loss(limit, minimize):
+        limit = few[-1].objective
+    return limit, table.cheapest(limit, minimize)
+
+
+def lineup(table: TrialTable, candidates: int, tolerance: float | None, minimize: bool) -> list[Trial]:
+    """The finalists: the best few, of three or more the last of which makes room for the cheapest as good."""
+    few = finalists(list(table), candidates, minimize)
+    cheap = good_enough(table, candidates, tolerance, minimize)[1]
+    if len(few) > 2 and all(cheap.params != other.params for other in few):
+        few[-1] = cheap
+    return few
+
+
 def finals_of(trials: Sequence[Trial], minimize: bool) -> tuple[Final, ...]:
     """What came of each finalist, the best mean first, of equals the one that was better when it was chosen."""
     fresh = [trial for trial in trials if trial.origin == FINAL]
     found = []
-    for candidate in finalists(trials, len(fresh), minimize):
+    for candidate in finalists(trials, len(trials), minimize) if fresh else ():
         own = [trial for trial in fresh if trial.params == candidate.params]
         if own:
             found.append(_final(candidate.index, [trial for trial in own if trial.status != LOST]))
@@ -98,11 +125,12 @@ def best_and_economical(
     The winner is the finalist with the best mean over its fresh seeds; without finals, or where each finalist diverged
     with one of its fresh seeds, the trial with the best objective.
 
-    For the economical one like is compared with like. A finalist is as good as the winner where its mean is, for that
-    is known better than by its own trial. Any other trial has one objective, by which it was picked out among many, and
-    so has the trial by which the winner was chosen: its objective is held against that one's, and not against the
-    winner's mean, below which luck alone brings many a worse configuration. Of equal cost the one closest to the winner
-    is taken, hence the winner itself where it is one of them.
+    For the economical one like is compared with like, and by default what is no further off than the seeds scatter is
+    as good (:func:`noise`). A finalist is as good as the winner where its mean is, for that is known better than by its
+    own trial. Any other trial has one objective, by which it was picked out among many, and so has the trial by which
+    the winner was chosen: its objective is held against that one's, and not against the winner's mean, below which luck
+    alone brings many a worse configuration. Of equal cost the one closest to the winner is taken, hence the winner
+    itself where it is one of them.
 
     Parameters
     ----------
@@ -111,7 +139,7 @@ def best_and_economical(
     finals : sequence of Final
         Of :func:`finals_of`.
     tolerance : float, optional
-        In the unit of the objective; by default a twentieth of what it is held against.
+        In the unit of the objective; by default a twentieth of what it is held against, or the noise if that is more.
     minimize : bool
 
     Returns
@@ -126,9 +154,10 @@ def best_and_economical(
     place = {trial.index: row for row, trial in enumerate(trials)}
     best = trials[place[finals[0].trial]]
     loss = searched.objective if minimize else -searched.objective
-    good = loss <= _loss(as_good_as(best.objective, tolerance, minimize), minimize)
+    scatter = noise(finals)
+    good = loss <= _loss(as_good_as(best.objective, tolerance, minimize, scatter), minimize)
     behind = loss - _loss(best.objective, minimize)
-    limit = _loss(as_good_as(finals[0].mean, tolerance, minimize), minimize)
+    limit = _loss(as_good_as(finals[0].mean, tolerance, minimize, scatter), minimize)
     for final in finals:
         params = trials[place[final.trial]].params
         same = np.array([trial.params == params for trial in trials])
@@ -137,6 +166,28 @@ def best_and_economical(
     good &= searched.status == DONE
     cost = np.where(good, np.nan_to_num(searched.cost, nan=np.inf), np.inf)
     return best, trials[int(np.lexsort((loss, behind, cost, ~good))[0])]
+
+
+def noise(finals: Sequence[Final]) -> float:
+    """How far the objectives of one configuration scatter between seeds, pooled over the finalists; 0 if unknown.
+
+    Examples
+    --------
+    >>> noise([Final(7, 2, 0, 1.0, 0.3), Final(4, 2, 0, 1.2, 0.4), Final(9, 1, 0, 1.0, math.nan)])
+    0.3535533905932738
+    """
+    known = [(final.n - 1, final.sd) for final in finals if math.isfinite(final.sd)]
+    freedom = sum(own for own, _ in known)
+    return math.sqrt(sum(own * sd**2 for own, sd in known) / freedom) if freedom else 0.0
+
+
+def kept(trials: TrialTable, chosen: Trial, minimize: bool) -> Trial:
+    """Of the trainings of a configuration the one with the best objective, the earliest of equals.
+
+    The configuration is `chosen` by fresh seeds; of the networks that it made this is the one to keep.
+    """
+    own = [trial for trial in trials if trial.params == chosen.params and trial.status == DONE]
+    return min(own, key=lambda trial: (_loss(trial.objective, minimize), trial.index))
 
 
 def _loss(objective: float, minimize: bool) -> float:

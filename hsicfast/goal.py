@@ -83,15 +83,17 @@ def goal_of(objective: ArrayLike, goal: float | Threshold, minimize: bool = True
     return Goal(reached & np.isfinite(y), goal.value)
 
 
-def as_good_as(best: float, tolerance: float | None, minimize: bool) -> float:
-    """The worst objective within `tolerance` of the best; by default within a twentieth of it.
+def as_good_as(best: float, tolerance: float | None, minimize: bool, noise: float = 0.0) -> float:
+    """The worst objective within `tolerance` of the best; by default within a twentieth of it, or the `noise` if more.
 
     Examples
     --------
     >>> as_good_as(2.0, None, minimize=True), as_good_as(0.9, 0.01, minimize=False)
     (2.1, 0.89)
+    >>> as_good_as(2.0, None, minimize=True, noise=0.5)
+    2.5
     """
-    slack = 0.05 * abs(best) if tolerance is None else tolerance
+    slack = max(0.05 * abs(best), noise) if tolerance is None else tolerance
     return best + slack if minimize else best - slack
 
 

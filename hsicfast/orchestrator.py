@@ -20,8 +20,7 @@ from hsicfast.checks import check_share
 from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
-from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
-from hsicfast.goal import as_good_as
+from hsicfast.finals import Final, best_and_economical, final_plan, finals_of, good_enough, lineup
 from hsicfast.log import Log
 from hsicfast.narrowing import decided, narrow
 from hsicfast.pruning import check_pruner, described
@@ -31,7 +30,7 @@ from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, stop_on_signa
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
-from hsicfast.spending import dear_ends, dearer
+from hsicfast.spending import cheaper, dearer, drivers
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.watcher import Watcher, Watchers
@@ -247,26 +246,19 @@ class Hsic:
             if branches and number + 1 < rounds:
                 left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2), run.minimize)
                 run.learn(learnt)
-        # 5. Economise: the cheapest that is expected to be as good as the best within the tolerance.
-        while run.left > candidates * seeds and not run.stopped():
-            best = run.affordable().best(run.minimize)
-            limit = as_good_as(best.objective, run.tolerance, run.minimize)
-            value = best.params[branches.name] if branches else None
-            proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
-            run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
-        # 6. The best few again with fresh seeds: the best of many was lucky, too.
+        # 5. Economise: what is as good as the best, and cheaper.
+        self._economise(run, branches, reduction, candidates, candidates * seeds)
+        # 6. The best few again with fresh seeds, and the cheapest as good: the best of many was lucky, too.
         if candidates and run.left and not run.stopped():
-            few = finalists(list(run.affordable()), candidates, run.minimize)
+            few = lineup(run.affordable(), candidates, run.tolerance, run.minimize)
             proposals = [few[turn % len(few)].params for turn in range(run.left)]
-            run.train(
-                "finals", FINAL, proposals, f"that train the best {len(few)} configurations again, with fresh seeds"
-            )
+            run.train("finals", FINAL, proposals, f"that train {len(few)} configurations again, with fresh seeds")
         return run.analyse(), reduction
 
     def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
         """One dear trial a branch, where the cost is known to depend on numbers."""
         trials = run.judged()
-        ends = dear_ends(run.space, trials)
+        ends = drivers(run.space, trials)
         tried = [trial.params for trial in trials]
         proposals = []
         for value in left:
@@ -277,9 +269,30 @@ class Hsic:
             if dear not in tried and run.admits(dear):
                 proposals.append(dear)
         if proposals and not run.stopped():
-            told = ", ".join(f"{name}={value_text(end)}" for name, end in ends.items())
+            told = ", ".join(f"{driver.name}={value_text(driver.dear)}" for driver in ends)
             note = f"that repeat the best of each branch at the dear end ({told})"
             run.train("spend", SEARCH, proposals[: run.left - spared], note)
+
+    def _economise(
+        self, run: Run, branches: Branching | None, reduction: Reduction, candidates: int, spared: int
+    ) -> None:
+        """From the cheapest trial as good as the best to cheaper ones.
+
+        In turns a process proposes what is expected to be cheap and as good, and one thing that drives the cost goes to
+        a cheaper value, the rest as it is.
+        """
+        by_process = True
+        while run.left > spared and not run.stopped():
+            limit, start = good_enough(run.affordable(), candidates, run.tolerance, run.minimize)
+            trials = run.judged()
+            move = None if by_process else cheaper(run.space, start, drivers(run.space, trials), trials)
+            by_process = not by_process
+            if move is not None and run.admits(move):
+                proposals = [move]
+            else:
+                value = start.params[branches.name] if branches else None
+                proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
+            run.train("economise", SEARCH, proposals, "proposed to be cheaper, with an objective as good as the best")
 
     def _search(
         self,
@@ -321,7 +334,7 @@ class Hsic:
         seen = branches.trials(value, trials) if branches else trials
         outside = np.random.default_rng([run.seed, run.planned + ahead]).random() < OUTSIDE_SHARE
         space = run.space if outside else reduction.narrowed(run.space)
-        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit)
+        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit, warp=True)
 
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:

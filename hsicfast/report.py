@@ -19,6 +19,7 @@ from hsicfast.costs import meets
 from hsicfast.errors import InputError
 from hsicfast.figures import draw_all
 from hsicfast.files import write_atomically
+from hsicfast.finals import kept
 from hsicfast.page import check_report_tools, page
 from hsicfast.results import plain
 from hsicfast.selection import clearest_pairs
@@ -83,11 +84,11 @@ def write_report(
         "sensitivity.json": _json(_analysis(result, planned, told)),
         "best.json": _json(
             names
-            | _trial(result.best, tests)
+            | _trial(result, result.best, tests)
             | {
-                "economical": _trial(result.economical, tests),
+                "economical": _trial(result, result.economical, tests),
                 "finals": [asdict(final) for final in result.finals],
-                "front": [_trial(trial, tests) for trial in result.front],
+                "front": [_trial(result, trial, tests) for trial in result.front],
             }
         ),
         **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
@@ -106,6 +107,7 @@ def write_report(
             result=result,
             test=_tested(result.best, tests),
             fresh=_fresh(result, result.best),
+            network=kept(result.trials, result.best, result.minimize),
             finalists=_finalists(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
@@ -296,8 +298,10 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _trial(trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
-    return {"test": tests.get(trial.index)} | asdict(trial)
+def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
+    network = kept(result.trials, trial, result.minimize)
+    trained = {"trial": network.index, "seed": network.seed, "objective": network.objective}
+    return {"test": tests.get(trial.index)} | asdict(trial) | {"network": trained}
 
 
 def _settings(folder: Path) -> str:

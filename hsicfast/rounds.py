@@ -182,6 +182,7 @@ class Run:
         method: str = "gp",
         ahead: int = 0,
         limit: float | None = None,
+        warp: bool = False,
     ) -> list[dict[str, Any]]:
         """The `count` trials after the next `ahead`, by an optimiser that has seen `trials`.
 
@@ -200,6 +201,7 @@ class Run:
             limit=limit,
             costs=self.costs,
             whole=self.space,
+            warp=warp,
         )
 
     def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:

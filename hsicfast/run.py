@@ -77,6 +77,7 @@ def conduct(cfg: DictConfig) -> bool:
     # Imported here, so that --help, --cfg and a wrong task answer at once.
     from hsicfast.checks import check_share
     from hsicfast.costs import check_max_cost
+    from hsicfast.finals import kept
     from hsicfast.orchestrator import check_seed, minimize
     from hsicfast.progress import ProgressBar
     from hsicfast.repeats import check_repeats
@@ -118,7 +119,8 @@ def conduct(cfg: DictConfig) -> bool:
             repeats=cfg.repeats,
             resume=cfg.resume,
         )
-    # 3. What was chosen, trained once more from its seed: now that nothing is left to choose the test metric is read.
+    # 3. What was chosen, trained once more from its best seed: now that nothing is left to choose the test metric is
+    # read.
     chosen = {"best": result.best}
     if result.economical.index != result.best.index:
         chosen["economical"] = result.economical
@@ -126,7 +128,8 @@ def conduct(cfg: DictConfig) -> bool:
     tests: dict[int, float] = {}
     for name, trial in saved.items():
         Console(stderr=True).print(Text(f"the {name} network is trained once more, and tested"), soft_wrap=True)
-        again = evaluate.save_best(trial.params, trial.seed, folder / name) or {}
+        seed = kept(result.trials, trial, result.minimize).seed
+        again = evaluate.save_best(trial.params, seed, folder / name) or {}
         if "test" in again:
             tests[trial.index] = again["test"]
     # 4. What was found, for people.

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from hsicfast.costs import MOST_DRAWN, CostLimit
 from hsicfast.errors import InputError
 from hsicfast.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.lessons import bounded, log_costs, log_excess, warped
 from hsicfast.space import SearchSpace
 from hsicfast.trials import DIVERGED, DONE, PRUNED, Trial
 
@@ -122,6 +123,7 @@ def propose(
     limit: float | None = None,
     costs: CostLimit | None = None,
     whole: SearchSpace | None = None,
+    warp: bool = False,
 ) -> list[dict[str, Any]]:
     """Params of the trials ``index, ..., index + count - 1``, proposed by an optimiser that has seen `trials`.
 
@@ -150,6 +152,9 @@ def propose(
         fixed kept, and where none is, of those drawn from the law of `whole`.
     whole : SearchSpace, optional
         Of which `space` is a part; `space` itself by default.
+    warp : bool
+        Whether the optimiser sees the objectives by the power that makes them most normal
+        (:func:`~hsicfast.lessons.warped`), and a `limit` by the same, or as they are.
 
     Raises
     ------
@@ -171,7 +176,7 @@ def propose(
             direction="minimize" if minimize else "maximize",
             sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
         )
-        study.add_trials(_seen(optuna, left, trials, minimize, limit, costs))
+        study.add_trials(_seen(optuna, left, trials, minimize, limit, costs, warp))
         return [_ask(study, space, fixed, left, limit, costs) or next(spare) for _ in range(count)]
 
 
@@ -234,17 +239,22 @@ def _seen(
     minimize: bool,
     limit: float | None,
     costs: CostLimit | None,
+    warp: bool,
 ) -> list[optuna.trial.FrozenTrial]:
     evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED, PRUNED)]
     distributions = {name: distribution(space[name]) for name in space}
-    values = _bounded(evidence, minimize)
+    values = bounded(evidence, minimize)
+    if warp and limit is not None:
+        *values, limit = warped([*values, limit], minimize)
+    elif warp:
+        values = warped(values, minimize)
     excess: list[dict[str, float]] = [{} for _ in evidence]
     if limit is not None:
         sign = 1.0 if minimize else -1.0
         excess = [{"objective": sign * (value - limit)} for value in values]
-        values = _log_costs(evidence)
+        values = log_costs(evidence)
     if costs is not None:
-        over = _log_excess([trial.cost for trial in evidence], costs.most)
+        over = log_excess([trial.cost for trial in evidence], costs.most)
         # An unknown cost says nothing for or against the limit.
         usual = float(np.mean(over[np.isfinite(over)])) if np.isfinite(over).any() else 0.0
         excess = [own | {"cost": x} for own, x in zip(excess, np.nan_to_num(over, nan=usual).tolist(), strict=True)]
@@ -260,40 +270,6 @@ def _seen(
                 )
             )
     return seen
-
-
-def _log_excess(costs: Sequence[float], most: float) -> NDArray[np.float64]:
-    """Logarithms of costs (n,) over the limit, NaN where unknown; 1,000 times too dear is as bad as infinitely."""
-    return np.log(np.clip(np.array(costs, dtype=np.float64) / most, 1e-3, 1e3))
-
-
-def _log_costs(trials: Sequence[Trial]) -> list[float]:
-    """Logarithms of the costs, for they differ by factors; NaN where unknown."""
-    costs = np.array([trial.cost for trial in trials], dtype=np.float64)
-    least = np.min(costs[costs > 0], initial=np.inf)
-    return np.log(np.maximum(costs, least) if np.isfinite(least) else np.ones(len(costs))).tolist()
-
-
-def _bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:
-    """Objectives an optimiser can learn from: finite, and none out of all proportion.
-
-    A diverged trial counts as the worst of these: left out, a Gaussian process would go on proposing the region that
-    diverges, for it sees nothing bad there. And one objective of 1e12 would make all others look the same to it, so
-    what is worse than Tukey's outer fence (3 interquartile ranges above the upper quartile) is moved onto the fence.
-
-    A trial that was stopped early counts by its last value: left out, it would be proposed again. It is no better than
-    the best that is done, for it has not shown to be, and it moves no fence, for it was stopped half-trained.
-    """
-    sign = 1.0 if minimize else -1.0
-    early = np.array([sign * trial.objective if trial.status == PRUNED else np.nan for trial in trials])
-    losses = np.array([sign * trial.objective if trial.status == DONE else np.nan for trial in trials])
-    finite = losses[np.isfinite(losses)]
-    if not len(finite):
-        return [0.0] * len(trials)
-    lower, upper = np.percentile(finite, [25, 75])
-    worst = min(float(finite.max()), float(upper + 3 * (upper - lower)))
-    losses = np.where(np.isfinite(early), np.maximum(early, finite.min()), losses)
-    return [sign * float(loss) for loss in np.where(np.isfinite(losses), np.minimum(losses, worst), worst)]
 
 
 def _within(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -328,7 +304,7 @@ def _ask(
             return params
         # Told as infeasible, so that the next goes elsewhere. Nothing is known of its objective: the mean says least.
         known = [own for own in study.get_trials(deepcopy=False) if own.state.is_finished()]
-        excess = float(_log_excess([costs.price(params)], costs.most)[0])
+        excess = float(log_excess([costs.price(params)], costs.most)[0])
         value = float(np.mean([own.value for own in known])) if known else 0.0
         if limit is not None:
             objectives = [own.constraints["objective"] for own in known]

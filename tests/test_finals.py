@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 from hsicfast.executors import Processes
-from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of
+from hsicfast.finals import (
+    Final,
+    best_and_economical,
+    final_plan,
+    finalists,
+    finals_of,
+    good_enough,
+    kept,
+    lineup,
+    noise,
+)
 from hsicfast.orchestrator import Hsic, Watcher, minimize
 from hsicfast.results import read_results
 from hsicfast.samplers import trial_seed
@@ -122,6 +132,68 @@ class TestBestAndEconomical:
         assert decided(rows, tolerance=0.3) == (0, 4)
         assert decided(rows, tolerance=0.2) == (0, 0)
 
+    def test_what_is_no_further_off_than_the_seeds_scatter_is_as_good(self):
+        # Fresh trials of 1.9 and 2.1, and of 2.3 and 2.5: a deviation of 0.14 each.
+        rows = [(0, 1.0, SEARCH, 9.0), (1, 1.01), (0, 1.9, FINAL), (0, 2.1, FINAL), (1, 2.3, FINAL), (1, 2.5, FINAL)]
+        assert decided([*rows, (2, 1.14, SEARCH, 5.0)]) == (0, 6)
+        assert decided([*rows, (2, 1.15, SEARCH, 5.0)]) == (0, 0)
+        # Who gives a tolerance means it.
+        assert decided([*rows, (2, 1.14, SEARCH, 5.0)], tolerance=0.1) == (0, 0)
+        assert decided([*rows, (2, 1.2, SEARCH, 5.0)], tolerance=0.2) == (0, 6)
+
+
+class TestGoodEnough:
+    ROWS = ((0, 1.0, SEARCH, 9.0), (1, 1.04, SEARCH, 8.0), (2, 1.2, SEARCH, 7.0), (3, 1.3, SEARCH, 1.0))
+
+    @pytest.mark.parametrize(
+        ("candidates", "tolerance", "limit", "cheap"),
+        [
+            (0, None, 1.05, 1),
+            (2, None, 1.05, 1),
+            # As good as a finalist, whose place may be owed to its seed.
+            (3, None, 1.2, 2),
+            (4, None, 1.3, 3),
+            (9, None, 1.3, 3),
+            (4, 0.25, 1.25, 2),
+            (4, 0.0, 1.0, 0),
+        ],
+    )
+    def test_by_hand(self, candidates, tolerance, limit, cheap):
+        for sign in (1, -1):
+            rows = [(x, sign * objective, *rest) for x, objective, *rest in self.ROWS]
+            table = TrialTable.from_trials(SPACE, trials(*rows))
+            found, trial = good_enough(table, candidates, tolerance, sign == 1)
+            assert (found, trial.index) == (pytest.approx(sign * limit), cheap)
+
+    @pytest.mark.parametrize(
+        ("cheapest", "candidates", "line"),
+        [
+            ((4, 1.15, SEARCH, 0.5), 3, [0, 1, 4]),  # is the third best itself
+            ((4, 1.2, SEARCH, 0.5), 3, [0, 1, 4]),  # takes the place of the third best
+            ((4, 1.21, SEARCH, 0.5), 3, [0, 1, 2]),  # is not as good
+            ((4, 1.04, SEARCH, 0.5), 2, [0, 1]),  # of two none makes room
+        ],
+    )
+    def test_the_cheapest_as_good_is_in_the_lineup(self, cheapest, candidates, line):
+        table = TrialTable.from_trials(SPACE, trials(*self.ROWS, cheapest))
+        assert [trial.index for trial in lineup(table, candidates, None, True)] == line
+
+
+def test_of_the_networks_of_a_configuration_the_best_is_kept():
+    rows = [(0, 0.5), (1, 0.1), (0, 0.3, FINAL), (0, 0.3, FINAL), (0, DIVERGED, FINAL), (1, 0.2, FINAL)]
+    table = TrialTable.from_trials(SPACE, trials(*rows))
+    assert [kept(table, table[row], True).index for row in (0, 1)] == [2, 1]
+    assert [kept(table, table[row], False).index for row in (0, 1)] == [0, 5]
+
+
+def test_noise_is_pooled_over_the_finalists():
+    assert noise(()) == 0
+    assert noise([Final(0, 1, 0, 1.0, NAN)]) == 0
+    # Each deviation counts by its n - 1: (2 * 0.3^2 + 1 * 0.6^2) / 3.
+    assert noise([Final(0, 3, 0, 1.0, 0.3), Final(1, 2, 0, 1.0, 0.6), Final(2, 1, 0, 1.0, NAN)]) == pytest.approx(
+        math.sqrt(0.18)
+    )
+
 
 def noisy(params, seed):
     """The best is at x = 0.3; a trial is off by up to 0.5."""
@@ -153,10 +225,14 @@ def whole():
 class TestRuns:
     def test_the_last_trials_train_the_best_few_again(self, whole):
         assert [(r.name, r.first, r.last) for r in whole.rounds][-1] == ("finals", 14, 20)
-        assert whole.rounds[-1].note == "that train the best 3 configurations again, with fresh seeds"
+        assert whole.rounds[-1].note == "that train 3 configurations again, with fresh seeds"
         assert whole.trials.origin.tolist()[14:] == ["final"] * 6
         before = list(whole.trials)[:14]
-        candidates = sorted(before, key=lambda trial: trial.objective)[:3]
+        first, second, third = sorted(before, key=lambda trial: trial.objective)[:3]
+        # The third makes room for the cheapest that is as good.
+        good = [trial for trial in before if trial.objective <= max(third.objective, 1.05 * first.objective)]
+        cheap = min(good, key=lambda trial: trial.cost)
+        candidates = [first, second, third if cheap in (first, second) else cheap]
         assert [trial.params for trial in whole.trials][14:] == [trial.params for trial in candidates] * 2
         assert [trial.seed for trial in whole.trials] == [trial_seed(5, index) for index in range(20)]
         assert {final.trial for final in whole.finals} == {trial.index for trial in candidates}

@@ -10,7 +10,7 @@ from scipy import stats
 
 from hsicfast.costs import CostLimit
 from hsicfast.errors import InputError
-from hsicfast.samplers import _bounded, complete, design, distribution, propose, trial_seed
+from hsicfast.samplers import complete, design, distribution, propose, trial_seed
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials import DIVERGED, DONE, LOST, PRUNED, Trial
 
@@ -199,14 +199,6 @@ def test_trials_stopped_early_repel():
     ]
     proposals = propose(LINE, {}, seen, method="gp", seed=0, index=40, count=3)
     assert np.mean([p["x"] for p in proposals]) < 0.65
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_trial_stopped_early_counts_by_its_last_value_within_what_is_done(sign):
-    done = [Trial(i, {}, sign * float(i)) for i in range(1, 5)]
-    early = [Trial(9, {}, sign * value, status=PRUNED) for value in (2.5, -7.0, 1e9, math.nan)]
-    # Better than the best is not shown; worse than the worst, and without a value, is as bad as that.
-    assert _bounded([*done, *early], minimize=sign == 1) == [sign * x for x in (1, 2, 3, 4, 2.5, 1, 4, 4)]
 
 
 def test_one_absurd_objective_does_not_blind_the_process():
