@@ -71,33 +71,6 @@ def finalists(trials: Sequence[Trial], count: int, minimize: bool) -> list[Trial
     return best
 
 
-def good_enough(table: TrialTable, candidates: int, tolerance: float | None, minimize: bool) -> tuple[float, Trial]:
-    """The worst objective that is as good as the best, and the cheapest trial that is so good.
-
-    Without a `tolerance` whatever is as good as the worst of the best `candidates` configurations is: it would be
-    trained again itself, for nobody knows before which of them owe it to their seeds.
-
-    Raises
-    ------
-    InputError
-        Where no trial is done.
-    """
-    limit = as_good_as(table.best(minimize).objective, tolerance, minimize)
-    few = finalists(list(table), candidates, minimize)
-    if tolerance is None and few and _loss(few[-1].objective, minimize) > _loss(limit, minimize):
-        limit = few[-1].objective
-    return limit, table.cheapest(limit, minimize)
-
-
-def lineup(table: TrialTable, candidates: int, tolerance: float | None, minimize: bool) -> list[Trial]:
-    """The finalists: the best few, of three or more the last of which makes room for the cheapest as good."""
-    few = finalists(list(table), candidates, minimize)
-    cheap = good_enough(table, candidates, tolerance, minimize)[1]
-    if len(few) > 2 and all(cheap.params != other.params for other in few):
-        few[-1] = cheap
-    return few
-
-
 def finals_of(trials: Sequence[Trial], minimize: bool) -> tuple[Final, ...]:
     """What came of each finalist, the best mean first, of equals the one that was better when it was chosen."""
     fresh = [trial for trial in trials if trial.origin == FINAL]

@@ -20,7 +20,8 @@ from hsicfast.checks import check_share
 from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor, Local
-from hsicfast.finals import Final, best_and_economical, final_plan, finals_of, good_enough, lineup
+from hsicfast.finals import Final, best_and_economical, final_plan, finalists, finals_of, noise
+from hsicfast.goal import as_good_as
 from hsicfast.log import Log
 from hsicfast.narrowing import decided, narrow
 from hsicfast.pruning import check_pruner, described
@@ -30,7 +31,7 @@ from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, stop_on_signa
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
-from hsicfast.spending import cheaper, dearer, drivers
+from hsicfast.spending import dear_ends, dearer
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.watcher import Watcher, Watchers
@@ -177,7 +178,7 @@ class TwoStep:
 
 @dataclass(frozen=True)
 class Hsic:
-    """Search what all trials share, then inside the branches worth it, with evidence; then economise.
+    """Search what all trials share, then inside the branches worth it, with evidence; try the best again; economise.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ class Hsic:
     shared_share : float
         Share of the trials that search what every trial has, over all branches, in (0, 1).
     economy_share : float
-        Share of the trials that look for cheaper ones as good as the best, in (0, 1).
+        Share of the trials that look for cheaper ones as good as the winner, in (0, 1).
     honest_share : float
         Share of each round that is drawn from the law of the space, in (0, 1), for the analysis speaks of that law.
     batch : int
@@ -199,13 +200,13 @@ class Hsic:
 
     design_share: float = 0.2
     shared_share: float = 0.3
-    economy_share: float = 0.12
+    economy_share: float = 0.15
     honest_share: float = 0.1
     batch: int = 1
     final_share: float = 0.06
 
     def __post_init__(self) -> None:
-        for name, usual in (("design", 0.2), ("shared", 0.3), ("economy", 0.12), ("honest", 0.1)):
+        for name, usual in (("design", 0.2), ("shared", 0.3), ("economy", 0.15), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         _check_batch(self.batch)
@@ -221,9 +222,9 @@ class Hsic:
         drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
         run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
         reduction = _learn(run)
-        spared = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
+        economy = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
         candidates, seeds = final_plan(round(self.final_share * run.n_trials)) if run.seeded else (0, 0)
-        spared += candidates * seeds
+        spared = economy + candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
         branches = branching(run.space)
         if branches:
@@ -246,19 +247,21 @@ class Hsic:
             if branches and number + 1 < rounds:
                 left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2), run.minimize)
                 run.learn(learnt)
-        # 5. Economise: what is as good as the best, and cheaper.
-        self._economise(run, branches, reduction, candidates, candidates * seeds)
-        # 6. The best few again with fresh seeds, and the cheapest as good: the best of many was lucky, too.
+        # 5. The best few again with fresh seeds: the best of many was lucky, too. They also say how far seeds scatter.
         if candidates and run.left and not run.stopped():
-            few = lineup(run.affordable(), candidates, run.tolerance, run.minimize)
-            proposals = [few[turn % len(few)].params for turn in range(run.left)]
-            run.train("finals", FINAL, proposals, f"that train {len(few)} configurations again, with fresh seeds")
+            few = finalists(list(run.affordable()), candidates, run.minimize)
+            turns = max(run.left - economy, min(run.left, candidates * seeds))
+            proposals = [few[turn % len(few)].params for turn in range(turns)]
+            note = f"that train the best {len(few)} configurations again, with fresh seeds"
+            run.train("finals", FINAL, proposals, note)
+        # 6. Economise: as good as the winner within the tolerance, and cheaper.
+        self._economise(run, branches, reduction)
         return run.analyse(), reduction
 
     def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
         """One dear trial a branch, where the cost is known to depend on numbers."""
         trials = run.judged()
-        ends = drivers(run.space, trials)
+        ends = dear_ends(run.space, trials)
         tried = [trial.params for trial in trials]
         proposals = []
         for value in left:
@@ -269,30 +272,19 @@ class Hsic:
             if dear not in tried and run.admits(dear):
                 proposals.append(dear)
         if proposals and not run.stopped():
-            told = ", ".join(f"{driver.name}={value_text(driver.dear)}" for driver in ends)
+            told = ", ".join(f"{name}={value_text(end)}" for name, end in ends.items())
             note = f"that repeat the best of each branch at the dear end ({told})"
-            run.train("spend", SEARCH, proposals[: run.left - spared], note)
+            run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
-    def _economise(
-        self, run: Run, branches: Branching | None, reduction: Reduction, candidates: int, spared: int
-    ) -> None:
-        """From the cheapest trial as good as the best to cheaper ones.
-
-        In turns a process proposes what is expected to be cheap and as good, and one thing that drives the cost goes to
-        a cheaper value, the rest as it is.
-        """
-        by_process = True
-        while run.left > spared and not run.stopped():
-            limit, start = good_enough(run.affordable(), candidates, run.tolerance, run.minimize)
-            trials = run.judged()
-            move = None if by_process else cheaper(run.space, start, drivers(run.space, trials), trials)
-            by_process = not by_process
-            if move is not None and run.admits(move):
-                proposals = [move]
-            else:
-                value = start.params[branches.name] if branches else None
-                proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
-            run.train("economise", SEARCH, proposals, "proposed to be cheaper, with an objective as good as the best")
+    def _economise(self, run: Run, branches: Branching | None, reduction: Reduction) -> None:
+        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that."""
+        while run.left and not run.stopped():
+            finals = finals_of(run.judged(), run.minimize)
+            best, cheap = best_and_economical(run.affordable(), finals, run.tolerance, run.minimize)
+            limit = as_good_as(best.objective, run.tolerance, run.minimize, noise(finals))
+            value = cheap.params[branches.name] if branches else None
+            proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
+            run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
 
     def _search(
         self,
@@ -334,7 +326,7 @@ class Hsic:
         seen = branches.trials(value, trials) if branches else trials
         outside = np.random.default_rng([run.seed, run.planned + ahead]).random() < OUTSIDE_SHARE
         space = run.space if outside else reduction.narrowed(run.space)
-        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit, warp=True)
+        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit, warp=limit is None)
 
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:
@@ -402,7 +394,7 @@ def minimize(
         Hears of every trial as it ends.
     tolerance : float, optional
         How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
-        default a twentieth of the best.
+        default a twentieth of the best, or what the finalists scatter between seeds where that is more.
     pruner : optuna.pruners.BasePruner, optional
         Stops hopeless trials early, by the learning curves of those that had ended when the trial was planned; trials
         of the design always go on to their end. It needs ``evaluate(params, report=...)``, which calls

@@ -154,7 +154,7 @@ def propose(
         Of which `space` is a part; `space` itself by default.
     warp : bool
         Whether the optimiser sees the objectives by the power that makes them most normal
-        (:func:`~hsicfast.lessons.warped`), and a `limit` by the same, or as they are.
+        (:func:`~hsicfast.lessons.warped`), or as they are, which a `limit` asks for.
 
     Raises
     ------
@@ -244,9 +244,7 @@ def _seen(
     evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED, PRUNED)]
     distributions = {name: distribution(space[name]) for name in space}
     values = bounded(evidence, minimize)
-    if warp and limit is not None:
-        *values, limit = warped([*values, limit], minimize)
-    elif warp:
+    if warp:
         values = warped(values, minimize)
     excess: list[dict[str, float]] = [{} for _ in evidence]
     if limit is not None:

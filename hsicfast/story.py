@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hsicfast.trials import DIVERGED, DONE, PRUNED
+from hsicfast.finals import best_and_economical
+from hsicfast.trials import DIVERGED, DONE, FINAL, PRUNED
 
 if TYPE_CHECKING:
     from hsicfast.orchestrator import Result
@@ -54,16 +55,17 @@ def chapters(result: Result) -> tuple[Chapter, ...]:
     [('design', True)]
     """
     told = []
-    contenders = result.trials.contenders.within(result.max_cost)
+    affordable = result.trials.within(result.max_cost)
     for part in result.rounds:
         own = result.trials.select((result.trials.index >= part.first) & (result.trials.index < part.last))
         counts = {status: int((own.status == status).sum()) for status in (DIVERGED, PRUNED)}
         failed = [f"{count} {status}" for status, count in counts.items() if count]
         did = ", ".join([part.story, *failed])
-        so_far = contenders.select(contenders.index < part.last)
+        so_far = affordable.select(affordable.index < part.last)
         left_at = (np.nan, np.nan, np.nan)
-        if (so_far.status == DONE).any():
-            best, cheap = so_far.best(result.minimize), so_far.economical(result.tolerance, result.minimize)
+        if (so_far.contenders.status == DONE).any():
+            finals = result.finals if (so_far.origin == FINAL).any() else ()
+            best, cheap = best_and_economical(so_far, finals, result.tolerance, result.minimize)
             left_at = (best.objective, best.cost, cheap.cost)
         told.append(Chapter(part.name, part.first, part.last, did, *left_at, part.learnt))
     return tuple(told)

@@ -227,10 +227,7 @@ class TrialTable:
         >>> table.economical(tolerance=0.01).params, table.economical(tolerance=0.0).params
         ({'width': 4}, {'width': 8})
         """
-        return self.cheapest(as_good_as(self.best(minimize).objective, tolerance, minimize), minimize)
-
-    def cheapest(self, limit: float, minimize: bool = True) -> Trial:
-        """The cheapest trial that is done with an objective as good as `limit`; the better of equals."""
+        limit = as_good_as(self.best(minimize).objective, tolerance, minimize)
         loss, worst = (self.objective, limit) if minimize else (-self.objective, -limit)
         good = (self.status == DONE) & (loss <= worst)
         cost = np.where(good, np.nan_to_num(self.cost, nan=np.inf), np.inf)

@@ -70,7 +70,7 @@ def test_the_best_is_the_earliest_of_equals_and_the_economical_is_within_half_a_
     assert replace(own, said_best=5).best == 5
 
 
-def test_where_the_objective_is_no_percentage_the_economical_is_within_5_percent():
+def test_where_the_objective_is_no_percentage_the_economical_is_within_5_thousandths():
     own = run("tpe", "runge", 0, [0.100, 0.105, 0.106], [9, 4, 1], test=np.array([0.3, 0.2, 0.1]))
     assert (own.best, own.economical) == (0, 1)
     assert own.score(own.best, floor=0.0) == 0.3  # tested, never the objective
