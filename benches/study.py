@@ -189,6 +189,17 @@ def ratio(theirs: Floats, ours: Floats) -> float:
         return float(np.nanmedian(np.where(theirs == ours, 1.0, theirs / ours)))
 
 
+def as_good(ours: list[Run], theirs: list[Run]) -> float:
+    """The median of what our cheapest trial as good as their best one costs, as a share of that; NaN without any."""
+    shares = []
+    for our, their in zip(ours, theirs, strict=True):
+        if their.best is not None:
+            price = their.price(their.best)
+            cost = np.min(our.cost[our.objective <= their.objective[their.best]], initial=np.inf)
+            shares.append(1.0 if cost == price else cost / price)
+    return float(np.median(shares)) if shares else np.nan
+
+
 def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], reference: str, style: box.Box) -> Table:
     """One line a strategy; `reference` is compared with each of the others."""
 
@@ -202,7 +213,8 @@ def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], ref
     title = f"{kind}: problems {problems}, runs a strategy {count}"
     against = (f"{reference} wins", "ties, half a win each", "p, pairs", "p, problems")
     head = ("strategy", metric, "quartiles", f"cost, {cost}", f"× {reference}'s", f"economical: {metric}")
-    table = Table(*head, f"cost, {cost}", f"× {reference}'s", *against, "seconds a run", title=title, box=style)
+    equal = f"{reference}'s cheapest as good as its best: cost, × its"
+    table = Table(*head, f"cost, {cost}", f"× {reference}'s", equal, *against, "seconds a run", title=title, box=style)
     ours = measured(runs[reference])
     for name, own in runs.items():
         score, price, economical, low_price, seconds = theirs = measured(own)
@@ -211,7 +223,8 @@ def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], ref
         better = differences(ours[0], score)
         over = (chance(better), chance(by_problem(own, better)))
         shares = (f"{wins(better):.0%}", f"{np.mean(better == 0):.0%}")
-        judged = [""] * 4 if name == reference else [*shares, *(f"{p:.2g}" for p in over)]
+        equal = f"{as_good(runs[reference], own):.2f}"
+        judged = [""] * 5 if name == reference else [equal, *shares, *(f"{p:.2g}" for p in over)]
         middle = [f"{np.nanmedian(values):.3g}" for values in (score, price, economical, low_price, seconds)]
         cells = (middle[0], quartiles, middle[1], times[0], middle[2], middle[3], times[1], *judged, middle[4])
         table.add_row(name, *(("–" if cell == "nan" else cell) for cell in cells))

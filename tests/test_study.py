@@ -14,6 +14,7 @@ from benches.strategies import STRATEGIES
 from benches.study import (
     Plan,
     Run,
+    as_good,
     by_problem,
     chance,
     conduct,
@@ -118,6 +119,16 @@ def test_medians_over_the_seeds_and_ratios_of_costs():
     assert ratio(np.array([2.0, 0.0, np.nan, 8.0]), np.array([1.0, 0.0, 1.0, 2.0])) == 2.0
 
 
+def test_what_costs_as_much_less_as_theirs_where_it_is_as_good():
+    ours = [run("hsic", f"surrogate/{task}", 0, [2.0, 3.0, np.nan], [8.0, 1.0, 0.1]) for task in range(3)]
+    best = [(3.0, 2.0), (2.5, 4.0), (1.0, 5.0)]  # the last is better than all of ours
+    theirs = [run("tpe", f"surrogate/{task}", 0, [good], [cost]) for task, (good, cost) in enumerate(best)]
+    assert [as_good(ours[task : task + 1], theirs[task : task + 1]) for task in range(3)] == [0.5, 2.0, math.inf]
+    assert as_good(ours, theirs) == 2.0
+    nobody = run("tpe", "surrogate/0", 0, [np.nan], [1.0])
+    assert math.isnan(as_good(ours[:1], [nobody]))
+
+
 def test_the_table_says_it():
     ours = [run("hsic", f"surrogate/{task}", 0, [4.0, 1.0 + task], [1.0, 2.0]) for task in range(3)]
     theirs = [run("tpe", f"surrogate/{task}", 0, [4.0, 2.0 + task], [1.0, 6.0]) for task in range(3)]
@@ -125,8 +136,9 @@ def test_the_table_says_it():
     table = tabulate("surrogate", runs, floors([*ours, *theirs]), "hsic", box.ROUNDED)
     cells = dict(zip(("hsic", "tpe"), zip(*(column.cells for column in table.columns), strict=True), strict=True))
     # On the last task the cheap trial of tpe is as good as its dear one.
-    assert cells["tpe"] == ("tpe", "1", "1 to 1", "6", "3.00", "1", "6", "3.00", "100%", "0%", "0.25", "0.25", "2")
-    assert cells["hsic"] == ("hsic", "0", "0 to 0", "2", "", "0", "2", "", "", "", "", "", "2")
+    judged = ("100%", "0%", "0.25", "0.25")
+    assert cells["tpe"] == ("tpe", "1", "1 to 1", "6", "3.00", "1", "6", "3.00", "0.33", *judged, "2")
+    assert cells["hsic"] == ("hsic", "0", "0 to 0", "2", "", "0", "2", "", "", "", "", "", "", "2")
     assert so_far(ours[0]).tolist() == [4.0, 1.0]
     assert draw("surrogate", runs, floors([*ours, *theirs])).startswith(b"\x89PNG")
 
