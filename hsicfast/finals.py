@@ -17,8 +17,9 @@ import numpy as np
 from hsicfast.goal import as_good_as
 from hsicfast.trials import DIVERGED, DONE, FINAL, LOST, Trial, TrialTable
 
-# From so many trials on a finalist gets two seeds: one more candidate is then worth less than a second look at each.
-TWO_SEEDS_FROM = 6
+# From so many trials on a finalist gets two seeds: a second look at each is then worth more than further candidates, and
+# says how far seeds scatter.
+TWO_SEEDS_FROM = 4
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def final_plan(trials: int) -> tuple[int, int]:
 
     Examples
     --------
-    >>> [final_plan(trials) for trials in (1, 2, 5, 6, 18)]
-    [(0, 0), (2, 1), (5, 1), (3, 2), (9, 2)]
+    >>> [final_plan(trials) for trials in (1, 2, 3, 4, 18)]
+    [(0, 0), (2, 1), (3, 1), (2, 2), (9, 2)]
     """
     seeds = 2 if trials >= TWO_SEEDS_FROM else 1
     candidates = trials // seeds

@@ -194,7 +194,7 @@ class Hsic:
         Trials proposed at a time in each branch. The proposals are the same whatever the number of workers.
     final_share : float
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1): two seeds each
-        from 6 such trials on, else one. There are none where that is less than two configurations, or where `evaluate`
+        from 4 such trials on, else one. There are none where that is less than two configurations, or where `evaluate`
         takes no seed.
     """
 

@@ -75,6 +75,14 @@ class Reduction:
     decisions: tuple[Decision, ...]
     rule: str
 
+    @property
+    def told(self) -> list[tuple[str, str, str]]:
+        """Names, what becomes of them, and why: those that share the one and the other stand together."""
+        rows: dict[tuple[str, str], list[str]] = {}
+        for decision in self.decisions:
+            rows.setdefault((decision.text, decision.reason), []).append(decision.name)
+        return [(", ".join(names), text, reason) for (text, reason), names in rows.items()]
+
     def narrowed(self, space: SearchSpace) -> SearchSpace:
         """All of `space`, what is fixed as well, with the narrowed ranges."""
         return SearchSpace({name: self.space.get(name, space[name]) for name in space})

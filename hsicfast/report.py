@@ -137,9 +137,7 @@ def print_report(
         console.print(Text(one_line(sentence)))
     print_indices(console, "What decides", result.sensitivity.indices)
     print_pairs(console, result.sensitivity.pair_indices)
-    rows: list[Sequence[Any]] = [
-        (d.name, d.text, d.reason) for d in (result.reduction.decisions if result.reduction else ())
-    ]
+    rows: list[Sequence[Any]] = list(result.reduction.told) if result.reduction else []
     print_table(console, "What was fixed or narrowed, to what, and why", ("name", "decision", "reason"), rows)
     rows = [
         (c.name, c.last - c.first, number(c.objective), number(c.cheapest), "; ".join([c.did, *c.learnt]))

@@ -5,7 +5,7 @@ import pytest
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
 from hsicfast.narrowing import decided, narrow
-from hsicfast.reduction import FIX, NARROW, SEARCH
+from hsicfast.reduction import FIX, NARROW, SEARCH, Decision, Reduction
 
 SPACE = SearchSpace(
     {
@@ -115,3 +115,17 @@ class TestFixing:
         assert decided(narrow(found(lambda p: rng.random(), n=40))) == (
             "nothing is fixed or narrowed, for want of evidence"
         )
+
+
+def test_what_shares_fate_and_reason_is_told_together():
+    decisions = (
+        Decision("rate", SEARCH, None, "few trials"),
+        Decision("size", FIX, 4, "few trials"),
+        Decision("depth", SEARCH, None, "few trials"),
+        Decision("width", SEARCH, None, "many trials"),
+    )
+    assert Reduction(SPACE, {"size": 4}, decisions, "").told == [
+        ("rate, depth", "searched", "few trials"),
+        ("size", "fixed to 4", "few trials"),
+        ("width", "searched", "many trials"),
+    ]
