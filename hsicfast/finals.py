@@ -17,8 +17,8 @@ import numpy as np
 from hsicfast.goal import as_good_as
 from hsicfast.trials import DIVERGED, DONE, FINAL, LOST, Trial, TrialTable
 
-# From so many trials on a finalist gets two seeds: a second look at each is then worth more than further candidates, and
-# says how far seeds scatter.
+# From so many trials on a finalist gets two seeds: a second look at each is then worth more than more of them, and says
+# how far seeds scatter.
 TWO_SEEDS_FROM = 4
 
 

@@ -49,7 +49,17 @@ def decided(rows, tolerance=None, minimize=True):
 
 @pytest.mark.parametrize(
     ("count", "plan"),
-    [(0, (0, 0)), (1, (0, 0)), (2, (2, 1)), (3, (3, 1)), (4, (2, 2)), (5, (2, 2)), (6, (3, 2)), (7, (3, 2)), (8, (4, 2))],
+    [
+        (0, (0, 0)),
+        (1, (0, 0)),
+        (2, (2, 1)),
+        (3, (3, 1)),
+        (4, (2, 2)),
+        (5, (2, 2)),
+        (6, (3, 2)),
+        (7, (3, 2)),
+        (8, (4, 2)),
+    ],
 )
 def test_plan(count, plan):
     assert final_plan(count) == plan
