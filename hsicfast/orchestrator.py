@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,7 +32,7 @@ from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, stop_on_signa
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
-from hsicfast.spending import dear_ends, dearer
+from hsicfast.spending import Hunt, dear_ends, dearer
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.watcher import Watcher, Watchers
@@ -277,13 +278,20 @@ class Hsic:
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
     def _economise(self, run: Run, branches: Branching | None, reduction: Reduction) -> None:
-        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that."""
+        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that.
+
+        In turns the cheapest that is expected to be as good, and the best that is to be had for so much less
+        (:class:`~hsicfast.spending.Hunt`): the one gets to the end where the process knows what is good, the other
+        learns that where it does not.
+        """
+        hunt, in_turns = Hunt(), cycle((True, False))
         while run.left and not run.stopped():
             finals = finals_of(run.judged(), run.minimize)
             best, cheap = best_and_economical(run.affordable(), finals, run.tolerance, run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize, noise(finals))
             value = cheap.params[branches.name] if branches else None
-            proposals = self._propose(run, branches, value, 1, reduction, limit=limit)
+            wanted = {"limit": limit} if next(in_turns) else {"most": hunt.most(cheap.cost, run.judged())}
+            proposals = self._propose(run, branches, value, 1, reduction, **wanted)
             run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
 
     def _search(
@@ -319,6 +327,7 @@ class Hsic:
         reduction: Reduction,
         ahead: int = 0,
         limit: float | None = None,
+        most: float | None = None,
     ) -> list[dict[str, Any]]:
         """What a Gaussian process proposes in a branch by the trials there; a share outside the narrowed ranges."""
         fixed = reduction.fixed | ({branches.name: value} if branches else {})
@@ -326,7 +335,7 @@ class Hsic:
         seen = branches.trials(value, trials) if branches else trials
         outside = np.random.default_rng([run.seed, run.planned + ahead]).random() < OUTSIDE_SHARE
         space = run.space if outside else reduction.narrowed(run.space)
-        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit, warp=limit is None)
+        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit, most=most, warp=True)
 
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:

@@ -121,6 +121,7 @@ def propose(
     count: int,
     minimize: bool = True,
     limit: float | None = None,
+    most: float | None = None,
     costs: CostLimit | None = None,
     whole: SearchSpace | None = None,
     warp: bool = False,
@@ -146,6 +147,8 @@ def propose(
         Direction of the objective.
     limit : float, optional
         What is minimised is then the cost, among what is expected to have an objective as good as this ("gp" alone).
+    most : float > 0, optional
+        What is looked for is expected to cost at most this ("gp" and "tpe"), by the costs of `trials`.
     costs : CostLimit, optional
         The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After 8 of
         these it is passed over for the first affordable of 1,000 configurations drawn from the law of `space`, what is
@@ -154,7 +157,7 @@ def propose(
         Of which `space` is a part; `space` itself by default.
     warp : bool
         Whether the optimiser sees the objectives by the power that makes them most normal
-        (:func:`~hsicfast.lessons.warped`), or as they are, which a `limit` asks for.
+        (:func:`~hsicfast.lessons.warped`), and a `limit` by the same, or as they are.
 
     Raises
     ------
@@ -176,7 +179,9 @@ def propose(
             direction="minimize" if minimize else "maximize",
             sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
         )
-        study.add_trials(_seen(optuna, left, trials, minimize, limit, costs, warp))
+        if costs is not None:
+            most = costs.most if most is None else min(most, costs.most)
+        study.add_trials(_seen(optuna, left, trials, minimize, limit, most, warp))
         return [_ask(study, space, fixed, left, limit, costs) or next(spare) for _ in range(count)]
 
 
@@ -238,21 +243,23 @@ def _seen(
     trials: Sequence[Trial],
     minimize: bool,
     limit: float | None,
-    costs: CostLimit | None,
+    most: float | None,
     warp: bool,
 ) -> list[optuna.trial.FrozenTrial]:
     evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED, PRUNED)]
     distributions = {name: distribution(space[name]) for name in space}
     values = bounded(evidence, minimize)
-    if warp:
+    if warp and limit is not None:
+        *values, limit = warped([*values, limit], minimize)
+    elif warp:
         values = warped(values, minimize)
     excess: list[dict[str, float]] = [{} for _ in evidence]
     if limit is not None:
         sign = 1.0 if minimize else -1.0
         excess = [{"objective": sign * (value - limit)} for value in values]
         values = log_costs(evidence)
-    if costs is not None:
-        over = log_excess([trial.cost for trial in evidence], costs.most)
+    if most is not None:
+        over = log_excess([trial.cost for trial in evidence], most)
         # An unknown cost says nothing for or against the limit.
         usual = float(np.mean(over[np.isfinite(over)])) if np.isfinite(over).any() else 0.0
         excess = [own | {"cost": x} for own, x in zip(excess, np.nan_to_num(over, nan=usual).tolist(), strict=True)]

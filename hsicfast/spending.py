@@ -1,12 +1,14 @@
-"""Does spending more help? The best trial again, with whatever drives the cost at its dear end.
+"""Does spending more help, and how much less would do?
 
 What makes a training dear (width, depth, rounds of boosting) often makes it better as well, out to the end of its
-range, where a design of few trials has nothing.
+range, where a design of few trials has nothing: :func:`dearer` goes there. And often it does not: :class:`Hunt` says
+for how much less the next one is looked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ import numpy as np
 from hsicfast.hyperparameters import Float, Int
 from hsicfast.inference import holm
 from hsicfast.space import SearchSpace
-from hsicfast.trials import Trial
+from hsicfast.trials import DONE, Trial
 
 ALPHA, FEWEST = 0.05, 5
+# Trials at one level of the cost before a higher one is more promising, and the least saving that is looked for.
+TRIES, WORTH = 3, 1.2
 
 
 def dear_ends(space: SearchSpace, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -52,6 +56,47 @@ def dear_ends(space: SearchSpace, trials: Sequence[Trial]) -> dict[str, Any]:
 def dearer(params: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
     """`params` with those of the `ends` that they have."""
     return params | {name: end for name, end in ends.items() if name in params}
+
+
+@dataclass
+class Hunt:
+    """For how much the next one is looked for: half way, in factors, from the cheapest that is as good to the cheapest.
+
+    Where three in a row at one level were not as good, half way up again, and near the top from the bottom again.
+
+    Attributes
+    ----------
+    level : float
+        What was looked for last; infinite before.
+    floor : float
+        Where nothing as good is expected any more; 0 before that is known.
+    misses : int
+        How many in a row left the cheapest that is as good above the level.
+
+    Examples
+    --------
+    >>> hunt, tried = Hunt(), [Trial(0, {}, 0.9, cost=1.0)]
+    >>> [hunt.most(cost, tried) for cost in (100.0, 100.0, 100.0, 100.0)]
+    [10.0, 10.0, 10.0, 31.622776601683793]
+    >>> hunt.most(25.0, tried)
+    15.811388300841896
+    """
+
+    level: float = np.inf
+    floor: float = 0.0
+    misses: int = 0
+
+    def most(self, cost: float, trials: Sequence[Trial]) -> float | None:
+        """The next level, where the cheapest that is as good has this `cost`; None where that is 0 or unknown."""
+        if not 0 < cost < np.inf:
+            return None
+        self.misses = self.misses + 1 if cost > self.level else 0
+        if self.misses == TRIES:
+            self.floor, self.misses = self.level, 0
+        if not 0 < self.floor < cost / WORTH:
+            self.floor = min([cost / WORTH**2, *(t.cost for t in trials if t.status == DONE and t.cost > 0)])
+        self.level = float(np.sqrt(self.floor * cost))
+        return self.level
 
 
 def _correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:

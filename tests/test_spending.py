@@ -1,11 +1,15 @@
-"""What drives the cost, and its dear end."""
+"""What drives the cost, its dear end, and for how much less the next one is looked for."""
+
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hsicfast.samplers import design
 from hsicfast.space import Choice, Float, Int, SearchSpace
-from hsicfast.spending import dear_ends, dearer
+from hsicfast.spending import Hunt, dear_ends, dearer
 from hsicfast.trials import Trial
 
 SPACE = SearchSpace(
@@ -57,3 +61,37 @@ def test_what_others_depend_on_is_left_alone():
 
 def test_dearer_takes_what_there_is():
     assert dearer({"width": 8, "kind": "a"}, {"width": 256, "depth": 6}) == {"width": 256, "kind": "a"}
+
+
+class TestHunt:
+    CHEAPEST = (Trial(0, {}, 0.9, cost=1.0), Trial(1, {}, math.nan, cost=1e-9, status="diverged"))
+
+    def levels(self, costs, trials=CHEAPEST):
+        hunt = Hunt()
+        return [hunt.most(cost, trials) for cost in costs]
+
+    def test_what_was_found_is_the_next_start(self):
+        assert self.levels([10_000.0, 100.0, 4.0]) == [100, 10, 2]
+
+    def test_up_again_after_three_that_were_not_as_good(self):
+        assert self.levels([10_000.0] * 7) == pytest.approx([100] * 3 + [1000] * 3 + [10**3.5])
+
+    def test_what_is_cheaper_but_not_as_cheap_as_asked_for_is_no_success(self):
+        assert self.levels([10_000.0, 5_000.0, 2_500.0, 2_500.0]) == pytest.approx([100, 5_000**0.5, 50, 50 * 50**0.5])
+
+    def test_near_the_top_it_begins_at_the_bottom_again(self):
+        levels = self.levels([100.0] * 40)
+        assert levels[0] == levels[levels.index(max(levels)) + 3] == 10
+        assert max(levels) < 100
+
+    def test_the_cheapest_of_all_may_be_the_start(self):
+        assert 0.5 < self.levels([1.0])[0] < 1
+
+    @pytest.mark.parametrize("cost", [0.0, math.nan, math.inf])
+    def test_without_a_cost_there_is_no_level(self, cost):
+        assert self.levels([cost]) == [None]
+
+    @given(st.lists(st.floats(1e-6, 1e12), min_size=1, max_size=40))
+    def test_always_below_what_there_is(self, costs):
+        costs = sorted(costs, reverse=True)
+        assert all(0 < level < cost for level, cost in zip(self.levels(costs), costs, strict=True))
