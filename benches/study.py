@@ -10,9 +10,9 @@ runs of the same problem and seed alone, and leave out those that a strategy has
 Regret is the objective beyond the best that anybody has seen on the problem, in any result of the folder. The best
 trial is what the strategy itself says, else the one with the best objective. The economical trial is the cheapest as
 good as the best: what the strategy itself says, else the cheapest within half a point (0.005 where the objective is
-no percentage). Wilcoxon's p is over pairs of problem and seed; those of one
-problem resemble each other, so that the p over problems, of their medians over the seeds, is the one that speaks of
-further problems. Neither is corrected for the number of strategies.
+no percentage). Wilcoxon's p is over pairs of problem and seed; those of one problem resemble each other, so that the p
+over problems, of their medians over the seeds, is the one that speaks of further problems. Neither is corrected for the
+number of strategies.
 """
 
 import argparse
