@@ -286,11 +286,12 @@ class Hsic:
         """
         hunt, in_turns = Hunt(), cycle((True, False))
         while run.left and not run.stopped():
-            finals = finals_of(run.judged(), run.minimize)
+            trials = run.judged()
+            finals = finals_of(trials, run.minimize)
             best, cheap = best_and_economical(run.affordable(), finals, run.tolerance, run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize, noise(finals))
             value = cheap.params[branches.name] if branches else None
-            wanted = {"limit": limit} if next(in_turns) else {"most": hunt.most(cheap.cost, run.judged())}
+            wanted = {"limit": limit} if next(in_turns) else {"most": hunt.most(cheap.cost, trials)}
             proposals = self._propose(run, branches, value, 1, reduction, **wanted)
             run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
 
