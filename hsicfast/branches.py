@@ -57,6 +57,24 @@ def branching(space: SearchSpace) -> Branching | None:
     return Branching(name, tuple(_values(space[name])))
 
 
+def conditions_inside(space: SearchSpace) -> bool:
+    """Whether hyperparameters come and go inside the branches as well.
+
+    Examples
+    --------
+    >>> from hsicfast.hyperparameters import Float
+    >>> kind, inner = Choice(["a", "b"]), Float(0, 1, active_if={"kind": "a"})
+    >>> conditions_inside(SearchSpace({"kind": kind, "inner": inner}))
+    False
+    >>> drop, rate = Bool(), Float(0, 1, active_if={"drop": True})
+    >>> conditions_inside(SearchSpace({"kind": kind, "inner": inner, "drop": drop, "rate": rate}))
+    True
+    """
+    branches = branching(space)
+    parents = {parent for name in space for parent in space[name].conditions}
+    return bool(parents - {branches.name if branches else None})
+
+
 def worth_more(
     branches: Branching, left: Sequence[Any], trials: Sequence[Trial], keep: int, minimize: bool
 ) -> tuple[list[Any], str]:

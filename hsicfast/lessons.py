@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from hsicfast.trials import DONE, PRUNED, Trial
 
-# Of a power outside of these the ends of the objectives would be all that is seen: 1 leaves them as they are, 0 is the
-# logarithm.
-POWERS = (-1.0, 1.0)
+# 1 leaves the objectives as they are, 0 is the logarithm. Below it the best few would be all that is seen, and above 1
+# the worst.
+POWERS = (0.0, 1.0)
 
 
 def bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:
@@ -39,7 +39,7 @@ def bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:
 def warped(values: Sequence[float], minimize: bool) -> list[float]:
     """Objectives by the power that makes them most normal, in their order (Box and Cox, 1964).
 
-    ``(l^p - 1) / p`` of each loss l, over their geometric mean, with the p in [-1, 1] of the largest likelihood; the
+    ``(l^p - 1) / p`` of each loss l, over their geometric mean, with the p in [0, 1] of the largest likelihood; the
     logarithm for p = 0. A process that sees errors of 0.3, 0.01 and 0.003 as they are takes the last two for equal, for
     next to the first they are: what would make the better of them better still it cannot learn.
 
@@ -77,8 +77,8 @@ def log_excess(costs: Sequence[float], most: float) -> NDArray[np.float64]:
     return np.log(np.clip(np.array(costs, dtype=np.float64) / most, 1e-3, 1e3))
 
 
-def log_costs(trials: Sequence[Trial]) -> list[float]:
-    """Logarithms of the costs, for they differ by factors; NaN where unknown."""
+def log_costs(trials: Sequence[Trial], least: float = 0.0) -> list[float]:
+    """Logarithms of the costs, for they differ by factors, and of `least` for those below it; NaN where unknown."""
     costs = np.array([trial.cost for trial in trials], dtype=np.float64)
-    least = np.min(costs[costs > 0], initial=np.inf)
+    least = max(least, float(np.min(costs[costs > 0], initial=np.inf)))
     return np.log(np.maximum(costs, least) if np.isfinite(least) else np.ones(len(costs))).tolist()

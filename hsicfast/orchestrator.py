@@ -10,13 +10,12 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hsicfast.branches import Branching, best_of, branching, worth_more
+from hsicfast.branches import Branching, best_of, branching, conditions_inside, worth_more
 from hsicfast.checks import check_share
 from hsicfast.costs import CostLimit, Price, check_max_cost
 from hsicfast.errors import InputError
@@ -32,7 +31,7 @@ from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, stop_on_signa
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
-from hsicfast.spending import Hunt, dear_ends, dearer
+from hsicfast.spending import MOST_ECONOMY, Hunt, dear_ends, dearer, decades
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.watcher import Watcher, Watchers
@@ -51,6 +50,9 @@ LEAST_TWO_STEP = 2 * LEAST_TRIALS
 DECIDING_GOAL = 1 / 3
 # Of the proposals, outside the narrowed ranges, whatever the evidence was.
 OUTSIDE_SHARE = 0.25
+# Every so many turns are for Parzen estimators where hyperparameters come and go inside the branches, too: these see
+# them all, and a process only those that are always there.
+TREE_TURNS = 3
 
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
@@ -188,7 +190,8 @@ class Hsic:
     shared_share : float
         Share of the trials that search what every trial has, over all branches, in (0, 1).
     economy_share : float
-        Share of the trials that look for cheaper ones as good as the winner, in (0, 1).
+        Share of the trials that look for cheaper ones as good as the winner, in (0, 1), for each factor of 10 that the
+        costs of the design span, and a fifth of the trials at most.
     honest_share : float
         Share of each round that is drawn from the law of the space, in (0, 1), for the analysis speaks of that law.
     batch : int
@@ -201,13 +204,13 @@ class Hsic:
 
     design_share: float = 0.2
     shared_share: float = 0.3
-    economy_share: float = 0.15
+    economy_share: float = 0.1
     honest_share: float = 0.1
     batch: int = 1
     final_share: float = 0.06
 
     def __post_init__(self) -> None:
-        for name, usual in (("design", 0.2), ("shared", 0.3), ("economy", 0.15), ("honest", 0.1)):
+        for name, usual in (("design", 0.2), ("shared", 0.3), ("economy", 0.1), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         _check_batch(self.batch)
@@ -223,7 +226,7 @@ class Hsic:
         drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
         run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
         reduction = _learn(run)
-        economy = round(self.economy_share * run.n_trials) if np.isfinite(run.table().cost).any() else 0
+        economy = round(min(self.economy_share * decades(run.judged()), MOST_ECONOMY) * run.n_trials)
         candidates, seeds = final_plan(round(self.final_share * run.n_trials)) if run.seeded else (0, 0)
         spared = economy + candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
@@ -278,21 +281,17 @@ class Hsic:
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
     def _economise(self, run: Run, branches: Branching | None, reduction: Reduction) -> None:
-        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that.
-
-        In turns the cheapest that is expected to be as good, and the best that is to be had for so much less
-        (:class:`~hsicfast.spending.Hunt`): the one gets to the end where the process knows what is good, the other
-        learns that where it does not.
-        """
-        hunt, in_turns = Hunt(), cycle((True, False))
+        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that."""
+        hunt = Hunt()
         while run.left and not run.stopped():
             trials = run.judged()
             finals = finals_of(trials, run.minimize)
             best, cheap = best_and_economical(run.affordable(), finals, run.tolerance, run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize, noise(finals))
             value = cheap.params[branches.name] if branches else None
-            wanted = {"limit": limit} if next(in_turns) else {"most": hunt.most(cheap.cost, trials)}
-            proposals = self._propose(run, branches, value, 1, reduction, **wanted)
+            seen = branches.trials(value, trials) if branches else trials
+            least = hunt.least(cheap.cost, seen, run.minimize)
+            proposals = self._propose(run, branches, value, 1, reduction, limit=limit, least=least)
             run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
 
     def _search(
@@ -328,15 +327,19 @@ class Hsic:
         reduction: Reduction,
         ahead: int = 0,
         limit: float | None = None,
-        most: float | None = None,
+        least: float = 0.0,
     ) -> list[dict[str, Any]]:
-        """What a Gaussian process proposes in a branch by the trials there; a share outside the narrowed ranges."""
+        """What an optimiser proposes in a branch by the trials there; a share outside the narrowed ranges."""
+        turn = run.planned + ahead
+        method = "tpe" if turn % TREE_TURNS == 0 and conditions_inside(run.space) else "gp"
         fixed = reduction.fixed | ({branches.name: value} if branches else {})
         trials = run.in_order()
         seen = branches.trials(value, trials) if branches else trials
-        outside = np.random.default_rng([run.seed, run.planned + ahead]).random() < OUTSIDE_SHARE
+        outside = np.random.default_rng([run.seed, turn]).random() < OUTSIDE_SHARE
         space = run.space if outside else reduction.narrowed(run.space)
-        return run.propose(fixed, seen, count, space=space, ahead=ahead, limit=limit, most=most, warp=True)
+        return run.propose(
+            fixed, seen, count, space=space, method=method, ahead=ahead, limit=limit, least=least, warp=True
+        )
 
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:

@@ -182,7 +182,7 @@ class Run:
         method: str = "gp",
         ahead: int = 0,
         limit: float | None = None,
-        most: float | None = None,
+        least: float = 0.0,
         warp: bool = False,
     ) -> list[dict[str, Any]]:
         """The `count` trials after the next `ahead`, by an optimiser that has seen `trials`.
@@ -200,7 +200,7 @@ class Run:
             count=count,
             minimize=self.minimize,
             limit=limit,
-            most=most,
+            least=least,
             costs=self.costs,
             whole=self.space,
             warp=warp,

@@ -121,7 +121,7 @@ def propose(
     count: int,
     minimize: bool = True,
     limit: float | None = None,
-    most: float | None = None,
+    least: float = 0.0,
     costs: CostLimit | None = None,
     whole: SearchSpace | None = None,
     warp: bool = False,
@@ -146,9 +146,9 @@ def propose(
     minimize : bool
         Direction of the objective.
     limit : float, optional
-        What is minimised is then the cost, among what is expected to have an objective as good as this ("gp" alone).
-    most : float > 0, optional
-        What is looked for is expected to cost at most this ("gp" and "tpe"), by the costs of `trials`.
+        What is minimised is then the cost, among what is expected to have an objective as good as this ("gp", "tpe").
+    least : float
+        With a `limit`: what costs less than this is worth no more than what costs this.
     costs : CostLimit, optional
         The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After 8 of
         these it is passed over for the first affordable of 1,000 configurations drawn from the law of `space`, what is
@@ -176,12 +176,11 @@ def propose(
         _import_torch()
     with quiet(optuna):
         study = optuna.create_study(
-            direction="minimize" if minimize else "maximize",
+            direction="minimize" if minimize or limit is not None else "maximize",  # costs are always minimised
             sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
         )
-        if costs is not None:
-            most = costs.most if most is None else min(most, costs.most)
-        study.add_trials(_seen(optuna, left, trials, minimize, limit, most, warp))
+        most = costs.most if costs is not None else None
+        study.add_trials(_seen(optuna, left, trials, minimize, limit, most, least, warp))
         return [_ask(study, space, fixed, left, limit, costs) or next(spare) for _ in range(count)]
 
 
@@ -244,6 +243,7 @@ def _seen(
     minimize: bool,
     limit: float | None,
     most: float | None,
+    least: float,
     warp: bool,
 ) -> list[optuna.trial.FrozenTrial]:
     evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED, PRUNED)]
@@ -257,7 +257,7 @@ def _seen(
     if limit is not None:
         sign = 1.0 if minimize else -1.0
         excess = [{"objective": sign * (value - limit)} for value in values]
-        values = log_costs(evidence)
+        values = log_costs(evidence, least)
     if most is not None:
         over = log_excess([trial.cost for trial in evidence], most)
         # An unknown cost says nothing for or against the limit.

@@ -168,11 +168,14 @@ def test_noise_is_pooled_over_the_finalists():
 
 def noisy(params, seed):
     """The best is at x = 0.3; a trial is off by up to 0.5."""
-    return {"objective": (params["x"] - 0.3) ** 2 + np.random.default_rng(seed).random() / 2, "cost": 1 + params["y"]}
+    return {
+        "objective": (params["x"] - 0.3) ** 2 + np.random.default_rng(seed).random() / 2,
+        "cost": 100 ** params["y"],
+    }
 
 
 def exact(params):
-    return {"objective": (params["x"] - 0.3) ** 2, "cost": 1 + params["y"]}
+    return {"objective": (params["x"] - 0.3) ** 2, "cost": 100 ** params["y"]}
 
 
 PLANE = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})

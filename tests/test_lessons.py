@@ -61,4 +61,5 @@ class TestWarped:
 def test_costs_are_told_by_their_logarithms():
     trials = [Trial(i, {}, 0.0, cost=cost) for i, cost in enumerate((1.0, math.e, 0.0, math.nan))]
     np.testing.assert_allclose(log_costs(trials), [0, 1, 0, np.nan])
+    np.testing.assert_allclose(log_costs(trials, least=2.0), [math.log(2), 1, math.log(2), np.nan])
     np.testing.assert_allclose(log_excess([2.0, 1e9, 1e-9, math.nan], 2.0), [0, math.log(1e3), -math.log(1e3), np.nan])

@@ -33,7 +33,8 @@ SPACE = SearchSpace(
 )
 QUICK = TwoStep(design_share=0.5, optimizer="tpe")
 RANDOMLY = TwoStep(design_share=0.5, optimizer="random")
-ECONOMISE = Hsic(final_share=0)  # the finals have tests of their own
+# The finals have tests of their own; costs from 1 to 2 span a quarter of a decade.
+ECONOMISE = Hsic(final_share=0, economy_share=0.7)
 
 
 def train(params, seed):
@@ -145,10 +146,31 @@ class TestHsic:
         assert economised.economical.cost <= economised.best.cost
         assert economised.economical.cost < 1.2  # of 1 to 2
 
+    def test_a_maximum_is_a_minimum_mirrored(self, economised):
+        def mirrored(params, seed):
+            said = train(params, seed)
+            return said | {"objective": -said["objective"]}
+
+        found = minimize(mirrored, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, direction="maximize")
+        assert [trial.params for trial in found.trials] == [trial.params for trial in economised.trials]
+        assert (found.best.index, found.economical.index) == (economised.best.index, economised.economical.index)
+
     def test_without_costs_there_is_nothing_to_economise(self):
         rounds = minimize(lambda p: p["size"], SPACE, 20, Hsic(), seed=0).rounds
         assert [r.name for r in rounds] == ["design", "shared", "search 1", "search 2"]
         assert rounds[-1].last == 20
+
+    def test_the_further_costs_spread_the_more_trials_look_for_cheaper_ones(self):
+        def economy(decades):
+            def evaluate(params):
+                return {"objective": (params["x"] - 0.3) ** 2, "cost": 10 ** (decades * params["y"])}
+
+            space = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
+            last = minimize(evaluate, space, 40, Hsic(design_share=0.6), seed=0).rounds[-1]
+            return last.last - last.first if last.name == "economise" else 0
+
+        # A tenth of 40 trials for each of 0.8 decades of 1, and a fifth of them at most.
+        assert [economy(decades) for decades in (0.0, 1.0, 2.0, 9.0)] == [0, 3, 6, 8]
 
     def test_without_branches_there_is_one_round(self):
         space = SearchSpace({"x": Float(-1, 1), "y": Float(-1, 1)})

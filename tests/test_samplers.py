@@ -296,23 +296,25 @@ def test_a_refused_proposal_moves_the_next_one():
     assert len(asked) <= 2 * 8  # within its own proposals, each refused one priced twice
 
 
-def test_cheaper_ones_within_the_limit():
-    seen = priced(24, lambda p: abs(p["x"] - 0.3), CostLimit(6.0, price))
-    costs = CostLimit(6.0, price)
-    proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, limit=0.1, costs=costs)
-    assert all(0.15 < p["x"] < 0.35 for p in proposals)
+@pytest.mark.parametrize("method", ["gp", "tpe"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_cheaper_ones_within_the_limit(method, sign):
+    seen = priced(48, lambda p: sign * abs(p["x"] - 0.5), CostLimit(math.inf, price))
+    for costs in (None, CostLimit(9.0, price)):
+        told = {"method": method, "limit": sign * 0.2, "minimize": sign == 1, "costs": costs}
+        proposals = propose(LINE, {}, seen, seed=0, index=48, count=3, **told)
+        assert 0.25 < np.mean([p["x"] for p in proposals]) < 0.45
     assert costs.refused == 0
 
 
-def test_the_best_that_is_to_be_had_for_less():
-    # The best of all is at 0.9, where the price is 10 and not 4.
-    seen = priced(24, lambda p: abs(p["x"] - 0.9), CostLimit(math.inf, price))
-    for costs in (None, CostLimit(9.0, price)):
-        proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, most=4.0, costs=costs, warp=True)
-        assert all(0.3 < p["x"] < 0.5 for p in proposals)
-    # The lower of both bounds counts.
-    proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, most=9.0, costs=CostLimit(4.0, price))
-    assert all(0.3 < p["x"] < 0.5 for p in proposals)
+def test_below_the_least_cost_cheaper_is_no_better():
+    seen = priced(24, lambda p: abs(p["x"] - 0.5), CostLimit(11.0, price))
+    (cheapest,), (enough,) = (
+        propose(LINE, {}, seen, seed=0, index=24, count=1, limit=0.3, least=least) for least in (0.0, 5.0)
+    )
+    assert cheapest["x"] < 0.25
+    # All below 5 is worth the same, so that being as good decides there.
+    assert 0.35 < enough["x"] < 0.55
 
 
 @pytest.mark.parametrize("unknown", [math.nan, 0.0])
