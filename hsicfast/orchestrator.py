@@ -50,9 +50,9 @@ LEAST_TWO_STEP = 2 * LEAST_TRIALS
 DECIDING_GOAL = 1 / 3
 # Of the proposals, outside the narrowed ranges, whatever the evidence was.
 OUTSIDE_SHARE = 0.25
-# Every so many turns are for Parzen estimators where hyperparameters come and go inside the branches, too: these see
-# them all, and a process only those that are always there.
-TREE_TURNS = 3
+# Of the proposals, by Parzen estimators where hyperparameters come and go inside the branches, too: these see them all,
+# a process only those that are always there.
+TREE_SHARE = 1 / 3
 
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
@@ -231,18 +231,18 @@ class Hsic:
         spared = economy + candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
         branches = branching(run.space)
+        aside = ", a third of them in all there is" if conditions_inside(run.space) else ""
         if branches:
             stop = run.left - min(round(self.shared_share * run.n_trials), run.left - spared)
-            self._search(
-                run, "shared", None, [None], stop, reduction, "proposed in what every trial has, over all branches"
-            )
+            note = f"proposed in what every trial has, over all branches{aside}"
+            self._search(run, "shared", None, [None], stop, reduction, note)
             reduction = _learn(run, reduction)
         # 3. Does spending more help? The best of each branch again, with what drives the cost at its dear end.
         left: list[Any] = list(branches.values) if branches else [None]
         self._spend(run, branches, left, spared)
         # 4. Rounds inside the branches: equal turns for those that are left, half of which go after each.
         rounds = math.ceil(math.log2(len(left))) + 1
-        note = f"proposed inside each {branches.name} in turns" if branches else "proposed in the whole space"
+        note = f"proposed inside each {branches.name} in turns{aside}" if branches else "proposed in the whole space"
         for number in range(rounds):
             # The last is twice as long as the others.
             stop = spared if number + 1 == rounds else run.left - (run.left - spared) // (rounds - number + 1)
@@ -330,15 +330,23 @@ class Hsic:
         least: float = 0.0,
     ) -> list[dict[str, Any]]:
         """What an optimiser proposes in a branch by the trials there; a share outside the narrowed ranges."""
-        turn = run.planned + ahead
-        method = "tpe" if turn % TREE_TURNS == 0 and conditions_inside(run.space) else "gp"
         fixed = reduction.fixed | ({branches.name: value} if branches else {})
         trials = run.in_order()
         seen = branches.trials(value, trials) if branches else trials
-        outside = np.random.default_rng([run.seed, turn]).random() < OUTSIDE_SHARE
-        space = run.space if outside else reduction.narrowed(run.space)
+        draw = np.random.default_rng([run.seed, run.planned + ahead])
+        space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
+        # Of what is cheap and as good Parzen estimators know next to nothing, for few trials are.
+        trees = limit is None and conditions_inside(run.space) and draw.random() < TREE_SHARE
         return run.propose(
-            fixed, seen, count, space=space, method=method, ahead=ahead, limit=limit, least=least, warp=True
+            fixed,
+            seen,
+            count,
+            space=space,
+            method="tpe" if trees else "gp",
+            ahead=ahead,
+            limit=limit,
+            least=least,
+            warp=True,
         )
 
 

@@ -172,6 +172,23 @@ class TestHsic:
         # A tenth of 40 trials for each of 0.8 decades of 1, and a fifth of them at most.
         assert [economy(decades) for decades in (0.0, 1.0, 2.0, 9.0)] == [0, 3, 6, 8]
 
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_parzen_estimators_search_where_conditions_are_nested(self, monkeypatch, nested):
+        asked = []
+
+        def recorded(*args, **named):
+            asked.append((named["method"], named["limit"] is None))
+            return real(*args, **named)
+
+        real = rounds.propose
+        monkeypatch.setattr(rounds, "propose", recorded)
+        inner = {"drop": Bool(), "drop_rate": Float(0, 1, active_if={"drop": True})} if nested else {}
+        minimize(train, SearchSpace({**SPACE, **inner}), 60, ECONOMISE, seed=0)
+        searched = [method for method, of_objective in asked if of_objective]
+        # A third of about 35: 3 standard deviations are 8.
+        assert abs(searched.count("tpe") - nested * len(searched) / 3) < 8 * nested + 1
+        assert {method for method, of_objective in asked if not of_objective} == {"gp"}
+
     def test_without_branches_there_is_one_round(self):
         space = SearchSpace({"x": Float(-1, 1), "y": Float(-1, 1)})
         found = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, 30, "hsic", seed=0)
