@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,7 +32,7 @@ from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, stop_on_signa
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
-from hsicfast.spending import MOST_ECONOMY, Hunt, dear_ends, dearer, decades
+from hsicfast.spending import MOST_ECONOMY, Hunt, cheap_enough, dear_ends, dearer, decades
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.watcher import Watcher, Watchers
@@ -281,17 +282,26 @@ class Hsic:
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
     def _economise(self, run: Run, branches: Branching | None, reduction: Reduction) -> None:
-        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that."""
-        hunt = Hunt()
+        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that.
+
+        In turns the cheapest that is expected to be as good, and the best that is to be had for so much less
+        (:class:`~hsicfast.spending.Hunt`): the one gets to the end where the process knows what is good, the other
+        learns that where it does not.
+        """
+        hunt, in_turns = Hunt(), cycle((True, False))
         while run.left and not run.stopped():
             trials = run.judged()
             finals = finals_of(trials, run.minimize)
             best, cheap = best_and_economical(run.affordable(), finals, run.tolerance, run.minimize)
             limit = as_good_as(best.objective, run.tolerance, run.minimize, noise(finals))
             value = cheap.params[branches.name] if branches else None
-            seen = branches.trials(value, trials) if branches else trials
-            least = hunt.least(cheap.cost, seen, run.minimize)
-            proposals = self._propose(run, branches, value, 1, reduction, limit=limit, least=least)
+            wanted: dict[str, Any]
+            if next(in_turns):
+                seen = branches.trials(value, trials) if branches else trials
+                wanted = {"limit": limit, "least": cheap_enough(cheap.cost, seen, run.minimize)}
+            else:
+                wanted = {"most": hunt.most(cheap.cost, trials)}
+            proposals = self._propose(run, branches, value, 1, reduction, **wanted)
             run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
 
     def _search(
@@ -328,6 +338,7 @@ class Hsic:
         ahead: int = 0,
         limit: float | None = None,
         least: float = 0.0,
+        most: float | None = None,
     ) -> list[dict[str, Any]]:
         """What an optimiser proposes in a branch by the trials there; a share outside the narrowed ranges."""
         fixed = reduction.fixed | ({branches.name: value} if branches else {})
@@ -336,7 +347,7 @@ class Hsic:
         draw = np.random.default_rng([run.seed, run.planned + ahead])
         space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
         # Of what is cheap and as good Parzen estimators know next to nothing, for few trials are.
-        trees = limit is None and conditions_inside(run.space) and draw.random() < TREE_SHARE
+        trees = limit is None and most is None and conditions_inside(run.space) and draw.random() < TREE_SHARE
         return run.propose(
             fixed,
             seen,
@@ -346,6 +357,7 @@ class Hsic:
             ahead=ahead,
             limit=limit,
             least=least,
+            most=most,
             warp=True,
         )
 

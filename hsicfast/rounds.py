@@ -183,6 +183,7 @@ class Run:
         ahead: int = 0,
         limit: float | None = None,
         least: float = 0.0,
+        most: float | None = None,
         warp: bool = False,
     ) -> list[dict[str, Any]]:
         """The `count` trials after the next `ahead`, by an optimiser that has seen `trials`.
@@ -201,6 +202,7 @@ class Run:
             minimize=self.minimize,
             limit=limit,
             least=least,
+            most=most,
             costs=self.costs,
             whole=self.space,
             warp=warp,

@@ -122,6 +122,7 @@ def propose(
     minimize: bool = True,
     limit: float | None = None,
     least: float = 0.0,
+    most: float | None = None,
     costs: CostLimit | None = None,
     whole: SearchSpace | None = None,
     warp: bool = False,
@@ -149,6 +150,8 @@ def propose(
         What is minimised is then the cost, among what is expected to have an objective as good as this ("gp", "tpe").
     least : float
         With a `limit`: what costs less than this is worth no more than what costs this.
+    most : float > 0, optional
+        What is looked for is expected to cost at most this ("gp" and "tpe"), by the costs of `trials`.
     costs : CostLimit, optional
         The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After 8 of
         these it is passed over for the first affordable of 1,000 configurations drawn from the law of `space`, what is
@@ -179,7 +182,8 @@ def propose(
             direction="minimize" if minimize or limit is not None else "maximize",  # costs are always minimised
             sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
         )
-        most = costs.most if costs is not None else None
+        if costs is not None:
+            most = costs.most if most is None else min(most, costs.most)
         study.add_trials(_seen(optuna, left, trials, minimize, limit, most, least, warp))
         return [_ask(study, space, fixed, left, limit, costs) or next(spare) for _ in range(count)]
 

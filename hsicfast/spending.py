@@ -2,7 +2,8 @@
 
 What makes a training dear (width, depth, rounds of boosting) often makes it better as well, out to the end of its
 range, where a design of few trials has nothing: :func:`dearer` goes there. And often it does not: :func:`decades` says
-how much there is to be saved, and :class:`Hunt` down to what cost the next one is looked for.
+how much there is to be saved, :func:`cheap_enough` what is worth saving, and :class:`Hunt` for how much less the next
+one is looked for.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from hsicfast.space import SearchSpace
 from hsicfast.trials import DONE, Trial
 
 ALPHA, FEWEST = 0.05, 5
-# Tries at one floor before a higher one is more promising, how far below the cost it must lie to be worth it, and how
-# far where it is set anew.
-TRIES, WORTH, LEAP = 3, 1.2, 4.0
-# The floor is the cheapest of this share, the best: those are not too small for their task.
-BETTER = 1 / 2
+# Trials at one level of the cost before a higher one is more promising, and the least saving that is looked for.
+TRIES, WORTH = 3, 1.2
+# The share of the trials that are not too small for their task, and how much cheaper may be looked for in any case.
+BETTER, LEAP = 1 / 2, 4.0
 # Of the trials at most so many are spent on economy, however many decades the costs span.
 MOST_ECONOMY = 0.2
 
@@ -76,47 +76,64 @@ def decades(trials: Sequence[Trial]) -> float:
     return float(np.ptp(np.quantile(np.log10(costs), (0.1, 0.9)))) if len(costs) else 0.0
 
 
-@dataclass
-class Hunt:
-    """Down to what cost a cheaper one is looked for: what costs less than this floor is worth no more.
+def cheap_enough(cost: float, trials: Sequence[Trial], minimize: bool) -> float:
+    """What is cheaper than this is mostly too small for its task: the cheapest of the better half of the `trials`.
 
-    At first to the cheapest of the better half of the trials, or to a quarter of the cost where that is less: what is
-    cheaper than all of those is mostly too small for its task. Where three in a row were no cheaper one that is as
-    good, half way up, in factors; near the top, anew.
-
-    Attributes
-    ----------
-    floor : float
-        What was looked for last; 0 before that.
-    cost : float
-        Of the cheapest that was as good then.
-    misses : int
-        How many in a row have left it the cheapest.
+    Where those are no cheaper than a quarter of `cost`, which is what the cheapest that is as good costs, that quarter;
+    0 where it is unknown or 0.
 
     Examples
     --------
-    >>> hunt, tried = Hunt(), [Trial(0, {}, 0.9, cost=0.01), Trial(1, {}, 0.4, cost=1.0)]
-    >>> [hunt.least(cost, tried, minimize=True) for cost in (100.0, 100.0, 100.0, 100.0, 25.0)]
-    [1.0, 1.0, 1.0, 10.0, 10.0]
+    >>> trials = [Trial(0, {}, 0.9, cost=1.0), Trial(1, {}, 0.2, cost=5.0), Trial(2, {}, 0.1, cost=100.0)]
+    >>> cheap_enough(100.0, trials, minimize=True), cheap_enough(5.0, trials, minimize=True)
+    (5.0, 1.25)
+    """
+    if not 0 < cost < np.inf:
+        return 0.0
+    able = [trial for trial in trials if trial.status == DONE and trial.cost > 0]
+    good = best_fraction([trial.objective for trial in able], BETTER, minimize).met if able else ()
+    return min([cost / LEAP, *(trial.cost for trial, met in zip(able, good, strict=True) if met)])
+
+
+@dataclass
+class Hunt:
+    """For how much the next one is looked for: half way, in factors, from the cheapest that is as good to the cheapest.
+
+    Where three in a row at one level were not as good, half way up again, and near the top from the bottom again.
+
+    Attributes
+    ----------
+    level : float
+        What was looked for last; infinite before.
+    floor : float
+        Where nothing as good is expected any more; 0 before that is known.
+    misses : int
+        How many in a row left the cheapest that is as good above the level.
+
+    Examples
+    --------
+    >>> hunt, tried = Hunt(), [Trial(0, {}, 0.9, cost=1.0)]
+    >>> [hunt.most(cost, tried) for cost in (100.0, 100.0, 100.0, 100.0)]
+    [10.0, 10.0, 10.0, 31.622776601683793]
+    >>> hunt.most(25.0, tried)
+    15.811388300841896
     """
 
+    level: float = np.inf
     floor: float = 0.0
-    cost: float = np.inf
     misses: int = 0
 
-    def least(self, cost: float, trials: Sequence[Trial], minimize: bool) -> float:
-        """The next floor, where the cheapest that is as good has this `cost`; 0 where that is 0 or unknown."""
+    def most(self, cost: float, trials: Sequence[Trial]) -> float | None:
+        """The next level, where the cheapest that is as good has this `cost`; None where that is 0 or unknown."""
         if not 0 < cost < np.inf:
-            return 0.0
-        self.misses = self.misses + 1 if cost == self.cost else 0
-        self.cost = cost
+            return None
+        self.misses = self.misses + 1 if cost > self.level else 0
         if self.misses == TRIES:
-            self.floor, self.misses = float(np.sqrt(self.floor * cost)), 0
+            self.floor, self.misses = self.level, 0
         if not 0 < self.floor < cost / WORTH:
-            able = [trial for trial in trials if trial.status == DONE and trial.cost > 0]
-            good = best_fraction([trial.objective for trial in able], BETTER, minimize).met if able else ()
-            self.floor = min([cost / LEAP, *(trial.cost for trial, met in zip(able, good, strict=True) if met)])
-        return self.floor
+            self.floor = min([cost / WORTH**2, *(t.cost for t in trials if t.status == DONE and t.cost > 0)])
+        self.level = float(np.sqrt(self.floor * cost))
+        return self.level
 
 
 def _correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -177,7 +177,7 @@ class TestHsic:
         asked = []
 
         def recorded(*args, **named):
-            asked.append((named["method"], named["limit"] is None))
+            asked.append((named["method"], named["limit"] is None and named["most"] is None))
             return real(*args, **named)
 
         real = rounds.propose

@@ -317,6 +317,17 @@ def test_below_the_least_cost_cheaper_is_no_better():
     assert 0.35 < enough["x"] < 0.55
 
 
+def test_the_best_that_is_to_be_had_for_less():
+    # The best of all is at 0.9, where the price is 10 and not 4.
+    seen = priced(24, lambda p: abs(p["x"] - 0.9), CostLimit(math.inf, price))
+    for costs in (None, CostLimit(9.0, price)):
+        proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, most=4.0, costs=costs, warp=True)
+        assert all(0.3 < p["x"] < 0.5 for p in proposals)
+    # The lower of both bounds counts.
+    proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, most=9.0, costs=CostLimit(4.0, price))
+    assert all(0.3 < p["x"] < 0.5 for p in proposals)
+
+
 @pytest.mark.parametrize("unknown", [math.nan, 0.0])
 def test_costs_that_are_unknown_or_0_do_no_harm(unknown):
     seen = [Trial(i, p, p["x"], unknown) for i, p in enumerate(design(LINE, 12, 0))]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hsicfast.samplers import design
 from hsicfast.space import Choice, Float, Int, SearchSpace
-from hsicfast.spending import Hunt, dear_ends, dearer, decades
+from hsicfast.spending import Hunt, cheap_enough, dear_ends, dearer, decades
 from hsicfast.trials import Trial
 
 SPACE = SearchSpace(
@@ -70,43 +70,60 @@ def test_decades_between_the_tenths():
     assert decades([]) == decades([Trial(0, {}, 0.0, cost=0.0)]) == decades([Trial(0, {}, 0.0, cost=7.0)]) == 0
 
 
-class TestHunt:
+class TestCheapEnough:
     TRIALS = (
         Trial(0, {}, 0.2, cost=1.0),
         Trial(1, {}, 0.1, cost=1e9),
         Trial(2, {}, 0.9, cost=1e-6),
-        Trial(3, {}, math.nan, cost=1e-9, status="diverged"),
+        Trial(3, {}, 0.8, cost=1e-6),
+        Trial(4, {}, math.nan, cost=1e-9, status="diverged"),
+        Trial(5, {}, 0.1, cost=0.0),
+        Trial(6, {}, 0.1, cost=math.nan),
     )
 
-    def floors(self, costs, sign=1):
-        trials = [replace(trial, objective=sign * trial.objective) for trial in self.TRIALS]
-        hunt = Hunt()
-        return [hunt.least(cost, trials, minimize=sign == 1) for cost in costs]
-
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_down_to_the_cheapest_of_the_better_half(self, sign):
-        assert self.floors([10_000.0, 100.0, 4.0], sign) == [1, 1, 1]
+    def test_the_cheapest_of_the_better_half(self, sign):
+        trials = [replace(trial, objective=sign * trial.objective) for trial in self.TRIALS]
+        assert cheap_enough(100.0, trials, minimize=sign == 1) == 1
 
-    def test_half_way_up_after_three_that_were_no_cheaper(self):
-        assert self.floors([10_000.0] * 7) == pytest.approx([1] * 3 + [100] * 3 + [1000])
-
-    def test_whatever_is_cheaper_is_a_success(self):
-        assert self.floors([10_000.0, 9_999.0, 9_999.0, 9_000.0, 9_000.0, 9_000.0]) == [1] * 6
-
-    def test_near_the_top_it_begins_anew(self):
-        floors = self.floors([100.0] * 40)
-        assert floors[0] == floors[floors.index(max(floors)) + 3] == 1
-        assert max(floors) < 100 / 1.2
-
-    def test_a_quarter_of_the_cost_where_the_better_half_is_no_cheaper(self):
-        assert self.floors([3.0, 1.0, 0.89]) == [0.75, 0.75, 0.2225]
-        assert Hunt().least(8.0, [], minimize=True) == 2
+    def test_a_quarter_where_the_better_half_is_no_cheaper(self):
+        assert cheap_enough(3.0, self.TRIALS, minimize=True) == 0.75
+        assert cheap_enough(8.0, [], minimize=True) == 2
 
     @pytest.mark.parametrize("cost", [0.0, math.nan, math.inf])
-    def test_without_a_cost_there_is_no_floor(self, cost):
-        assert self.floors([cost]) == [0]
+    def test_0_where_the_cost_is_unknown(self, cost):
+        assert cheap_enough(cost, self.TRIALS, minimize=True) == 0
+
+
+class TestHunt:
+    CHEAPEST = (Trial(0, {}, 0.9, cost=1.0), Trial(1, {}, math.nan, cost=1e-9, status="diverged"))
+
+    def levels(self, costs, trials=CHEAPEST):
+        hunt = Hunt()
+        return [hunt.most(cost, trials) for cost in costs]
+
+    def test_what_was_found_is_the_next_start(self):
+        assert self.levels([10_000.0, 100.0, 4.0]) == [100, 10, 2]
+
+    def test_up_again_after_three_that_were_not_as_good(self):
+        assert self.levels([10_000.0] * 7) == pytest.approx([100] * 3 + [1000] * 3 + [10**3.5])
+
+    def test_what_is_cheaper_but_not_as_cheap_as_asked_for_is_no_success(self):
+        assert self.levels([10_000.0, 5_000.0, 2_500.0, 2_500.0]) == pytest.approx([100, 5_000**0.5, 50, 50 * 50**0.5])
+
+    def test_near_the_top_it_begins_at_the_bottom_again(self):
+        levels = self.levels([100.0] * 40)
+        assert levels[0] == levels[levels.index(max(levels)) + 3] == 10
+        assert max(levels) < 100
+
+    def test_the_cheapest_of_all_may_be_the_start(self):
+        assert 0.5 < self.levels([1.0])[0] < 1
+
+    @pytest.mark.parametrize("cost", [0.0, math.nan, math.inf])
+    def test_without_a_cost_there_is_no_level(self, cost):
+        assert self.levels([cost]) == [None]
 
     @given(st.lists(st.floats(1e-6, 1e12), min_size=1, max_size=40))
     def test_always_below_what_there_is(self, costs):
         costs = sorted(costs, reverse=True)
-        assert all(0 < floor < cost for floor, cost in zip(self.floors(costs), costs, strict=True))
+        assert all(0 < level < cost for level, cost in zip(self.levels(costs), costs, strict=True))
