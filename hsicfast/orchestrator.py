@@ -53,7 +53,7 @@ DECIDING_GOAL = 1 / 3
 OUTSIDE_SHARE = 0.25
 # Of the proposals, by Parzen estimators where hyperparameters come and go inside the branches, too: these see them all,
 # a process only those that are always there.
-TREE_SHARE = 1 / 3
+TREE_SHARE = 1 / 2
 
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
@@ -232,7 +232,7 @@ class Hsic:
         spared = economy + candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
         branches = branching(run.space)
-        aside = ", a third of them in all there is" if conditions_inside(run.space) else ""
+        aside = ", half of them in all there is" if conditions_inside(run.space) else ""
         if branches:
             stop = run.left - min(round(self.shared_share * run.n_trials), run.left - spared)
             note = f"proposed in what every trial has, over all branches{aside}"
