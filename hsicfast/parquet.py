@@ -6,11 +6,12 @@ workers makes the same of them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -240,16 +241,17 @@ def _on_ray(
         ray.init(log_to_driver=False)
     task: Any = ray.remote(num_cpus=1)(_task)
     shared = ray.put(function)
-    waiting = [task.remote(shared, portion, names) for portion in portions]
+    left = iter(portions)
+    room = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)  # each core has a next one ready
+    flying = deque(task.remote(shared, portion, names) for portion in islice(left, room))
+    # None is cancelled where this ends early: Ray aborts the process where a task ends while it is being cancelled.
     try:
-        while waiting:
-            yield ray.get(waiting[0])
-            del waiting[0]  # what came of it need not be kept
+        while flying:
+            found = ray.get(flying.popleft())
+            flying.extend(task.remote(shared, portion, names) for portion in islice(left, 1))
+            yield found
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
-    finally:
-        for left in waiting:
-            ray.cancel(left)
 
 
 def _task(function: Callable[[Portion, Iterator[pa.RecordBatch]], T], portion: Portion, names: Sequence[str]) -> T:
