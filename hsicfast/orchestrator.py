@@ -32,7 +32,7 @@ from hsicfast.rounds import LEAST_TRIALS, Interrupted, Round, Run, stop_on_signa
 from hsicfast.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space import SearchSpace
-from hsicfast.spending import MOST_ECONOMY, Hunt, cheap_enough, dear_ends, dearer, decades
+from hsicfast.spending import Hunt, cheap_enough, dear_ends, dearer, decades
 from hsicfast.store import Store
 from hsicfast.trials import DESIGN, FINAL, SEARCH, Trial, TrialTable
 from hsicfast.watcher import Watcher, Watchers
@@ -54,6 +54,8 @@ OUTSIDE_SHARE = 0.25
 # Of the proposals, by Parzen estimators where hyperparameters come and go inside the branches, too: these see them all,
 # a process only those that are always there.
 TREE_SHARE = 1 / 2
+# Of the trials at most so many are spent on economy, however many decades the costs span.
+MOST_ECONOMY = 0.2
 
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
@@ -270,7 +272,7 @@ class Hsic:
         tried = [trial.params for trial in trials]
         proposals = []
         for value in left:
-            best = best_of(branches.trials(value, trials) if branches else trials, run.minimize)
+            best = best_of(_inside(branches, value, trials), run.minimize)
             if best is None:
                 continue
             dear = dearer(best.params, ends)
@@ -297,7 +299,7 @@ class Hsic:
             value = cheap.params[branches.name] if branches else None
             wanted: dict[str, Any]
             if next(in_turns):
-                seen = branches.trials(value, trials) if branches else trials
+                seen = _inside(branches, value, trials)
                 wanted = {"limit": limit, "least": cheap_enough(cheap.cost, seen, run.minimize)}
             else:
                 wanted = {"most": hunt.most(cheap.cost, trials)}
@@ -342,8 +344,7 @@ class Hsic:
     ) -> list[dict[str, Any]]:
         """What an optimiser proposes in a branch by the trials there; a share outside the narrowed ranges."""
         fixed = reduction.fixed | ({branches.name: value} if branches else {})
-        trials = run.in_order()
-        seen = branches.trials(value, trials) if branches else trials
+        seen = _inside(branches, value, run.in_order())
         draw = np.random.default_rng([run.seed, run.planned + ahead])
         space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
         # Of what is cheap and as good Parzen estimators know next to nothing, for few trials are.
@@ -360,6 +361,11 @@ class Hsic:
             most=most,
             warp=True,
         )
+
+
+def _inside(branches: Branching | None, value: Any, trials: list[Trial]) -> list[Trial]:
+    """Those in the branch of `value`; all where there are no branches."""
+    return branches.trials(value, trials) if branches else trials
 
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:

@@ -25,8 +25,6 @@ ALPHA, FEWEST = 0.05, 5
 TRIES, WORTH = 3, 1.2
 # The share of the trials that are not too small for their task, and how much cheaper may be looked for in any case.
 BETTER, LEAP = 1 / 2, 4.0
-# Of the trials at most so many are spent on economy, however many decades the costs span.
-MOST_ECONOMY = 0.2
 
 
 def dear_ends(space: SearchSpace, trials: Sequence[Trial]) -> dict[str, Any]:
