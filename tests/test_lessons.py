@@ -57,6 +57,12 @@ class TestWarped:
         assert POWERS[1] == 1
         assert np.corrcoef(values, warped(values, minimize=True))[0, 1] > 1 - 1e-9
 
+    def test_what_asks_for_a_power_below_0_gets_the_logarithm(self):
+        # Of these it is -1: their reciprocals are normal.
+        values = 1 / (10 + np.random.default_rng(0).normal(size=200))
+        told = warped(values.tolist(), minimize=True)
+        assert np.corrcoef(np.log(values), told)[0, 1] > 1 - 1e-9
+
 
 def test_costs_are_told_by_their_logarithms():
     trials = [Trial(i, {}, 0.0, cost=cost) for i, cost in enumerate((1.0, math.e, 0.0, math.nan))]
