@@ -24,7 +24,7 @@ from rich.table import Table
 
 from hsicfast import Float, SearchSpace, minimize
 from hsicfast.executors import Local, Processes
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
 from hsicfast.watcher import Watcher
 
 SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})

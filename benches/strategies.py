@@ -8,9 +8,8 @@ import optuna
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, minimize
 from hsicfast.finals import kept
-from hsicfast.orchestrator import Strategy, TwoStep
-from hsicfast.samplers import trial_seed
-from hsicfast.trials import SEARCH
+from hsicfast.strategies import Strategy, TwoStep
+from hsicfast.trial import SEARCH, trial_seed
 from hsicfast.worker import Job, accepts_seed, run_trial
 
 Evaluate = Callable[..., Any]

@@ -20,7 +20,8 @@ from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.parquet import ParquetTrials
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
-from hsicfast.trials import Trial, TrialTable
+from hsicfast.trial import Trial
+from hsicfast.trials import TrialTable
 
 if TYPE_CHECKING:
     from hsicfast.orchestrator import Result, minimize

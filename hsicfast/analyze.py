@@ -14,17 +14,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from hsicfast.checks import PRUNED
 from hsicfast.dashboard import push
 from hsicfast.errors import InputError
+from hsicfast.formats import write_space
 from hsicfast.frames import opened_study
 from hsicfast.goal import Threshold
-from hsicfast.guess import Guess, write_space
+from hsicfast.guess import Guess
 from hsicfast.page import check_report_tools, write_page
 from hsicfast.parquet import is_large
-from hsicfast.report import print_indices, print_pairs, print_table
-from hsicfast.sensitivity import Sensitivity, analyse
+from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
 from hsicfast.sources import LargeReading, Reading, read_large, read_trials
+from hsicfast.tables import print_indices, print_pairs, print_table
 from hsicfast.verdicts import fates, headline, verdicts
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -107,7 +107,7 @@ def _read(options: argparse.Namespace) -> Reading | LargeReading:
     if options.push and reading.study is None:
         raise InputError(f"--push needs an Optuna study, but {options.source} is none; leave it out, or use --report")
     if options.save_space and reading.guess is not None:
-        write_space(reading.guess, options.save_space)
+        write_space(reading.guess.space, options.save_space, reading.guess.reasons)
     return reading
 
 
@@ -177,7 +177,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--pruned",
-        choices=PRUNED,
+        choices=PRUNED_OPTIONS,
         default="miss",
         help="a pruned trial is not good (default), by its last value, or out",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.results import read_result, result_path, write_result
-from hsicfast.trials import DIED, LOST, TIMED_OUT, Trial
+from hsicfast.trial import DIED, LOST, TIMED_OUT, Trial
 from hsicfast.worker import Evaluate, Job, is_lost, last_line, run_trial
 
 # A trial whose process died runs again at most this often; one that took too long would do so again.

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import distances, line
+from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 from hsicfast.kernels import Kernel
-
-Floats = NDArray[np.float64]
 
 # So few pairs are kept as a whole; of more, 16 times CAPACITY squares (4 MiB) at most.
 FEW_PAIRS = 100_000

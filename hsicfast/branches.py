@@ -13,7 +13,7 @@ from typing import Any
 from hsicfast.goal import best_fraction
 from hsicfast.hyperparameters import Bool, Choice, Hyperparameter, Int
 from hsicfast.space import SearchSpace
-from hsicfast.trials import DONE, LOST, Trial
+from hsicfast.trial import DONE, LOST, Trial
 from hsicfast.words import number, p_text, value_text
 
 MOST_BRANCHES = 8

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from hsicfast.words import clip
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -83,3 +85,8 @@ def _picture() -> type[Figure]:
             return render(self, "png")
 
     return Picture
+
+
+def shorten(name: str, most: int = 30) -> str:
+    """`name` clipped as matplotlib may draw it: its dollar signs start no formula."""
+    return clip(name, most).replace("$", r"\$")

@@ -9,17 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import kernels
-from hsicfast.engines import carried_features, negligible
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.evidence import Evidence, evidence_of_levels
-from hsicfast.interactions import principal
+from hsicfast.features import carried_features, gaussian_features, negligible, principal
 from hsicfast.spectrum import goal_evidence
 from hsicfast.trials import TrialTable
 
-Floats = NDArray[np.float64]
 
-
-def carry(table: TrialTable, name: str, rows: NDArray[np.intp], law: str) -> tuple[Floats, Floats]:
+def carry(table: TrialTable, name: str, rows: Rows, law: str) -> tuple[Floats, Floats]:
     """Carried values (m,) of hyperparameter `name` in the trials at `rows`, and their widths (m,)."""
     values = table.values[name][rows]
     u = table.space[name].to_unit(values)
@@ -45,7 +42,7 @@ def rank_steps(counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
     return np.cumsum(share) - share / 2, np.where(counts > 1, share, 0.0)
 
 
-def index_evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray[np.intp], h: float) -> Evidence:
+def index_evidence(u: Floats, width: Floats, z: Bools, edge: Rows, h: float) -> Evidence:
     """Evidence of the index of carried values (m,) with the goal `z` (m,)."""
     if not width.any() and np.ptp(u) > 0:
         return goal_evidence(u, z, h, edge, None)
@@ -54,7 +51,7 @@ def index_evidence(u: Floats, width: Floats, z: NDArray[np.bool_], edge: NDArray
     return evidence_of_levels(psi, *(np.bincount(kind, minlength=len(psi)).astype(np.float64) for kind in kinds))
 
 
-def features(u: Floats, width: Floats, h: float) -> tuple[Floats, NDArray[np.intp]]:
+def features(u: Floats, width: Floats, h: float) -> tuple[Floats, Rows]:
     """Features (L, r) of the different values of one hyperparameter, and which (m,) each trial has."""
     _, place, level = np.unique(u, return_index=True, return_inverse=True)
     return level_features(u[place], width[place], h), level
@@ -64,7 +61,7 @@ def level_features(u: Floats, width: Floats, h: float) -> Floats:
     """Features (L, r) of different carried values (L,)."""
     if len(u) == 1:
         # A constant says nothing: its index is 0 and its p-value 1 without the help of rounding.
-        return np.zeros((1, kernels.gaussian_features(h).rank))
+        return np.zeros((1, gaussian_features(h).rank))
     return carried_features(u, width if width.any() else np.empty(0), h)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hsicfast.canvas import BLUE, GREEN, GREY, INK, PALE, VERMILION
 from hsicfast.findings import ALPHA
+from hsicfast.goal import goal_text
 from hsicfast.rankings import LINES, R2_TICKS
 from hsicfast.screen import chart, dress, note_at, numbers, own_values, plain, read_of, side_of, template
 from hsicfast.selection import (
@@ -37,8 +38,9 @@ from hsicfast.selection import (
     strongest_paired,
     wide,
 )
-from hsicfast.trials import Trial, TrialTable
-from hsicfast.words import clip, goal_text, number, p_text, ratio, share_text
+from hsicfast.trial import Trial
+from hsicfast.trials import TrialTable
+from hsicfast.words import clip, number, p_text, ratio, share_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

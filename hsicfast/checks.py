@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hsicfast import columns
-from hsicfast.errors import InputError
+from hsicfast.arrays import Floats
+from hsicfast.errors import InputError, check_one_of, check_share
 
-Floats = NDArray[np.float64]
-
-FAILED = ("miss", "drop")
-PRUNED = ("miss", "last", "drop")
-LAWS = ("space", "ranks")
 PRECISIONS = ("double", "single")
 TESTS = (None, "permutation", "asymptotic", "gamma")
 
@@ -72,21 +66,7 @@ def check_test(test: str | None, n_permutations: int, seed: int, confidence: flo
     check_share("confidence", confidence, usual=0.9)
 
 
-def check_one_of(name: str, value: Any, options: tuple[Any, ...], way_out: str = "choose one of them") -> None:
-    if value not in options:
-        raise InputError(f"{name} must be one of {options}, but got {value!r}; {way_out}")
-
-
 def check_precision(precision: str, engine: str) -> None:
     check_one_of("precision", precision, PRECISIONS)
     if precision == "single" and engine != "tile":
         raise InputError(f"precision='single' needs engine='tile', but got engine={engine!r}; the others are double")
-
-
-def check_share(name: str, value: Any, usual: float = 0.1, zero: bool = False) -> None:
-    """Refuse a `value` outside (0, 1), or with `zero` outside [0, 1)."""
-    inside = isinstance(value, int | float | np.number) and not isinstance(value, bool) and 0 <= value < 1
-    if not inside or (value == 0 and not zero):
-        raise InputError(
-            f"`0 {'<=' if zero else '<'} {name} < 1` must hold, but got {name}={value}; give a fraction such as {usual}"
-        )

@@ -18,8 +18,9 @@ from datetime import UTC
 from typing import Any, TypeVar
 
 from hsicfast.database import engine_options, made_together, patiently
-from hsicfast.results import plain, trial_of
-from hsicfast.trials import Trial
+from hsicfast.files import plain
+from hsicfast.results import trial_of
+from hsicfast.trial import Trial
 
 Answer = TypeVar("Answer")
 

@@ -21,10 +21,9 @@ from typing import Any
 
 from hsicfast.attempts import Loss, attempted, side_by_side
 from hsicfast.errors import InputError
-from hsicfast.gpus import VISIBLE
-from hsicfast.processes import THREAD_VARIABLES, check_settings, cores, sigint_blocked
+from hsicfast.gpus import THREAD_VARIABLES, VISIBLE, check_settings, cores, sigint_blocked
 from hsicfast.results import write_result
-from hsicfast.trials import TIMED_OUT, Trial
+from hsicfast.trial import TIMED_OUT, Trial
 from hsicfast.worker import Evaluate, Job, accepts_seed, never
 
 # Seconds: how often nodes and deadlines are looked at; how long a cancelled task may take to end before its process

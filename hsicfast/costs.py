@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hsicfast.arrays import Bools
 from hsicfast.errors import InputError
 from hsicfast.words import number, one_line
 
@@ -34,7 +35,7 @@ def check_max_cost(max_cost: Any) -> None:
         )
 
 
-def meets(cost: ArrayLike, max_cost: float | None) -> NDArray[np.bool_]:
+def meets(cost: ArrayLike, max_cost: float | None) -> Bools:
     """Which costs are known to be within the limit: an unknown one is not, and without a limit all are.
 
     Examples

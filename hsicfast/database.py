@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hsicfast.errors import InputError
+from hsicfast.words import hide_password
 
 Answer = TypeVar("Answer")
 
@@ -20,31 +21,6 @@ def engine_options(url: str) -> dict[str, Any]:
     """Arguments of SQLAlchemy's engine for `url`."""
     # SQLite lets one write at a time, the others wait; a server may have closed a connection left idle.
     return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-
-
-def hide_password(url: str) -> str:
-    """`url` as it may be shown to people."""
-    import sqlalchemy.engine
-    import sqlalchemy.exc
-
-    try:
-        parts = sqlalchemy.engine.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        # What cannot be taken apart cannot be shown in part.
-        return "a text that is no URL"
-    return parts.difference_update_query(["password"]).render_as_string(hide_password=True)
-
-
-def has_password(url: str) -> bool:
-    """Whether `url` holds a password."""
-    import sqlalchemy.engine
-    import sqlalchemy.exc
-
-    try:
-        parts = sqlalchemy.engine.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        return False
-    return parts.password is not None or "password" in parts.query
 
 
 def made_together(make: Callable[[], Answer], broken: tuple[type[Exception], ...], tries: int = 10) -> Answer:

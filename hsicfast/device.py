@@ -10,14 +10,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-Floats = NDArray[np.float64]
 
 ENTRIES = 2**24  # of a block of Gram rows; a few of them are alive at once, 128 MiB each
 # Below, copying to the device and starting its kernels takes longer than the processor needs.

@@ -12,26 +12,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hsicfast import bandwidth as bandwidths
-from hsicfast import device, inference, kernels, matrices, ordered, spectral, tiles
+from hsicfast import device, inference, kernels, ordered, spectral, tiles
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, HSICResult, deviation, evidence_of, unbiased
+from hsicfast.features import TAIL, TERMS, carried_features, n_terms, negligible, product_features
+from hsicfast.gram import anchored, eigenvalues, tiled, typical
 from hsicfast.kernels import Kernel
 from hsicfast.spectrum import MOST_TERMS, goal_evidence, statistics
-
-Floats = NDArray[np.float64]
 
 # "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
 SMALLEST, LARGEST, MAX_GRID, MAX_PARTS = 1e-4, 5.0, 16, (4, 6, 10, 13)
 # Between the grid's points S is a polynomial in log h through NODES, read at FINE; once more, ZOOM times closer.
 NODES, FINE, ZOOMS, ZOOM = 9, 1001, 2, 20
-# An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
-MOST_EIGENVALUES = 4000
 # Measured, in nanoseconds of one core: a kernel value of the tile engine and of a window, a sample added to moments, a
 # frequency of a spectrum with and without its squares, a sample's turn by one, a product of features, a step along
 # sorted values.
@@ -64,11 +61,11 @@ def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float)
     if engine == "tile":
         return n**2 / 2 * (TILE_VALUE + 0.5 * d)
     if engine == "ordered":
-        windows = n**2 * min(2 * kernels.TAIL * bandwidth, 1.0) * WINDOW_VALUE if kernel is kernels.GAUSSIAN else 0.0
+        windows = n**2 * min(2 * TAIL * bandwidth, 1.0) * WINDOW_VALUE if kernel is kernels.GAUSSIAN else 0.0
         return n * STEP + windows if kernel in ON_LINE and d == 1 else math.inf
     if kernel is not kernels.GAUSSIAN or d > 2:
         return math.inf
-    terms = kernels.n_terms(bandwidth)
+    terms = n_terms(bandwidth)
     if d == 1:
         possible = terms <= MOST_FREQUENCIES and bandwidth <= LONGEST
         return n * MOMENT + terms * FREQUENCY_SQUARED if possible else math.inf
@@ -82,10 +79,10 @@ class GoalData:
         self,
         x: Floats,
         width: Floats,
-        z: NDArray[np.bool_],
+        z: Bools,
         kernel: Kernel,
         engine: str,
-        edge: NDArray[np.intp] | None = None,
+        edge: Rows | None = None,
         precision: str = "double",
     ) -> None:
         known = ("auto", *ENGINES, "gpu")
@@ -143,7 +140,7 @@ class GoalData:
 
     def smallest(self) -> float:
         """Smallest bandwidth whose features the spectral engine makes."""
-        return kernels.TERMS / (MOST_TERMS - kernels.TERMS * kernels.TAIL)
+        return TERMS / (MOST_TERMS - TERMS * TAIL)
 
     def features(self, h: float) -> Floats:
         """Features (n, r), for two hyperparameters the products of theirs."""
@@ -167,10 +164,10 @@ class GoalData:
         if not self.on_line:
             return lambda asked: np.array([self.evidence(float(h)).statistic for h in asked])
         n, low, high = len(self.z), float(bandwidths[0]), float(bandwidths[-1])
-        near_pairs = n**2 / 2 * np.minimum(kernels.TAIL * bandwidths, 1.0).sum()
-        terms = kernels.TERMS * (1 + kernels.TAIL * high) / low
+        near_pairs = n**2 / 2 * np.minimum(TAIL * bandwidths, 1.0).sum()
+        terms = TERMS * (1 + TAIL * high) / low
         if near_pairs * WINDOW_VALUE < min(n * MOMENT + terms * FREQUENCY, n * terms * TURN):
-            return lambda asked: np.asarray(spectral.window_forms(*self.along, asked, kernels.TAIL) / n**2)
+            return lambda asked: np.asarray(spectral.window_forms(*self.along, asked, TAIL) / n**2)
         return statistics(self.x[0], self.w, low, high)
 
     @cached_property
@@ -196,9 +193,7 @@ class GoalData:
             order = np.argsort(self.x[0])
             rank = np.empty_like(order)
             rank[order] = np.arange(n)
-            return spectral.permuted_windows(
-                self.x[0][order], rank, size, n_permutations, np.uint64(seed), h, kernels.TAIL * h
-            )
+            return spectral.permuted_windows(self.x[0][order], rank, size, n_permutations, np.uint64(seed), h, TAIL * h)
         if self.on_line or self.choose(h) == "spectral":
             psi = self.features(h)
             offsets = np.array([0, psi.shape[1]])
@@ -216,8 +211,8 @@ class GoalData:
 
     def _windows_pay(self, h: float, n_permutations: int, size: int) -> bool:
         """Whether summing the kernel over near pairs of each subset beats summing features over its samples."""
-        n, terms = len(self.z), kernels.n_terms(h)
-        near = min(kernels.TAIL * h, 1.0)
+        n, terms = len(self.z), n_terms(h)
+        near = min(TAIL * h, 1.0)
         windows = WINDOW_VALUE * near * (n_permutations * size**2 / 2 + n**2)
         # About as many coordinates as cosines, each of them a sum of all; their eigenvectors beside.
         features = n_permutations * size * terms + n * terms**2 + 20 * terms**3
@@ -232,7 +227,7 @@ class GoalData:
             w = w[order]
             edge = None if edge is None else np.flatnonzero(np.isin(order, edge))
             if self.kernel is kernels.GAUSSIAN:
-                rows = spectral.window_rows(self.x[0][order], w, h, kernels.TAIL * h)
+                rows = spectral.window_rows(self.x[0][order], w, h, TAIL * h)
             else:
                 rows = ordered.goal_sums(self.x[0][order], w, *kernel)
         else:
@@ -311,74 +306,10 @@ def _interpolation() -> tuple[Floats, Floats, Floats]:
     return np.cos(angles), fine, np.cos(np.outer(np.arccos(fine), k)) * weight @ np.cos(np.outer(k, angles))
 
 
-def permutation_pvalues(
-    features: Sequence[Floats], z: NDArray[np.bool_], n_permutations: int, seed: int
-) -> list[float]:
+def permutation_pvalues(features: Sequence[Floats], z: Bools, n_permutations: int, seed: int) -> list[float]:
     """P-values of several hyperparameters, features (n, r) each, under the same permutations of the goal."""
     psi = np.hstack(features)
     offsets = np.concatenate(([0], np.cumsum([columns.shape[1] for columns in features])))
     reached = np.add.reduceat(((z - z.mean()) @ psi) ** 2, offsets[:-1]) / len(z) ** 2
     permuted = spectral.permuted_statistics(psi, offsets, int(z.sum()), n_permutations, np.uint64(seed))
     return [inference.permutation_pvalue(float(s), drawn) for s, drawn in zip(reached, permuted.T, strict=True)]
-
-
-def negligible(n: int) -> float:
-    """Eigenvalue whose coordinate cannot matter to a test with `n` samples.
-
-    Its part in S is at most var(w) times the eigenvalue, whatever the data, and the mean of S under independence var(w)
-    trace / n: a thousandth of that, cut to a power of ten so that feature maps can be kept.
-    """
-    return 10.0 ** math.floor(math.log10(1e-3 / n))
-
-
-def carried_features(u: Floats, width: Floats, h: float, limit: float = 1e-16) -> Floats:
-    """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points.
-
-    Coordinates of an eigenvalue below `limit` are left out.
-    """
-    feature_map = kernels.gaussian_features(float(h), limit)
-    return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
-
-
-def product_features(first: Floats, second: Floats) -> Floats:
-    """Features (n, r1 r2) of the product of two kernels: all products of theirs."""
-    return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
-
-
-def anchored(x: Floats, kernel: Kernel) -> Floats:
-    """`x` (d, n) around 0 where the kernel would otherwise square an offset; centring makes that the same HSIC."""
-    return x - x.mean(axis=1, keepdims=True) if kernel is kernels.LINEAR else x
-
-
-def tiled(x: Floats, kernel: Kernel, precision: str) -> NDArray[Any]:
-    """Coordinates for the tile engine; in single precision around their middle where differences alone matter."""
-    if precision == "double" or kernel is kernels.DIRAC:  # values that differ shall stay apart
-        return x
-    least, most = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
-    if (most - least).max() > 1e18:  # its square is no single
-        raise InputError(
-            f"precision='single' needs values within 1e18, but got a range of {(most - least).max():.3g}; use 'double'"
-        )
-    moved = kernel.has_bandwidth or kernel is kernels.ENERGY
-    return (x - (least + most) / 2 if moved else x).astype(np.float32)
-
-
-def typical(x: Floats, kernel: Kernel, h: float) -> float:
-    """Mean entry of the first Gram row: taken off before summing, it saves digits and changes nothing else."""
-    row = np.empty(x.shape[1])
-    tiles.fill_row(x, 0, 0, row, kernel.code, h)
-    return float(row.mean())
-
-
-def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
-    """Eigenvalues of the centred kernel under the sample's own law."""
-    n = x.shape[1]
-    if n > MOST_EIGENVALUES:
-        raise InputError(
-            f"the asymptotic test needs at most {MOST_EIGENVALUES} samples outside the spectral engine, but got {n}; "
-            "use test='gamma' or 'permutation'"
-        )
-    matrix = np.empty((n, n))
-    tiles.gram(x, kernel.code, h, matrix)
-    matrices.center(matrix)
-    return np.linalg.eigvalsh(matrix) / n

@@ -10,11 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hsicfast import inference
-
-Floats = NDArray[np.float64]
+from hsicfast.arrays import Floats, Rows
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Evidence:
         )
 
 
-def evidence_of(psi: Floats, w: Floats, edge: NDArray[np.intp] | None = None) -> Evidence:
+def evidence_of(psi: Floats, w: Floats, edge: Rows | None = None) -> Evidence:
     """Evidence in features `psi` (n, r) of samples, weights `w` (n,) that sum to 0, `edge` as in :func:`deviation`."""
     return _evidence(psi, np.ones(len(w)), w, w**2, lambda projected: deviation(w, projected, edge))
 
@@ -167,7 +165,7 @@ def _evidence(
     )
 
 
-def deviation(w: Floats, projected: Floats, edge: NDArray[np.intp] | None = None) -> float:
+def deviation(w: Floats, projected: Floats, edge: Rows | None = None) -> float:
     """Standard deviation of the influence of a sample on S, from ``g_i = (1/n) sum_j w_j k~_ij`` (n,).
 
     It is ``2 (w_i g_i - S)``; with k centred the derivative by the mean weight vanishes. Where the weights are a goal

@@ -14,7 +14,7 @@ from typing import Protocol
 from hsicfast.attempts import Loss, attempted, side_by_side
 from hsicfast.cluster import Ray
 from hsicfast.processes import Processes
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
 from hsicfast.worker import Evaluate, Job, accepts_seed, never
 
 Attempt = Callable[[], Trial | Loss]

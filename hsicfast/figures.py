@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hsicfast.canvas import EVERYONE, FLOOR, GOOD, GREY, INK, MATTERS, OPEN, PALE, legend, sheet, styled
+from hsicfast.canvas import EVERYONE, FLOOR, GOOD, GREY, INK, MATTERS, OPEN, PALE, legend, sheet, shorten, styled
+from hsicfast.goal import goal_text
 from hsicfast.rankings import ranking_figure, relevance_figure
 from hsicfast.scatters import cost_figure, goal_set_figure
 from hsicfast.selection import (
@@ -22,8 +23,9 @@ from hsicfast.selection import (
     relevance,
     strongest_paired,
 )
-from hsicfast.trials import Trial, TrialTable
-from hsicfast.words import goal_text, p_text, shorten
+from hsicfast.trial import Trial
+from hsicfast.trials import TrialTable
+from hsicfast.words import p_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

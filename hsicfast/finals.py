@@ -15,7 +15,8 @@ from statistics import fmean, stdev
 import numpy as np
 
 from hsicfast.goal import as_good_as
-from hsicfast.trials import DIVERGED, DONE, FINAL, LOST, Trial, TrialTable
+from hsicfast.trial import DIVERGED, DONE, FINAL, LOST, Trial
+from hsicfast.trials import TrialTable
 
 # From so many trials on a finalist gets two seeds: a second look at each is then worth more than more of them, and says
 # how far seeds scatter.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hsicfast import checks
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.carrying import carry
 from hsicfast.errors import InputError
 from hsicfast.goal import Goal, Threshold, goal_of, near_edge, share_or_threshold
@@ -19,7 +19,6 @@ from hsicfast.trials import TrialTable
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
 
 # Holm p-value from which on a hyperparameter counts as found.
 ALPHA = 0.05
@@ -65,7 +64,7 @@ class Question:
         """Who met the goal among trials with these objectives (m,)."""
         return goal_of(objective, self.goal, self.minimize)
 
-    def edge(self, objective: Floats) -> NDArray[np.intp]:
+    def edge(self, objective: Floats) -> Rows:
         """Trials next to the goal's edge; none where the edge was given."""
         if isinstance(self.goal, Threshold):
             return np.empty(0, dtype=np.intp)
@@ -141,7 +140,7 @@ class Carried(NamedTuple):
 
     u: Floats
     width: Floats
-    z: NDArray[np.bool_]
+    z: Bools
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class Findings:
     trials: TrialTable
     goal: float | int | Threshold
     question: Question
-    met: NDArray[np.bool_]
+    met: Bools
     threshold: float
     counts: dict[str, int]
     failed: str

@@ -245,7 +245,7 @@ def opened_study(storage: str | Path, name: str | None = None) -> Iterator[optun
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
-    from hsicfast.database import hide_password
+    from hsicfast.words import hide_password
 
     url = str(storage) if "://" in str(storage) else f"sqlite:///{storage}"
     held = None

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast import columns
-from hsicfast.checks import check_share
-from hsicfast.errors import InputError
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.errors import InputError, check_share
+from hsicfast.words import number, share_text
 
 # From so many trials on a sample says about where the goal's edge lies.
 MANY, SAMPLE = 50_000, 16_384
@@ -42,7 +43,7 @@ class Goal(NamedTuple):
         Worst objective that still meets it; NaN where none does.
     """
 
-    met: NDArray[np.bool_]
+    met: Bools
     threshold: float
 
 
@@ -135,7 +136,7 @@ def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> G
     return Goal(loss <= edge, edge if minimize else -edge)
 
 
-def _smallest(loss: NDArray[np.float64], place: int) -> float | None:
+def _smallest(loss: Floats, place: int) -> float | None:
     """The value at `place` of many sorted ones, from the few that lie about it in a sample; failed ones come last.
 
     None where the sample misleads, or where minus infinity fails, too.
@@ -151,7 +152,7 @@ def _smallest(loss: NDArray[np.float64], place: int) -> float | None:
     return float(np.partition(inside, place - below)[place - below])
 
 
-def near_edge(objective: ArrayLike, goal: float, minimize: bool = True) -> NDArray[np.intp]:
+def near_edge(objective: ArrayLike, goal: float, minimize: bool = True) -> Rows:
     """Trials next to the goal's edge: those of about sqrt(n) / 2 ranks on either side, from the first 20,000 trials.
 
     What they have in common tells how far an index moves with the edge, which is itself found from the trials.
@@ -220,3 +221,18 @@ def dominated_by(losses: ArrayLike) -> NDArray[np.int64]:
     dominated = np.empty(n, dtype=np.int64)
     dominated[order] = np.repeat(counts, np.diff(begins, append=n))
     return dominated
+
+
+def goal_text(goal: float | int | Threshold, minimize: bool = True) -> str:
+    """What a good trial is, after "ends".
+
+    Examples
+    --------
+    >>> goal_text(0.1), goal_text(20), goal_text(Threshold(0.05)), goal_text(Threshold(0.9), minimize=False)
+    ('among the best 10%', 'among the best 20', 'at or below 0.05', 'at or above 0.9')
+    """
+    if isinstance(goal, Threshold):
+        return f"at or {'below' if minimize else 'above'} {number(goal.value)}"
+    if isinstance(goal, int | np.integer):
+        return f"among the best {goal}"
+    return f"among the best {share_text(goal)}"

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from hsicfast.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 def shares(devices: int) -> list[str]:
@@ -65,3 +78,42 @@ def take_share(folder: Path, workers: int, dealt: list[str]) -> IO[str]:
             os.environ[VISIBLE] = dealt[slot % len(dealt)]
             return file
         time.sleep(0.05)  # the worker that this one replaces has not quite gone
+
+
+def check_settings(executor: Any, optional: tuple[str, ...], whole: tuple[str, ...]) -> None:
+    """Refuse numbers that are not above zero, and an accelerator that nobody knows."""
+    for name in dict.fromkeys((*optional, *whole)):
+        value = getattr(executor, name)
+        if value is None and name in optional:
+            continue
+        kind = int if name in whole else int | float
+        if not isinstance(value, kind) or isinstance(value, bool) or not value > 0:
+            raise InputError(f"`{name} > 0` must hold, but got {name}={value!r}; correct executor.{name}")
+    if executor.accelerator not in ("cpu", "gpu"):
+        raise InputError(
+            f"an accelerator must be 'cpu' or 'gpu', but got {executor.accelerator!r}; correct executor.accelerator"
+        )
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def sigint_blocked() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group: what is started in here never sees it.
+
+    The mask is inherited by pebble's threads and by the processes they start, which otherwise could be hit
+    before their first line of Python.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Python's resource tracker, started by the first lock or process, unblocks SIGINT behind itself: start it before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

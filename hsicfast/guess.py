@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hsicfast.errors import InputError
+from hsicfast.formats import python_value
 from hsicfast.space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ GAPS = ("", "none", "nan", "null")
 MOST_CHOICES = 30
 FEWEST_NAMES = 4
 LOG_FROM = 50.0  # a positive range of this ratio is looked at for a log scale
-TYPES = {"Float": Float, "Int": Int, "Choice": Choice, "Bool": Bool}
 
 
 @dataclass(frozen=True)
@@ -161,56 +160,6 @@ def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
     return replace(guess, space=SearchSpace(found), reasons=reasons)
 
 
-def write_space(guess: Guess, path: str | Path) -> None:
-    """Write the space as YAML that :func:`read_space` reads, each line with its reason as a comment."""
-    import yaml
-
-    lines = ["# Guessed from the trials; correct what is wrong and pass this file back with --space."]
-    for name, hyperparameter in guess.space.items():
-        fields = {key: value for key, value in vars(hyperparameter).items() if value is not None and value is not False}
-        entry = {name: {"type": type(hyperparameter).__name__, **_as_yaml(fields)}}
-        lines += [f"# {guess.reasons[name]}", yaml.safe_dump(entry, sort_keys=False, allow_unicode=True).rstrip()]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def read_space(path: str | Path) -> SearchSpace:
-    """The space in a YAML file: ``name: {type: Float, low: 0.1, high: 1, log: true, active_if: {other: [value]}}``.
-
-    Raises
-    ------
-    InputError
-        No such file, no YAML, an unknown type or field, or a rule of the hyperparameter broken.
-    """
-    import yaml
-
-    try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"a space is read from a YAML file, but {path} gave: {error.strerror}; correct it") from error
-    except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"a space is read from a YAML file, but {path} is none ({reason}); correct it") from error
-    if not isinstance(entries, Mapping):
-        raise InputError(
-            f"a space maps names to hyperparameters, but {path} holds {type(entries).__name__}; correct it"
-        )
-    return SearchSpace({str(name): _hyperparameter(str(name), entry) for name, entry in entries.items()})
-
-
-def _hyperparameter(name: str, entry: Any) -> Hyperparameter:
-    kind = entry.get("type") if isinstance(entry, Mapping) else None
-    if kind not in TYPES:
-        raise InputError(
-            f"a hyperparameter's type must be one of {sorted(TYPES)}, but {name!r} has {kind!r}; correct it"
-        )
-    try:
-        hyperparameter: Hyperparameter = TYPES[kind](**{key: value for key, value in entry.items() if key != "type"})
-    except TypeError as error:
-        reason = str(error).split("() ")[-1].replace("__init__", kind)
-        raise InputError(f"a {kind} has the fields of hsicfast.{kind}, but {name!r} {reason}; correct it") from error
-    return hyperparameter
-
-
 def typed(column: pd.Series[Any]) -> pd.Series[Any]:
     """Numbers and booleans that came as texts as what they are, texts such as None among them as gaps."""
     import pandas as pd
@@ -251,8 +200,8 @@ def _kinds(column: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any
     try:
         place, kinds = pd.factorize(column)
     except TypeError:  # lists, such as the widths of layers
-        place, kinds = pd.factorize(column.map(lambda value: str(_plain(value)), na_action="ignore"))
-    return place, np.array([*map(_plain, kinds), None], dtype=object)[:-1]
+        place, kinds = pd.factorize(column.map(lambda value: str(python_value(value)), na_action="ignore"))
+    return place, np.array([*map(python_value, kinds), None], dtype=object)[:-1]
 
 
 def _numbers(kinds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -348,17 +297,3 @@ def _condition(
         return None
     _, parent, values = min(fits, key=lambda fit: fit[0])
     return parent, [int(v) if isinstance(found[parent], Int) else v for v in values]
-
-
-def _plain(value: Any) -> Any:
-    """What Python has for a value of NumPy's."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-
-
-def _as_yaml(value: Any) -> Any:
-    """Tuples as lists and NumPy's numbers as Python's, which is what YAML knows."""
-    if isinstance(value, Mapping):
-        return {key: _as_yaml(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_yaml(entry) for entry in value]
-    return _plain(value)

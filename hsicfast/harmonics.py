@@ -186,7 +186,7 @@ def spectra(u, weights, omega, terms):
 
 @njit(cache=True, fastmath=FASTMATH)
 def cosine_sums(powers, bandwidths, period):
-    """``sum_k c_k powers_k`` (H,), c as in :func:`hsicfast.kernels.gaussian_coefficients`; powers (K + 1,)."""
+    """``sum_k c_k powers_k`` (H,), c as in :func:`hsicfast.features.gaussian_coefficients`; powers (K + 1,)."""
     wide()
     out = np.empty(bandwidths.shape[0])
     for b in range(bandwidths.shape[0]):

@@ -10,17 +10,16 @@ import math
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hsicfast import bandwidth as bandwidths
 from hsicfast import checks, device, kernels, matrices, spectrum, tiles
+from hsicfast.arrays import Floats
 from hsicfast.engines import GoalData, maximised
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, check_share
 from hsicfast.evidence import HSICResult
 from hsicfast.goal import best_fraction, near_edge
 from hsicfast.paired import PairedData
-
-Floats = NDArray[np.float64]
 
 __all__ = ["HSICResult", "Spectrum", "center", "goal_hsic", "gram", "hsic"]
 
@@ -241,7 +240,7 @@ class Spectrum(spectrum.Spectrum):
             raise InputError(f"at least 4 samples are needed, but this spectrum has {self.n}; update it with more")
         if test not in (None, "asymptotic", "gamma"):
             raise InputError(f"a spectrum is tested by 'asymptotic' or 'gamma', but got {test!r}; it keeps no samples")
-        checks.check_share("confidence", confidence, usual=0.9)
+        check_share("confidence", confidence, usual=0.9)
         evidence = self.evidence(bandwidth)
         return evidence.result(None if test is None else evidence.pvalue(test), confidence, bandwidth)
 

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 from hsicfast.steps import level_at, step_of
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

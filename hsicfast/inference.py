@@ -9,9 +9,9 @@ import math
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from hsicfast.arrays import Floats
 
 
 def permutation_pvalue(statistic: float, permuted: Floats) -> float:

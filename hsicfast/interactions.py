@@ -14,12 +14,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hsicfast import inference, kernels
-from hsicfast.engines import negligible, permutation_pvalues
-
-Floats = NDArray[np.float64]
+from hsicfast import inference
+from hsicfast.arrays import Bools, Floats
+from hsicfast.engines import permutation_pvalues
+from hsicfast.features import gaussian_features, negligible, principal
 
 # Up to so many trials a pair is tested by permutations and random signs; beyond by the limit of their law, a weighted
 # sum of chi-squares, which costs no more for more permutations.
@@ -54,11 +53,11 @@ class PairJudge:
     """
 
     def __init__(
-        self, features: Callable[[str], Floats], z: NDArray[np.bool_], bandwidth: float, n_permutations: int, seed: int
+        self, features: Callable[[str], Floats], z: Bools, bandwidth: float, n_permutations: int, seed: int
     ) -> None:
         self.features, self.z, self.n_permutations, self.seed = features, z, n_permutations, seed
         self.n, self.w = len(z), z - z.mean()
-        self.mean = kernels.gaussian_features(bandwidth).mean
+        self.mean = gaussian_features(bandwidth).mean
         self.limit = negligible(self.n)
         self.rows = np.arange(self.n)
         if self.n > MOST_FOR_LAW:
@@ -119,33 +118,3 @@ class PairJudge:
         terms = self.w[:, None] * psi / self.n
         drawn = ((self.signs @ terms) ** 2).sum(axis=1)
         return inference.permutation_pvalue(float((terms.sum(axis=0) ** 2).sum()), drawn)
-
-
-def principal(psi: Floats, limit: float, counts: Floats | None = None) -> tuple[Floats, Floats]:
-    """Features turned to their principal axes: the same inner products in as few columns as these rows need.
-
-    Parameters
-    ----------
-    psi : array (n, r)
-    limit : float
-        Axes whose share of the mean square is below are left out.
-    counts : array (n,), optional
-        How many samples have each row; one by default.
-
-    Returns
-    -------
-    few : array (n, s), s >= 1
-    sizes : array (s,)
-        Mean square of each.
-
-    Examples
-    --------
-    >>> few, sizes = principal(np.array([[1.0, 2.0], [2.0, 4.0]]), 1e-12)
-    >>> few.shape, round(float(sizes[0]), 6)
-    ((2, 1), 12.5)
-    """
-    weighted = psi if counts is None else counts[:, None] * psi
-    values, vectors = np.linalg.eigh(weighted.T @ psi / (len(psi) if counts is None else counts.sum()))
-    kept = values > limit * values.sum()
-    kept[-1] = True
-    return psi @ vectors[:, kept], values[kept]

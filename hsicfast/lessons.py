@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hsicfast.trials import DONE, PRUNED, Trial
+from hsicfast.arrays import Floats
+from hsicfast.trial import DONE, PRUNED, Trial
 
 # 1 leaves the objectives as they are, 0 is the logarithm. Below it the best few would be all that is seen, and above 1
 # the worst.
@@ -72,7 +72,7 @@ def warped(values: Sequence[float], minimize: bool) -> list[float]:
     return (sign * stats.boxcox(losses, power)).tolist()
 
 
-def log_excess(costs: Sequence[float], most: float) -> NDArray[np.float64]:
+def log_excess(costs: Sequence[float], most: float) -> Floats:
     """Logarithms of costs (n,) over the limit, NaN where unknown; 1,000 times too dear is as bad as infinitely."""
     return np.log(np.clip(np.array(costs, dtype=np.float64) / most, 1e-3, 1e3))
 

@@ -20,9 +20,8 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, reason
 from hsicfast.files import seal_holds, sealed
-from hsicfast.results import reason
 
 LOCK = "lock"
 # A holder touches its lock so often, and is dead after that much silence (seconds).

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError
-from hsicfast.results import plain, reason
-from hsicfast.trials import Trial
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain
+from hsicfast.trial import Trial
 from hsicfast.watcher import Watcher
 
 

@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast import columns
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.carrying import level_features, rank_steps
 from hsicfast.evidence import Evidence, evidence_of_levels
 from hsicfast.spectrum import Spectrum
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Rows = NDArray[np.intp]
 
 # Places of a sketch's guide; a power of two.
 GUIDE = 1 << 16

@@ -13,20 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import BaseImportanceEvaluator
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hsicfast import kernels
-from hsicfast.checks import check_share
-from hsicfast.engines import carried_features
-from hsicfast.errors import InputError
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.errors import InputError, check_share
+from hsicfast.features import UNIFORM_MEDIAN, carried_features
 from hsicfast.goal import best_fraction, dominated_by
 from hsicfast.steps import step_of
 
-Floats = NDArray[np.float64]
 Target = Callable[[FrozenTrial], float]
 
 # What rounding leaves of an R2 that equals its mean under independence; get_param_importances would blow it up to 1.
@@ -111,7 +108,7 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
 
     def _importances(self, names: list[str], trials: list[FrozenTrial], losses: Floats) -> dict[str, float]:
         """Importance of each of `names` among the trials where it exists, with a goal of their own."""
-        goals: dict[bytes, NDArray[np.bool_]] = {}  # one for all parameters that exist in the same trials
+        goals: dict[bytes, Bools] = {}  # one for all parameters that exist in the same trials
         found = {}
         for name in names:
             exists = np.array([name in trial.params for trial in trials], dtype=bool)
@@ -174,7 +171,7 @@ def _ranking(losses: Floats) -> Floats:
     return losses[:, 0] if losses.shape[1] == 1 else dominated_by(losses).astype(np.float64)
 
 
-def _carry(name: str, trials: Sequence[FrozenTrial]) -> tuple[NDArray[np.intp], tuple[Floats, Floats]]:
+def _carry(name: str, trials: Sequence[FrozenTrial]) -> tuple[Rows, tuple[Floats, Floats]]:
     """Level (m,) of each trial, and both ends (L,) of the steps of the L levels that were tried."""
     distributions = [trial.distributions[name] for trial in trials]
     first = distributions[0]
@@ -195,7 +192,7 @@ def _plain(name: str, value: Any, own: BaseDistribution, first: BaseDistribution
     return float(own.to_internal_repr(value))
 
 
-def _excess(level: NDArray[np.intp], low: Floats, high: Floats, z: NDArray[np.bool_]) -> float:
+def _excess(level: Rows, low: Floats, high: Floats, z: Bools) -> float:
     """R2 of levels (m,), steps [low, high] of [0, 1] (L,), and a goal (m,), less its mean over permutations; not < 0.
 
     With C the covariance of the features psi, ``(|cov(psi, z)|^2 / var(z) - tr C / (m - 1)) / |C|``. Any 2 trials will
@@ -214,7 +211,7 @@ def _excess(level: NDArray[np.intp], low: Floats, high: Floats, z: NDArray[np.bo
         return 0.0
     m = len(z)
     counts = np.bincount(level)
-    psi = carried_features((low + high) / 2, high - low, kernels.UNIFORM_MEDIAN)
+    psi = carried_features((low + high) / 2, high - low, UNIFORM_MEDIAN)
     psi -= counts @ psi / m
     covariance = (counts[:, None] * psi).T @ psi / m
     direction = np.bincount(level, z) @ psi / m

@@ -25,8 +25,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from hsicfast import kernels, spectral
-
-Floats = NDArray[np.float64]
+from hsicfast.arrays import Floats
 
 # No reassoc: it would make F + F expm1(-t) an F (1 + expm1(-t)), and a million small steps would lose what expm1
 # keeps. No nnan and ninf, so that a NaN stays one.

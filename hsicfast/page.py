@@ -22,18 +22,19 @@ from hsicfast.errors import InputError
 from hsicfast.figures import draw_all
 from hsicfast.files import write_atomically
 from hsicfast.findings import Findings
-from hsicfast.goal import Threshold
+from hsicfast.goal import Threshold, goal_text
 from hsicfast.guess import Guess
 from hsicfast.selection import clearest_pairs, in_groups
 from hsicfast.space import Float, Hyperparameter, Int
 from hsicfast.stability import RankInterval, rank_intervals
 from hsicfast.verdicts import fates, headline, verdicts
-from hsicfast.words import goal_text, number, p_text, ratio, share_text, value_text
+from hsicfast.words import number, p_text, ratio, share_text, value_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hsicfast.trials import Trial, TrialTable
+    from hsicfast.trial import Trial
+    from hsicfast.trials import TrialTable
 
 TOOLS = ("matplotlib", "jinja2", "plotly")
 # What decides the numbers of an analysis.

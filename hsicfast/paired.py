@@ -6,14 +6,12 @@ import math
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hsicfast import device, inference, matrices, tiles
-from hsicfast.engines import anchored, eigenvalues, tiled, typical
+from hsicfast.arrays import Floats
 from hsicfast.evidence import HSICResult
+from hsicfast.gram import anchored, eigenvalues, tiled, typical
 from hsicfast.kernels import Kernel
-
-Floats = NDArray[np.float64]
 
 # Up to here permutations keep both Gram matrices, 69 MiB each. Beyond, reading one in a random order takes as long as
 # making it: each tile of K then serves SHARED permutations at once.

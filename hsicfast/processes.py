@@ -12,31 +12,22 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
 from hsicfast.attempts import Loss, attempted, side_by_side
 from hsicfast.errors import InputError
-from hsicfast.gpus import shares, take_share
-from hsicfast.trials import TIMED_OUT, Trial
+from hsicfast.gpus import THREAD_VARIABLES, check_settings, cores, shares, sigint_blocked, take_share
+from hsicfast.trial import TIMED_OUT, Trial
 from hsicfast.worker import Evaluate, Job, accepts_seed, never
 
 # A pool whose workers die before they take a trial: this often in a row is no accident.
 BROKEN_STARTS = 3
 # No process can end with this code.
 LEFT = 1000
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 @dataclass
@@ -177,26 +168,6 @@ class Processes:
         return Loss("its pool broke", counts=False)
 
 
-def check_settings(executor: Any, optional: tuple[str, ...], whole: tuple[str, ...]) -> None:
-    """Refuse numbers that are not above zero, and an accelerator that nobody knows."""
-    for name in dict.fromkeys((*optional, *whole)):
-        value = getattr(executor, name)
-        if value is None and name in optional:
-            continue
-        kind = int if name in whole else int | float
-        if not isinstance(value, kind) or isinstance(value, bool) or not value > 0:
-            raise InputError(f"`{name} > 0` must hold, but got {name}={value!r}; correct executor.{name}")
-    if executor.accelerator not in ("cpu", "gpu"):
-        raise InputError(
-            f"an accelerator must be 'cpu' or 'gpu', but got {executor.accelerator!r}; correct executor.accelerator"
-        )
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class _Spawned(SpawnProcess):
     """A worker that never ends well by itself: one that left with code 0 in the middle of a trial is as dead.
 
@@ -243,25 +214,6 @@ def _work(job: Job, folder: Path | None) -> Trial | Loss:
     if "error" in _worker:
         raise _worker["error"]
     return attempted(_worker["evaluate"], _worker["seeded"], job, folder)
-
-
-@contextmanager
-def sigint_blocked() -> Iterator[None]:
-    """Ctrl-C reaches the whole process group: what is started in here never sees it.
-
-    The mask is inherited by pebble's threads and by the processes they start, which otherwise could be hit
-    before their first line of Python.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Python's resource tracker, started by the first lock or process, unblocks SIGINT behind itself: start it before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _unpicklable(error: BaseException) -> InputError:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from hsicfast.costs import meets
-from hsicfast.trials import DONE, FINAL, STATUSES, Trial
+from hsicfast.trial import DONE, FINAL, STATUSES, Trial
 from hsicfast.watcher import Watcher
 
 LINES = 10

@@ -13,9 +13,9 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hsicfast.distributions import quiet
 from hsicfast.errors import InputError
-from hsicfast.samplers import quiet
-from hsicfast.trials import DONE, PRUNED, Trial
+from hsicfast.trial import DONE, PRUNED, Trial
 
 if TYPE_CHECKING:
     import optuna

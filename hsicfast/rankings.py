@@ -18,11 +18,13 @@ from hsicfast.canvas import (
     VERMILION,
     legend,
     sheet,
+    shorten,
     styled,
 )
 from hsicfast.findings import ALPHA
+from hsicfast.goal import goal_text
 from hsicfast.selection import QUADRANTS, noise_r2, place_labels, quadrant
-from hsicfast.words import goal_text, share_text, shorten
+from hsicfast.words import share_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

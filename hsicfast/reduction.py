@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hsicfast.arrays import Floats
 from hsicfast.findings import Findings
 from hsicfast.space import SearchSpace
 from hsicfast.words import value_text
@@ -166,7 +166,7 @@ def cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[An
     return values[best], f"it drives the cost (p = {cost_index.pvalue:.2g}): the cheapest value of a good trial"
 
 
-def _price(u: NDArray[np.float64], width: NDArray[np.float64], cost: NDArray[np.float64], at: float) -> float:
+def _price(u: Floats, width: Floats, cost: Floats, at: float) -> float:
     """Median cost of the trials around `at`, one of the carried values."""
     around = u == at
     if width[around.argmax()] == 0 or not around[np.isfinite(cost)].any():

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError
-from hsicfast.files import numbered, put_aside
+from hsicfast.errors import InputError, reason
+from hsicfast.files import numbered, plain, put_aside
 from hsicfast.lock import SILENCE, Lock, look
-from hsicfast.results import CHECKPOINTS, RESULTS, plain, read_result, reason, result_files
+from hsicfast.results import CHECKPOINTS, RESULTS, read_result, result_files
 from hsicfast.settings import FORMAT, SETTINGS, NewerFormat, described, read_settings, study_name
 from hsicfast.study import Study
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
 
 if TYPE_CHECKING:
     import optuna

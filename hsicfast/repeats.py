@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from hsicfast.errors import InputError
-from hsicfast.samplers import trial_seed
-from hsicfast.trials import DESIGN, DONE
+from hsicfast.errors import InputError, check_repeats
+from hsicfast.trial import DESIGN, DONE, trial_seed
 from hsicfast.worker import Job, accepts_seed, run_trial
 
 
@@ -75,12 +74,6 @@ def repeated(evaluate: Callable[..., Any], repeats: int) -> Callable[..., Any]:
             "params alone; give it a parameter `seed`, or leave repeats out"
         )
     return Repeated(evaluate, repeats)
-
-
-def check_repeats(repeats: Any) -> None:
-    """Raise an InputError unless `repeats` is a whole number from 1."""
-    if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
-        raise InputError(f"`repeats >= 1` must hold, but got repeats={repeats!r}; give a whole number")
 
 
 def seeds_of(seed: int, repeats: int) -> list[int]:

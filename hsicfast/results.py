@@ -10,9 +10,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError
-from hsicfast.files import seal_holds, sealed, write_atomically
-from hsicfast.trials import DONE, PRUNED, STATUSES, Trial
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain, seal_holds, sealed, write_atomically
+from hsicfast.trial import DONE, PRUNED, STATUSES, Trial
 
 RESULTS, CHECKPOINTS = "results", "checkpoints"
 
@@ -88,28 +88,3 @@ def result_files(folder: Path) -> list[Path]:
 def read_results(folder: Path) -> dict[int, Trial]:
     """Every trial with a result file in the run folder, by index."""
     return {trial.index: trial for trial in map(read_result, result_files(folder))}
-
-
-def plain(value: Any) -> Any:
-    """`value` in JSON's own types: NaN and inf become null, what JSON lacks becomes its name."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy or torch
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if type(value).__repr__ is object.__repr__:  # it would show an address, another one in every process
-        value = getattr(value, "__qualname__", type(value).__qualname__)
-    return str(getattr(value, "__qualname__", value))
-
-
-def reason(error: BaseException) -> str:
-    """The innermost error in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0]

@@ -22,13 +22,14 @@ import numpy as np
 from hsicfast.costs import CostLimit, meets
 from hsicfast.errors import InputError
 from hsicfast.executors import Executor
+from hsicfast.files import plain
 from hsicfast.pruning import Pruning, with_curves
-from hsicfast.results import plain
-from hsicfast.samplers import design, propose, trial_seed
+from hsicfast.run_store import Store
+from hsicfast.samplers import design, propose
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space import SearchSpace
-from hsicfast.store import Store
-from hsicfast.trials import DIVERGED, DONE, EXCEPTION, FINAL, LOST, SEARCH, Trial, TrialTable
+from hsicfast.trial import DIVERGED, DONE, EXCEPTION, FINAL, LOST, SEARCH, Trial, trial_seed
+from hsicfast.trials import TrialTable
 from hsicfast.watcher import Watcher
 from hsicfast.words import number
 from hsicfast.worker import Job, accepts_seed

@@ -45,7 +45,7 @@ class CheckFirst(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a single run: there is a task, its folder can be written, and nobody else writes there."""
         from hsicfast.lock import check_free
-        from hsicfast.store import check_resume, check_writable
+        from hsicfast.run_store import check_resume, check_writable
 
         try:
             _check_task("task" in config)
@@ -61,7 +61,7 @@ class CheckFirst(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check several runs: there is a task."""
-        from hsicfast.store import check_resume
+        from hsicfast.run_store import check_resume
 
         named = any(re.match(r"\+{0,2}task(@[^=]*)?=", override) for override in config.hydra.overrides.task)
         try:
@@ -75,12 +75,11 @@ class CheckFirst(Callback):
 def conduct(cfg: DictConfig) -> bool:
     """One run, as configured; returns whether it was interrupted."""
     # Imported here, so that --help, --cfg and a wrong task answer at once.
-    from hsicfast.checks import check_share
     from hsicfast.costs import check_max_cost
+    from hsicfast.errors import check_repeats, check_seed, check_share
     from hsicfast.finals import kept
-    from hsicfast.orchestrator import check_seed, minimize
+    from hsicfast.orchestrator import minimize
     from hsicfast.progress import ProgressBar
-    from hsicfast.repeats import check_repeats
     from hsicfast.report import check_report_tools, print_report, write_report
 
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -192,7 +191,7 @@ def _task(cfg: DictConfig) -> dict[str, Any]:
 
 def _check_password(config: DictConfig) -> None:
     """Raise an InputError where the configuration, which Hydra keeps in the run's folder, holds a password."""
-    from hsicfast.database import has_password, hide_password
+    from hsicfast.words import has_password, hide_password
 
     said = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
     if said is not None and has_password(said):

@@ -12,22 +12,20 @@ import importlib.util
 import math
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import count as counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hsicfast.arrays import Floats
 from hsicfast.costs import MOST_DRAWN, CostLimit
+from hsicfast.distributions import distribution, position, quiet, suggested
 from hsicfast.errors import InputError
-from hsicfast.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.lessons import bounded, log_costs, log_excess, warped
 from hsicfast.space import SearchSpace
-from hsicfast.trials import DIVERGED, DONE, PRUNED, Trial
+from hsicfast.trial import DIVERGED, DONE, PROPOSAL, PRUNED, SPARE, Trial, stream_seed
 
 if TYPE_CHECKING:
     import optuna
@@ -37,16 +35,9 @@ DESIGNS = ("random", "sobol")
 FEWEST_KNOWN = 4
 OPTIMIZERS = ("gp", "tpe", "random")
 
-# Streams of random numbers of one (seed, index); the design's own stream has no third number.
-_TRAINING, _PROPOSAL, _SPARE = 1, 2, 3
 
 # An optimiser that proposes what is too dear so often in a row has not understood the limit.
 MOST_ASKED = 8
-
-
-def trial_seed(seed: int, index: int) -> int:
-    """Seed of the training of trial `index`, in [0, 2^31)."""
-    return _stream(seed, index, _TRAINING)
 
 
 def design(
@@ -79,6 +70,7 @@ def design(
 
     Examples
     --------
+    >>> from hsicfast import Float, Int
     >>> space = SearchSpace({"depth": Int(1, 4), "rate": Float(1e-4, 1.0, log=True)})
     >>> design(space, 3, seed=0)[2] == design(space, 1, seed=0, start=2)[0]
     True
@@ -89,7 +81,7 @@ def design(
     return list(islice(drawn if costs is None else costs.affordable(drawn), n))
 
 
-def _points(d: int, seed: int, method: str) -> Iterator[NDArray[np.float64]]:
+def _points(d: int, seed: int, method: str) -> Iterator[Floats]:
     """The points (d,) of a design, without end."""
     if method == "random":
         yield from (np.random.default_rng([seed, index]).random(d) for index in counter())
@@ -169,7 +161,7 @@ def propose(
     """
     check_method("optimizer", method, OPTIMIZERS)
     left = space.fix(fixed)
-    spare = _spare(space, fixed, left, whole or space, costs, _stream(seed, index, _SPARE)) if costs else iter(())
+    spare = _spare(space, fixed, left, whole or space, costs, stream_seed(seed, index, SPARE)) if costs else iter(())
     if left is None:
         alone = complete(space, fixed, {})
         return [alone if costs is None or costs.admits(alone) else next(spare) for _ in range(count)]
@@ -180,7 +172,7 @@ def propose(
     with quiet(optuna):
         study = optuna.create_study(
             direction="minimize" if minimize or limit is not None else "maximize",  # costs are always minimised
-            sampler=_sampler(optuna, method, _stream(seed, index, _PROPOSAL)),
+            sampler=_sampler(optuna, method, stream_seed(seed, index, PROPOSAL)),
         )
         if costs is not None:
             most = costs.most if most is None else min(most, costs.most)
@@ -196,33 +188,6 @@ def check_method(role: str, method: str, methods: Sequence[str]) -> None:
         raise InputError(
             'optimizer "gp" needs torch, but it is not installed; run pip install torch, or choose optimizer "tpe"'
         )
-
-
-def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDistribution:
-    """Optuna's name for the values of `hyperparameter`; choices by their position."""
-    import optuna
-
-    if isinstance(hyperparameter, Int):
-        last = hyperparameter.low + hyperparameter.step * (hyperparameter.levels - 1)
-        return optuna.distributions.IntDistribution(
-            int(hyperparameter.low), int(last), log=hyperparameter.log, step=int(hyperparameter.step)
-        )
-    if isinstance(hyperparameter, Float):
-        low, high, step = float(hyperparameter.low), float(hyperparameter.high), hyperparameter.step
-        if step is not None and hyperparameter.levels is not None:
-            # Optuna warns of a range that does not end on a step; 12 digits, for 3 * 0.1 is not 0.3.
-            high = float(f"{low + step * (hyperparameter.levels - 1):.12g}")
-        return optuna.distributions.FloatDistribution(low, high, log=hyperparameter.log, step=step)
-    # Positions, because Optuna takes scalars alone and holds 1 and True for the same choice.
-    return optuna.distributions.CategoricalDistribution(range(len(_choices(hyperparameter))))
-
-
-def _choices(hyperparameter: Hyperparameter) -> list[Any]:
-    return list(hyperparameter.choices) if isinstance(hyperparameter, Choice | Bool) else []
-
-
-def _stream(seed: int, index: int, purpose: int) -> int:
-    return int(np.random.SeedSequence([seed, index, purpose]).generate_state(1)[0] >> 1)
 
 
 def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler:
@@ -271,7 +236,7 @@ def _seen(
     for trial, value, constraints in zip(evidence, values, excess, strict=True):
         known = _within(space, trial.params)
         if known is not None and math.isfinite(value):
-            inside = {name: _position(space[name], known[name]) for name in known}
+            inside = {name: position(space[name], known[name]) for name in known}
             own = {name: distributions[name] for name in known}
             seen.append(
                 optuna.trial.create_trial(
@@ -292,11 +257,6 @@ def _within(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any] | N
     return known
 
 
-def _position(hyperparameter: Hyperparameter, value: Any) -> Any:
-    choices = _choices(hyperparameter)
-    return choices.index(value) if choices else value
-
-
 def _ask(
     study: optuna.Study,
     space: SearchSpace,
@@ -308,7 +268,7 @@ def _ask(
     """The next proposal that may be trained; None where one after the other is too dear."""
     for _ in range(MOST_ASKED):
         trial = study.ask()
-        params = complete(space, fixed, _suggested(trial, left))
+        params = complete(space, fixed, suggested(trial, left))
         if costs is None or costs.admits(params):
             return params
         # Told as infeasible, so that the next goes elsewhere. Nothing is known of its objective: the mean says least.
@@ -340,24 +300,6 @@ def _spare(
     yield from costs.affordable(whole.from_unit(random.random(len(whole))) for _ in counter())
 
 
-def _suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
-    # Define by run, parents first: what does not exist in this trial is never asked for.
-    params: dict[str, Any] = {}
-    for name in space.parents_first:
-        if space.is_active(name, params):
-            params[name] = _suggest(trial, name, space[name])
-    return params
-
-
-def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> Any:
-    own: Any = distribution(hyperparameter)
-    if isinstance(hyperparameter, Int):
-        return trial.suggest_int(name, own.low, own.high, log=own.log, step=own.step)
-    if isinstance(hyperparameter, Float):
-        return trial.suggest_float(name, own.low, own.high, log=own.log, step=own.step)
-    return _choices(hyperparameter)[trial.suggest_categorical(name, own.choices)]
-
-
 def _import_torch() -> None:
     """Import torch for one thread, unless somebody has imported it before.
 
@@ -371,18 +313,3 @@ def _import_torch() -> None:
         importlib.import_module("torch")
     finally:
         del os.environ["OMP_NUM_THREADS"]
-
-
-@contextmanager
-def quiet(optuna: Any) -> Iterator[None]:
-    """Silence the line in the log that each study is worth to Optuna, and its warnings of experimental samplers."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # Where one point outshines all others, the Gaussian process divides by the sum of no others, and goes on.
-        warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning, r"optuna\._gp")
-        try:
-            yield
-        finally:
-            optuna.logging.set_verbosity(before)

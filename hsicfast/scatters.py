@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hsicfast.canvas import BLUE, GREY, STAR, legend, sheet, styled
+from hsicfast.canvas import BLUE, GREY, STAR, legend, sheet, shorten, styled
 from hsicfast.selection import (
     Floats,
     Scale,
@@ -22,8 +22,8 @@ from hsicfast.selection import (
     some_text,
     wide,
 )
-from hsicfast.trials import Trial, TrialTable
-from hsicfast.words import shorten
+from hsicfast.trial import Trial
+from hsicfast.trials import TrialTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

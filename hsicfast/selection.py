@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.findings import ALPHA, Findings, Index, Pair
 from hsicfast.space import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.stability import Sweep, over_goals
-from hsicfast.trials import DIVERGED, DONE, FINAL, PRUNED, SEARCH, TrialTable
+from hsicfast.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH
+from hsicfast.trials import TrialTable
 from hsicfast.words import p_text, value_text
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
 
 MOST_PAIRED, MOST_MARGINALS, MOST_LEVELS, MOST_RANKED = 15, 6, 12, 8
 # So many points are told apart on a picture, and keep a page of 100,000 trials small.
@@ -39,8 +38,8 @@ class Bars(NamedTuple):
 
     left: Floats
     width: float
-    everyone: NDArray[np.intp]
-    good: NDArray[np.intp]
+    everyone: Rows
+    good: Rows
     ticks: Floats
     labels: list[str]
     spans: list[str]
@@ -58,7 +57,7 @@ class Cloud(NamedTuple):
     """The trials in which both of a pair exist: rows of the table, who is good, and which of them are shown."""
 
     rows: Rows
-    good: NDArray[np.bool_]
+    good: Bools
     shown: Rows
     first: Scale
     second: Scale
@@ -68,8 +67,8 @@ class Plane(NamedTuple):
     """Objective against cost: which rows of the table can be shown, which are, who is good, whether costs are known."""
 
     x: Floats
-    good: NDArray[np.bool_]
-    able: NDArray[np.bool_]
+    good: Bools
+    able: Bools
     shown: Rows
     known: bool
 
@@ -106,7 +105,7 @@ def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
     return list(groups.items())
 
 
-def some_of(good: NDArray[np.bool_], seed: int, most: int = MOST_POINTS) -> Rows:
+def some_of(good: Bools, seed: int, most: int = MOST_POINTS) -> Rows:
     """Positions of at most `most` trials: the good ones as far as half of them goes, others drawn at random.
 
     Examples
@@ -132,7 +131,7 @@ def crowding(n: int) -> float:
     return min(1.0, max(0.5, math.sqrt(600 / max(n, 1))))
 
 
-def some_text(good: NDArray[np.bool_], shown: Rows) -> str:
+def some_text(good: Bools, shown: Rows) -> str:
     """Which trials a picture shows.
 
     Examples
@@ -269,7 +268,7 @@ def plane(sensitivity: Findings, trials: TrialTable) -> Plane:
     return Plane(x, good, able, positions[some_of(good[able], sensitivity.question.seed)], known)
 
 
-def kinds(trials: TrialTable) -> list[tuple[str, NDArray[np.bool_]]]:
+def kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
     """Trials by what they are: finished ones of the design, the search and the finals, and those stopped early."""
     early, searched, final = trials.status == PRUNED, trials.origin == SEARCH, trials.origin == FINAL
     return [

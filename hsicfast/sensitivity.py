@@ -14,29 +14,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hsicfast import checks, inference, kernels
+from hsicfast import inference
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.batches import Rules
 from hsicfast.carrying import carry, features, few_features, index_evidence
 from hsicfast.engines import permutation_pvalues
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, check_one_of
 from hsicfast.evidence import Evidence
+from hsicfast.features import UNIFORM_MEDIAN
 from hsicfast.findings import Findings, Index, Pair, Question, Streamed
 from hsicfast.goal import Threshold
 from hsicfast.interactions import PairJudge
 from hsicfast.parquet import ParquetTrials
 from hsicfast.space import SearchSpace
-from hsicfast.streaming import FEWEST, Group, Rules, Stream
-from hsicfast.trials import DESIGN, DIVERGED, PRUNED, STATUSES, TrialTable
+from hsicfast.streaming import FEWEST, Group, Stream
+from hsicfast.trial import DESIGN, DIVERGED, PRUNED, STATUSES
+from hsicfast.trials import TrialTable
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 # What is being done, and which share of it is.
 Progress = Callable[[str, float], None]
+
+
+FAILED_OPTIONS = ("miss", "drop")
+PRUNED_OPTIONS = ("miss", "last", "drop")
+LAWS = ("space", "ranks")
 
 
 def silent(step: str, share: float) -> None:
@@ -137,7 +144,7 @@ def analyse(
     goal: float | int | Threshold = 0.1,
     *,
     minimize: bool = True,
-    bandwidth: float = kernels.UNIFORM_MEDIAN,
+    bandwidth: float = UNIFORM_MEDIAN,
     test: str | None = None,
     n_permutations: int = 1000,
     seed: int = 0,
@@ -278,9 +285,9 @@ def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: boo
 
 
 def _check_rules(rules: Rules) -> None:
-    checks.check_one_of("law", rules.law, checks.LAWS, "'ranks' needs to know nothing")
-    checks.check_one_of("failed", rules.failed, checks.FAILED, "'miss' counts them as not good")
-    checks.check_one_of("pruned", rules.pruned, checks.PRUNED, "'miss' counts them as not good")
+    check_one_of("law", rules.law, LAWS, "'ranks' needs to know nothing")
+    check_one_of("failed", rules.failed, FAILED_OPTIONS, "'miss' counts them as not good")
+    check_one_of("pruned", rules.pruned, PRUNED_OPTIONS, "'miss' counts them as not good")
 
 
 def _check_streamed(test: str | None) -> None:
@@ -321,7 +328,7 @@ def _judged(table: TrialTable, rules: Rules) -> TrialTable:
     return judged
 
 
-def _check_parts(goal: Threshold, best: float, met: NDArray[np.bool_]) -> None:
+def _check_parts(goal: Threshold, best: float, met: Bools) -> None:
     if met.all() or not met.any():
         raise InputError(
             f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach {goal.value} "
@@ -415,7 +422,7 @@ def _pair_indices(table: TrialTable, question: Question, progress: Progress) -> 
     return tuple(sorted(found, key=lambda pair: -pair.hsic))
 
 
-def _judge(table: TrialTable, rows: NDArray[np.intp], question: Question) -> PairJudge | None:
+def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | None:
     """Judge of the pairs that exist together in these trials; None where there is nothing to tell apart."""
     z = question.met(table.objective[rows]).met
     if len(rows) < FEWEST or z.all() or not z.any():

@@ -8,18 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError
-from hsicfast.files import write_atomically
-from hsicfast.results import plain, reason
-from hsicfast.space import Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain, write_atomically
+from hsicfast.formats import from_plain
+from hsicfast.space import SearchSpace
 
 SETTINGS = "settings.json"
 # Of a run folder as this version writes it; folders of before it was counted are of format 1, too.
 FORMAT = 1
 # A sentence shows so many differences.
 SHOWN = 3
-
-_KINDS: dict[str, type[Hyperparameter]] = {kind.__name__: kind for kind in (Float, Int, Choice, Bool)}
 
 
 class NewerFormat(InputError):
@@ -111,20 +109,13 @@ def described(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
     (SearchSpace({'on': Bool(active_if=None, law=0.25)}), False)
     """
     try:
-        space = SearchSpace({name: _hyperparameter(dict(content)) for name, content in kept["space"].items()})
+        space = SearchSpace({name: from_plain(dict(content)) for name, content in kept["space"].items()})
         return space, {"minimize": True, "maximize": False}[kept["direction"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"settings must describe the space of their run, but these do not ({type(error).__name__}: {error}); "
             "run the run's command again with resume=force, which writes them anew"
         ) from error
-
-
-def _hyperparameter(content: dict[str, Any]) -> Hyperparameter:
-    kind = _KINDS[content.pop("type")]
-    if isinstance(content.get("law"), str):  # a law that is an object has left its name
-        del content["law"]
-    return kind(**content)
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

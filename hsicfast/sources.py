@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
+from hsicfast.formats import read_space
 from hsicfast.frames import read_frame
 from hsicfast.goal import dominated_by
-from hsicfast.guess import GAPS, MOST_CHOICES, PREFIXES, Guess, guess_space, read_space, typed, widened
+from hsicfast.guess import GAPS, MOST_CHOICES, PREFIXES, Guess, guess_space, typed, widened
 from hsicfast.parquet import Opened, ParquetTrials, open_parquet, read
 from hsicfast.space import Choice, SearchSpace
-from hsicfast.trials import DIVERGED, DONE, LOST, WORDS, TrialTable
+from hsicfast.trial import DIVERGED, DONE, LOST, WORDS
+from hsicfast.trials import TrialTable
 
 if TYPE_CHECKING:
     import optuna
@@ -294,7 +297,7 @@ def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
     return column if choice else typed(column)
 
 
-def _numbers(frame: pd.DataFrame, label: str, role: str) -> NDArray[np.float64]:
+def _numbers(frame: pd.DataFrame, label: str, role: str) -> Floats:
     """A column (n,) of numbers, NaN for gaps; of lengths of time in seconds."""
     import pandas as pd
 
@@ -331,9 +334,7 @@ def _maximized(
     return [label in named for label in labels]
 
 
-def _non_domination(
-    losses: NDArray[np.float64], status: NDArray[np.str_]
-) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+def _non_domination(losses: Floats, status: NDArray[np.str_]) -> tuple[Floats, NDArray[np.str_]]:
     """By how many trials each that is done is dominated, NaN for the others; done needs all losses (n, q)."""
     status = np.where((status == DONE) & ~np.isfinite(losses).all(axis=1), DIVERGED, status)
     judged = np.full(len(losses), np.nan)

@@ -1,7 +1,7 @@
 """Compiled spectral engine: features of the Gaussian on [0, 1] and their sums over permuted goals.
 
 For a goal z with w = z - mean(z), the statistic (1/n^2) sum_ij w_i w_j k(u_i, u_j) is the squared length of the
-r numbers (1/n) sum_j w_j psi(u_j), where psi is the feature map of :func:`hsicfast.kernels.gaussian_features`.
+r numbers (1/n) sum_j w_j psi(u_j), where psi is the feature map of :func:`hsicfast.features.gaussian_features`.
 A pair has the features psi(u) x psi(v). Kernels here trust their input; :mod:`hsicfast.hsic` checks it.
 
 Threads: a parallel iteration writes only its own slot, slots are cut by the size of the data and summed in

@@ -1,7 +1,7 @@
 """Spectra: what HSIC with a number per sample needs to know of carried values, whatever the bandwidth and their number.
 
 The spectrum of values u_j with weights w_j is ``W_k = sum_j w_j exp(-2 pi i k u_j / P)``. With the cosine series c_k of
-the kernel (:func:`hsicfast.kernels.gaussian_series`) every sum over pairs is one over frequencies:
+the kernel (:func:`hsicfast.features.gaussian_series`) every sum over pairs is one over frequencies:
 
 - the index, ``S = (1/n^2) sum_k c_k |D_k|^2`` with D the spectrum of ``w_j - mean(w)``;
 - the trace of the centred kernel, ``1 - sum_k c_k |A_k|^2 / n^2`` with A the spectrum of weights 1;
@@ -21,12 +21,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsicfast import harmonics, kernels
+from hsicfast import harmonics
+from hsicfast.arrays import Bools, Complexes, Floats, Rows
 from hsicfast.errors import InputError
 from hsicfast.evidence import Evidence, unbiased
-
-Floats = NDArray[np.float64]
-Complexes = NDArray[np.complex128]
+from hsicfast.features import TAIL, TERMS, gaussian_coefficients
 
 # A spectrum to frequency K = 1.37 P / h read off C cells turns half a cell by pi 1.37 / (h C): 0.6 here.
 CELLS = 7.2
@@ -134,11 +133,9 @@ def _slots(n: int, cells: int) -> int:
     return min(max(n // max(SLOT, cells), 1), MOST_SLOTS)
 
 
-def goal_evidence(
-    u: Floats, z: NDArray[np.bool_], h: float, edge: NDArray[np.intp] | None, ordered: Floats | None
-) -> Evidence:
+def goal_evidence(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Floats | None) -> Evidence:
     """The index of carried values `u` (n,) under a goal `z` (n,), and all its evidence, as the class has it."""
-    n, period = len(u), 1 + kernels.TAIL * h
+    n, period = len(u), 1 + TAIL * h
     terms = _terms(period, h, 2)
     if n * terms > MOST_TURNS:
         return Spectrum(h).update(u, z, ordered).evidence(h, None if edge is None else u[edge])
@@ -155,7 +152,7 @@ def goal_evidence(
 
 def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[Floats], Floats]:
     """S at bandwidths (H,) in [low, high], of weights `w` that sum to 0: one spectrum serves all."""
-    period = 1 + kernels.TAIL * high
+    period = 1 + TAIL * high
     terms = _terms(period, low, 1)
     if len(u) * terms <= MOST_TURNS:
         (spectrum,) = harmonics.spectra(u, w[None], 2 * math.pi / period, terms)
@@ -167,7 +164,7 @@ def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[Float
 
 
 def _terms(period: float, h: float, times: int) -> int:
-    return times * math.ceil(kernels.TERMS * period / h) + 1
+    return times * math.ceil(TERMS * period / h) + 1
 
 
 def _evidence(h: float, n: int, weight: float, period: float, spectra: Complexes) -> Evidence:
@@ -178,7 +175,7 @@ def _evidence(h: float, n: int, weight: float, period: float, spectra: Complexes
     centred, ones, squared = spectra[:3]
     degree = len(ones) // 2
     low = slice(degree + 1)
-    c = kernels.gaussian_coefficients(h, period, degree)
+    c = gaussian_coefficients(h, period, degree)
     statistic = float(c @ np.abs(centred[low]) ** 2) / n**2
     total = float(c @ np.abs(ones[low]) ** 2)
     # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i.
@@ -188,7 +185,7 @@ def _evidence(h: float, n: int, weight: float, period: float, spectra: Complexes
         pull[0] -= _sum_over(pull, spectra[3])
     influence = _sum_over(_square(pull), squared) / n - statistic**2
     # k^2 is the Gaussian of bandwidth h / sqrt(2).
-    square = float(kernels.gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
+    square = float(gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
     squares = square / n**2 - 2 * _sum_over(_square(rows), ones) / n + (total / n**2) ** 2
     return Evidence(
         n=n,
@@ -224,8 +221,8 @@ def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, C
     while moments.shape[1] >= 2 * max(times * CELLS / low, FEWEST_CELLS):
         moments = moments[:, ::2] @ _LEFT + moments[:, 1::2] @ _RIGHT
     cells = moments.shape[1]
-    steps = _fast_length(math.ceil((1 + kernels.TAIL * high) * cells))
-    k = np.arange(times * math.ceil(kernels.TERMS * steps / cells / low) + 1)
+    steps = _fast_length(math.ceil((1 + TAIL * high) * cells))
+    k = np.arange(times * math.ceil(TERMS * steps / cells / low) + 1)
     turn = -2j * math.pi / steps * k
     powers_first = np.ascontiguousarray(moments.swapaxes(1, 2))
     if cells * len(k) <= steps:  # a large bandwidth: few frequencies of a long period

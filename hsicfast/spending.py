@@ -18,7 +18,7 @@ from hsicfast.goal import best_fraction
 from hsicfast.hyperparameters import Float, Int
 from hsicfast.inference import holm
 from hsicfast.space import SearchSpace
-from hsicfast.trials import DONE, Trial
+from hsicfast.trial import DONE, Trial
 
 ALPHA, FEWEST = 0.05, 5
 # Trials at one level of the cost before a higher one is more promising, and the least saving that is looked for.

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hsicfast import inference
+from hsicfast.arrays import Floats, Rows
 from hsicfast.carrying import carry, few_features
 from hsicfast.findings import Findings, Index
 from hsicfast.goal import Threshold, goal_of
-
-Floats = NDArray[np.float64]
 
 SHARES = tuple(round(0.05 * k, 2) for k in range(1, 11))
 # Resamples: quantiles at 5% and 95% of a rank need no more.
@@ -66,7 +64,7 @@ class Sweep:
     names: tuple[str, ...]
     r2: Floats
     pvalue: Floats
-    rank: NDArray[np.intp]
+    rank: Rows
 
 
 def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, RankInterval]:
@@ -166,7 +164,7 @@ def _resampled_weights(findings: Findings, objective: Floats, resamples: int) ->
     return weights
 
 
-def _ranks(indices: Floats) -> NDArray[np.intp]:
+def _ranks(indices: Floats) -> Rows:
     """Ranks (B, q) from 1, the largest first, of equals the earlier."""
     return np.argsort(np.argsort(-indices, axis=1, kind="stable"), axis=1) + 1
 

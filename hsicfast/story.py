@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hsicfast.finals import best_and_economical
-from hsicfast.trials import DIVERGED, DONE, FINAL, PRUNED
+from hsicfast.trial import DIVERGED, DONE, FINAL, PRUNED
 
 if TYPE_CHECKING:
     from hsicfast.orchestrator import Result

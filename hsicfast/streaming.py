@@ -16,24 +16,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hsicfast.errors import InputError
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.batches import FATES, Fates, Rules, carried_columns, existing, fates_of, is_level, labels_of
 from hsicfast.evidence import Evidence
 from hsicfast.findings import Question
 from hsicfast.goal import Threshold
 from hsicfast.interactions import MOST_FOR_LAW
 from hsicfast.moments import Continuum, Levels, Sketch
-from hsicfast.parquet import Opened, ParquetTrials, Portion, of_each, open_parquet, read
-from hsicfast.space import Bool, Choice, SearchSpace
-from hsicfast.trials import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, WORDS, TrialTable, as_choice
+from hsicfast.parquet import ParquetTrials, Portion, of_each, open_parquet, read
+from hsicfast.space import SearchSpace
+from hsicfast.trial import STATUSES
+from hsicfast.trials import TrialTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Rows = NDArray[np.intp]
 Report = Callable[[str, float], None]
 
 FEWEST = 4
@@ -41,31 +39,6 @@ FEWEST = 4
 SAMPLE = MOST_FOR_LAW
 # Of a sketch's edges so many are values, from so many places of the file, and as many lie evenly.
 EDGES, PLACES = 1 << 15, 8
-# A hyperparameter of more single values is taken for a continuum: of steps so short the index cannot tell (1e-8).
-MOST_LEVELS = 1 << 16
-
-
-class Rules(NamedTuple):
-    """Which trials count, as :func:`hsicfast.analyse` has it."""
-
-    law: str
-    failed: str
-    pruned: str
-
-
-class Fates(NamedTuple):
-    """What came of the trials of a batch (m,): objective, cost, place among STATUSES, who is judged and searched."""
-
-    objective: Floats
-    cost: Floats
-    status: NDArray[np.int8]
-    kept: Bools
-    searched: Bools
-
-    def at(self, rows: Rows) -> Fates:
-        """Of the trials at these rows."""
-        objective, cost, status, kept, searched = self
-        return Fates(objective[rows], cost[rows], status[rows], kept[rows], searched[rows])
 
 
 class Part(NamedTuple):
@@ -168,7 +141,7 @@ class Stream:
     def __init__(self, space: SearchSpace, source: ParquetTrials, rules: Rules, progress: Report) -> None:
         self.space, self.source, self.rules, self.progress = space, source, rules, progress
         self.opened = open_parquet(source.source)
-        self.labels = _labels(space, source, self.opened)
+        self.labels = labels_of(space, source, self.opened)
         self.groups: dict[str, list[str]] = {}
         for name in space:
             self.groups.setdefault(space.group(name), []).append(name)
@@ -259,8 +232,8 @@ class Stream:
             left = EDGES if every else EDGES // len(places)
             for batch in read(portions[place], list(self.labels.values())):
                 own = batch.slice(0, left)
-                kept = _fates(own, self.labels, self.rules).kept
-                carried = dict(_carried(self.space, self.labels, own, kept))
+                kept = fates_of(own, self.labels, self.rules).kept
+                carried = dict(carried_columns(self.space, self.labels, own, kept))
                 for name in names:
                     found[name].append(carried[name][1])
                 left -= len(own)
@@ -294,41 +267,6 @@ class Stream:
         columns = {name: frame[self.labels[name]] for name in self.space}
         table = TrialTable.from_arrays(self.space, columns, objective, cost, words.tolist())
         return replace(table, index=rows.astype(np.int64))
-
-
-FATES = ("objective", "cost", "status", "origin")
-
-
-def is_level(space: SearchSpace, name: str) -> bool:
-    """Whether each value of a hyperparameter is counted for itself."""
-    levels = space[name].levels
-    return isinstance(space[name], Choice | Bool) or (levels is not None and levels <= MOST_LEVELS)
-
-
-def _labels(space: SearchSpace, source: ParquetTrials, opened: Opened) -> dict[str, str]:
-    """Column of each hyperparameter, and of objective, cost, status and origin where there are such."""
-    import pyarrow as pa
-
-    columns = opened.schema.names
-    needed = {name: source.prefix + name for name in space} | {"objective": source.objective}
-    optional = {"cost": source.cost, "status": source.status, "origin": "origin"}
-    needed |= {
-        name: label for name, label in optional.items() if label is not None and (label in columns or label != name)
-    }
-    missing = [label for label in needed.values() if label not in columns]
-    if missing:
-        raise InputError(
-            f"a table of trials needs a column for each hyperparameter and the objective, but {missing[0]!r} is "
-            f"missing in {source.source}; its columns are {columns}"
-        )
-    for name in ("objective", "cost"):
-        kind = opened.schema.field(needed[name]).type if name in needed else pa.float64()
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise InputError(
-                f"the {name} must be a number, but {needed[name]!r} in {source.source} holds {kind}; "
-                "name another column"
-            )
-    return needed
 
 
 class _Plan(NamedTuple):
@@ -376,9 +314,9 @@ def _scan_portion(
     fates: list[Fates] = []
     exists: dict[str, list[Bools]] = {group: [] for group in groups if group != "main"}
     for batch in batches:
-        own = _fates(batch, labels, rules)
+        own = fates_of(batch, labels, rules)
         fates.append(own)
-        masks = _exists(space, labels, batch, own.kept)
+        masks = existing(space, labels, batch, own.kept)
         for group, parts in exists.items():
             parts.append(masks[groups[group][0]])
     whole = Fates(*map(np.concatenate, zip(*fates, strict=True)))
@@ -394,9 +332,9 @@ def _collect_portion(
     drawn, drawn_fates = [], []
     start = portion.start
     for batch in batches:
-        fates = _fates(batch, plan.labels, plan.rules)
+        fates = fates_of(batch, plan.labels, plan.rules)
         goals: dict[tuple[int, str], tuple[Bools | None, Bools, Rows]] = {}
-        for name, (exists, values) in _carried(plan.space, plan.labels, batch, fates.kept):
+        for name, (exists, values) in carried_columns(plan.space, plan.labels, batch, fates.kept):
             group = plan.space.group(name)
             for place, aim in enumerate(plan.aims):
                 part = aim.parts[group]
@@ -427,97 +365,3 @@ def _goal(fates: Fates, exists: Bools, aim: Aim, part: Part, start: int) -> tupl
     first, last = np.searchsorted(part.edge, (start, start + len(exists)))
     edge = np.searchsorted(np.flatnonzero(asked), part.edge[first:last] - start) if last > first else np.arange(0)
     return asked[exists] if aim.of_cost else None, reached & np.isfinite(own), edge
-
-
-def _fates(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Fates:
-    """What came of each trial, as :meth:`TrialTable.from_arrays` and the rules have it."""
-    n = len(batch)
-    objective = _numbers(batch, labels["objective"]).copy()
-    cost = _numbers(batch, labels["cost"]) if "cost" in labels else np.full(n, np.nan)
-    finite = np.isfinite(objective)
-    done, diverged, pruned, lost = map(STATUSES.index, (DONE, DIVERGED, PRUNED, LOST))
-    status = np.full(n, done, dtype=np.int8)
-    if "status" in labels:
-        place, kinds = _texts(batch, labels["status"])
-        unknown = [kind for kind in kinds if str(kind).strip().lower() not in WORDS]
-        if unknown:
-            raise InputError(f"a status must be one of {STATUSES}, but got {unknown}; correct it")
-        status = np.array([STATUSES.index(WORDS[str(kind).strip().lower()]) for kind in kinds] + [done], np.int8)[place]
-    status[(status == done) & ~finite] = diverged
-    kept = status != lost
-    searched = np.zeros(n, dtype=bool)
-    if "origin" in labels:
-        place, kinds = _texts(batch, labels["origin"])
-        searched = np.array([kind != DESIGN for kind in kinds] + [False])[place]
-        kept &= ~searched | (rules.law != "space")
-    kept &= (status != diverged) | (rules.failed != "drop")
-    kept &= (status != pruned) | (rules.pruned != "drop")
-    says = (status == done) | ((status == pruned) & (rules.pruned == "last"))
-    objective[~says | ~finite] = np.nan
-    return Fates(objective, cost, status, kept, searched)
-
-
-def _exists(space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, kept: Bools) -> dict[str, Bools]:
-    """In which of the trials that are `kept` each hyperparameter exists; columns but for the parents' are not read."""
-    masks: dict[str, Bools] = {}
-    levels: dict[str, NDArray[np.int64]] = {}
-    for name in space.parents_first:
-        masks[name] = kept
-        for parent, allowed in space[name].conditions.items():
-            if parent not in levels:
-                levels[parent] = np.full(len(batch), -1)
-                levels[parent][masks[parent]] = _values(space, labels, batch, parent, masks[parent], True)
-            own = space[parent].to_level(np.array([*allowed, None], dtype=object)[:-1])
-            masks[name] = masks[name] & np.isin(levels[parent], own)
-    return masks
-
-
-def _carried(
-    space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, kept: Bools
-) -> Iterator[tuple[str, tuple[Bools, NDArray[Any]]]]:
-    """Of each hyperparameter the trials where it exists, and there its levels or its carried values."""
-    masks = _exists(space, labels, batch, kept)
-    for name in space:
-        yield name, (masks[name], _values(space, labels, batch, name, masks[name], is_level(space, name)))
-
-
-def _values(
-    space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, name: str, exists: Bools, level: bool
-) -> NDArray[Any]:
-    """Levels of a hyperparameter, or its carried values, where it `exists`; an error names the column."""
-    hyperparameter = space[name]
-    everywhere = bool(exists.all())
-    try:
-        if isinstance(hyperparameter, Choice | Bool):
-            place, kinds = _texts(batch, labels[name])
-            own = np.array([*(as_choice(hyperparameter.choices, kind) for kind in kinds), None], dtype=object)
-            place = place if everywhere else place[exists]
-            seen = np.bincount(place, minlength=len(own)) > 0  # a place of -1 is the last
-            known = np.zeros(len(own), dtype=np.int64)
-            known[seen] = hyperparameter.to_level(own[seen])
-            return known[place]
-        numbers = _numbers(batch, labels[name])
-        numbers = numbers if everywhere else numbers[exists]
-        return hyperparameter.to_level(numbers) if level else hyperparameter.to_unit(numbers)
-    except InputError as error:
-        raise InputError(f"in column {labels[name]!r}, {error}") from None
-
-
-def _numbers(batch: pa.RecordBatch, label: str) -> Floats:
-    """A column (m,) of numbers, NaN for gaps."""
-    import pyarrow as pa
-
-    column = batch.column(label)
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise InputError(f"its values must be numbers, but the file holds {column.type}; correct it, or use Choice")
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _texts(batch: pa.RecordBatch, label: str) -> tuple[NDArray[np.intp], list[Any]]:
-    """The place (m,) of each value among the different ones, one beyond the last for a gap; and these."""
-    import pyarrow as pa
-
-    column = batch.column(label)
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    kinds = coded.dictionary.to_pylist()
-    return np.asarray(coded.indices.fill_null(len(kinds)).to_numpy(zero_copy_only=False), dtype=np.intp), kinds

@@ -7,12 +7,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hsicfast.database import engine_options, hide_password, made_together, patiently
-from hsicfast.errors import InputError
-from hsicfast.results import plain, reason, rebuild_command
-from hsicfast.samplers import distribution
+from hsicfast.database import engine_options, made_together, patiently
+from hsicfast.distributions import distribution
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain
+from hsicfast.results import rebuild_command
 from hsicfast.space import SearchSpace
-from hsicfast.trials import DONE, PRUNED, Trial
+from hsicfast.trial import DONE, PRUNED, Trial
+from hsicfast.words import hide_password
 
 # What SQLite says where the database is whole, and the disk or somebody else stands in the way.
 WITHOUT_FAULT = ("is full", "is locked", "readonly", "unable to open", "disk I/O error")

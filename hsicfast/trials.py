@@ -4,88 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hsicfast.arrays import Bools, Floats
 from hsicfast.costs import meets
 from hsicfast.errors import InputError
 from hsicfast.goal import as_good_as
 from hsicfast.space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+from hsicfast.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, PRUNED, STATUSES, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DONE, DIVERGED, PRUNED, LOST = "done", "diverged", "pruned", "lost"
-STATUSES = (DONE, DIVERGED, PRUNED, LOST)
-# What tools call the ends of a trial, in small letters.
-WORDS = {
-    **dict.fromkeys((DONE, "finished", "complete", "completed", "terminated"), DONE),
-    **dict.fromkeys((DIVERGED, "fail", "failed", "crashed", "error"), DIVERGED),
-    PRUNED: PRUNED,
-    **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
-}
-# What went wrong, apart: in the training (the first three, whose trials have diverged) or around it (lost).
-NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT = "not finite", "out of memory", "exception", "died", "timed out"
-FAILURES = ("", NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT)
-# A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser; a final one
-# trains a configuration again that was among the best.
-DESIGN, SEARCH, FINAL = "design", "search", "final"
-
-# What a training reported: steps and the values after them.
-Curve = tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training run.
-
-    Parameters
-    ----------
-    index : int
-        Place in the run, from 0.
-    params : dict
-        Values of the active hyperparameters.
-    objective : float
-        What is minimised or maximised. Finite where `status` is ``done``; the last value, or NaN where there was none,
-        where it is ``pruned``; NaN otherwise.
-    cost : float
-        What the network costs, in the user's unit; NaN where unknown.
-    status : {"done", "diverged", "pruned", "lost"}
-        A diverged trial is evidence against its hyperparameters, a pruned one was stopped early, a lost one (killed,
-        node gone) is no evidence.
-    origin : {"design", "search", "final"}
-        Drawn from the law of the space, proposed by an optimiser, or one of the best again with a fresh seed.
-    seed : int
-        Seed of the training.
-    metrics : dict
-        Whatever else was reported.
-    message : str
-        Why a trial diverged, was stopped early or lost.
-    curve : tuple of (int, float)
-        What the training reported: after which step which value; NaN for what was not finite.
-    failure : {"", "not finite", "out of memory", "exception", "died", "timed out"}
-        What went wrong, if anything: the objective, its memory, an exception of the training, its process (killed or
-        gone, in every attempt), or its time.
-    trace : str
-        The last lines of the exception's traceback.
-    """
-
-    index: int
-    params: dict[str, Any]
-    objective: float
-    cost: float = float("nan")
-    status: str = DONE
-    origin: str = DESIGN
-    seed: int = 0
-    metrics: dict[str, Any] = field(default_factory=dict)
-    message: str = ""
-    curve: Curve = ()
-    failure: str = ""
-    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,8 +40,8 @@ class TrialTable:
 
     space: SearchSpace
     values: dict[str, NDArray[np.object_]]
-    objective: NDArray[np.float64]
-    cost: NDArray[np.float64]
+    objective: Floats
+    cost: Floats
     status: NDArray[np.str_]
     origin: NDArray[np.str_]
     index: NDArray[np.int64]
@@ -146,7 +80,7 @@ class TrialTable:
                 params[name] = self.values[name][row]
         return {name: params[name] for name in self.space if name in params}
 
-    def active(self, name: str) -> NDArray[np.bool_]:
+    def active(self, name: str) -> Bools:
         """Trials (n,) in which hyperparameter `name` exists."""
         exists = np.ones(len(self), dtype=bool)
         for parent, allowed in self.space[name].conditions.items():

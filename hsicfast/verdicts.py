@@ -17,18 +17,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hsicfast import inference
+from hsicfast.arrays import Floats
 from hsicfast.carrying import few_features
-from hsicfast.engines import carried_features
+from hsicfast.features import carried_features
 from hsicfast.findings import ALPHA, Findings, Index
+from hsicfast.goal import goal_text
 from hsicfast.reduction import cheap_good_value
 from hsicfast.space import Int
-from hsicfast.trials import DIVERGED, LOST, PRUNED
-from hsicfast.words import goal_text, number, p_text, share_text, value_text
-
-Floats = NDArray[np.float64]
+from hsicfast.trial import DIVERGED, LOST, PRUNED
+from hsicfast.words import number, p_text, share_text, value_text
 
 MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
 FIX_TO = "safe to fix: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
 
 
 class Watcher:

@@ -7,23 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hsicfast.goal import Threshold
-
-
-def goal_text(goal: float | int | Threshold, minimize: bool = True) -> str:
-    """What a good trial is, after "ends".
-
-    Examples
-    --------
-    >>> goal_text(0.1), goal_text(20), goal_text(Threshold(0.05)), goal_text(Threshold(0.9), minimize=False)
-    ('among the best 10%', 'among the best 20', 'at or below 0.05', 'at or above 0.9')
-    """
-    if isinstance(goal, Threshold):
-        return f"at or {'below' if minimize else 'above'} {number(goal.value)}"
-    if isinstance(goal, int | np.integer):
-        return f"among the best {goal}"
-    return f"among the best {share_text(goal)}"
-
 
 def number(value: Any, digits: int = 4) -> str:
     """A measured number as people read it.
@@ -66,11 +49,6 @@ def clip(name: str, most: int = 30) -> str:
     return name
 
 
-def shorten(name: str, most: int = 30) -> str:
-    """`name` clipped as matplotlib may draw it: its dollar signs start no formula."""
-    return clip(name, most).replace("$", r"\$")
-
-
 def value_text(value: Any, digits: int = 4) -> str:
     """A value in few characters: `digits` digits of a number, everything else as it is."""
     if not isinstance(value, float | np.floating):
@@ -100,3 +78,28 @@ def p_text(pvalue: float) -> str:
     if not math.isfinite(pvalue):
         return "unknown"
     return "<0.001" if pvalue < 0.001 else f"{pvalue:.3f}"
+
+
+def hide_password(url: str) -> str:
+    """`url` as it may be shown to people."""
+    import sqlalchemy.engine
+    import sqlalchemy.exc
+
+    try:
+        parts = sqlalchemy.engine.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # What cannot be taken apart cannot be shown in part.
+        return "a text that is no URL"
+    return parts.difference_update_query(["password"]).render_as_string(hide_password=True)
+
+
+def has_password(url: str) -> bool:
+    """Whether `url` holds a password."""
+    import sqlalchemy.engine
+    import sqlalchemy.exc
+
+    try:
+        parts = sqlalchemy.engine.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        return False
+    return parts.password is not None or "password" in parts.query

@@ -15,7 +15,7 @@ from hsicfast.errors import InputError
 from hsicfast.pruning import Pruning, Report
 from hsicfast.results import checkpoint_path, write_result
 from hsicfast.space import RESERVED
-from hsicfast.trials import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Trial
+from hsicfast.trial import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Trial
 
 Evaluate = Callable[..., Any]
 

@@ -6,8 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from hsicfast import Float, SearchSpace, files, minimize, orchestrator, report, store, study
+from hsicfast import Float, SearchSpace, files, minimize, orchestrator, report, study
 from hsicfast.executors import Local, Processes
+from hsicfast.run_store import Store
+from hsicfast.strategies import TwoStep
 
 SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1, log=False)})
 
@@ -59,7 +61,7 @@ POINTS = {
     "before the study's commit": lambda: before(study.Study, "_add"),
     "after the study's commit": lambda: after(study.Study, "_add", 3),
     "between rounds": lambda: before(orchestrator, "reduce"),
-    "in the second round": lambda: after(store.Store, "add", 14),
+    "in the second round": lambda: after(Store, "add", 14),
     "inside the report": lambda: after(report, "write_atomically", 2),
     "while the settings are written": lambda: replace_of(Path(sys.argv[1]).name),
 }
@@ -72,7 +74,7 @@ def main():
     workers = int(os.environ.get("WORKERS", "0"))
     executor = Processes(workers=workers) if workers else Local()
     n_trials = int(os.environ.get("TRIALS", "16"))
-    strategy = "random" if workers else orchestrator.TwoStep(optimizer="tpe")
+    strategy = "random" if workers else TwoStep(optimizer="tpe")
     result = minimize(evaluate, SPACE, n_trials, strategy, folder=folder, executor=executor)
     (folder / "found.json").write_text(result.sensitivity.to_frame().to_json() + result.trials.to_frame().to_json())
     if "REPORT" in os.environ:

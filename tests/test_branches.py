@@ -6,7 +6,7 @@ import pytest
 
 from hsicfast.branches import branching, worth_more
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
 
 SPACE = SearchSpace(
     {

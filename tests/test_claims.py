@@ -17,12 +17,13 @@ import sqlalchemy as sql
 from hsicfast import claims as claims_room
 from hsicfast import database
 from hsicfast.claims import Claims
-from hsicfast.database import has_password, hide_password, patiently
+from hsicfast.database import patiently
 from hsicfast.errors import InputError
 from hsicfast.results import read_results, write_result
+from hsicfast.run_store import Store
 from hsicfast.space import Float, SearchSpace
-from hsicfast.store import Store
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
+from hsicfast.words import has_password, hide_password
 
 SPACE = SearchSpace({"x": Float(0, 1)})
 FIRST = Trial(3, {"x": 0.25}, 1 / 3, 7.0, seed=5, metrics={"host": "a"})

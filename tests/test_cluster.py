@@ -16,8 +16,8 @@ from hsicfast import cluster
 from hsicfast.errors import InputError
 from hsicfast.executors import Ray
 from hsicfast.results import read_result, read_results, result_path
-from hsicfast.store import check_writable
-from hsicfast.trials import DESIGN, DIED, DONE, LOST, TIMED_OUT
+from hsicfast.run_store import check_writable
+from hsicfast.trial import DESIGN, DIED, DONE, LOST, TIMED_OUT
 from hsicfast.worker import Job
 
 ray = pytest.importorskip("ray")

@@ -18,11 +18,13 @@ from pathlib import Path
 import pytest
 
 from hsicfast.errors import InputError
-from hsicfast.orchestrator import Random, TwoStep, Watcher, minimize
+from hsicfast.orchestrator import minimize
 from hsicfast.repair import inspect_run, rebuild
 from hsicfast.report import write_report
 from hsicfast.results import read_result, read_results
 from hsicfast.space import Choice, Float, SearchSpace
+from hsicfast.strategies import Random, TwoStep
+from hsicfast.watcher import Watcher
 
 SPACE = SearchSpace({"kind": Choice(["a", "b"]), "rate": Float(0.0, 1.0), "more": Float(0, 1, active_if={"kind": "a"})})
 PLAN = TwoStep(design_share=0.5, optimizer="random")

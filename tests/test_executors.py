@@ -20,8 +20,8 @@ from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes, Ray
 from hsicfast.pruning import Pruning
 from hsicfast.results import read_result, read_results, result_path
-from hsicfast.store import check_writable
-from hsicfast.trials import (
+from hsicfast.run_store import check_writable
+from hsicfast.trial import (
     DESIGN,
     DIED,
     DIVERGED,

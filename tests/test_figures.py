@@ -11,7 +11,7 @@ import pytest
 from matplotlib import image
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
-from hsicfast.canvas import render
+from hsicfast.canvas import render, shorten
 from hsicfast.figures import draw_all, indices_figure, marginals_figure, pairs_figure
 from hsicfast.findings import Pair
 from hsicfast.orchestrator import Result
@@ -34,7 +34,7 @@ from hsicfast.selection import (
     ticks,
     wide,
 )
-from hsicfast.words import shorten, value_text
+from hsicfast.words import value_text
 
 NETWORK = SearchSpace(
     {

@@ -19,11 +19,13 @@ from hsicfast.finals import (
     kept,
     noise,
 )
-from hsicfast.orchestrator import Hsic, Watcher, minimize
+from hsicfast.orchestrator import minimize
 from hsicfast.results import read_results
-from hsicfast.samplers import trial_seed
 from hsicfast.space import Choice, Float, SearchSpace
-from hsicfast.trials import DESIGN, DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, TrialTable
+from hsicfast.strategies import Hsic
+from hsicfast.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, trial_seed
+from hsicfast.trials import TrialTable
+from hsicfast.watcher import Watcher
 
 SPACE = SearchSpace({"x": Choice([0, 1, 2, 3, 4, 5])})
 NAN = math.nan

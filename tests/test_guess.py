@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace
-from hsicfast.guess import guess_space, read_space, write_space
+from hsicfast.formats import read_space, write_space
+from hsicfast.guess import guess_space
 
 N = 200
 
@@ -159,7 +160,7 @@ def test_nothing_to_judge():
 class TestYaml:
     def test_there_and_back(self, tmp_path):
         guess = guess_space(TestConditions().frame().assign(lr=10.0 ** -np.arange(N), n=range(N)))
-        write_space(guess, tmp_path / "space.yaml")
+        write_space(guess.space, tmp_path / "space.yaml", guess.reasons)
         space = read_space(tmp_path / "space.yaml")
         assert isinstance(space, SearchSpace)
         assert {name: repr(kind) for name, kind in space.items()} == {n: repr(k) for n, k in guess.space.items()}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hsicfast import Float, SearchSpace, TrialTable, analyse, interactions
-from hsicfast.engines import carried_features
-from hsicfast.interactions import PairJudge, principal
+from hsicfast.features import carried_features, principal
+from hsicfast.interactions import PairJudge
 
 SPACE = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsicfast.lessons import POWERS, bounded, log_costs, log_excess, warped
-from hsicfast.trials import DIVERGED, PRUNED, Trial
+from hsicfast.trial import DIVERGED, PRUNED, Trial
 
 
 @pytest.mark.parametrize("sign", [1, -1])

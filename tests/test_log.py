@@ -9,7 +9,7 @@ from hsicfast.errors import InputError
 from hsicfast.log import Log
 from hsicfast.orchestrator import minimize
 from hsicfast.space import Float, SearchSpace
-from hsicfast.trials import DIVERGED, Trial
+from hsicfast.trial import DIVERGED, Trial
 
 SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
 BAD = Trial(2, {"x": 0.5}, math.nan, status=DIVERGED, message="no", failure="exception", trace="line 1\nline 2")

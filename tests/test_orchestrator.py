@@ -14,13 +14,15 @@ from hsicfast import rounds
 from hsicfast.costs import CostLimit
 from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes
-from hsicfast.orchestrator import Hsic, Interrupted, Random, TwoStep, Watcher, minimize
+from hsicfast.orchestrator import minimize
 from hsicfast.results import read_results
-from hsicfast.rounds import Run
-from hsicfast.samplers import design, trial_seed
+from hsicfast.rounds import Interrupted, Run
+from hsicfast.run_store import Store
+from hsicfast.samplers import design
 from hsicfast.space import Bool, Choice, Float, SearchSpace
-from hsicfast.store import Store
-from hsicfast.trials import DESIGN
+from hsicfast.strategies import Hsic, Random, TwoStep
+from hsicfast.trial import DESIGN, trial_seed
+from hsicfast.watcher import Watcher
 
 SPACE = SearchSpace(
     {

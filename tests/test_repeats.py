@@ -12,8 +12,8 @@ from hsicfast.errors import InputError
 from hsicfast.executors import Local, Processes
 from hsicfast.orchestrator import minimize
 from hsicfast.repeats import Repeated, repeated, seeds_of
-from hsicfast.samplers import trial_seed
 from hsicfast.space import Float, SearchSpace
+from hsicfast.trial import trial_seed
 from hsicfast.worker import NoResult
 
 SPACE = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})

@@ -16,7 +16,7 @@ from hsicfast import run
 from hsicfast.lock import Lock
 from hsicfast.progress import ProgressBar
 from hsicfast.results import read_results
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
 from hsicfast.words import number
 
 TASK = """

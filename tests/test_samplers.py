@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hsicfast.costs import CostLimit
+from hsicfast.distributions import distribution
 from hsicfast.errors import InputError
-from hsicfast.samplers import complete, design, distribution, propose, trial_seed
+from hsicfast.samplers import complete, design, propose
 from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
-from hsicfast.trials import DIVERGED, DONE, LOST, PRUNED, Trial
+from hsicfast.trial import DIVERGED, DONE, LOST, PRUNED, Trial, trial_seed
 
 SPACE = SearchSpace(
     {

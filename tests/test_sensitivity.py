@@ -8,7 +8,7 @@ import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Threshold, Trial, TrialTable, analyse
 from hsicfast.carrying import ranked
-from hsicfast.kernels import UNIFORM_MEDIAN
+from hsicfast.features import UNIFORM_MEDIAN
 from hsicfast.reduction import reduce
 
 SPACE = SearchSpace(

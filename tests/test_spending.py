@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hsicfast.samplers import design
 from hsicfast.space import Choice, Float, Int, SearchSpace
 from hsicfast.spending import Hunt, cheap_enough, dear_ends, dearer, decades
-from hsicfast.trials import Trial
+from hsicfast.trial import Trial
 
 SPACE = SearchSpace(
     {"width": Int(1, 256, log=True), "depth": Int(1, 6), "rate": Float(0, 1), "kind": Choice(["a", "b"])}
