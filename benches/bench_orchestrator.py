@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hsicfast import Float, SearchSpace, minimize
-from hsicfast.executors import Local, Processes
-from hsicfast.trial import Trial
-from hsicfast.watcher import Watcher
+from hsicfast.runs.watcher import Watcher
+from hsicfast.training.executors import Local, Processes
+from hsicfast.trials.trial import Trial
 
 SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
 LONG, SHORT = 5.0, 0.5  # seconds of a training

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benches.known import known_answers
 from hsicfast import Float, SearchSpace, TrialTable, analyse
-from hsicfast.inference import holm
+from hsicfast.dependence.inference import holm
 from hsicfast.optuna import HSICImportanceEvaluator
 
 Answers = dict[str, list[Any]]  # of each peer, one a study

@@ -30,8 +30,8 @@ from rich.progress import track
 
 from benches.functions import FUNCTIONS
 from hsicfast import Bool, Choice, TrialTable, analyse
-from hsicfast.distributions import distribution
-from hsicfast.hyperparameters import Hyperparameter
+from hsicfast.space.distributions import distribution
+from hsicfast.space.hyperparameters import Hyperparameter
 
 SIZES = (50, 100, 200, 500)
 GOALS = (0.1, 0.2, 0.4)

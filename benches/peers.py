@@ -33,9 +33,9 @@ from scipy import optimize
 from scipy.spatial.distance import pdist, squareform
 
 from hsicfast import Float, Int, SearchSpace, TrialTable, analyse, goal_hsic, hsic
-from hsicfast.distributions import distribution
-from hsicfast.goal import best_fraction
-from hsicfast.kernels import KERNELS
+from hsicfast.engines.kernels import KERNELS
+from hsicfast.space.distributions import distribution
+from hsicfast.trials.goal import best_fraction
 
 OURS, PEERS = ("hsicfast", "numpy", "scipy", "numba", "optuna"), ("openturns", "hyppo", "SALib")
 ROUND = 0.05  # a fast call is measured again within a round until this many seconds are spent

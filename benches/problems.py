@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 
 from hsicfast import Choice, Float, Int, SearchSpace
 from hsicfast.run import CONF
-from hsicfast.space import Hyperparameter
+from hsicfast.space.search_space import Hyperparameter
 
 TASKS = 20  # the first ones of the surrogate's list; the others wait for a judgement on tasks that nobody tuned on
 FLAT = {"booster": "gblinear"}

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, cast
 import optuna
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, minimize
-from hsicfast.finals import kept
-from hsicfast.strategies import Strategy, TwoStep
-from hsicfast.trial import SEARCH, trial_seed
-from hsicfast.worker import Job, accepts_seed, run_trial
+from hsicfast.search.finals import kept
+from hsicfast.search.strategies import Strategy, TwoStep
+from hsicfast.training.worker import Job, accepts_seed, run_trial
+from hsicfast.trials.trial import SEARCH, trial_seed
 
 Evaluate = Callable[..., Any]
 

@@ -39,9 +39,9 @@ from scipy.stats import wilcoxon
 
 from benches.problems import KINDS, TASKS, kind_of, problem_of, problems_of
 from benches.strategies import STRATEGIES
-from hsicfast.canvas import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, legend, render, sheet, styled
 from hsicfast.files import plain, write_atomically
-from hsicfast.goal import as_good_as
+from hsicfast.report.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, legend, render, sheet, styled
+from hsicfast.trials.goal import as_good_as
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -4,7 +4,7 @@ import numpy as np
 from rich.console import Console
 
 import hsicfast
-from hsicfast.verdicts import headline, verdicts
+from hsicfast.indices.verdicts import headline, verdicts
 
 
 def main() -> hsicfast.Sensitivity:

@@ -13,19 +13,19 @@ J. Sci. Comput. 94:45 (2023).
 
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.anova import AnovaIndices, anova_indices
+from hsicfast.dependence.anova import AnovaIndices, anova_indices
+from hsicfast.dependence.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
 from hsicfast.errors import InputError
-from hsicfast.goal import Threshold
-from hsicfast.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
-from hsicfast.parquet import ParquetTrials
 from hsicfast.sensitivity import Sensitivity, analyse
-from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
-from hsicfast.trial import Trial
-from hsicfast.trials import TrialTable
+from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
+from hsicfast.trials.goal import Threshold
+from hsicfast.trials.parquet import ParquetTrials
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
-    from hsicfast.orchestrator import Result, minimize
-    from hsicfast.sources import Reading, read_trials
+    from hsicfast.search.orchestrator import Result, minimize
+    from hsicfast.trials.sources import Reading, read_trials
 
 __all__ = [
     "AnovaIndices",
@@ -58,11 +58,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Rounds and readers when they are asked for: whoever only measures need not wait for pools, stores and formats."""
     if name in ("Result", "minimize"):
-        from hsicfast import orchestrator
+        from hsicfast.search import orchestrator
 
         return getattr(orchestrator, name)
     if name in ("Reading", "read_trials"):
-        from hsicfast import sources
+        from hsicfast.trials import sources
 
         return getattr(sources, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from hsicfast.dashboard import push
 from hsicfast.errors import InputError
-from hsicfast.formats import write_space
-from hsicfast.frames import opened_study
-from hsicfast.goal import Threshold
-from hsicfast.guess import Guess
-from hsicfast.page import check_report_tools, write_page
-from hsicfast.parquet import is_large
+from hsicfast.indices.verdicts import fates, headline, verdicts
+from hsicfast.report.dashboard import push
+from hsicfast.report.page import check_report_tools, write_page
+from hsicfast.report.tables import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
-from hsicfast.sources import LargeReading, Reading, read_large, read_trials
-from hsicfast.tables import print_indices, print_pairs, print_table
-from hsicfast.verdicts import fates, headline, verdicts
+from hsicfast.space.formats import write_space
+from hsicfast.space.guess import Guess
+from hsicfast.trials.frames import opened_study
+from hsicfast.trials.goal import Threshold
+from hsicfast.trials.parquet import is_large
+from hsicfast.trials.sources import LargeReading, Reading, read_large, read_trials
 
 USER_ERROR, INTERRUPTED = 2, 130
 ADAPTIVE = (

@@ -19,10 +19,10 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.dependence.features import UNIFORM_MEDIAN, carried_features
 from hsicfast.errors import InputError, check_share
-from hsicfast.features import UNIFORM_MEDIAN, carried_features
-from hsicfast.goal import best_fraction, dominated_by
-from hsicfast.steps import step_of
+from hsicfast.space.steps import step_of
+from hsicfast.trials.goal import best_fraction, dominated_by
 
 Target = Callable[[FrozenTrial], float]
 
@@ -196,7 +196,7 @@ def _excess(level: Rows, low: Floats, high: Floats, z: Bools) -> float:
     """R2 of levels (m,), steps [low, high] of [0, 1] (L,), and a goal (m,), less its mean over permutations; not < 0.
 
     With C the covariance of the features psi, ``(|cov(psi, z)|^2 / var(z) - tr C / (m - 1)) / |C|``. Any 2 trials will
-    do, where the U-statistic of an :class:`hsicfast.evidence.Evidence` needs 4.
+    do, where the U-statistic of an :class:`hsicfast.dependence.estimate.Evidence` needs 4.
 
     Examples
     --------

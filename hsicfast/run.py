@@ -44,8 +44,8 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a single run: there is a task, its folder can be written, and nobody else writes there."""
-        from hsicfast.lock import check_free
-        from hsicfast.run_store import check_resume, check_writable
+        from hsicfast.runs.lock import check_free
+        from hsicfast.runs.store import check_resume, check_writable
 
         try:
             _check_task("task" in config)
@@ -61,7 +61,7 @@ class CheckFirst(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check several runs: there is a task."""
-        from hsicfast.run_store import check_resume
+        from hsicfast.runs.store import check_resume
 
         named = any(re.match(r"\+{0,2}task(@[^=]*)?=", override) for override in config.hydra.overrides.task)
         try:
@@ -75,12 +75,12 @@ class CheckFirst(Callback):
 def conduct(cfg: DictConfig) -> bool:
     """One run, as configured; returns whether it was interrupted."""
     # Imported here, so that --help, --cfg and a wrong task answer at once.
-    from hsicfast.costs import check_max_cost
     from hsicfast.errors import check_repeats, check_seed, check_share
-    from hsicfast.finals import kept
-    from hsicfast.orchestrator import minimize
-    from hsicfast.progress import ProgressBar
-    from hsicfast.report import check_report_tools, print_report, write_report
+    from hsicfast.runs.progress import ProgressBar
+    from hsicfast.search.finals import kept
+    from hsicfast.search.orchestrator import minimize
+    from hsicfast.search.run_report import check_report_tools, print_report, write_report
+    from hsicfast.trials.costs import check_max_cost
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     task = _task(cfg)
@@ -144,7 +144,7 @@ def conduct(cfg: DictConfig) -> bool:
 
 
 def _conduct_and_exit(cfg: DictConfig) -> None:
-    from hsicfast.rounds import Interrupted
+    from hsicfast.search.rounds import Interrupted
 
     try:
         interrupted = conduct(cfg)
@@ -191,7 +191,7 @@ def _task(cfg: DictConfig) -> dict[str, Any]:
 
 def _check_password(config: DictConfig) -> None:
     """Raise an InputError where the configuration, which Hydra keeps in the run's folder, holds a password."""
-    from hsicfast.words import has_password, hide_password
+    from hsicfast.text import has_password, hide_password
 
     said = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
     if said is not None and has_password(said):

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hsicfast import inference
 from hsicfast.arrays import Bools, Floats, Rows
-from hsicfast.batches import Rules
-from hsicfast.carrying import carry, features, few_features, index_evidence
-from hsicfast.engines import permutation_pvalues
+from hsicfast.dependence import inference
+from hsicfast.dependence.estimate import Evidence
+from hsicfast.dependence.features import UNIFORM_MEDIAN
+from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of
-from hsicfast.evidence import Evidence
-from hsicfast.features import UNIFORM_MEDIAN
-from hsicfast.findings import Findings, Index, Pair, Question, Streamed
-from hsicfast.goal import Threshold
-from hsicfast.interactions import PairJudge
-from hsicfast.parquet import ParquetTrials
-from hsicfast.space import SearchSpace
-from hsicfast.streaming import FEWEST, Group, Stream
-from hsicfast.trial import DESIGN, DIVERGED, PRUNED, STATUSES
-from hsicfast.trials import TrialTable
+from hsicfast.indices.batches import Rules
+from hsicfast.indices.carried import carry, features, few_features, index_evidence
+from hsicfast.indices.findings import Findings, Index, Pair, Question, Streamed
+from hsicfast.indices.interactions import PairJudge
+from hsicfast.indices.streaming import FEWEST, Group, Stream
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.goal import Threshold
+from hsicfast.trials.parquet import ParquetTrials
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DESIGN, DIVERGED, PRUNED, STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ class Sensitivity(Findings):
         """What to do with each hyperparameter: indexed by ``name`` with kind, text and evidence (:class:`Verdict`)."""
         import pandas as pd
 
-        from hsicfast.verdicts import Verdict, verdicts
+        from hsicfast.indices.verdicts import Verdict, verdicts
 
         return pd.DataFrame(verdicts(self), columns=[field.name for field in fields(Verdict)]).set_index("name")
 
@@ -65,7 +65,7 @@ class Sensitivity(Findings):
         """Indexed by ``name``: rank within the group, low and high of it in 90% of resamples, of how many."""
         import pandas as pd
 
-        from hsicfast.stability import RankInterval, rank_intervals
+        from hsicfast.indices.stability import RankInterval, rank_intervals
 
         return pd.DataFrame.from_dict(
             {name: astuple(interval) for name, interval in rank_intervals(self).items()},
@@ -93,8 +93,8 @@ class Sensitivity(Findings):
         InputError
             A name that is none of these, or that has nothing to show; a tool that is missing.
         """
-        from hsicfast.figures import pictures
-        from hsicfast.page import check_report_tools
+        from hsicfast.report.figures import pictures
+        from hsicfast.report.page import check_report_tools
 
         check_report_tools()
         found = pictures(self, self.trials, self.trials.best(self.question.minimize))
@@ -133,7 +133,7 @@ class Sensitivity(Findings):
         InputError
             Where a tool is missing or the page cannot be written.
         """
-        from hsicfast.page import write_page
+        from hsicfast.report.page import write_page
 
         return write_page(path, self, title=title, metric=metric, cost=cost)
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 from hsicfast.errors import InputError
-from hsicfast.repair import inspect_run, rebuild
-from hsicfast.results import rebuild_command
+from hsicfast.runs.repair import inspect_run, rebuild
+from hsicfast.runs.results import rebuild_command
 
 # How the command ends where something is not whole, and where it is used wrongly.
 NOT_WHOLE, USER_ERROR = 1, 2

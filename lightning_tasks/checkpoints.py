@@ -20,9 +20,9 @@ import torch
 from lightning_fabric.plugins import CheckpointIO
 
 from lightning_tasks import module
-from lightning_tasks.lost import Lost
+from lightning_tasks.callbacks import Reports
+from lightning_tasks.errors import Lost
 from lightning_tasks.ranks import ALONE, Ranks
-from lightning_tasks.reports import Reports
 
 _DIGEST = hashlib.sha256().digest_size
 # Our part of Lightning's dictionary.

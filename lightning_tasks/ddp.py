@@ -1,6 +1,6 @@
 """One rank of a trial on several devices: what torchrun starts, ``python -m lightning_tasks.ddp FOLDER``.
 
-:mod:`lightning_tasks.launch` has put the task into the folder, and finds there what came of it.
+:mod:`lightning_tasks.torchrun` has put the task into the folder, and finds there what came of it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from lightning_tasks.launch import assignment_path, error_path, outcome_path
+from lightning_tasks.callbacks import Report
 from lightning_tasks.ranks import Ranks
-from lightning_tasks.reports import Report
+from lightning_tasks.torchrun import assignment_path, error_path, outcome_path
 from lightning_tasks.training import out_of_memory
 
 

@@ -20,11 +20,11 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch import nn
 
 from lightning_tasks import module, nets
+from lightning_tasks.callbacks import Report, Reports
 from lightning_tasks.checkpoints import Checkpoints, WholeFile
 from lightning_tasks.data import Batches, Ordered, Split, to_device
-from lightning_tasks.launch import train_together
 from lightning_tasks.ranks import ALONE, Mortal, Ranks, norm_whole_batches
-from lightning_tasks.reports import Report, Reports
+from lightning_tasks.torchrun import train_together
 
 COSTS = ("flops", "parameters", "seconds")
 _LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")

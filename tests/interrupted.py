@@ -6,10 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from hsicfast import Float, SearchSpace, files, minimize, orchestrator, report, study
-from hsicfast.executors import Local, Processes
-from hsicfast.run_store import Store
-from hsicfast.strategies import TwoStep
+from hsicfast import Float, SearchSpace, files, minimize
+from hsicfast.runs import study
+from hsicfast.runs.store import Store
+from hsicfast.search import orchestrator, run_report
+from hsicfast.search.strategies import TwoStep
+from hsicfast.training.executors import Local, Processes
 
 SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1, log=False)})
 
@@ -62,7 +64,7 @@ POINTS = {
     "after the study's commit": lambda: after(study.Study, "_add", 3),
     "between rounds": lambda: before(orchestrator, "reduce"),
     "in the second round": lambda: after(Store, "add", 14),
-    "inside the report": lambda: after(report, "write_atomically", 2),
+    "inside the report": lambda: after(run_report, "write_atomically", 2),
     "while the settings are written": lambda: replace_of(Path(sys.argv[1]).name),
 }
 
@@ -78,7 +80,7 @@ def main():
     result = minimize(evaluate, SPACE, n_trials, strategy, folder=folder, executor=executor)
     (folder / "found.json").write_text(result.sensitivity.to_frame().to_json() + result.trials.to_frame().to_json())
     if "REPORT" in os.environ:
-        report.write_report(
+        run_report.write_report(
             folder, result, title="toy", metric="loss", test_metric=None, cost="cost", tests={}, planned=n_trials
         )
 

@@ -275,7 +275,7 @@ class TestLarge:
         assert "a multirun folder holds jobs with .hydra/overrides.yaml" in capsys.readouterr().err
 
     def test_ranges_and_choices_are_those_of_all_rows(self, capsys, monkeypatch, folder):
-        monkeypatch.setattr("hsicfast.sources.GUESSED", 100)
+        monkeypatch.setattr("hsicfast.trials.sources.GUESSED", 100)
         text = said(capsys, str(folder), "--objective", "val_error", "--no-pairs")
         assert re.search(r"rate Float numbers from \S+ to 0\.\d+, evenly .*?; in all trials from 1\S+ to 2 ", text)
         assert "in all trials also lion" in text
@@ -284,8 +284,8 @@ class TestLarge:
     def test_a_file_of_many_rows(self, capsys, monkeypatch, folder):
         path = str(folder / "0.parquet")
         whole = said(capsys, path, "--objective", "val_error", "--no-pairs")
-        monkeypatch.setattr("hsicfast.parquet.MANY", 199)
-        monkeypatch.setattr("hsicfast.streaming.SAMPLE", 50)
+        monkeypatch.setattr("hsicfast.trials.parquet.MANY", 199)
+        monkeypatch.setattr("hsicfast.indices.streaming.SAMPLE", 50)
         streamed = said(capsys, path, "--objective", "val_error", "--no-pairs")
         assert "indices and their tests are of all 200 trials" in streamed
         assert "are of all 200 trials" not in whole

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from hsicfast.branches import branching, worth_more
-from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
-from hsicfast.trial import Trial
+from hsicfast.search.branches import branching, worth_more
+from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
+from hsicfast.trials.trial import Trial
 
 SPACE = SearchSpace(
     {

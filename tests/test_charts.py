@@ -8,7 +8,8 @@ import pytest
 from test_figures import NASTY, NETWORK, finished_run
 
 from hsicfast import Choice, Float, SearchSpace, Trial, TrialTable, analyse
-from hsicfast.charts import (
+from hsicfast.indices.findings import Pair
+from hsicfast.report.charts import (
     charts,
     cost_chart,
     goal_set_chart,
@@ -18,12 +19,11 @@ from hsicfast.charts import (
     ranking_chart,
     relevance_chart,
 )
-from hsicfast.figures import pictures
-from hsicfast.findings import Pair
-from hsicfast.scatters import cost_figure
-from hsicfast.screen import plain
-from hsicfast.selection import clearest_pairs, quadrant, ranked, relevance
-from hsicfast.words import number, p_text, ratio
+from hsicfast.report.content import clearest_pairs, quadrant, ranked, relevance
+from hsicfast.report.figures import pictures
+from hsicfast.report.plotly_style import plain
+from hsicfast.report.scatters import cost_figure
+from hsicfast.text import number, p_text, ratio
 
 
 @pytest.fixture(scope="module")

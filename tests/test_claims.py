@@ -14,16 +14,16 @@ import optuna
 import pytest
 import sqlalchemy as sql
 
-from hsicfast import claims as claims_room
-from hsicfast import database
-from hsicfast.claims import Claims
-from hsicfast.database import patiently
 from hsicfast.errors import InputError
-from hsicfast.results import read_results, write_result
-from hsicfast.run_store import Store
-from hsicfast.space import Float, SearchSpace
-from hsicfast.trial import Trial
-from hsicfast.words import has_password, hide_password
+from hsicfast.runs import claims as claims_room
+from hsicfast.runs import database
+from hsicfast.runs.claims import Claims
+from hsicfast.runs.database import patiently
+from hsicfast.runs.results import read_results, write_result
+from hsicfast.runs.store import Store
+from hsicfast.space.search_space import Float, SearchSpace
+from hsicfast.text import has_password, hide_password
+from hsicfast.trials.trial import Trial
 
 SPACE = SearchSpace({"x": Float(0, 1)})
 FIRST = Trial(3, {"x": 0.25}, 1 / 3, 7.0, seed=5, metrics={"host": "a"})

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from test_executors import jobs, obey
 
-from hsicfast import cluster
 from hsicfast.errors import InputError
-from hsicfast.executors import Ray
-from hsicfast.results import read_result, read_results, result_path
-from hsicfast.run_store import check_writable
-from hsicfast.trial import DESIGN, DIED, DONE, LOST, TIMED_OUT
-from hsicfast.worker import Job
+from hsicfast.runs.results import read_result, read_results, result_path
+from hsicfast.runs.store import check_writable
+from hsicfast.training import cluster
+from hsicfast.training.executors import Ray
+from hsicfast.training.worker import Job
+from hsicfast.trials.trial import DESIGN, DIED, DONE, LOST, TIMED_OUT
 
 ray = pytest.importorskip("ray")
 SMALL = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -246,7 +246,7 @@ class TestWorkers:
     @pytest.mark.slow
     def test_a_worker_that_began_on_another_gpu_is_replaced(self, nodes, gpu_nodes):
         def evaluate(params):
-            sys.modules["hsicfast.cluster"]._worker["gpus"] = "another"
+            sys.modules["hsicfast.training.cluster"]._worker["gpus"] = "another"
             return {"objective": 0.0, "pid": os.getpid()}
 
         first, second = Ray(gpus=1, workers=1).run(evaluate, jobs("a", "a"))
@@ -293,8 +293,8 @@ class TestWorkers:
 
 SCRIPT = """
 import os, signal, sys, threading, time
-from hsicfast.executors import Ray
-from hsicfast.worker import Job
+from hsicfast.training.executors import Ray
+from hsicfast.training.worker import Job
 def evaluate(params):
     open(os.path.join(params["notes"], str(os.getpid())), "w").close()
     if params["kills"]:

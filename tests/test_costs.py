@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from hsicfast.costs import CostLimit, check_max_cost, meets
 from hsicfast.errors import InputError
+from hsicfast.trials.costs import CostLimit, check_max_cost, meets
 
 
 def width(params):

@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 from hsicfast.errors import InputError
-from hsicfast.orchestrator import minimize
-from hsicfast.repair import inspect_run, rebuild
-from hsicfast.report import write_report
-from hsicfast.results import read_result, read_results
-from hsicfast.space import Choice, Float, SearchSpace
-from hsicfast.strategies import Random, TwoStep
-from hsicfast.watcher import Watcher
+from hsicfast.runs.repair import inspect_run, rebuild
+from hsicfast.runs.results import read_result, read_results
+from hsicfast.runs.watcher import Watcher
+from hsicfast.search.orchestrator import minimize
+from hsicfast.search.run_report import write_report
+from hsicfast.search.strategies import Random, TwoStep
+from hsicfast.space.search_space import Choice, Float, SearchSpace
 
 SPACE = SearchSpace({"kind": Choice(["a", "b"]), "rate": Float(0.0, 1.0), "more": Float(0, 1, active_if={"kind": "a"})})
 PLAN = TwoStep(design_share=0.5, optimizer="random")
@@ -201,7 +201,7 @@ class TestDiskFull:
 
     @pytest.mark.parametrize("name", ["trials.csv", "best.json", "report.html"])
     def test_of_the_report(self, whole, tmp_path, monkeypatch, name):
-        monkeypatch.setattr("hsicfast.report.draw_all", lambda *_, **__: {})
+        monkeypatch.setattr("hsicfast.search.run_report.draw_all", lambda *_, **__: {})
         told = {"title": "t", "metric": "m", "test_metric": None, "cost": "c", "tests": {}, "planned": N}
         write_report(tmp_path, whole, **told)
         before = (tmp_path / name).read_bytes()

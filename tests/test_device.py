@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from hsicfast import InputError, device, goal_hsic, hsic, tiles
-from hsicfast.kernels import KERNELS
+from hsicfast import InputError, goal_hsic, hsic
+from hsicfast.engines import gpu, tiles
+from hsicfast.engines.kernels import KERNELS
 
 torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(device, "ENTRIES", 700)  # several blocks, the last one smaller
+    monkeypatch.setattr(gpu, "ENTRIES", 700)  # several blocks, the last one smaller
 
 
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
@@ -20,7 +21,7 @@ class TestSums:
     def test_of_a_goal(self, kernel, d):
         random = np.random.default_rng(0)
         x, w = random.random((d, 61)).round(2), random.standard_normal(61)
-        got = device.weighted_rows(x, w, kernel.code, 0.3, 0.1, device="cpu")
+        got = gpu.weighted_rows(x, w, kernel.code, 0.3, 0.1, device="cpu")
         want = tiles.weighted_rows(x, w, kernel.code, 0.3, 0.1)
         np.testing.assert_allclose(got[:, [0, 1, 3]], want[:, [0, 1, 3]], rtol=1e-10, atol=1e-12)
         assert got[:, 2].sum() == pytest.approx(want[:, 2].sum(), rel=1e-12)
@@ -29,7 +30,7 @@ class TestSums:
         random = np.random.default_rng(1)
         x, y = random.random((d, 61)).round(2), random.random((2, 61))
         options = (kernel.code, 0.3, 0.1, 0, 0.5, 0.7)
-        rows, squares = device.paired_rows(x, y, *options, device="cpu")
+        rows, squares = gpu.paired_rows(x, y, *options, device="cpu")
         want_rows, want_squares = tiles.paired_rows(x, y, *options)
         np.testing.assert_allclose(rows, want_rows, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(squares, want_squares, rtol=1e-12)
@@ -39,10 +40,10 @@ def test_engine_in_use(monkeypatch):
     random = np.random.default_rng(2)
     x, y = random.random((50, 3)), random.random((50, 2))
     plain, plain_goal = hsic(x, y, confidence=0.9), goal_hsic(x, y[:, 0], bandwidth=0.4)
-    monkeypatch.setattr(device, "check", lambda: None)
+    monkeypatch.setattr(gpu, "check", lambda: None)
     for name in ("paired_rows", "weighted_rows"):
-        there = getattr(device, name)
-        monkeypatch.setattr(device, name, lambda *args, there=there: there(*args, device="cpu"))
+        there = getattr(gpu, name)
+        monkeypatch.setattr(gpu, name, lambda *args, there=there: there(*args, device="cpu"))
     for result, want in (
         (hsic(x, y, confidence=0.9, engine="gpu"), plain),
         (goal_hsic(x, y[:, 0], bandwidth=0.4, engine="gpu"), plain_goal),
@@ -54,7 +55,7 @@ def test_engine_in_use(monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a device")
 def test_no_device():
-    assert not device.pays(10**6)
+    assert not gpu.pays(10**6)
     u = [0.1, 0.2, 0.3, 1.0]
     for ask in (lambda: hsic(u, u, engine="gpu"), lambda: goal_hsic(u, u, engine="gpu")):
         with pytest.raises(InputError, match="engine='gpu' needs a CUDA device that torch sees, but there is none"):

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from optuna.pruners import MedianPruner
 
-from hsicfast import processes as local_processes
 from hsicfast.errors import InputError
-from hsicfast.executors import Local, Processes, Ray
-from hsicfast.pruning import Pruning
-from hsicfast.results import read_result, read_results, result_path
-from hsicfast.run_store import check_writable
-from hsicfast.trial import (
+from hsicfast.runs.results import read_result, read_results, result_path
+from hsicfast.runs.store import check_writable
+from hsicfast.training import processes as local_processes
+from hsicfast.training.executors import Local, Processes, Ray
+from hsicfast.training.pruning import Pruning
+from hsicfast.training.worker import Job, accepts_report, accepts_seed, run_trial
+from hsicfast.trials.trial import (
     DESIGN,
     DIED,
     DIVERGED,
@@ -35,7 +36,6 @@ from hsicfast.trial import (
     TIMED_OUT,
     Trial,
 )
-from hsicfast.worker import Job, accepts_report, accepts_seed, run_trial
 
 
 class Odd(Exception):
@@ -101,8 +101,8 @@ def obey(params, seed):
 
 # Typed at a prompt, as in a notebook: nothing that is defined here can be imported.
 INTERACTIVE = textwrap.dedent("""
-    from hsicfast.executors import Processes
-    from hsicfast.worker import Job
+    from hsicfast.training.executors import Processes
+    from hsicfast.training.worker import Job
     def evaluate(params):
         return params["x"]
     pool = Processes(workers=2)
@@ -363,8 +363,8 @@ class TestProcesses:
         script.write_text(
             textwrap.dedent("""
             import os, signal, threading, time
-            from hsicfast.executors import Processes
-            from hsicfast.worker import Job
+            from hsicfast.training.executors import Processes
+            from hsicfast.training.worker import Job
             def evaluate(params):
                 return 1.0
             def interrupt():
@@ -461,8 +461,8 @@ class TestProcesses:
         script = tmp_path / "unguarded.py"
         script.write_text(
             textwrap.dedent("""
-            from hsicfast.executors import Processes
-            from hsicfast.worker import Job
+            from hsicfast.training.executors import Processes
+            from hsicfast.training.worker import Job
             def evaluate(params): return 1.0
             print(list(Processes(workers=1).run(evaluate, [Job(0, {}, 0, "design")])))
             """)
@@ -493,8 +493,8 @@ class TestProcesses:
         script.write_text(
             textwrap.dedent("""
             import os, time
-            from hsicfast.executors import Processes
-            from hsicfast.worker import Job
+            from hsicfast.training.executors import Processes
+            from hsicfast.training.worker import Job
             def evaluate(params):
                 print(os.getpid(), flush=True)
                 time.sleep(60)

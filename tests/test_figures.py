@@ -11,15 +11,9 @@ import pytest
 from matplotlib import image
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
-from hsicfast.canvas import render, shorten
-from hsicfast.figures import draw_all, indices_figure, marginals_figure, pairs_figure
-from hsicfast.findings import Pair
-from hsicfast.orchestrator import Result
-from hsicfast.rankings import LINES, ranking_figure, relevance_figure
-from hsicfast.reduction import reduce
-from hsicfast.rounds import Round
-from hsicfast.scatters import cost_figure, goal_set_figure
-from hsicfast.selection import (
+from hsicfast.indices.findings import Pair
+from hsicfast.indices.reduction import reduce
+from hsicfast.report.content import (
     MOST_RANKED,
     bars,
     clearest,
@@ -34,7 +28,13 @@ from hsicfast.selection import (
     ticks,
     wide,
 )
-from hsicfast.words import value_text
+from hsicfast.report.figures import draw_all, indices_figure, marginals_figure, pairs_figure
+from hsicfast.report.rankings import LINES, ranking_figure, relevance_figure
+from hsicfast.report.scatters import cost_figure, goal_set_figure
+from hsicfast.report.style import render, shorten
+from hsicfast.search.orchestrator import Result
+from hsicfast.search.rounds import Round
+from hsicfast.text import value_text
 
 NETWORK = SearchSpace(
     {

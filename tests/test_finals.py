@@ -9,8 +9,9 @@ import statistics
 import numpy as np
 import pytest
 
-from hsicfast.executors import Processes
-from hsicfast.finals import (
+from hsicfast.runs.results import read_results
+from hsicfast.runs.watcher import Watcher
+from hsicfast.search.finals import (
     Final,
     best_and_economical,
     final_plan,
@@ -19,13 +20,12 @@ from hsicfast.finals import (
     kept,
     noise,
 )
-from hsicfast.orchestrator import minimize
-from hsicfast.results import read_results
-from hsicfast.space import Choice, Float, SearchSpace
-from hsicfast.strategies import Hsic
-from hsicfast.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, trial_seed
-from hsicfast.trials import TrialTable
-from hsicfast.watcher import Watcher
+from hsicfast.search.orchestrator import minimize
+from hsicfast.search.strategies import Hsic
+from hsicfast.space.search_space import Choice, Float, SearchSpace
+from hsicfast.training.executors import Processes
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, SEARCH, Trial, trial_seed
 
 SPACE = SearchSpace({"x": Choice([0, 1, 2, 3, 4, 5])})
 NAN = math.nan

@@ -10,8 +10,9 @@ import optuna
 import pandas as pd
 import pytest
 
-from hsicfast import InputError, frames
-from hsicfast.frames import read_frame
+from hsicfast import InputError
+from hsicfast.trials import frames
+from hsicfast.trials.frames import read_frame
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 ROWS = {"lr": [0.5, 0.25], "opt": ["adam", "None"], "loss": [1.0, 2.0]}

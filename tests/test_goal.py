@@ -4,7 +4,9 @@ import naive
 import numpy as np
 import pytest
 
-from hsicfast import InputError, columns, goal
+from hsicfast import InputError
+from hsicfast.engines import scans
+from hsicfast.trials import goal
 
 OBJECTIVES = {
     "smooth": lambda rng, n: rng.standard_normal(n),
@@ -49,13 +51,13 @@ def test_a_sample_finds_the_edge_of_smooth_objectives(monkeypatch):
 def test_columns(n):
     x = np.random.default_rng(2).random(n)
     x[0] = -np.inf
-    inside, below, endless = columns.between(x, 0.3, 0.6)
+    inside, below, endless = scans.between(x, 0.3, 0.6)
     assert np.array_equal(inside, x[(x > 0.3) & (x <= 0.6)])
     assert (below, endless) == (np.count_nonzero(x <= 0.3), 1)
-    assert columns.all_within(x[1:], 0.0, 1.0)
-    assert not columns.all_within(x, 0.0, 1.0)
+    assert scans.all_within(x[1:], 0.0, 1.0)
+    assert not scans.all_within(x, 0.0, 1.0)
     x[0] = np.nan
-    assert not columns.all_within(x, 0.0, 1.0)
+    assert not scans.all_within(x, 0.0, 1.0)
 
 
 class TestDomination:

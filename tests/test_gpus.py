@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from hsicfast.errors import InputError
-from hsicfast.gpus import shares, take_share, visible_gpus
+from hsicfast.training.resources import shares, take_share, visible_gpus
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_share_is_free_again_once_its_process_is_killed(monkeypatch, tmp_path)
     script = f"""if True:
         import os, time
         from pathlib import Path
-        from hsicfast.gpus import take_share
+        from hsicfast.training.resources import take_share
         kept = take_share(Path({str(tmp_path)!r}), 3, ["a", "b"])
         print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
         time.sleep(60)

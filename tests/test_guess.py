@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace
-from hsicfast.formats import read_space, write_space
-from hsicfast.guess import guess_space
+from hsicfast.space.formats import read_space, write_space
+from hsicfast.space.guess import guess_space
 
 N = 200
 

@@ -10,7 +10,7 @@ from hypothesis import given
 
 import hsicfast
 from hsicfast import InputError, goal_hsic, hsic
-from hsicfast.kernels import KERNELS
+from hsicfast.engines.kernels import KERNELS
 
 BANDWIDTHS = (2.0, 0.3, 0.05, 0.02)
 
@@ -212,7 +212,7 @@ class TestLaws:
 class TestTests:
     def test_permutations_are_those_of_the_formula(self):
         u, y = trials(50)
-        from hsicfast.spectral import subset_membership
+        from hsicfast.engines.spectral import subset_membership
 
         member = subset_membership(50, 5, 99, np.uint64(3))
         assert np.all(member.sum(axis=0) == 5)
@@ -223,7 +223,7 @@ class TestTests:
             assert goal_hsic(u, y, bandwidth=0.2, **options).pvalue == want
 
     def test_subsets_are_uniform(self):
-        from hsicfast.spectral import subset_membership
+        from hsicfast.engines.spectral import subset_membership
 
         draws = 4000
         member = subset_membership(20, 5, draws, np.uint64(0))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hsicfast import goal_hsic, hsic, inference
+from hsicfast import goal_hsic, hsic
+from hsicfast.dependence import inference
 
 INTERPRETED = bool(numba.config.DISABLE_JIT)
 

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from hsicfast import Float, SearchSpace, TrialTable, analyse, interactions
-from hsicfast.features import carried_features, principal
-from hsicfast.interactions import PairJudge
+from hsicfast import Float, SearchSpace, TrialTable, analyse
+from hsicfast.dependence.features import carried_features, principal
+from hsicfast.indices import interactions
+from hsicfast.indices.interactions import PairJudge
 
 SPACE = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsicfast.lessons import POWERS, bounded, log_costs, log_excess, warped
-from hsicfast.trial import DIVERGED, PRUNED, Trial
+from hsicfast.search.transforms import POWERS, bounded, log_costs, log_excess, warped
+from hsicfast.trials.trial import DIVERGED, PRUNED, Trial
 
 
 @pytest.mark.parametrize("sign", [1, -1])

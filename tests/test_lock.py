@@ -14,10 +14,10 @@ from dataclasses import asdict, replace
 import psutil
 import pytest
 
-from hsicfast import lock
 from hsicfast.errors import InputError
 from hsicfast.files import sealed
-from hsicfast.lock import Holder, Lock, check_free, look
+from hsicfast.runs import lock
+from hsicfast.runs.lock import Holder, Lock, check_free, look
 
 
 def holder_of(process, **changes):

@@ -6,10 +6,10 @@ import math
 import pytest
 
 from hsicfast.errors import InputError
-from hsicfast.log import Log
-from hsicfast.orchestrator import minimize
-from hsicfast.space import Float, SearchSpace
-from hsicfast.trial import DIVERGED, Trial
+from hsicfast.runs.log import Log
+from hsicfast.search.orchestrator import minimize
+from hsicfast.space.search_space import Float, SearchSpace
+from hsicfast.trials.trial import DIVERGED, Trial
 
 SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
 BAD = Trial(2, {"x": 0.5}, math.nan, status=DIVERGED, message="no", failure="exception", trace="line 1\nline 2")

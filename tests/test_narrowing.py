@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
-from hsicfast.narrowing import decided, narrow
-from hsicfast.reduction import FIX, NARROW, SEARCH, Decision, Reduction
+from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction
+from hsicfast.search.narrowing import decided, narrow
 
 SPACE = SearchSpace(
     {

@@ -16,7 +16,7 @@ from optuna.testing.pytest_importance import (
 from optuna.trial import TrialState, create_trial
 
 from hsicfast import InputError, goal_hsic
-from hsicfast.features import UNIFORM_MEDIAN
+from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.optuna import HSICImportanceEvaluator
 
 

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner, ThresholdPruner
 
-from hsicfast import rounds
-from hsicfast.costs import CostLimit
 from hsicfast.errors import InputError
-from hsicfast.executors import Local, Processes
-from hsicfast.orchestrator import minimize
-from hsicfast.results import read_results
-from hsicfast.rounds import Interrupted, Run
-from hsicfast.run_store import Store
-from hsicfast.samplers import design
-from hsicfast.space import Bool, Choice, Float, SearchSpace
-from hsicfast.strategies import Hsic, Random, TwoStep
-from hsicfast.trial import DESIGN, trial_seed
-from hsicfast.watcher import Watcher
+from hsicfast.runs.results import read_results
+from hsicfast.runs.store import Store
+from hsicfast.runs.watcher import Watcher
+from hsicfast.search import rounds
+from hsicfast.search.orchestrator import minimize
+from hsicfast.search.rounds import Interrupted, Run
+from hsicfast.search.samplers import design
+from hsicfast.search.strategies import Hsic, Random, TwoStep
+from hsicfast.space.search_space import Bool, Choice, Float, SearchSpace
+from hsicfast.training.executors import Local, Processes
+from hsicfast.trials.costs import CostLimit
+from hsicfast.trials.trial import DESIGN, trial_seed
 
 SPACE = SearchSpace(
     {
@@ -624,7 +624,7 @@ class TestAnotherRunInTheFolder:
             minimize(train, SPACE, 24, QUICK, folder=tmp_path)
 
     def test_changed_seed_of_a_stored_trial_is_refused(self, tmp_path):
-        from hsicfast.results import write_result
+        from hsicfast.runs.results import write_result
 
         minimize(train, SPACE, 8, "random", folder=tmp_path)
         write_result(tmp_path, replace(read_results(tmp_path)[5], seed=3))

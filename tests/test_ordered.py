@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from hsicfast import tiles
-from hsicfast.kernels import KERNELS
-from hsicfast.ordered import goal_sums, kernel_sums, squared_kernel_sums, subset_statistics
-from hsicfast.spectral import subset_membership
+from hsicfast.engines import tiles
+from hsicfast.engines.kernels import KERNELS
+from hsicfast.engines.ordered import goal_sums, kernel_sums, squared_kernel_sums, subset_statistics
+from hsicfast.engines.spectral import subset_membership
 
 NAMES = ("laplace", "matern32", "matern52", "energy")
 BANDWIDTHS = (1e-6, 0.01, 0.3, 5.0, 1e3)

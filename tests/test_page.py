@@ -15,12 +15,12 @@ import pytest
 from test_figures import NASTY, finished_run
 
 from hsicfast import Choice, Float, InputError, Int, SearchSpace, Threshold, TrialTable, analyse
-from hsicfast.findings import Pair
-from hsicfast.guess import guess_space
-from hsicfast.page import kind_text, rank_text, write_page
-from hsicfast.stability import RankInterval, rank_intervals
-from hsicfast.verdicts import headline, verdicts
-from hsicfast.words import number, p_text, ratio
+from hsicfast.indices.findings import Pair
+from hsicfast.indices.stability import RankInterval, rank_intervals
+from hsicfast.indices.verdicts import headline, verdicts
+from hsicfast.report.page import kind_text, rank_text, write_page
+from hsicfast.space.guess import guess_space
+from hsicfast.text import number, p_text, ratio
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 NASTY_SPACE = SearchSpace(

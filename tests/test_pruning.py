@@ -19,8 +19,8 @@ from optuna.pruners import (
 )
 
 from hsicfast.errors import InputError
-from hsicfast.pruning import Pruning, Report, check_pruner, described, with_curves
-from hsicfast.trial import DIVERGED, LOST, PRUNED, Trial
+from hsicfast.training.pruning import Pruning, Report, check_pruner, described, with_curves
+from hsicfast.trials.trial import DIVERGED, LOST, PRUNED, Trial
 
 # After step 10 the median of the values is 3, after step 20 it is 2.
 KNOWN = tuple(

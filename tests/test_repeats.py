@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from hsicfast.errors import InputError
-from hsicfast.executors import Local, Processes
-from hsicfast.orchestrator import minimize
-from hsicfast.repeats import Repeated, repeated, seeds_of
-from hsicfast.space import Float, SearchSpace
-from hsicfast.trial import trial_seed
-from hsicfast.worker import NoResult
+from hsicfast.search.orchestrator import minimize
+from hsicfast.space.search_space import Float, SearchSpace
+from hsicfast.training.executors import Local, Processes
+from hsicfast.training.repeats import Repeated, repeated, seeds_of
+from hsicfast.training.worker import NoResult
+from hsicfast.trials.trial import trial_seed
 
 SPACE = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
 

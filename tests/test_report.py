@@ -14,18 +14,19 @@ from rich.console import Console
 from test_figures import NASTY, finished_run
 from test_page import NASTY_SPACE, Page, sketched
 
-from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable, report
-from hsicfast.finals import Final
-from hsicfast.page import fingerprint
-from hsicfast.report import (
+from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable
+from hsicfast.indices.verdicts import headline, verdicts
+from hsicfast.report.page import fingerprint
+from hsicfast.search import run_report
+from hsicfast.search.finals import Final
+from hsicfast.search.run_report import (
     best_sentence,
     cautions,
     check_report_tools,
     print_report,
     write_report,
 )
-from hsicfast.verdicts import headline, verdicts
-from hsicfast.words import number, ratio
+from hsicfast.text import number, ratio
 
 FIGURES = ("indices", "pairs", "goal_set", "marginals", "relevance", "ranking", "error_against_cost")
 NAMES = {"title": "Runge function", "metric": "validation RMSE", "test_metric": "test RMSE", "cost": "flops"}
@@ -129,7 +130,7 @@ def test_sensitivity_json_is_strict_and_whole(run, usual):
 
 def test_pruned_trials_are_counted_where_there_are_any(run):
     status = np.where(run.trials.index == run.best.index, "pruned", run.trials.status)
-    counts = report._counts(replace(run, trials=replace(run.trials, status=status)), 130)
+    counts = run_report._counts(replace(run, trials=replace(run.trials, status=status)), 130)
     assert (counts["done"], counts["pruned"]) == ((run.trials.status == "done").sum() - 1, 1)
 
 
@@ -143,10 +144,12 @@ def test_what_stopping_early_saved(run):
     status[[first, second]] = "pruned"
     stopped = replace(run, trials=replace(run.trials, status=status, curve=curve))
     said = f"2 trials of {len(run.trials)} were stopped early as hopeless, which saved 110 of their 200 steps;"
-    assert report.cautions(stopped)[-1].startswith(said)
-    assert not [text for text in report.cautions(run) if "stopped early" in text]
+    assert run_report.cautions(stopped)[-1].startswith(said)
+    assert not [text for text in run_report.cautions(run) if "stopped early" in text]
     curve[:] = [()] * len(curve)
-    assert report.cautions(stopped)[-1].startswith(f"2 trials of {len(run.trials)} were stopped early as hopeless; no")
+    assert run_report.cautions(stopped)[-1].startswith(
+        f"2 trials of {len(run.trials)} were stopped early as hopeless; no"
+    )
 
 
 def test_what_is_not_a_number_is_null(tmp_path, sketches):

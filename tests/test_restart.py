@@ -18,8 +18,8 @@ import pytest
 pytest.importorskip("matplotlib")
 interrupted = pytest.importorskip("interrupted")
 
-from hsicfast.repair import inspect_run  # noqa: E402
-from hsicfast.results import read_results  # noqa: E402
+from hsicfast.runs.repair import inspect_run  # noqa: E402
+from hsicfast.runs.results import read_results  # noqa: E402
 
 SCRIPT = Path(interrupted.__file__)
 

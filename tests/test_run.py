@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 
 from hsicfast import run
-from hsicfast.lock import Lock
-from hsicfast.progress import ProgressBar
-from hsicfast.results import read_results
-from hsicfast.trial import Trial
-from hsicfast.words import number
+from hsicfast.runs.lock import Lock
+from hsicfast.runs.progress import ProgressBar
+from hsicfast.runs.results import read_results
+from hsicfast.text import number
+from hsicfast.trials.trial import Trial
 
 TASK = """
 name: toy
@@ -350,7 +350,7 @@ class TestRefusals:
         assert "its trial runs again" in err
 
     def test_other_errors_keep_their_traceback(self, command, monkeypatch):
-        monkeypatch.setattr("hsicfast.orchestrator.minimize", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("hsicfast.search.orchestrator.minimize", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             command(*QUICK)
 
@@ -359,7 +359,7 @@ def test_config_is_printed_with_and_without_a_task(command):
     code, out, err = command("--cfg", "job")
     assert (code, err) == (0, "")
     assert "n_trials: null" in out
-    assert "_target_: hsicfast.executors.Processes" in out
+    assert "_target_: hsicfast.training.executors.Processes" in out
     code, out, _ = command("+task=toy", "--cfg", "job", "--resolve")
     assert code == 0
     assert "test_metric: test loss" in out

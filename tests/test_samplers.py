@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hsicfast.costs import CostLimit
-from hsicfast.distributions import distribution
 from hsicfast.errors import InputError
-from hsicfast.samplers import complete, design, propose
-from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
-from hsicfast.trial import DIVERGED, DONE, LOST, PRUNED, Trial, trial_seed
+from hsicfast.search.samplers import complete, design, propose
+from hsicfast.space.distributions import distribution
+from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
+from hsicfast.trials.costs import CostLimit
+from hsicfast.trials.trial import DIVERGED, DONE, LOST, PRUNED, Trial, trial_seed
 
 SPACE = SearchSpace(
     {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Threshold, Trial, TrialTable, analyse
-from hsicfast.carrying import ranked
-from hsicfast.features import UNIFORM_MEDIAN
-from hsicfast.reduction import reduce
+from hsicfast.dependence.features import UNIFORM_MEDIAN
+from hsicfast.indices.carried import ranked
+from hsicfast.indices.reduction import reduce
 
 SPACE = SearchSpace(
     {

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsicfast.samplers import design
-from hsicfast.space import Choice, Float, Int, SearchSpace
-from hsicfast.spending import Hunt, cheap_enough, dear_ends, dearer, decades
-from hsicfast.trial import Trial
+from hsicfast.search.economy import Hunt, cheap_enough, dear_ends, dearer, decades
+from hsicfast.search.samplers import design
+from hsicfast.space.search_space import Choice, Float, Int, SearchSpace
+from hsicfast.trials.trial import Trial
 
 SPACE = SearchSpace(
     {"width": Int(1, 256, log=True), "depth": Int(1, 6), "rate": Float(0, 1), "kind": Choice(["a", "b"])}

@@ -13,13 +13,13 @@ from scipy.stats import norm
 
 from hsicfast.errors import InputError
 from hsicfast.files import plain
-from hsicfast.orchestrator import _description, minimize
-from hsicfast.results import read_result, read_results, result_path, write_result
-from hsicfast.run_store import Store, check_writable
-from hsicfast.settings import as_kept, described
-from hsicfast.space import Bool, Choice, Float, Int, SearchSpace
+from hsicfast.runs.results import read_result, read_results, result_path, write_result
+from hsicfast.runs.settings import as_kept, described
+from hsicfast.runs.store import Store, check_writable
+from hsicfast.search.orchestrator import _description, minimize
+from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.store import main
-from hsicfast.trial import DESIGN, DIVERGED, LOST, PRUNED, Trial
+from hsicfast.trials.trial import DESIGN, DIVERGED, LOST, PRUNED, Trial
 
 SPACE = SearchSpace({"kind": Choice(["a", (1, 2), None]), "rate": Float(0, 1, active_if={"kind": "a"}), "on": Bool()})
 SETTINGS = {"goal": 0.1, "space": {"rate": {"low": 0.0}}}

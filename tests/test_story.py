@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from hsicfast import Float, SearchSpace, TrialTable, minimize
-from hsicfast.rounds import Round
-from hsicfast.story import chapters
-from hsicfast.strategies import Random
-from hsicfast.trial import FINAL, Trial
+from hsicfast.search.rounds import Round
+from hsicfast.search.story import chapters
+from hsicfast.search.strategies import Random
+from hsicfast.trials.trial import FINAL, Trial
 
 SPACE = SearchSpace({"x": Float(0, 1)})
 

@@ -10,21 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hsicfast import (
-    Bool,
-    Choice,
-    Float,
-    InputError,
-    Int,
-    ParquetTrials,
-    SearchSpace,
-    Threshold,
-    analyse,
-    parquet,
-    streaming,
-)
-from hsicfast import moments as sums
-from hsicfast.verdicts import fates
+from hsicfast import Bool, Choice, Float, InputError, Int, ParquetTrials, SearchSpace, Threshold, analyse
+from hsicfast.indices import streaming
+from hsicfast.indices import summaries as sums
+from hsicfast.indices.verdicts import fates
+from hsicfast.trials import parquet
 
 SPACE = SearchSpace(
     {

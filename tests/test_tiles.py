@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 
 import hsicfast
-from hsicfast import InputError, bandwidth, distances, goal_hsic, hsic, lanes, matrices, paired, tiles
-from hsicfast.engines import GoalData
-from hsicfast.kernels import GAUSSIAN, KERNELS
+from hsicfast import InputError, goal_hsic, hsic
+from hsicfast.dependence import bandwidth, two_samples
+from hsicfast.dependence.goal_oriented import GoalData
+from hsicfast.engines import distances, loops, matrices, tiles
+from hsicfast.engines.kernels import GAUSSIAN, KERNELS
 
 INTERPRETED = bool(numba.config.DISABLE_JIT)
 
@@ -21,7 +23,7 @@ INTERPRETED = bool(numba.config.DISABLE_JIT)
 def exponentials(values):
     out = np.empty_like(values)
     for t in range(values.shape[0]):
-        out[t] = lanes.exp_negative(values[t])
+        out[t] = loops.exp_negative(values[t])
     return out
 
 
@@ -152,7 +154,7 @@ LAWS = {
 class TestCosineAndSine:
     def test_all_the_way_round(self):
         for x in np.linspace(-3.2, 3.2, 1001):
-            assert lanes.cosine_and_sine(x) == pytest.approx((math.cos(x), math.sin(x)), abs=1.3e-16)
+            assert loops.cosine_and_sine(x) == pytest.approx((math.cos(x), math.sin(x)), abs=1.3e-16)
 
 
 class TestSinglePrecision:
@@ -289,12 +291,12 @@ class TestPermutations:
     @pytest.mark.parametrize("kernels", [("gaussian", "laplace"), ("linear", "energy"), ("dirac", "matern52")])
     def test_kept_and_made_anew(self, monkeypatch, kernels):
         x, y = np.round(uniform(2, 30), 1), np.round(uniform(1, 30, seed=1), 1)
-        pair = paired.PairedData(x, y, *(KERNELS[kernel] for kernel in kernels), 0.3, 0.2)
+        pair = two_samples.PairedData(x, y, *(KERNELS[kernel] for kernel in kernels), 0.3, 0.2)
         rng = np.random.default_rng(7)
         orders = [rng.permutation(30) for _ in range(19)]
         want = [naive.hsic(x.T, y[:, order].T, *kernels, 0.3, 0.2) for order in orders]
         assert np.allclose(pair.permuted(19, 7), want, rtol=1e-11)
-        monkeypatch.setattr(paired, "MOST_KEPT", 0)
+        monkeypatch.setattr(two_samples, "MOST_KEPT", 0)
         assert np.allclose(pair.permuted(19, 7), want, rtol=1e-11)
 
     def test_products(self):
@@ -314,10 +316,10 @@ def test_one_and_two_threads_give_the_same_bits(monkeypatch):
     results = []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         numba.set_num_threads(threads)
-        pair = paired.PairedData(x.T.copy(), y.T.copy(), GAUSSIAN, GAUSSIAN, 2.0, 1.0)
+        pair = two_samples.PairedData(x.T.copy(), y.T.copy(), GAUSSIAN, GAUSSIAN, 2.0, 1.0)
         kept = pair.permuted(20, 0)
         with monkeypatch.context() as patch:
-            patch.setattr(paired, "MOST_KEPT", 0)
+            patch.setattr(two_samples, "MOST_KEPT", 0)
             results.append((kept.tolist(), pair.permuted(20, 0).tolist()))
         results.append(hsic(x, y, confidence=0.9, **options))
         results.append(hsic(u, u[:, :1], "sobolev", "matern32", **options))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hsicfast import Choice, Float, Int, SearchSpace, Threshold, TrialTable, analyse
-from hsicfast.verdicts import NEGLIGIBLE, headline, reach, verdicts
+from hsicfast.indices.verdicts import NEGLIGIBLE, headline, reach, verdicts
 
 SPACE = SearchSpace(
     {

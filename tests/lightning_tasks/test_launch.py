@@ -19,8 +19,8 @@ import pytest
 import torch
 from faulty import Faulty
 
-from lightning_tasks import launch
-from lightning_tasks.lost import Lost
+from lightning_tasks import torchrun
+from lightning_tasks.errors import Lost
 from lightning_tasks.runge import Runge
 from lightning_tasks.training import Trainee
 
@@ -89,7 +89,7 @@ class _Report:
 @pytest.mark.parametrize(
     ("deed", "error", "said"),
     [
-        ("raise", launch.RankFailed, "rank 1 of 2: ValueError: it broke"),
+        ("raise", torchrun.RankFailed, "rank 1 of 2: ValueError: it broke"),
         ("die", Lost, r"rank 1 of 2 died \(SIGKILL\)"),
         ("kill torchrun", Lost, r"torchrun died \(SIGKILL\)"),
     ],
@@ -190,8 +190,8 @@ BY_PEER = "RuntimeError: Connection closed by peer [127.0.0.1]:1234"
         (1, TABLE.format(-15, -11), {}, Lost, "rank 1 of 2 died (SIGSEGV)"),
         (1, TABLE.format(1, -15), {}, Lost, f"rank 0 of 2 left with exit code 1 ({BY_PEER})"),
         (1, TABLE.format(-6, -15), {}, Lost, "rank 0 of 2 died (SIGABRT)"),
-        (1, TABLE.format(-6, 1), {1: X}, launch.RankFailed, FAILED),  # rank 0 aborts because rank 1 has gone
-        (1, TABLE.format(1, 1), {0: CLOSED, 1: X}, launch.RankFailed, FAILED),  # the first error ends the others
+        (1, TABLE.format(-6, 1), {1: X}, torchrun.RankFailed, FAILED),  # rank 0 aborts because rank 1 has gone
+        (1, TABLE.format(1, 1), {0: CLOSED, 1: X}, torchrun.RankFailed, FAILED),  # the first error ends the others
         (1, "", {1: error(1, "MemoryError", **{"out of memory": True})}, MemoryError, "rank 1 of 2: MemoryError"),
         (1, "", {0: error(1, "Lost: no room", lost=True)}, Lost, "rank 0 of 2: Lost: no room"),
         (1, "a\nb\n", {}, Lost, "torchrun ended with exit code 1 and no result, its last words: b"),
@@ -199,7 +199,7 @@ BY_PEER = "RuntimeError: Connection closed by peer [127.0.0.1]:1234"
     ],
 )
 def test_the_cause_is_what_came_first(code: int, log: str, errors: dict, kind: type[Exception], said: str) -> None:
-    cause = launch._cause(code, log, errors, 2)
+    cause = torchrun._cause(code, log, errors, 2)
     assert (type(cause), str(cause)) == (kind, said)
     assert getattr(cause, "lost", False) == (kind is Lost)
 
@@ -207,10 +207,10 @@ def test_the_cause_is_what_came_first(code: int, log: str, errors: dict, kind: t
 def test_out_of_memory_in_a_rank_is_out_of_memory(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
     def torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         content = pickle.dumps(error(1, "OutOfMemoryError: CUDA", **{"out of memory": True}))
-        launch.error_path(folder, 1).write_bytes(content)
+        torchrun.error_path(folder, 1).write_bytes(content)
         return 1, ""
 
-    monkeypatch.setattr(launch, "_torchrun", torchrun)
+    monkeypatch.setattr(torchrun, "_torchrun", torchrun)
     result = trainee("runge", trainer={"devices": 2})({"depth": 1, "width": 4}, 0)
     assert (result["status"], result["failure"]) == ("diverged", "out of memory")
     assert result["message"] == "13 parameters did not fit"
@@ -220,10 +220,10 @@ def test_out_of_memory_in_a_rank_is_out_of_memory(trainee, monkeypatch: pytest.M
 def test_what_the_reporter_raises_in_a_rank_is_raised_here(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
     def torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         content = pickle.dumps(error(1, "LookupError: no more", calls=[(1, 0.5), (2, 0.25)]))
-        launch.error_path(folder, 0).write_bytes(content)
+        torchrun.error_path(folder, 0).write_bytes(content)
         return 1, ""
 
-    monkeypatch.setattr(launch, "_torchrun", torchrun)
+    monkeypatch.setattr(torchrun, "_torchrun", torchrun)
     with pytest.raises(LookupError, match="no more"):
         trainee("runge", trainer={"devices": 2})(PLAIN, 0, refuse_the_second)
 

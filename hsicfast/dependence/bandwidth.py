@@ -1,0 +1,265 @@
+"""Bandwidths: the exact median distance without the n^2 distances, or a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast.arrays import Floats
+from hsicfast.engines import distances, distances_1d
+from hsicfast.engines.kernels import Kernel
+from hsicfast.errors import InputError
+
+# So few pairs are kept as a whole; of more, 16 times CAPACITY squares (4 MiB) at most.
+FEW_PAIRS = 100_000
+CAPACITY = 2**15
+FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
+# Of more values every THIN-th one first tells where to look.
+FEWEST, THIN = 64, 8
+MOST_STEPS, MOST_GUESSES = 30, 4
+
+
+def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
+    if not kernel.has_bandwidth:
+        return math.nan
+    if isinstance(bandwidth, str):
+        if bandwidth != "median":
+            raise InputError(f"a bandwidth must be 'median', 'max' (goal_hsic) or a number, but got {bandwidth!r}")
+        return median_distance(x)
+    if isinstance(bandwidth, bool) or not (math.isfinite(bandwidth) and bandwidth > 0):
+        raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; try 'median'")
+    # Beyond these its square is no double any more, and the kernel of any two doubles is the same as at them.
+    return min(max(float(bandwidth), 1e-150), 1e150)
+
+
+def median_distance(x: Floats) -> float:
+    """Exact median of the non-zero distances of all pairs of columns of `x` (d, n), in O(n) memory.
+
+    One dimension: O(n log n), see :func:`median_on_line`. More: one pass over the pairs, which keeps the few in a
+    :class:`Bracket` around the median of a sample of pairs.
+
+    Raises
+    ------
+    InputError
+        Where all columns are equal, or so close that the squares of their distances are 0.
+    """
+    if not np.all(x == x[:, :1]):
+        if len(x) == 1:
+            return median_on_line(np.sort(x[0]))
+        pairs = x.shape[1] * (x.shape[1] - 1) // 2
+        bracket = Bracket(x, *_likely(x, pairs))
+        if bracket.zero < pairs:
+            return _middle(bracket.zero, pairs, lambda rank: math.sqrt(bracket.select(rank)))
+    raise InputError("bandwidth='median' needs two samples that differ, but got equal ones; give a number")
+
+
+def median_on_line(ordered: Floats) -> float:
+    """Exact median of the non-zero distances of sorted values (n,), in O(n).
+
+    Every THIN-th of many values says where to look. One pass counts the pairs there; a second one, a step to the other
+    side of the median, collects the few distances between. Where ties or gaps mislead this, the interval of distances
+    is halved instead, counting pairs each time.
+    """
+    n = len(ordered)
+    zero, pairs = distances_1d.tied_pairs(ordered), n * (n - 1) // 2
+    first, last = _middle_ranks(zero, pairs)
+    if n <= FEWEST:
+        distances = np.sort((ordered[:, None] - ordered).ravel())[-pairs:]
+        return float(distances[[first, last]].mean())
+    middle = (first + last) / 2
+    guess, density = _near(ordered, middle)
+    few = max(n // 32, 2000)
+    within = distances_1d.pairs_within(ordered, guess)
+    for _ in range(MOST_GUESSES):
+        missing = middle - int(within.sum())
+        # Half a pair beyond, one of the two distances in the middle is on either side.
+        if missing != -0.5 and abs(missing) <= few:
+            break
+        guess = max(guess + (missing - 8) / density, 0.0)
+        within = distances_1d.pairs_within(ordered, guess)
+    count = int(within.sum())
+    missing = middle - count
+    # The pairs on the way are as many as expected up to the square root of their number, and a few.
+    spread = 8 * math.sqrt(abs(missing)) + 64
+    other = max(guess + (missing + math.copysign(spread, missing)) / density, 0.0)
+    found, kept = distances_1d.distances_between(ordered, within, guess, other, int(abs(missing) + spread))
+    below = count if other > guess else count - int(found.sum())
+    enclosed = below <= first and last < below + found.sum()
+    if enclosed and found.max() <= kept.shape[1]:
+        inside = np.concatenate([row[:size] for row, size in zip(kept, found, strict=True)])
+        return float(np.partition(inside, (first - below, last - below))[[first - below, last - below]].mean())
+    low, high = (min(guess, other), max(guess, other)) if enclosed else (0.0, float(ordered[-1] - ordered[0]))
+
+    def select(rank: int) -> float:
+        return _smallest_reaching(
+            rank, lambda bits: int(distances_1d.pairs_within(ordered, _double(bits)).sum()), low, high
+        )
+
+    return _middle(zero, pairs, select)
+
+
+def _near(ordered: Floats, rank: float) -> tuple[float, float]:
+    """About the distance of `rank` among all pairs, and how many pairs there are a unit of distance.
+
+    From every THIN-th value: beside the pairs of two of them there are those within the THIN that each stands for.
+    """
+    n = len(ordered)
+    guess, density = _bracketed(ordered[THIN // 2 :: THIN].copy(), (rank - n * (THIN - 1) / 2) / THIN**2)
+    return guess, density * THIN**2
+
+
+def _bracketed(ordered: Floats, rank: float) -> tuple[float, float]:
+    """The same from counts of these values, until a bracket around the rank holds few pairs."""
+    n = len(ordered)
+    low, high = 0.0, float(ordered[-1] - ordered[0])
+    at_low, at_high = 0, n * (n - 1) // 2
+    if n <= FEWEST:
+        distances = np.sort((ordered[:, None] - ordered).ravel())[-at_high:]
+        places = np.clip(int(rank) + np.array([-n, 0, n]), 0, at_high - 1)
+        before, guess, after = distances[places]
+        return float(guess), max(float(places[2] - places[0]), 1.0) / max(float(after - before), 1e-300)
+    guess, density = _near(ordered, rank)
+    few = 8 * math.sqrt(n * THIN)
+    reach = few / density
+    for _ in range(MOST_STEPS):
+        for distance in (guess - reach, guess + reach):
+            if low < distance < high:
+                count = int(distances_1d.pairs_within(ordered, distance).sum())
+                if count < rank:
+                    low, at_low = distance, count
+                else:
+                    high, at_high = distance, count
+        density = max(at_high - at_low, 1) / (high - low)
+        guess = low + (rank - at_low) / density
+        if at_high - at_low <= 8 * few:
+            break
+        reach = (high - low) / 16
+    return guess, density
+
+
+def _middle(zero: int, pairs: int, select: Callable[[int], float]) -> float:
+    """Median of what follows the `zero` zeros among `pairs` sorted values, from their order statistics."""
+    low, high = _middle_ranks(zero, pairs)
+    first = select(low)
+    return first if low == high else (first + select(high)) / 2
+
+
+def _middle_ranks(zero: int, pairs: int) -> tuple[int, int]:
+    return zero + (pairs - zero - 1) // 2, zero + (pairs - zero) // 2
+
+
+def _smallest_reaching(rank: int, count: Callable[[int], int], low: float, high: float) -> float:
+    """Smallest distance in [low, high] whose count exceeds `rank`; doubles above 0 order like their bits."""
+    first, last = _bits(low), _bits(high)
+    while first < last:
+        middle = (first + last) // 2
+        if count(middle) > rank:
+            last = middle
+        else:
+            first = middle + 1
+    return _double(first)
+
+
+class Bracket:
+    """The squared distances of all pairs of `x` (d, n) beside an interval [low, high], and those inside it."""
+
+    def __init__(self, x: Floats, low: float, high: float) -> None:
+        self.x, self.low, self.high = x, low, high
+        counts, kept = distances.squares_between(x, low, high, *_coarse(x, low, high), CAPACITY)
+        self.zero, self.below, self.at_low, at_high, self.between = (int(count) for count in counts.sum(axis=0))
+        self.at_high = 0 if low == high else at_high
+        self.narrower: Bracket | None = None
+        self.inside: Floats | None = None  # where they are too many to keep
+        if counts[:, 4].max() <= CAPACITY:
+            self.inside = np.concatenate([part[:size] for part, size in zip(kept, counts[:, 4], strict=True)])
+
+    def holds(self, rank: int) -> bool:
+        return 0 <= rank - self.below < self.at_low + self.between + self.at_high
+
+    def select(self, rank: int) -> float:
+        """Order statistic `rank` (from 0) of the squares of all pairs."""
+        place = rank - self.below
+        if place < 0:
+            return self._narrowed(rank, 0, _bits(self.low) - 1)
+        if place < self.at_low:
+            return self.low
+        place -= self.at_low
+        if place < self.between:
+            if self.inside is None:
+                return self._narrowed(rank, _bits(self.low) + 1, _bits(self.high) - 1)
+            self.inside.partition(place)  # in place: the next rank, beside it, is found in what is partly ordered
+            return float(self.inside[place])
+        if place < self.between + self.at_high:
+            return self.high
+        return self._narrowed(rank, _bits(self.high) + 1, _bits(math.inf) - 1)
+
+    def _narrowed(self, rank: int, first: int, last: int) -> float:
+        """The same from the bracket of one in 65,536 parts of the doubles whose bits lie in [first, last].
+
+        It is kept, as the median's two order statistics nearly always lie in one.
+        """
+        if self.narrower is not None and self.narrower.holds(rank):
+            return self.narrower.select(rank)
+        shift = max((last - first).bit_length() - 16, 0)
+        before = self.below if first > 0 else 0
+        if first > _bits(self.low):
+            before += self.at_low
+        if first > _bits(self.high):
+            before += self.between + self.at_high
+        cumulative = distances.square_histogram(self.x, first, shift).cumsum()
+        part = int(np.searchsorted(cumulative, rank - before, side="right"))
+        low = first + (part << shift)
+        self.narrower = Bracket(self.x, _double(low), _double(min(low + (1 << shift) - 1, last)))
+        return self.narrower.select(rank)
+
+
+def _coarse(x: Floats, low: float, high: float) -> tuple[NDArray[Any], float, float]:
+    """Coordinates in single precision, and the bracket outside of which their squares tell those of `x`.
+
+    With coordinates around 0 in units of sqrt(high), up to M_c, a difference is known to e_c = 2^-22 M_c, a square s to
+    ``2 sqrt(s) E + E^2 + (d + 3) 2^-23 s`` with E^2 = sum e_c^2. Where that is no small part of the bracket, or where
+    squares are 0, which only doubles tell, `x` itself.
+    """
+    if low > 0 and high < math.inf and _no_ties(x[0]):
+        middle = (x.max(axis=1, keepdims=True) + x.min(axis=1, keepdims=True)) / 2
+        scaled = (x - middle) / math.sqrt(high)
+        error = 2.0**-22 * math.sqrt(float((scaled.max(axis=1) ** 2).sum()))
+        margin = error * (2 + error) + (len(x) + 4) * 2.0**-23
+        if margin < 0.1 * (1 - low / high):
+            return scaled.astype(np.float32), low / high - margin, 1 + margin
+    return x, low, high
+
+
+def _no_ties(values: Floats) -> bool:
+    gaps = np.diff(np.sort(values))
+    return float(gaps.min()) ** 2 > 0
+
+
+def _likely(x: Floats, pairs: int) -> tuple[float, float]:
+    """An interval that holds the median of the non-zero squares all but surely, and few others."""
+    if pairs <= FEW_PAIRS:
+        return 0.0, math.inf
+    n = x.shape[1]
+    shuffled = x[:, np.random.default_rng(0).permutation(n)]
+    draws = min(max(pairs // 200, FEWEST_DRAWS), MOST_DRAWS)
+    # Every sample in as many pairs as any other.
+    squares = distances.squares_along(np.ascontiguousarray(shuffled), math.ceil(draws / n))
+    squares = squares[squares > 0]
+    squares.sort()
+    if len(squares) == 0:
+        return 0.0, math.inf
+    middle, slack = len(squares) / 2, 2 * math.sqrt(len(squares))  # 4 standard deviations of the median's rank
+    low, high = max(int(middle - slack) - 1, 0), min(int(middle + slack) + 1, len(squares) - 1)
+    return float(squares[low]), float(squares[high])
+
+
+def _bits(value: float) -> int:
+    return int(np.float64(value).view(np.int64))
+
+
+def _double(bits: int) -> float:
+    return float(np.int64(bits).view(np.float64))

@@ -1,0 +1,72 @@
+"""What the faces accept: each check passes the clean value on, or says what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hsicfast.arrays import Floats
+from hsicfast.engines import scans
+from hsicfast.errors import InputError, check_one_of, check_share
+
+PRECISIONS = ("double", "single")
+TESTS = (None, "permutation", "asymptotic", "gamma")
+
+
+def numbers(x: ArrayLike, name: str, finite: bool = True) -> Floats:
+    given = np.asarray(x)
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold numbers, but its type is {given.dtype}; convert it with astype(float)")
+    array = np.asarray(given, dtype=np.float64)
+    if finite and not np.isfinite(array).all():
+        raise InputError(
+            f"{name} must be finite, but {np.count_nonzero(~np.isfinite(array))} values are not; drop them"
+        )
+    return array
+
+
+def samples(x: ArrayLike, name: str, finite: bool = True) -> Floats:
+    """`x` (n,) or (n, d) as (d, n), contiguous, checked."""
+    array = numbers(x, name, finite)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise InputError(f"{name} must have shape (n,) or (n, d), but got {array.shape}; reshape it")
+    if len(array) < 4:
+        raise InputError(f"at least 4 samples are needed, but {name} has {len(array)}; add some")
+    return np.ascontiguousarray(array.reshape(len(array), -1).T)
+
+
+def carried(u: ArrayLike) -> Floats:
+    x = samples(u, "u", finite=False)
+    if not scans.all_within(x.reshape(-1), 0.0, 1.0):  # nor with NaN
+        numbers(u, "u")
+        raise InputError(
+            f"carried values must lie in [0, 1], but u runs from {x.min():.6g} to {x.max():.6g}; "
+            "carry them with hyperparameter.to_unit or by ranks"
+        )
+    return x
+
+
+def widths(width: ArrayLike | None, n: int) -> Floats:
+    if width is None:
+        return np.empty(0)
+    lengths = numbers(width, "width")
+    if lengths.shape != (n,) or lengths.min() < 0 or lengths.max() > 1:
+        raise InputError(
+            f"width must hold {n} lengths in [0, 1], but got shape {lengths.shape}; use hyperparameter.width"
+        )
+    return lengths if lengths.any() else np.empty(0)
+
+
+def check_test(test: str | None, n_permutations: int, seed: int, confidence: float) -> None:
+    check_one_of("test", test, TESTS)
+    if n_permutations < 1:
+        raise InputError(f"`n_permutations >= 1` must hold, but got {n_permutations}; 1000 is usual")
+    if seed < 0:
+        raise InputError(f"`seed >= 0` must hold, but got {seed}; use 0 or above")
+    check_share("confidence", confidence, usual=0.9)
+
+
+def check_precision(precision: str, engine: str) -> None:
+    check_one_of("precision", precision, PRECISIONS)
+    if precision == "single" and engine != "tile":
+        raise InputError(f"precision='single' needs engine='tile', but got engine={engine!r}; the others are double")

@@ -1,0 +1,177 @@
+"""Mercer features: kernels on [0, 1] as inner products of few numbers, and their principal axes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast.arrays import Floats
+from hsicfast.engines import spectral
+
+# exp(-TAIL^2 / 2) is 1e-16: beyond TAIL bandwidths a Gaussian is zero in double precision.
+TAIL = 8.6
+# The coefficients c_k fall as exp(-2 (pi h k / P)^2); at k = TERMS * P / h this is 1e-16, too.
+TERMS = 1.37
+# Median of |U - V| for U, V independent and uniform on [0, 1].
+UNIFORM_MEDIAN = 1 - 1 / math.sqrt(2)
+
+
+def n_terms(bandwidth: float) -> int:
+    """Number K of cosines in the series of a Gaussian, beside the constant."""
+    return math.ceil(TERMS * (1 + TAIL * bandwidth) / bandwidth)
+
+
+def gaussian_series(bandwidth: float) -> tuple[float, Floats]:
+    """The Gaussian on [-1, 1] as a cosine series.
+
+    ``exp(-d^2/2h^2) = sum_k c_k cos(omega k d)`` to 1e-16 for |d| <= 1, with ``omega = 2 pi / P``,
+    ``P = 1 + 8.6 h`` and ``c_k = sqrt(2 pi) h / P exp(-2 (pi h k / P)^2)``, doubled for k >= 1.
+
+    Returns
+    -------
+    omega : float
+        Base frequency.
+    coefficients : array (K + 1,)
+        c_0 to c_K, all positive.
+
+    Examples
+    --------
+    >>> omega, c = gaussian_series(0.3)
+    >>> float(abs(np.cos(omega * np.arange(len(c)) * 0.5) @ c - np.exp(-(0.5**2) / (2 * 0.3**2)))) < 1e-15
+    True
+    """
+    period = 1 + TAIL * bandwidth
+    return 2 * math.pi / period, gaussian_coefficients(bandwidth, period, n_terms(bandwidth))
+
+
+def gaussian_coefficients(bandwidth: float, period: float, terms: int) -> Floats:
+    """Coefficients c_0 to c_terms of :func:`gaussian_series`, of any period P >= 1 + 8.6 h."""
+    k = np.arange(terms + 1)
+    c = math.sqrt(2 * math.pi) * bandwidth / period * np.exp(-2 * (math.pi * bandwidth * k / period) ** 2)
+    c[1:] *= 2
+    return np.asarray(c)
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """The Gaussian on [0, 1] as an inner product, k(u, v) = psi(u) . psi(v), with few coordinates.
+
+    The coordinates are the kernel's Mercer functions under the uniform law: sums of cosines (the even ones) and
+    sines (the odd ones) of ``omega k (u - 1/2)``.
+
+    Attributes
+    ----------
+    omega : float
+        Base frequency.
+    even : array (K + 1, r_even)
+        Weights of the cosines, k = 0..K.
+    odd : array (K + 1, r_odd)
+        Weights of the sines; row 0 is zero.
+    mean : array (r_even + r_odd,)
+        E psi(U) for U uniform. An interval's mean feature has the same expectation, so it serves discrete values.
+    """
+
+    omega: float
+    even: Floats
+    odd: Floats
+    mean: Floats
+
+    @property
+    def rank(self) -> int:
+        """Number of coordinates r = r_even + r_odd."""
+        return len(self.mean)
+
+
+@lru_cache(maxsize=64)
+def gaussian_features(bandwidth: float, limit: float = 1e-16) -> FeatureMap:
+    """Mercer functions of the Gaussian under the uniform law on [0, 1].
+
+    With the features ``phi = (sqrt(c_k) cos, sqrt(c_k) sin)`` of the cosine series, the eigenvectors V of
+    ``E phi phi^T`` (closed form; even and odd parts do not mix) turn phi into uncorrelated coordinates. Those of an
+    eigenvalue below `limit` are left out; all of them sum to k(u, u) = 1, so that 1e-16 is the rounding of k.
+
+    Examples
+    --------
+    >>> gaussian_features(0.3).rank < 20 < 2 * n_terms(0.3)
+    True
+    """
+    omega, c = gaussian_series(bandwidth)
+    k = np.arange(len(c))
+    difference = _mean_cosine(omega * (k[:, None] - k[None, :]))
+    total = _mean_cosine(omega * (k[:, None] + k[None, :]))
+    scale = np.sqrt(c[:, None] * c[None, :]) / 2
+    even = _mercer(scale * (difference + total), np.sqrt(c), limit)
+    odd = _mercer((scale * (difference - total))[1:, 1:], np.sqrt(c[1:]), limit)
+    odd = np.vstack((np.zeros(odd.shape[1]), odd))
+    mean = np.concatenate((_mean_cosine(omega * k) @ even, np.zeros(odd.shape[1])))
+    for array in (even, odd, mean):
+        array.flags.writeable = False  # shared by every caller of the cache
+    return FeatureMap(omega, even, odd, mean)
+
+
+def _mean_cosine(frequency: NDArray[np.floating]) -> Floats:
+    """E cos(f (U - 1/2)) for U uniform on [0, 1]: sin(f/2) / (f/2)."""
+    return np.asarray(np.sinc(frequency / (2 * math.pi)), dtype=np.float64)
+
+
+def _mercer(covariance: Floats, scale: Floats, limit: float) -> Floats:
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > limit
+    return np.ascontiguousarray(scale[:, None] * vectors[:, kept][:, ::-1])
+
+
+def negligible(n: int) -> float:
+    """Eigenvalue whose coordinate cannot matter to a test with `n` samples.
+
+    Its part in S is at most var(w) times the eigenvalue, whatever the data, and the mean of S under independence var(w)
+    trace / n: a thousandth of that, cut to a power of ten so that feature maps can be kept.
+    """
+    return 10.0 ** math.floor(math.log10(1e-3 / n))
+
+
+def carried_features(u: Floats, width: Floats, h: float, limit: float = 1e-16) -> Floats:
+    """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points.
+
+    Coordinates of an eigenvalue below `limit` are left out.
+    """
+    feature_map = gaussian_features(float(h), limit)
+    return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
+
+
+def product_features(first: Floats, second: Floats) -> Floats:
+    """Features (n, r1 r2) of the product of two kernels: all products of theirs."""
+    return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
+
+
+def principal(psi: Floats, limit: float, counts: Floats | None = None) -> tuple[Floats, Floats]:
+    """Features turned to their principal axes: the same inner products in as few columns as these rows need.
+
+    Parameters
+    ----------
+    psi : array (n, r)
+    limit : float
+        Axes whose share of the mean square is below are left out.
+    counts : array (n,), optional
+        How many samples have each row; one by default.
+
+    Returns
+    -------
+    few : array (n, s), s >= 1
+    sizes : array (s,)
+        Mean square of each.
+
+    Examples
+    --------
+    >>> few, sizes = principal(np.array([[1.0, 2.0], [2.0, 4.0]]), 1e-12)
+    >>> few.shape, round(float(sizes[0]), 6)
+    ((2, 1), 12.5)
+    """
+    weighted = psi if counts is None else counts[:, None] * psi
+    values, vectors = np.linalg.eigh(weighted.T @ psi / (len(psi) if counts is None else counts.sum()))
+    kept = values > limit * values.sum()
+    kept[-1] = True
+    return psi @ vectors[:, kept], values[kept]

@@ -1,0 +1,55 @@
+"""Samples prepared for sums over Gram matrices, and the eigenvalues of small ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast.arrays import Floats
+from hsicfast.engines import kernels, matrices, tiles
+from hsicfast.engines.kernels import Kernel
+from hsicfast.errors import InputError
+
+# An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
+MOST_EIGENVALUES = 4000
+
+
+def anchored(x: Floats, kernel: Kernel) -> Floats:
+    """`x` (d, n) around 0 where the kernel would otherwise square an offset; centring makes that the same HSIC."""
+    return x - x.mean(axis=1, keepdims=True) if kernel is kernels.LINEAR else x
+
+
+def tiled(x: Floats, kernel: Kernel, precision: str) -> NDArray[Any]:
+    """Coordinates for the tile engine; in single precision around their middle where differences alone matter."""
+    if precision == "double" or kernel is kernels.DIRAC:  # values that differ shall stay apart
+        return x
+    least, most = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
+    if (most - least).max() > 1e18:  # its square is no single
+        raise InputError(
+            f"precision='single' needs values within 1e18, but got a range of {(most - least).max():.3g}; use 'double'"
+        )
+    moved = kernel.has_bandwidth or kernel is kernels.ENERGY
+    return (x - (least + most) / 2 if moved else x).astype(np.float32)
+
+
+def typical(x: Floats, kernel: Kernel, h: float) -> float:
+    """Mean entry of the first Gram row: taken off before summing, it saves digits and changes nothing else."""
+    row = np.empty(x.shape[1])
+    tiles.fill_row(x, 0, 0, row, kernel.code, h)
+    return float(row.mean())
+
+
+def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
+    """Eigenvalues of the centred kernel under the sample's own law."""
+    n = x.shape[1]
+    if n > MOST_EIGENVALUES:
+        raise InputError(
+            f"the asymptotic test needs at most {MOST_EIGENVALUES} samples outside the spectral engine, but got {n}; "
+            "use test='gamma' or 'permutation'"
+        )
+    matrix = np.empty((n, n))
+    tiles.gram(x, kernel.code, h, matrix)
+    matrices.center(matrix)
+    return np.linalg.eigvalsh(matrix) / n

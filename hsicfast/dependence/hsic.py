@@ -1,0 +1,281 @@
+"""The checked faces of the core: ``goal_hsic``, ``hsic`` and ``Spectrum``.
+
+Everything here checks its input, chooses an engine, and turns sums from :mod:`hsicfast.engines.spectral` and
+:mod:`hsicfast.engines.tiles` into a statistic with its evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hsicfast.arrays import Floats
+from hsicfast.dependence import bandwidth as bandwidths
+from hsicfast.dependence import checks, spectrum
+from hsicfast.dependence.estimate import HSICResult
+from hsicfast.dependence.goal_oriented import GoalData, maximised
+from hsicfast.dependence.two_samples import PairedData
+from hsicfast.engines import gpu, kernels, matrices, tiles
+from hsicfast.errors import InputError, check_share
+from hsicfast.trials.goal import best_fraction, near_edge
+
+__all__ = ["HSICResult", "Spectrum", "center", "goal_hsic", "gram", "hsic"]
+
+
+def goal_hsic(
+    u: ArrayLike,
+    y: ArrayLike,
+    goal: float = 0.1,
+    kernel: str = "gaussian",
+    bandwidth: str | float = "median",
+    minimize: bool = True,
+    test: str | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+    engine: str = "auto",
+    *,
+    width: ArrayLike | None = None,
+    confidence: float = 0.9,
+    precision: str = "double",
+) -> HSICResult:
+    """Goal-oriented index of a carried hyperparameter, or of several together.
+
+    ``S = HSIC(U, Z) = (1/n^2) sum_ij w_i w_j k(u_i, u_j)`` with ``Z = 1{y among the best goal n}``,
+    ``w = z - mean(z)`` (Novello et al. 2023, eq. 8, with mean(z) for the nominal quantile).
+
+    Parameters
+    ----------
+    u : array_like (n,) or (n, d)
+        Carried values in [0, 1].
+    y : array_like (n,)
+        Objective of each trial; NaN and inf miss the goal.
+    goal : float in (0, 1)
+        The best fraction.
+    kernel : str
+        One of ``hsicfast.engines.kernels.KERNELS``.
+    bandwidth : {"median", "max"} or float > 0
+        Median of the non-zero distances; the one in (1e-4, 5) that maximises S, found anew in each permutation; or a
+        number.
+    minimize : bool
+        Whether small y are good.
+    test : {None, "permutation", "asymptotic", "gamma"}
+        How the p-value is found; "max" needs "permutation".
+    n_permutations : int >= 1
+    seed : int >= 0
+        Of the permutations.
+    engine : {"auto", "spectral", "ordered", "tile", "gpu"}
+        "auto" takes the cheapest by :func:`hsicfast.dependence.goal_oriented.estimate_cost`; for many samples a CUDA
+        device makes the
+        tiles, where the program has imported torch and torch sees one.
+    width : array_like (n,), optional
+        Where a value stands for an interval of [0, 1] (an Int, Choice or Bool), its length, `u` being the middle.
+        The kernel is then the mean over both intervals.
+    confidence : float in (0, 1)
+        Of the interval.
+    precision : {"double", "single"}
+        Of the kernel's values under engine="tile", added up in double either way: in single to 1e-6 of their sums.
+
+    Raises
+    ------
+    InputError
+        Values outside [0, 1] or not finite, lengths that differ, fewer than 4 samples, a bad option.
+
+    Examples
+    --------
+    >>> u = np.linspace(0, 1, 1000)
+    >>> result = goal_hsic(u, (u - 0.5) ** 2, bandwidth=0.2, test="permutation")
+    >>> result.engine, result.pvalue < 0.01, result.statistic > result.null_mean
+    ('spectral', True, True)
+    """
+    x = checks.carried(u)
+    n = x.shape[1]
+    objective = checks.numbers(y, "y", finite=False)
+    if objective.ndim != 1 or len(objective) != n:
+        raise InputError(f"u and y must have one length, but got {n} and {objective.shape}; drop the surplus")
+    lengths = checks.widths(width, n)
+    kind = kernels.find(kernel)
+    checks.check_test(test, n_permutations, seed, confidence)
+    checks.check_precision(precision, engine)
+    z = best_fraction(objective, goal, minimize).met
+    if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
+        # No trial differs from another in the goal or in u: exactly independent.
+        return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
+    data = GoalData(x, lengths, z, kind, engine, near_edge(objective, goal, minimize), precision)
+    if bandwidth == "max":
+        return maximised(data, test, n_permutations, seed, confidence)
+    h = data.bandwidth(bandwidth)
+    evidence = data.evidence(h)
+    pvalue = None
+    if test == "permutation":
+        pvalue = data.permutation_pvalue(h, evidence.statistic, n_permutations, seed)
+    elif test is not None:
+        pvalue = evidence.pvalue(test)
+    return evidence.result(pvalue, confidence, h)
+
+
+def hsic(
+    x: ArrayLike,
+    y: ArrayLike,
+    kernel_x: str = "gaussian",
+    kernel_y: str = "gaussian",
+    bandwidth_x: str | float = "median",
+    bandwidth_y: str | float = "median",
+    test: str | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+    engine: str = "auto",
+    *,
+    confidence: float | None = None,
+    precision: str = "double",
+) -> HSICResult:
+    """HSIC of two samples with any kernels, in O(n) memory but for permutations of few samples.
+
+    ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred (V-statistic, Gretton et al. 2005, eq. 4). The
+    result's `unbiased` is the U-statistic (Song et al. 2012, eq. 5), whose mean is the index itself; with K0, L0 the
+    Gram matrices less their diagonals
+    ``1/(n (n - 3)) (tr K0 L0 + 1'K0 1 1'L0 1 / ((n - 1)(n - 2)) - 2/(n - 2) 1'K0 L0 1)``.
+
+    Parameters
+    ----------
+    x, y : array_like (n,) or (n, d)
+        Finite numbers.
+    kernel_x, kernel_y : str
+        One of ``hsicfast.engines.kernels.KERNELS``.
+    bandwidth_x, bandwidth_y : "median" or float > 0
+    test : {None, "permutation", "asymptotic", "gamma"}
+    n_permutations : int >= 1
+        Up to 3,000 samples they keep both Gram matrices, 138 MiB at most.
+    seed : int >= 0
+    engine : {"auto", "tile", "gpu"}
+    confidence : float in (0, 1), optional
+        Adds the interval, for a second pass over the pairs.
+    precision : {"double", "single"}
+        Of the kernels' values under engine="tile", as in :func:`goal_hsic`; a third faster in single.
+
+    Raises
+    ------
+    InputError
+        Values not finite, lengths that differ, fewer than 4 samples, a bad option.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0)
+    >>> round(hsic(x, x, "linear", "linear").statistic, 6)  # the squared variance
+    27.5625
+    """
+    a, b = checks.samples(x, "x"), checks.samples(y, "y")
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"x and y must have one length, but got {a.shape[1]} and {b.shape[1]}; drop the surplus")
+    if engine not in ("auto", "tile", "gpu"):
+        raise InputError(f"engine must be 'auto', 'tile' or 'gpu', but got {engine!r}; goal_hsic alone has the others")
+    if engine == "gpu":
+        gpu.check()
+    checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
+    checks.check_precision(precision, engine)
+    kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
+    kind_x.check_domain(a, "x")
+    kind_y.check_domain(b, "y")
+    n = a.shape[1]
+    if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
+        ci = None if confidence is None else (0.0, 0.0)
+        return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile", 0.0)
+    h_x, h_y = bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
+    pair = PairedData(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
+    return pair.result(test, n_permutations, seed, confidence)
+
+
+class Spectrum(spectrum.Spectrum):
+    """HSIC of carried values with a number per sample, over a stream or a cluster, in memory that does not grow.
+
+    Batches add up, and so do the spectra of machines that each saw a part of the samples. Any bandwidth from `smallest`
+    on is read off the same sums, :mod:`hsicfast.dependence.spectrum` says how.
+
+    Parameters
+    ----------
+    smallest : float > 0
+        Smallest bandwidth that will be asked for; it takes 700 / `smallest` doubles of memory.
+
+    Raises
+    ------
+    InputError
+        Where `smallest` is not above 0.
+
+    Examples
+    --------
+    >>> u = np.linspace(0, 1, 1000)
+    >>> one, other = Spectrum().update(u[:300], u[:300] < 0.1), Spectrum().update(u[300:], u[300:] < 0.1)
+    >>> round(one.merge(other).hsic(0.2).statistic, 9), round(goal_hsic(u, u, goal=0.1, bandwidth=0.2).statistic, 9)
+    (0.008018359, 0.008018359)
+    """
+
+    def __init__(self, smallest: float = 0.1) -> None:
+        if not 0 < smallest < math.inf:
+            raise InputError(f"`smallest > 0` must hold, but got smallest={smallest}; 0.1 suits carried values")
+        super().__init__(smallest)
+
+    def update(self, u: ArrayLike, w: ArrayLike, ordered: Floats | None = None) -> Self:
+        """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal."""
+        values, weights = checks.numbers(u, "u"), np.asarray(w)
+        if weights.dtype != bool:
+            weights = checks.numbers(w, "w")
+        if values.ndim != 1 or values.shape != weights.shape:
+            raise InputError(
+                f"u and w must have one shape (n,), but got {values.shape} and {weights.shape}; update with one batch"
+            )
+        if len(values) and not (values.min() >= 0 and values.max() <= 1):
+            raise InputError(
+                f"carried values must lie in [0, 1], but u runs from {values.min():.6g} to {values.max():.6g}; "
+                "carry them with hyperparameter.to_unit or by ranks"
+            )
+        return super().update(values, weights, ordered)
+
+    def hsic(self, bandwidth: float, test: str | None = None, confidence: float = 0.9) -> HSICResult:
+        """The index of all samples so far under the Gaussian kernel; `test` may be "asymptotic" or "gamma".
+
+        The interval takes the numbers w as they are: where they are a goal whose edge was found from the same samples,
+        that of :func:`goal_hsic` is narrower.
+        """
+        if self.n < 4:
+            raise InputError(f"at least 4 samples are needed, but this spectrum has {self.n}; update it with more")
+        if test not in (None, "asymptotic", "gamma"):
+            raise InputError(f"a spectrum is tested by 'asymptotic' or 'gamma', but got {test!r}; it keeps no samples")
+        check_share("confidence", confidence, usual=0.9)
+        evidence = self.evidence(bandwidth)
+        return evidence.result(None if test is None else evidence.pvalue(test), confidence, bandwidth)
+
+
+def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "median") -> Floats:
+    """The Gram matrix (n, n) of `x` (n,) or (n, d), made in parallel without a temporary beside it.
+
+    Examples
+    --------
+    >>> gram([0.0, 1.0, 2.0, 4.0], "energy")[0].tolist()
+    [-0.0, -1.0, -2.0, -4.0]
+    """
+    a = checks.samples(x, "x")
+    kind = kernels.find(kernel)
+    kind.check_domain(a, "x")
+    out = np.empty((a.shape[1], a.shape[1]))
+    tiles.gram(a, kind.code, bandwidths.resolve(a, kind, bandwidth), out)
+    return out
+
+
+def center(k: Floats) -> Floats:
+    """Centre a symmetric matrix (n, n) of float64 in place, ``H K H`` with ``H = I - 1/n``, and return it.
+
+    Examples
+    --------
+    >>> center(np.eye(2)).tolist()
+    [[0.5, -0.5], [-0.5, 0.5]]
+    """
+    square = isinstance(k, np.ndarray) and k.ndim == 2 and k.shape[0] == k.shape[1]
+    if not square or k.dtype != np.float64 or not k.flags.writeable:
+        raise InputError(
+            f"center works in place on a writeable square float64 array, but got "
+            f"{type(k).__name__} {getattr(k, 'shape', '')} {getattr(k, 'dtype', '')}; pass np.array(k, dtype=float)"
+        )
+    matrices.center(k)
+    return k

@@ -1,0 +1,139 @@
+"""Two samples of any dimension under any kernels: the tile engine's answer to :func:`hsicfast.hsic`."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+import numpy as np
+
+from hsicfast.arrays import Floats
+from hsicfast.dependence import inference
+from hsicfast.dependence.estimate import HSICResult
+from hsicfast.dependence.gram import anchored, eigenvalues, tiled, typical
+from hsicfast.engines import gpu, matrices, tiles
+from hsicfast.engines.kernels import Kernel
+
+# Up to here permutations keep both Gram matrices, 69 MiB each. Beyond, reading one in a random order takes as long as
+# making it: each tile of K then serves SHARED permutations at once.
+MOST_KEPT = 3000
+SHARED = 16
+
+
+class PairedData:
+    """Two samples and their kernels, checked."""
+
+    def __init__(
+        self,
+        x: Floats,
+        y: Floats,
+        kernel_x: Kernel,
+        kernel_y: Kernel,
+        h_x: float,
+        h_y: float,
+        engine: str = "auto",
+        precision: str = "double",
+    ) -> None:
+        self.x, self.y = anchored(x, kernel_x), anchored(y, kernel_y)
+        self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
+        self.n = x.shape[1]
+        self.first = (kernel_x.code, h_x, typical(self.x, kernel_x, h_x))
+        self.second = (kernel_y.code, h_y, typical(self.y, kernel_y, h_y))
+        # Of the kernels less their typical entry: sums over the other samples, and the diagonals.
+        self.engine = ("gpu" if gpu.pays(self.n) else "tile") if engine == "auto" else engine
+        self.tiled_x, self.tiled_y = tiled(self.x, kernel_x, precision), tiled(self.y, kernel_y, precision)
+        self.rows, self.squares = self._sums().paired_rows(self.tiled_x, self.tiled_y, *self.first, *self.second)
+        self.k_ii, self.l_ii = tiles.diagonal(self.x, *self.first), tiles.diagonal(self.y, *self.second)
+        self.k_i, self.l_i = self.rows[:, 1] + self.k_ii, self.rows[:, 2] + self.l_ii
+
+    def _sums(self) -> ModuleType:
+        """The room that makes the sums of this engine."""
+        return gpu if self.engine == "gpu" else tiles
+
+    def v_statistic(self) -> float:
+        """``(1/n^2) (sum_ij k_ij l_ij - (2/n) sum_i k_i l_i + k l / n^2)``, k_i and k the sums of rows and of all."""
+        both = self.rows[:, 0].sum() + self.k_ii @ self.l_ii
+        # A sum of squares: below 0 only by rounding.
+        return max(float(self._centred(both, self.k_i @ self.l_i)), 0.0)
+
+    def u_statistic(self) -> float:
+        """Unbiased HSIC of the samples (Song et al. 2012, eq. 5)."""
+        return _u_centred(self.rows[:, 0].sum(), self.rows[:, 1], self.rows[:, 2])
+
+    def result(self, test: str | None, n_permutations: int, seed: int, confidence: float | None) -> HSICResult:
+        n = self.n
+        statistic = self.v_statistic()
+        own_x = _own(self.squares[0] + self.k_ii @ self.k_ii, self.k_i)
+        own_y = _own(self.squares[1] + self.l_ii @ self.l_ii, self.l_i)
+        traces = (self.k_ii.mean() - self.k_i.sum() / n**2) * (self.l_ii.mean() - self.l_i.sum() / n**2)
+        null_mean = float(traces / (n - 1))
+        pvalue = None
+        if test == "permutation":
+            pvalue = inference.permutation_pvalue(statistic, self.permuted(n_permutations, seed))
+        elif test == "gamma":
+            pvalue = inference.gamma_pvalue(statistic, null_mean, 2 * own_x * own_y / n**2)
+        elif test == "asymptotic":
+            first = eigenvalues(self.x, self.kernel_x, self.h_x)
+            second = eigenvalues(self.y, self.kernel_y, self.h_y)
+            pvalue = inference.weighted_chi2_pvalue(n * statistic, np.outer(first, second).ravel())
+        ci = None
+        if confidence is not None:
+            error = float(self._influence().std()) / math.sqrt(n)
+            ci = inference.interval(statistic, null_mean, error, confidence)
+        r2 = statistic / math.sqrt(own_x * own_y) if own_x > 0 and own_y > 0 else 0.0
+        return HSICResult(
+            statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, self.engine, self.u_statistic()
+        )
+
+    def permuted(self, n_permutations: int, seed: int) -> Floats:
+        """V-statistics (n_permutations,) with y in random orders."""
+        random = np.random.default_rng(seed)
+        kept = self._centred_grams() if self.n <= MOST_KEPT else None
+        found = []
+        for start in range(0, n_permutations, SHARED):
+            draws = min(SHARED, n_permutations - start)
+            orders = np.array([random.permutation(self.n) for _ in range(draws)])
+            if kept is not None:
+                found.append(matrices.permuted_products(*kept, orders) / self.n**2)
+                continue
+            shuffled = np.ascontiguousarray(self.tiled_y[:, orders].transpose(1, 0, 2))
+            pairs = tiles.paired_products(self.tiled_x, shuffled, *self.first, *self.second)
+            found.append(self._centred(2 * pairs + self.l_ii[orders] @ self.k_ii, self.l_i[orders] @ self.k_i))
+        return np.concatenate(found)
+
+    def _centred_grams(self) -> tuple[Floats, Floats]:
+        grams = np.empty((2, self.n, self.n))
+        tiles.gram(self.x, self.kernel_x.code, self.h_x, grams[0])
+        tiles.gram(self.y, self.kernel_y.code, self.h_y, grams[1])
+        for gram in grams:
+            matrices.center(gram)
+        return grams[0], grams[1]
+
+    def _centred(self, both: Floats, crossed: Floats) -> Floats:
+        """V-statistic from ``sum_ij k_ij l_ij`` and ``sum_i k_i l_i``."""
+        n = self.n
+        return (both - 2 * crossed / n + self.k_i.sum() * self.l_i.sum() / n**2) / n**2
+
+    def _influence(self) -> Floats:
+        """Influence of each sample on the statistic, up to a constant.
+
+        With row means k_i, l_i and means k, l: the derivative of ``E kl + k l - 2 E k_i l_i`` at sample i is
+        ``2 E_j k_ij l_ij + 2 k_i l + 2 k l_i - 2 (k_i l_i + E_j k_ij l_j + E_j l_ij k_j)``.
+        """
+        n = self.n
+        both, k, mean_l = (self.rows[:, 0] + self.k_ii * self.l_ii) / n, self.k_i / n, self.l_i / n
+        k_l = self._sums().weighted_rows(self.tiled_x, mean_l, *self.first)[:, 0] / n
+        l_k = self._sums().weighted_rows(self.tiled_y, k, *self.second)[:, 0] / n
+        return 2 * (both + k * mean_l.mean() + mean_l * k.mean() - k * mean_l - k_l - l_k)
+
+
+def _own(squares: float, totals: Floats) -> float:
+    """HSIC(X, X) from the sum of k^2 and the row sums of k."""
+    n = len(totals)
+    return float(squares - 2 * (totals**2).sum() / n + totals.sum() ** 2 / n**2) / n**2
+
+
+def _u_centred(both: float, k_i: Floats, l_i: Floats) -> float:
+    """U-statistic from ``sum_(i != j) k_ij l_ij`` and the row sums without the diagonal."""
+    n = len(k_i)
+    return float(both + k_i.sum() * l_i.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k_i @ l_i)) / (n * (n - 3))

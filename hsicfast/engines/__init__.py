@@ -1,0 +1,1 @@
+"""Sums that trust their input: Numba, and torch on a GPU."""

@@ -1,0 +1,197 @@
+"""Compiled counts of distances: what the exact median needs, without the n^2 distances.
+
+Squares are added up coordinate after coordinate without fast mathematics, so that a distance has the same bits
+wherever it is made. Threads as in :mod:`hsicfast.engines.tiles`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from hsicfast.engines.loops import wide
+from hsicfast.engines.triangle import ROWS, SLOTS, first_row, turns
+
+STRETCH = 512  # distances of a row made at once, in the first-level cache; a multiple of ROWS and of 8
+
+
+@njit(cache=True)
+def _fill_squares(x, i, start, row):
+    """Squared distances of sample i and those from `start` on; `x` is (d, n)."""
+    wide()
+    stop = start + row.shape[0]
+    row[:] = 0.0
+    d = x.shape[0]
+    for c in range(d % 4):
+        a, at_a = x[c, start:stop], x[c, i]
+        for t in range(row.shape[0]):
+            row[t] += (a[t] - at_a) * (a[t] - at_a)
+    for c in range(d % 4, d, 4):  # four coordinates a turn spare loads and stores; the order of adding stays
+        a, b, e, f = x[c, start:stop], x[c + 1, start:stop], x[c + 2, start:stop], x[c + 3, start:stop]
+        at_a, at_b, at_e, at_f = x[c, i], x[c + 1, i], x[c + 2, i], x[c + 3, i]
+        for t in range(row.shape[0]):
+            two = (row[t] + (a[t] - at_a) * (a[t] - at_a)) + (b[t] - at_b) * (b[t] - at_b)
+            row[t] = (two + (e[t] - at_e) * (e[t] - at_e)) + (f[t] - at_f) * (f[t] - at_f)
+
+
+@njit(cache=True)
+def _count(row, low):
+    """How many are 0, and how many below `low`."""
+    wide()
+    zero = below = 0
+    for t in range(row.shape[0]):
+        zero += row[t] == 0.0
+        below += row[t] < low
+    return zero, below
+
+
+@njit(cache=True)
+def _mark(row, low, high, marks):
+    wide()
+    marks[row.shape[0] // 8 * 8 :] = 0
+    for t in range(row.shape[0]):
+        marks[t] = (row[t] >= low) & (row[t] <= high)
+
+
+@njit(cache=True)
+def _square(x, i, j):
+    """Squared distance of two samples, to the bit as :func:`_fill_squares` has it of doubles."""
+    square = 0.0
+    for c in range(x.shape[0]):
+        square += (x[c, j] - x[c, i]) * (x[c, j] - x[c, i])
+    return square
+
+
+@njit(cache=True)
+def _keep(x, i, begin, marks, places, size, low, high, kept, place):
+    """Of the marked few, write those strictly between behind the first `place` kept ones, count the others.
+
+    Where they are no processor can guess, so they are found without a branch: eight marks at once, read as one number,
+    then those of the eights that have any.
+    """
+    eights = marks.view(np.uint64)
+    full = 0
+    for eight in range((size + 7) // 8):
+        places[full] = eight
+        full += eights[eight] != 0
+    marked = 0
+    for e in range(full):
+        first = 8 * places[e]
+        for t in range(first, first + 8):
+            places[STRETCH + marked] = t
+            marked += marks[t] != 0
+    below = at_low = at_high = 0
+    for m in range(marked):
+        square = _square(x, i, begin + places[STRETCH + m])
+        kept[place] = square
+        place += (square > low) & (square < high)
+        below += square < low
+        at_low += square == low
+        at_high += square == high
+    return place, below, at_low, at_high
+
+
+@njit(cache=True, parallel=True)
+def squares_along(x, lags):
+    """Squared distances (lags, n) of all samples of `x` (d, n) and the 1, 2, ... `lags` next ones, around the end."""
+    d, n = x.shape
+    out = np.zeros((lags, n))
+    for row in prange(lags):
+        lag = row + 1
+        for c in range(d):
+            for i in range(n - lag):
+                out[row, i] += (x[c, i] - x[c, i + lag]) * (x[c, i] - x[c, i + lag])
+            for i in range(n - lag, n):
+                out[row, i] += (x[c, i] - x[c, i + lag - n]) * (x[c, i] - x[c, i + lag - n])
+    return out
+
+
+@njit(cache=True, parallel=True)
+def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
+    """Where the squared distances of all pairs lie beside a bracket [low, high], and those inside it.
+
+    Parameters
+    ----------
+    x : (d, n)
+    coarse : (d, n)
+        `x` again, or rounded to single precision; only where its squares lie in [coarse_low, coarse_high] are those
+        of `x` looked at. Zeros are counted by its squares.
+    capacity : int
+        Most distances that a slot keeps.
+
+    Returns
+    -------
+    counts : (SLOTS, 5) int
+        Of each slot's pairs, how many have the square 0, below `low`, `low`, `high`, and strictly between.
+    inside : (SLOTS, capacity)
+        Those strictly between; only the first `capacity` where there are more.
+    """
+    n = x.shape[1]
+    counts = np.zeros((SLOTS, 5), dtype=np.int64)
+    inside = np.empty((SLOTS, capacity + STRETCH))
+    for slot in prange(SLOTS):
+        wide()
+        buffer = np.empty(STRETCH, coarse.dtype)
+        marks = np.empty(STRETCH, dtype=np.uint8)
+        places = np.empty(2 * STRETCH + 1, dtype=np.int64)
+        from_low = coarse.dtype.type(coarse_low)
+        to_high = coarse.dtype.type(coarse_high)
+        kept = inside[slot]
+        zero = below = at_low = at_high = between = 0
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
+            for start in range(first, n, STRETCH):
+                stop = min(n, start + STRETCH)
+                for i in range(first, min(stop, first + ROWS)):
+                    begin = max(start, i + 1)
+                    row = buffer[: stop - begin]
+                    _fill_squares(coarse, i, begin, row)
+                    zeros, less = _count(row, from_low)
+                    _mark(row, from_low, to_high, marks)
+                    # Past the capacity each stretch writes over the one before: the count alone goes on.
+                    place = min(between, capacity)
+                    end, lower, lows, highs = _keep(x, i, begin, marks, places, row.shape[0], low, high, kept, place)
+                    zero += zeros
+                    below += less + lower
+                    between += end - place
+                    at_low += lows
+                    at_high += highs
+        counts[slot] = (zero, below, at_low, at_high, between)
+    return counts, inside[:, :capacity]
+
+
+@njit(cache=True, parallel=True)
+def square_histogram(x, low, shift):
+    """How the squared distances of all pairs fall on bins of their binary form.
+
+    A double above 0 orders like its 64 bits read as a whole number: bin b holds those whose bits, less `low`, shifted
+    right by `shift`, are b.
+
+    Parameters
+    ----------
+    x : (d, n)
+    low, shift : int
+
+    Returns
+    -------
+    (65536,) int
+    """
+    n = x.shape[1]
+    counts = np.zeros((SLOTS, 65536), dtype=np.int64)
+    for slot in prange(SLOTS):
+        wide()
+        buffer = np.empty(STRETCH)
+        for turn in range(turns(n)):
+            first = first_row(np.int64(slot), turn)
+            for start in range(first, n, STRETCH):
+                stop = min(n, start + STRETCH)
+                for i in range(first, min(stop, first + ROWS)):
+                    begin = max(start, i + 1)
+                    row = buffer[: stop - begin]
+                    _fill_squares(x, i, begin, row)
+                    bits = row.view(np.int64)
+                    for t in range(bits.shape[0]):
+                        place = (bits[t] - low) >> shift
+                        if 0 <= place < 65536:
+                            counts[slot, place] += 1
+    return counts.sum(axis=0)

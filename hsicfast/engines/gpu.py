@@ -1,0 +1,113 @@
+"""The tile engine on a CUDA device, through torch, a block of Gram rows at a time: the sums of
+:mod:`hsicfast.engines.tiles`.
+
+Float64 throughout. torch is imported where a device is asked for, never by ``import hsicfast``.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hsicfast.arrays import Floats
+from hsicfast.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+ENTRIES = 2**24  # of a block of Gram rows; a few of them are alive at once, 128 MiB each
+# Below, copying to the device and starting its kernels takes longer than the processor needs.
+FEWEST = 10_000
+
+
+def pays(n: int) -> bool:
+    """Whether to take the device unasked: torch sees one, this program uses torch, and there is enough to do."""
+    torch = sys.modules.get("torch")
+    return n >= FEWEST and torch is not None and bool(torch.cuda.is_available())
+
+
+def check() -> None:
+    """Refuse the device where torch sees none."""
+    try:
+        import torch
+
+        seen = torch.cuda.is_available()
+    except ImportError:
+        seen = False
+    if not seen:
+        raise InputError("engine='gpu' needs a CUDA device that torch sees, but there is none; use engine='auto'")
+
+
+def paired_rows(
+    x: Floats,
+    y: Floats,
+    code_x: int,
+    bandwidth_x: float,
+    shift_x: float,
+    code_y: int,
+    bandwidth_y: float,
+    shift_y: float,
+    device: str = "cuda",
+) -> tuple[Floats, Floats]:
+    """As :func:`hsicfast.engines.tiles.paired_rows`."""
+    import torch
+
+    a, b = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (x, y))
+    n = x.shape[1]
+    rows, squares = torch.empty((n, 3), dtype=a.dtype, device=device), torch.zeros(2, dtype=a.dtype, device=device)
+    for start, stop in _blocks(n):
+        k = _gram_rows(a, start, stop, code_x, bandwidth_x) - shift_x
+        values = _gram_rows(b, start, stop, code_y, bandwidth_y) - shift_y
+        own = torch.arange(stop - start, device=device)
+        k[own, own + start] = values[own, own + start] = 0.0  # pairs i != j
+        rows[start:stop] = torch.stack(((k * values).sum(1), k.sum(1), values.sum(1)), 1)
+        squares += torch.stack(((k * k).sum(), (values * values).sum()))
+    return rows.cpu().numpy(), squares.cpu().numpy()
+
+
+def weighted_rows(x: Floats, w: Floats, code: int, bandwidth: float, shift: float, device: str = "cuda") -> Floats:
+    """As :func:`hsicfast.engines.tiles.weighted_rows`."""
+    import torch
+
+    a, weights = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (x, w))
+    n = x.shape[1]
+    out = torch.empty((n, 4), dtype=a.dtype, device=device)
+    for start, stop in _blocks(n):
+        k = _gram_rows(a, start, stop, code, bandwidth) - shift
+        own = torch.arange(stop - start, device=device)
+        out[start:stop] = torch.stack((k @ weights, k.sum(1), (k * k).sum(1), k[own, own + start]), 1)
+    return np.asarray(out.cpu().numpy())
+
+
+def _blocks(n: int) -> list[tuple[int, int]]:
+    size = max(ENTRIES // n, 1)
+    return [(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _gram_rows(x: torch.Tensor, start: int, stop: int, code: int, h: float) -> Any:
+    """Gram rows start to stop of `x` (d, n); codes as in :mod:`hsicfast.engines.kernels`."""
+    pairs = [(c[start:stop, None], c[None, :]) for c in x]
+    if code == 5:  # linear
+        return x[:, start:stop].T @ x
+    if code == 6:  # dirac
+        return math.prod((a == b).to(x.dtype) for a, b in pairs)
+    if code == 7:  # sobolev
+        gaps = ((a, b, (a - b).abs()) for a, b in pairs)
+        return math.prod(1 + (a - 0.5) * (b - 0.5) + 0.5 * (gap * gap - gap + 1 / 6) for a, b, gap in gaps)
+    squares = sum((a - b) ** 2 for a, b in pairs)
+    if code == 0:  # gaussian
+        return (-0.5 / h**2 * squares).exp()
+    distance = squares.sqrt()
+    if code == 1:  # laplace
+        return (-distance / h).exp()
+    if code == 2:  # matern32
+        s = math.sqrt(3) / h * distance
+        return (1 + s) * (-s).exp()
+    if code == 3:  # matern52
+        s = math.sqrt(5) / h * distance
+        return (1 + s + s * s / 3) * (-s).exp()
+    return -distance  # energy

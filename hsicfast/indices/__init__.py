@@ -1,0 +1,1 @@
+"""Sensitivity indices of a table or a stream, and what they justify."""

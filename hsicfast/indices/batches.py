@@ -1,0 +1,173 @@
+"""Record batches of a Parquet file decoded as trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.errors import InputError
+from hsicfast.space.search_space import Bool, Choice, SearchSpace
+from hsicfast.trials.parquet import Opened, ParquetTrials
+from hsicfast.trials.table import as_choice
+from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, WORDS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+# A hyperparameter of more single values is taken for a continuum: of steps so short the index cannot tell (1e-8).
+MOST_LEVELS = 1 << 16
+FATES = ("objective", "cost", "status", "origin")
+
+
+class Rules(NamedTuple):
+    """Which trials count, as :func:`hsicfast.analyse` has it."""
+
+    law: str
+    failed: str
+    pruned: str
+
+
+class Fates(NamedTuple):
+    """What came of the trials of a batch (m,): objective, cost, place among STATUSES, who is judged and searched."""
+
+    objective: Floats
+    cost: Floats
+    status: NDArray[np.int8]
+    kept: Bools
+    searched: Bools
+
+    def at(self, rows: Rows) -> Fates:
+        """Of the trials at these rows."""
+        objective, cost, status, kept, searched = self
+        return Fates(objective[rows], cost[rows], status[rows], kept[rows], searched[rows])
+
+
+def is_level(space: SearchSpace, name: str) -> bool:
+    """Whether each value of a hyperparameter is counted for itself."""
+    levels = space[name].levels
+    return isinstance(space[name], Choice | Bool) or (levels is not None and levels <= MOST_LEVELS)
+
+
+def labels_of(space: SearchSpace, source: ParquetTrials, opened: Opened) -> dict[str, str]:
+    """Column of each hyperparameter, and of objective, cost, status and origin where there are such."""
+    import pyarrow as pa
+
+    columns = opened.schema.names
+    needed = {name: source.prefix + name for name in space} | {"objective": source.objective}
+    optional = {"cost": source.cost, "status": source.status, "origin": "origin"}
+    needed |= {
+        name: label for name, label in optional.items() if label is not None and (label in columns or label != name)
+    }
+    missing = [label for label in needed.values() if label not in columns]
+    if missing:
+        raise InputError(
+            f"a table of trials needs a column for each hyperparameter and the objective, but {missing[0]!r} is "
+            f"missing in {source.source}; its columns are {columns}"
+        )
+    for name in ("objective", "cost"):
+        kind = opened.schema.field(needed[name]).type if name in needed else pa.float64()
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise InputError(
+                f"the {name} must be a number, but {needed[name]!r} in {source.source} holds {kind}; "
+                "name another column"
+            )
+    return needed
+
+
+def fates_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Fates:
+    """What came of each trial, as :meth:`TrialTable.from_arrays` and the rules have it."""
+    n = len(batch)
+    objective = _numbers(batch, labels["objective"]).copy()
+    cost = _numbers(batch, labels["cost"]) if "cost" in labels else np.full(n, np.nan)
+    finite = np.isfinite(objective)
+    done, diverged, pruned, lost = map(STATUSES.index, (DONE, DIVERGED, PRUNED, LOST))
+    status = np.full(n, done, dtype=np.int8)
+    if "status" in labels:
+        place, kinds = _texts(batch, labels["status"])
+        unknown = [kind for kind in kinds if str(kind).strip().lower() not in WORDS]
+        if unknown:
+            raise InputError(f"a status must be one of {STATUSES}, but got {unknown}; correct it")
+        status = np.array([STATUSES.index(WORDS[str(kind).strip().lower()]) for kind in kinds] + [done], np.int8)[place]
+    status[(status == done) & ~finite] = diverged
+    kept = status != lost
+    searched = np.zeros(n, dtype=bool)
+    if "origin" in labels:
+        place, kinds = _texts(batch, labels["origin"])
+        searched = np.array([kind != DESIGN for kind in kinds] + [False])[place]
+        kept &= ~searched | (rules.law != "space")
+    kept &= (status != diverged) | (rules.failed != "drop")
+    kept &= (status != pruned) | (rules.pruned != "drop")
+    says = (status == done) | ((status == pruned) & (rules.pruned == "last"))
+    objective[~says | ~finite] = np.nan
+    return Fates(objective, cost, status, kept, searched)
+
+
+def existing(space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, kept: Bools) -> dict[str, Bools]:
+    """In which of the trials that are `kept` each hyperparameter exists; columns but for the parents' are not read."""
+    masks: dict[str, Bools] = {}
+    levels: dict[str, NDArray[np.int64]] = {}
+    for name in space.parents_first:
+        masks[name] = kept
+        for parent, allowed in space[name].conditions.items():
+            if parent not in levels:
+                levels[parent] = np.full(len(batch), -1)
+                levels[parent][masks[parent]] = _values(space, labels, batch, parent, masks[parent], True)
+            own = space[parent].to_level(np.array([*allowed, None], dtype=object)[:-1])
+            masks[name] = masks[name] & np.isin(levels[parent], own)
+    return masks
+
+
+def carried_columns(
+    space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, kept: Bools
+) -> Iterator[tuple[str, tuple[Bools, NDArray[Any]]]]:
+    """Of each hyperparameter the trials where it exists, and there its levels or its carried values."""
+    masks = existing(space, labels, batch, kept)
+    for name in space:
+        yield name, (masks[name], _values(space, labels, batch, name, masks[name], is_level(space, name)))
+
+
+def _values(
+    space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, name: str, exists: Bools, level: bool
+) -> NDArray[Any]:
+    """Levels of a hyperparameter, or its carried values, where it `exists`; an error names the column."""
+    hyperparameter = space[name]
+    everywhere = bool(exists.all())
+    try:
+        if isinstance(hyperparameter, Choice | Bool):
+            place, kinds = _texts(batch, labels[name])
+            own = np.array([*(as_choice(hyperparameter.choices, kind) for kind in kinds), None], dtype=object)
+            place = place if everywhere else place[exists]
+            seen = np.bincount(place, minlength=len(own)) > 0  # a place of -1 is the last
+            known = np.zeros(len(own), dtype=np.int64)
+            known[seen] = hyperparameter.to_level(own[seen])
+            return known[place]
+        numbers = _numbers(batch, labels[name])
+        numbers = numbers if everywhere else numbers[exists]
+        return hyperparameter.to_level(numbers) if level else hyperparameter.to_unit(numbers)
+    except InputError as error:
+        raise InputError(f"in column {labels[name]!r}, {error}") from None
+
+
+def _numbers(batch: pa.RecordBatch, label: str) -> Floats:
+    """A column (m,) of numbers, NaN for gaps."""
+    import pyarrow as pa
+
+    column = batch.column(label)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise InputError(f"its values must be numbers, but the file holds {column.type}; correct it, or use Choice")
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _texts(batch: pa.RecordBatch, label: str) -> tuple[Rows, list[Any]]:
+    """The place (m,) of each value among the different ones, one beyond the last for a gap; and these."""
+    import pyarrow as pa
+
+    column = batch.column(label)
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    kinds = coded.dictionary.to_pylist()
+    return np.asarray(coded.indices.fill_null(len(kinds)).to_numpy(zero_copy_only=False), dtype=np.intp), kinds

@@ -1,0 +1,175 @@
+"""How the ranking moves: from resample to resample, and with the share of trials that counts as good.
+
+An index is the squared length of ``(1/n) sum_j w_j psi(u_j)``. A resample or another goal changes the weights alone, so
+that all of them together are one matrix product with the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from hsicfast.arrays import Floats, Rows
+from hsicfast.dependence import inference
+from hsicfast.indices.carried import carry, few_features
+from hsicfast.indices.findings import Findings, Index
+from hsicfast.trials.goal import Threshold, goal_of
+
+SHARES = tuple(round(0.05 * k, 2) for k in range(1, 11))
+# Resamples: quantiles at 5% and 95% of a rank need no more.
+RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class RankInterval:
+    """The rank of a hyperparameter within its group, and how far it moves.
+
+    Attributes
+    ----------
+    rank : int
+        From 1.
+    low, high : int
+        From the 5% to the 95% quantile over resamples of the trials.
+    of : int
+        Hyperparameters in the group.
+    """
+
+    rank: int
+    low: int
+    high: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The ranking of the main group for goals of different width.
+
+    Attributes
+    ----------
+    shares : tuple of float (P,)
+        Best fractions.
+    names : tuple of str (q,)
+        In the order of the analysis.
+    r2 : array (P, q)
+    pvalue : array (P, q)
+        Of the gamma approximation, not adjusted.
+    rank : array (P, q) of int
+        From 1.
+    """
+
+    shares: tuple[float, ...]
+    names: tuple[str, ...]
+    r2: Floats
+    pvalue: Floats
+    rank: Rows
+
+
+def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, RankInterval]:
+    """The rank of each judged hyperparameter and where it lies in 90% of bootstrap resamples of the trials.
+
+    The goal of a resample is its own: where its best fraction ends moves with the trials.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, SearchSpace, TrialTable, analyse
+    >>> space = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
+    >>> a, b = np.random.default_rng(0).random((2, 200))
+    >>> found = analyse(space, TrialTable.from_arrays(space, {"a": a, "b": b}, (a - 0.3) ** 2))
+    >>> rank_intervals(found)["a"]
+    RankInterval(rank=1, low=1, high=1, of=2)
+    """
+    intervals = {}
+    for members in _groups(findings):
+        names = [index.name for index in members]
+        psi, starts = _features(findings, names)
+        objective = findings.trials.objective[findings.trials.active(names[0])]
+        drawn = _ranks(_indices(_resampled_weights(findings, objective, resamples), psi, starts))
+        low, high = np.quantile(drawn, (0.05, 0.95), axis=0, method="nearest")
+        for place, name in enumerate(names):
+            intervals[name] = RankInterval(place + 1, int(low[place]), int(high[place]), len(names))
+    return intervals
+
+
+def over_goals(findings: Findings, shares: tuple[float, ...] = SHARES) -> Sweep | None:
+    """The ranking of the main group for each of these best fractions; None where it was not judged."""
+    members = next((members for members in _groups(findings) if members[0].group == "main"), None)
+    if members is None:
+        return None
+    names = [index.name for index in members]
+    psi, starts = _features(findings, names)
+    objective = findings.trials.objective
+    n = len(objective)
+    goals = [goal_of(objective, share, findings.question.minimize).met for share in shares]
+    weights = np.array([z - z.mean() for z in goals])
+    found = _indices(weights, psi, starts)
+    moments = [_moments(psi[:, start:stop]) for start, stop in zip(starts, [*starts[1:], psi.shape[1]], strict=True)]
+    variance = (weights**2).mean(axis=1)[:, None]
+    trace, squares = np.array(moments).T
+    pvalue = [
+        [
+            inference.gamma_pvalue(s, v * t / (n - 1), 2 * v**2 * q / n**2) if v * q > 0 else 1.0
+            for s, t, q in zip(row, trace, squares, strict=True)
+        ]
+        for row, v in zip(found, variance[:, 0], strict=True)
+    ]
+    most = variance * np.sqrt(squares)
+    r2 = np.divide(found, most, out=np.zeros_like(found), where=most > 0)
+    return Sweep(shares, tuple(names), r2, np.array(pvalue), _ranks(found))
+
+
+def _groups(findings: Findings) -> Iterator[list[Index]]:
+    """The indices of each group that has something to tell apart, strongest first."""
+    for _, members in groupby(findings.indices, key=lambda index: index.group):
+        judged = list(members)
+        z = findings.carried(judged[0].name).z
+        if np.isfinite(judged[0].hsic) and z.any() and not z.all():
+            yield judged
+
+
+def _features(findings: Findings, names: list[str]) -> tuple[Floats, list[int]]:
+    """Centred features (n, r) of all `names` side by side, and the column where each begins."""
+    law, h = findings.question.law, findings.question.bandwidth
+    rows = np.flatnonzero(findings.trials.active(names[0]))
+    parts = []
+    for name in names:
+        psi = few_features(*carry(findings.trials, name, rows, law), h)
+        parts.append(psi - psi.mean(axis=0))
+    starts = np.cumsum([0, *(part.shape[1] for part in parts[:-1])]).tolist()
+    return np.hstack(parts), starts
+
+
+def _indices(weights: Floats, psi: Floats, starts: list[int]) -> Floats:
+    """Index (B, q) of each hyperparameter under each of the weights (B, n), whose sums are 0."""
+    return np.add.reduceat((weights @ psi / len(psi)) ** 2, starts, axis=1)
+
+
+def _resampled_weights(findings: Findings, objective: Floats, resamples: int) -> Floats:
+    """Weights (B, n) of the trials in bootstrap resamples: how often each was drawn, times its w there."""
+    n, goal, minimize = len(objective), findings.question.goal, findings.question.minimize
+    loss = np.where(np.isfinite(objective), objective if minimize else -objective, np.inf)
+    order = np.argsort(loss, kind="stable")
+    random = np.random.default_rng(findings.question.seed)
+    weights = np.empty((resamples, n))
+    for row in weights:
+        counts = np.bincount(random.integers(0, n, n), minlength=n)
+        if isinstance(goal, Threshold):
+            met = goal_of(objective, goal, minimize).met
+        else:
+            place = np.searchsorted(np.cumsum(counts[order]), max(round(goal * n), 1))
+            met = (loss <= loss[order[place]]) & (loss < np.inf)
+        row[:] = counts * (met - (counts @ met) / n)
+    return weights
+
+
+def _ranks(indices: Floats) -> Rows:
+    """Ranks (B, q) from 1, the largest first, of equals the earlier."""
+    return np.argsort(np.argsort(-indices, axis=1, kind="stable"), axis=1) + 1
+
+
+def _moments(psi: Floats) -> tuple[float, float]:
+    """Sums of the eigenvalues of the centred kernel, and of their squares."""
+    covariance = psi.T @ psi / len(psi)
+    return float(np.trace(covariance)), float((covariance**2).sum())

@@ -1,0 +1,367 @@
+"""Trials that do not fit into memory, in two passes over their file.
+
+1. :func:`scan` keeps the objective of every trial and nothing else: who counts, where each goal's edge lies. Both are
+   exact.
+2. :func:`collect` carries every value to [0, 1] and adds it to its hyperparameter's moments, which portions of the file
+   share and add up. A uniform random sample of the trials is kept as it is, for whatever asks about single trials.
+
+By ranks, a little of the file is read before: cells for the sketches of :mod:`hsicfast.indices.summaries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.dependence.estimate import Evidence
+from hsicfast.indices.batches import FATES, Fates, Rules, carried_columns, existing, fates_of, is_level, labels_of
+from hsicfast.indices.findings import Question
+from hsicfast.indices.interactions import MOST_FOR_LAW
+from hsicfast.indices.summaries import Continuum, Levels, Sketch
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.goal import Threshold
+from hsicfast.trials.parquet import ParquetTrials, Portion, of_each, open_parquet, read
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import STATUSES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Report = Callable[[str, float], None]
+
+FEWEST = 4
+# Trials that are kept: as many as tell the law of a pair's test.
+SAMPLE = MOST_FOR_LAW
+# Of a sketch's edges so many are values, from so many places of the file, and as many lie evenly.
+EDGES, PLACES = 1 << 15, 8
+
+
+class Part(NamedTuple):
+    """Who is judged in a group with a goal of its own.
+
+    Attributes
+    ----------
+    n : int
+        Trials judged.
+    threshold : Threshold, optional
+        What reaches the goal; None where the goal tells none of them apart.
+    edge : int array
+        Numbers of the rows at the goal's edge, ascending.
+    """
+
+    n: int
+    threshold: Threshold | None
+    edge: Rows
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One question: about the objective, or about the cost.
+
+    Attributes
+    ----------
+    of_cost : bool
+    minimize : bool
+    parts : dict of str to Part
+        By group.
+    """
+
+    of_cost: bool
+    minimize: bool
+    parts: dict[str, Part]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the first pass keeps of all n trials of the file.
+
+    Attributes
+    ----------
+    objective, cost : array (n,)
+        NaN where it misses every goal; `cost` is (0,) where there is none.
+    kept : bool array (n,)
+        Who is judged.
+    exists : dict of str to bool array (n,)
+        Of each conditional group, who is judged in it.
+    counts : dict of str to int
+        Trials of each status.
+    searched : int
+        Trials that an optimiser proposed.
+    """
+
+    objective: Floats
+    cost: Floats
+    kept: Bools
+    exists: dict[str, Bools]
+    counts: dict[str, int]
+    searched: int
+
+
+class Group(NamedTuple):
+    """Hyperparameters of one group, its trials, and the evidence of each; None where the goal tells nothing apart."""
+
+    name: str
+    names: list[str]
+    n: int
+    evidence: list[Evidence] | None
+
+
+class Collected(NamedTuple):
+    """What the second pass made.
+
+    Attributes
+    ----------
+    groups : list of list of Group
+        Of each aim.
+    sample : TrialTable
+        Judged trials drawn at random, in the order of the file; all where they are few.
+    rank_error : float
+        The most by which a rank is wrong; 0 without sketches.
+    """
+
+    groups: list[list[Group]]
+    sample: TrialTable
+    rank_error: float
+
+
+class Stream:
+    """A file of trials of one space, and the rules by which they count.
+
+    Raises
+    ------
+    InputError
+        Files that cannot be read or do not belong together; a column that is missing, or text where a number belongs.
+    """
+
+    def __init__(self, space: SearchSpace, source: ParquetTrials, rules: Rules, progress: Report) -> None:
+        self.space, self.source, self.rules, self.progress = space, source, rules, progress
+        self.opened = open_parquet(source.source)
+        self.labels = labels_of(space, source, self.opened)
+        self.groups: dict[str, list[str]] = {}
+        for name in space:
+            self.groups.setdefault(space.group(name), []).append(name)
+
+    def scan(self) -> Scan:
+        """The first pass."""
+        n, labels = self.opened.rows, self.labels
+        parents = [name for name in self.space if any(name in self.space[other].conditions for other in self.space)]
+        wanted = [labels[name] for name in (*FATES, *parents) if name in labels]
+        scan = Scan(
+            objective=np.empty(n),
+            cost=np.empty(n if "cost" in labels else 0),
+            kept=np.empty(n, dtype=bool),
+            exists={group: np.empty(n, dtype=bool) for group in self.groups if group != "main"},
+            counts=dict.fromkeys(STATUSES, 0),
+            searched=0,
+        )
+        function = partial(_scan_portion, self.space, labels, self.rules, self.groups)
+        searched = 0
+        for portion, fates, exists in self._of_each(wanted, function, "reading objectives"):
+            rows = slice(portion.start, portion.start + portion.rows)
+            scan.objective[rows], scan.kept[rows] = fates.objective, fates.kept
+            if "cost" in labels:
+                scan.cost[rows] = fates.cost
+            for group, mask in exists.items():
+                scan.exists[group][rows] = mask
+            for place, number in enumerate(np.bincount(fates.status, minlength=len(STATUSES))):
+                scan.counts[STATUSES[place]] += int(number)
+            searched += int(np.count_nonzero(fates.searched))
+        return replace(scan, searched=searched)
+
+    def aim(self, scan: Scan, question: Question, of_cost: bool = False) -> Aim:
+        """Where the edge of each group's goal lies; `question` is about the objective or the cost."""
+        values = scan.cost if of_cost else scan.objective
+        parts = {}
+        for group in self.groups:
+            judged = scan.exists.get(group, scan.kept)
+            parts[group] = _part(values, judged & np.isfinite(values) if of_cost else judged, question)
+        return Aim(of_cost, question.minimize, parts)
+
+    def collect(self, scan: Scan, aims: list[Aim], question: Question) -> Collected:
+        """The second pass."""
+        sketches = self._sketches() if question.law == "ranks" else {}
+        n = int(np.count_nonzero(scan.kept))
+        rows = np.arange(n)
+        if n > SAMPLE:
+            rows = np.sort(np.random.default_rng(question.seed).choice(n, SAMPLE, replace=False))
+        if n < len(scan.kept):
+            rows = np.flatnonzero(scan.kept)[rows]
+        plan = _Plan(self.space, self.labels, self.rules, self.groups, aims, sketches, rows, question.bandwidth)
+        total = plan.moments()
+        drawn: list[pa.Table] = []
+        fates: list[Fates] = []
+        wanted = list(self.labels.values())
+        for moments, sampled, own in self._of_each(wanted, partial(_collect_portion, plan), "hyperparameters"):
+            drawn += sampled
+            fates += own
+            for all_of, part in zip(total, moments, strict=True):
+                for name in part:
+                    all_of[name].merge(part[name])
+        errors = [Sketch.error(part[name]) for part in total for name in sketches]  # type: ignore[arg-type]
+        groups = [
+            [self._group(group, names, aim, moments, question) for group, names in self.groups.items()]
+            for aim, moments in zip(aims, total, strict=True)
+        ]
+        return Collected(groups, self._table(drawn, fates, rows), max(errors, default=0.0))
+
+    def _of_each(self, names: list[str], function: Callable[..., Any], step: str) -> Iterator[Any]:
+        portions = self.opened.portions
+        self.progress(step, 0.0)
+        for done, made in enumerate(of_each(portions, names, function, self.source.workers), 1):
+            yield made
+            self.progress(step, done / len(portions))
+
+    def _sketches(self) -> dict[str, Sketch]:
+        """Cells for the ranks of each continuum: between some of its values, and evenly where these leave gaps.
+
+        What is counted in the cells is exact whatever they are; some places of the file tell how finely to cut where.
+        """
+        names = [name for name in self.space if not is_level(self.space, name)]
+        every = self.opened.rows <= EDGES
+        portions = self.opened.portions
+        places = (
+            range(len(portions)) if every else np.unique(np.linspace(0, len(portions) - 1, PLACES).round().astype(int))
+        )
+        found: dict[str, list[Floats]] = {name: [np.empty(0)] for name in names}
+        for place in places if names else ():
+            left = EDGES if every else EDGES // len(places)
+            for batch in read(portions[place], list(self.labels.values())):
+                own = batch.slice(0, left)
+                kept = fates_of(own, self.labels, self.rules).kept
+                carried = dict(carried_columns(self.space, self.labels, own, kept))
+                for name in names:
+                    found[name].append(carried[name][1])
+                left -= len(own)
+                if left <= 0:
+                    break
+        even = np.empty(0) if every else np.arange(1, EDGES) / EDGES
+        return {name: Sketch(np.unique(np.concatenate((*values, even)))) for name, values in found.items()}
+
+    def _group(
+        self, group: str, names: list[str], aim: Aim, moments: Mapping[str, Continuum | Levels], question: Question
+    ) -> Group:
+        part = aim.parts[group]
+        if part.threshold is None:
+            return Group(group, names, part.n, None)
+        evidence = []
+        for name in names:
+            sums = moments[name]
+            if isinstance(sums, Continuum):
+                evidence.append(sums.evidence())
+            else:
+                steps = self.space[name].steps() if question.law == "space" else None
+                evidence.append(sums.evidence(question.bandwidth, steps))
+        return Group(group, names, part.n, evidence)
+
+    def _table(self, drawn: list[pa.Table], fates: list[Fates], rows: Rows) -> TrialTable:
+        import pyarrow as pa
+
+        frame = pa.concat_tables(drawn).to_pandas()
+        objective, cost, status, _, _ = map(np.concatenate, zip(*fates, strict=True))
+        words = np.array(STATUSES)[status]
+        columns = {name: frame[self.labels[name]] for name in self.space}
+        table = TrialTable.from_arrays(self.space, columns, objective, cost, words.tolist())
+        return replace(table, index=rows.astype(np.int64))
+
+
+class _Plan(NamedTuple):
+    """What a portion needs to know in the second pass; `rows` are those of the sample."""
+
+    space: SearchSpace
+    labels: dict[str, str]
+    rules: Rules
+    groups: dict[str, list[str]]
+    aims: list[Aim]
+    sketches: dict[str, Sketch]
+    rows: Rows
+    bandwidth: float
+
+    def moments(self) -> list[dict[str, Continuum | Levels]]:
+        """Of each aim and hyperparameter, before the first trial."""
+        return [{name: self._moments(name) for name in self.space} for _ in self.aims]
+
+    def _moments(self, name: str) -> Continuum | Levels:
+        if name in self.sketches:
+            return Levels(self.sketches[name].size)
+        return Levels(self.space[name].levels or 0) if is_level(self.space, name) else Continuum(self.bandwidth)
+
+
+def _part(values: Floats, judged: Bools, question: Question) -> Part:
+    """The goal of the trials that are `judged` (n,)."""
+    everyone = bool(judged.all())
+    own = values if everyone else values[judged]
+    goal = question.met(own) if len(own) >= FEWEST else None
+    if goal is None or goal.met.all() or not goal.met.any():
+        return Part(len(own), None, np.empty(0, dtype=np.intp))
+    edge = question.edge(own)
+    rows = edge if everyone else np.flatnonzero(judged)[edge]
+    return Part(len(own), Threshold(goal.threshold), np.sort(rows))
+
+
+def _scan_portion(
+    space: SearchSpace,
+    labels: dict[str, str],
+    rules: Rules,
+    groups: dict[str, list[str]],
+    portion: Portion,
+    batches: Iterator[pa.RecordBatch],
+) -> tuple[Portion, Fates, dict[str, Bools]]:
+    fates: list[Fates] = []
+    exists: dict[str, list[Bools]] = {group: [] for group in groups if group != "main"}
+    for batch in batches:
+        own = fates_of(batch, labels, rules)
+        fates.append(own)
+        masks = existing(space, labels, batch, own.kept)
+        for group, parts in exists.items():
+            parts.append(masks[groups[group][0]])
+    whole = Fates(*map(np.concatenate, zip(*fates, strict=True)))
+    return portion, whole, {group: np.concatenate(parts) for group, parts in exists.items()}
+
+
+def _collect_portion(
+    plan: _Plan, portion: Portion, batches: Iterator[pa.RecordBatch]
+) -> tuple[list[dict[str, Continuum | Levels]], list[pa.Table], list[Fates]]:
+    import pyarrow as pa
+
+    moments = plan.moments()
+    drawn, drawn_fates = [], []
+    start = portion.start
+    for batch in batches:
+        fates = fates_of(batch, plan.labels, plan.rules)
+        goals: dict[tuple[int, str], tuple[Bools | None, Bools, Rows]] = {}
+        for name, (exists, values) in carried_columns(plan.space, plan.labels, batch, fates.kept):
+            group = plan.space.group(name)
+            for place, aim in enumerate(plan.aims):
+                part = aim.parts[group]
+                if part.threshold is None:
+                    continue
+                if (place, group) not in goals:
+                    goals[place, group] = _goal(fates, exists, aim, part, start)
+                rows, met, edge = goals[place, group]
+                own = values if rows is None else values[rows]
+                if name in plan.sketches:
+                    plan.sketches[name].update(moments[place][name], own, met, edge)  # type: ignore[arg-type]
+                else:
+                    moments[place][name].update(own, met, edge)
+        first, last = np.searchsorted(plan.rows, (start, start + len(batch)))
+        chosen = plan.rows[first:last] - start
+        drawn.append(pa.Table.from_batches([batch.take(pa.array(chosen))]))
+        drawn_fates.append(fates.at(chosen))
+        start += len(batch)
+    return moments, drawn, drawn_fates
+
+
+def _goal(fates: Fates, exists: Bools, aim: Aim, part: Part, start: int) -> tuple[Bools | None, Bools, Rows]:
+    """Of a batch's trials where a group `exists`: which are asked about (all: None), who met the goal, its edge."""
+    values = fates.cost if aim.of_cost else fates.objective
+    asked = exists & np.isfinite(values) if aim.of_cost else exists
+    own = values if asked.all() else values[asked]
+    reached = own <= part.threshold.value if aim.minimize else own >= part.threshold.value  # type: ignore[union-attr]
+    first, last = np.searchsorted(part.edge, (start, start + len(exists)))
+    edge = np.searchsorted(np.flatnonzero(asked), part.edge[first:last] - start) if last > first else np.arange(0)
+    return asked[exists] if aim.of_cost else None, reached & np.isfinite(own), edge

@@ -1,0 +1,268 @@
+"""What to do with each hyperparameter, in plain words with the evidence for it.
+
+A large p-value is no ground to say that a hyperparameter does not matter: it is what few trials bring, too. What was
+not found is therefore said beside what would have been found, and safe to fix is only what an upper bound says is.
+
+Effects are told as the share of the good trials that the better half of the values holds. With p the share of good
+trials, and their density 1 + d on one half of [0, 1] and 1 - d on the other, that share is (1 + d) / 2, and
+
+    HSIC(U, Z) = (p d)^2 E[s(U) s(U') k(U, U')],  s = 1 on one half and -1 on the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from hsicfast.arrays import Floats
+from hsicfast.dependence import inference
+from hsicfast.dependence.features import carried_features
+from hsicfast.indices.carried import few_features
+from hsicfast.indices.findings import ALPHA, Findings, Index
+from hsicfast.indices.reduction import cheap_good_value
+from hsicfast.space.search_space import Int
+from hsicfast.text import number, p_text, share_text, value_text
+from hsicfast.trials.goal import goal_text
+from hsicfast.trials.trial import DIVERGED, LOST, PRUNED
+
+MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
+FIX_TO = "safe to fix: "
+POWER, BOUND = 0.9, 0.95
+SHARPEST = 0.999
+# An effect is negligible where the better half of the values holds no more of the good trials than this.
+NEGLIGIBLE = 0.6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the trials say about one hyperparameter.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"matters", "together", "safe", "open", "few"}
+    text : str
+        A few words.
+    evidence : str
+        A sentence with the numbers behind them.
+    """
+
+    name: str
+    kind: str
+    text: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What the trials could tell about one hyperparameter; shares of good trials in the better half of its values.
+
+    Attributes
+    ----------
+    found : float
+        Effect that would have been found with 90% power after Holm; above 1 where none would.
+    found_r2 : float
+        The same effect as R2.
+    most : float
+        Upper bound (one-sided, 95%) of the effect there is.
+    """
+
+    found: float
+    found_r2: float
+    most: float
+
+
+def verdicts(findings: Findings) -> tuple[Verdict, ...]:
+    """One for each hyperparameter, in the order of ``findings.indices``.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, SearchSpace, TrialTable, analyse
+    >>> space = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
+    >>> a, b = np.random.default_rng(0).random((2, 200))
+    >>> found = analyse(space, TrialTable.from_arrays(space, {"a": a, "b": b}, (a - 0.3) ** 2))
+    >>> for verdict in verdicts(found):
+    ...     print(f"{verdict.name} {verdict.text}")
+    a matters
+    b no evidence either way
+    """
+    partners = _partners(findings)
+    tested = sum(not math.isnan(index.pvalue) for index in findings.indices)
+    return tuple(_verdict(findings, index, partners.get(index.name, []), tested) for index in findings.indices)
+
+
+def headline(findings: Findings, found: Iterable[Verdict]) -> str:
+    """What decides, in a sentence or two; or that nothing stands out."""
+    found = list(found)
+    goal = f"whether a trial ends {goal_text(findings.goal, findings.question.minimize)}"
+    named = {
+        index.name: index.name + ("" if index.group == "main" else f" (where {index.group})")
+        for index in findings.indices
+    }
+    alone = [named[verdict.name] for verdict in found if verdict.kind == MATTERS]
+    together = [named[verdict.name] for verdict in found if verdict.kind == TOGETHER]
+    safe = [f"{verdict.name} ({verdict.text.removeprefix(FIX_TO)})" for verdict in found if verdict.kind == SAFE]
+    said = []
+    if alone:
+        said.append(f"{_listed(alone)} {'decides' if len(alone) == 1 else 'decide'} {goal}.")
+    if together:
+        verb, what = "decides" if len(together) == 1 else "decide", "it" if alone else goal
+        said.append(f"{_listed(together)} {verb} {what} together with others only.")
+    if not said:
+        said.append(
+            f"No hyperparameter stands out from chance in deciding {goal}: "
+            f"no evidence either way with {findings.n:,} trials."
+        )
+    if safe:
+        said.append(f"Safe to fix: {_listed(safe)}.")
+    return " ".join(said)
+
+
+def fates(findings: Findings) -> list[str]:
+    """What became of the trials that did not end with an objective, and of those that were stopped early."""
+    counts, total = findings.counts, sum(findings.counts.values())
+    counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}
+    said = []
+    if counts[DIVERGED]:
+        said.append(
+            f"{counts[DIVERGED]:,} of {total:,} trials have no finite objective and {counted[findings.failed]}."
+        )
+    if counts[PRUNED]:
+        said.append(f"{counts[PRUNED]:,} of {total:,} trials were stopped early and {counted[findings.pruned]}.")
+    if counts[LOST]:
+        said.append(f"{counts[LOST]:,} of {total:,} trials were lost or have not ended and are left out.")
+    if findings.n > len(findings.trials):
+        said.append(
+            f"The indices and their tests are of all {findings.n:,} trials; pairs, pictures, where the good trials "
+            f"lie, what to fix a value to and the best trial are of {len(findings.trials):,} drawn from them at random."
+        )
+    if findings.streamed is not None and findings.streamed.rank_error > 0:
+        said.append(f"Ranks are known to {findings.streamed.rank_error:.1g} of their range.")
+    return said
+
+
+def reach(findings: Findings, name: str, tested: int) -> Reach | None:
+    """What these trials could tell about `name`, one of so many `tested`; None where it has one value alone."""
+    u, width, z = findings.carried(name)
+    psi = few_features(u, width, findings.question.bandwidth)
+    eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(psi, rowvar=False, bias=True)))[::-1]
+    n, p = findings[name].n, float(z.mean())
+    weights = p * (1 - p) * eigenvalues
+    if not weights[0] > 0:
+        return None
+    unit = n * p**2 * _halves(findings.question.bandwidth)  # n HSIC where one half holds all the good trials
+    critical = inference.critical_value(weights, ALPHA / tested)
+    contrast = _contrast(critical, weights, unit)
+    # A sample that happens to lie below what chance alone brings on average makes no bound tighter than that.
+    bound = inference.upper_bound(max(n * findings[name].hsic, float(weights.sum())), weights, BOUND)
+    most = p * (1 - p) * math.sqrt(float((eigenvalues**2).sum()))
+    return Reach((1 + contrast) / 2, unit / n * contrast**2 / most, (1 + math.sqrt(bound / unit)) / 2)
+
+
+def _contrast(critical: float, weights: Floats, unit: float) -> float:
+    """The d whose effect n HSIC = unit d^2 reaches the critical value with 90% power; above 1 where none does.
+
+    The effect lies along the first weight, whose term then spreads less: of good trials that fall into the better half
+    with chance (1 + d) / 2, the number there has a variance of 1 - d^2 of what it has by chance.
+    """
+    from scipy import optimize
+
+    first = np.arange(len(weights)) == 0
+
+    def missing(d: float) -> float:
+        shrunk = weights * np.where(first, 1 - d**2, 1.0)
+        return inference.weighted_chi2_pvalue(critical, shrunk, first * unit * d**2 / shrunk[0]) - POWER
+
+    return float(optimize.brentq(missing, 0.0, SHARPEST, xtol=1e-6)) if missing(SHARPEST) > 0 else math.inf
+
+
+@lru_cache(maxsize=16)
+def _halves(bandwidth: float) -> float:
+    """``E[s(U) s(U') k(U, U')]`` for U and U' uniform, s = 1 on one half and -1 on the other."""
+    grid = (np.arange(2048) + 0.5) / 2048
+    psi = carried_features(grid, np.empty(0), bandwidth)
+    return float(((np.where(grid < 0.5, 1.0, -1.0) @ psi / len(grid)) ** 2).sum())
+
+
+def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
+    """With whom each name acts together, and the Holm p-values of that over all pairs, the clearest first."""
+    adjusted = inference.holm([pair.pvalue_pure for pair in findings.pair_indices])
+    found: dict[str, list[tuple[str, float]]] = {}
+    for pair, pvalue in sorted(zip(findings.pair_indices, adjusted, strict=True), key=lambda both: float(both[1])):
+        if pvalue <= ALPHA:
+            found.setdefault(pair.first, []).append((pair.second, float(pvalue)))
+            found.setdefault(pair.second, []).append((pair.first, float(pvalue)))
+    return found
+
+
+def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]], tested: int) -> Verdict:
+    name = index.name
+    if math.isnan(index.pvalue):
+        return Verdict(name, FEW, "not judged", f"{index.n:,} trials have it, which are too few.")
+    together = ", ".join(partner for partner, _ in partners[:3])
+    pairs = ", ".join(f"with {partner} (Holm p {p_text(p)})" for partner, p in partners[:3])
+    drives = _drives_cost(findings, name)
+    if index.matters:
+        also = f" It acts together, too: {pairs}." if partners else ""
+        return Verdict(
+            name, MATTERS, "matters", f"Holm p {p_text(index.pvalue_holm)}; {_where(findings, name)}.{also}{drives}"
+        )
+    if partners:
+        evidence = f"Alone it does not stand out (Holm p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
+        return Verdict(name, TOGETHER, f"matters only with {together}", evidence)
+    possible = reach(findings, name, tested)
+    if possible is None:
+        return Verdict(name, OPEN, "no evidence either way", f"Its {index.n:,} trials have one value, or one fate.")
+    judged_with_others = any(name in (pair.first, pair.second) for pair in findings.pair_indices)
+    if possible.most <= NEGLIGIBLE and judged_with_others:
+        value, why = cheap_good_value(findings, name, ALPHA)
+        evidence = (
+            f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "
+            f"(95% confidence, {index.n:,} trials), and no interaction was found; {why}."
+        )
+        return Verdict(name, SAFE, FIX_TO + value_text(value), evidence)
+    return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{drives}")
+
+
+def _power(index: Index, possible: Reach) -> str:
+    """What these trials would have found."""
+    start = f"Holm p {p_text(index.pvalue_holm)} with {index.n:,} trials; "
+    if possible.found > 1:
+        return start + "even if one half of its values held all the good trials, they might have missed it."
+    return start + (
+        f"an effect above R² {number(possible.found_r2, 2)}, such as {_percent(possible.found)} of the good trials "
+        "in one half of its values, would have been found with 90% power."
+    )
+
+
+def _where(findings: Findings, name: str) -> str:
+    """Where the good trials of `name` lie, beside all."""
+    table = findings.trials
+    values, z = table.values[name][table.active(name)], findings.carried(name).z
+    if table.space[name].levels is None or isinstance(table.space[name], Int):
+        low, high = np.quantile(values[z].astype(np.float64), (0.1, 0.9), method="nearest")
+        within = float(((values >= low) & (values <= high)).mean())
+        span = f"{value_text(float(low))} to {value_text(float(high))}"
+        return f"80% of the good trials, and {_percent(within)} of all, lie from {span}"
+    favourite = max(set(values[z].tolist()), key=lambda value: float(np.mean(values[z] == value)))
+    good, of_all = (float(np.mean(rows == favourite)) for rows in (values[z], values))
+    return f"{value_text(favourite)} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
+
+
+def _percent(share: float) -> str:
+    return share_text(round(share, 2))
+
+
+def _drives_cost(findings: Findings, name: str) -> str:
+    index = next((index for index in findings.cost_indices if index.name == name), None)
+    return f" It drives the cost (Holm p {p_text(index.pvalue_holm)})." if index is not None and index.matters else ""
+
+
+def _listed(names: list[str]) -> str:
+    """Up to four names in a row."""
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

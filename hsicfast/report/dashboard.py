@@ -1,0 +1,65 @@
+"""An analysis in optuna-dashboard: its pictures beside the study's own, and what to do as the study's note."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+from hsicfast.errors import InputError
+from hsicfast.indices.findings import Findings
+from hsicfast.indices.verdicts import fates, headline, verdicts
+from hsicfast.report.charts import charts
+from hsicfast.text import one_line
+
+if TYPE_CHECKING:
+    import optuna
+
+# What stands between them is ours and is replaced; the rest of a note belongs to whoever wrote it. Markdown shows no
+# definition of a link that nobody uses, where the dashboard shows an HTML comment.
+BEGIN, END = "[//]: # (hsicfast)", "[//]: # (/hsicfast)"
+
+
+def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", cost: str = "cost") -> None:
+    """Put the pictures and the verdicts of an analysis into the study they are of; again, and they are replaced.
+
+    Parameters
+    ----------
+    study : optuna Study
+        In a storage that the dashboard shows.
+    findings : Findings
+        Of its trials, as :func:`hsicfast.analyse` finds them.
+    metric, cost : str
+        What people call the objective and the cost.
+
+    Raises
+    ------
+    InputError
+        Where optuna-dashboard or plotly is not installed.
+    """
+    missing = [name for name in ("optuna_dashboard", "plotly") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"the dashboard's pictures need optuna-dashboard and plotly, but {' and '.join(missing)} cannot be found; "
+            'pip install "hsicfast[dashboard]"'
+        )
+    from optuna_dashboard import get_note, save_note, save_plotly_graph_object
+
+    best = findings.trials.best(findings.question.minimize)
+    for name, chart in charts(findings, findings.trials, best, metric=metric, cost=cost).items():
+        save_plotly_graph_object(study, chart, graph_object_id=f"hsicfast-{name}")
+    before, _, rest = get_note(study).partition(BEGIN)
+    parts = [before.strip(), BEGIN, note(findings), END, rest.partition(END)[2].strip()]
+    save_note(study, "\n\n".join(part for part in parts if part))
+
+
+def note(findings: Findings) -> str:
+    """What to do with each hyperparameter, in Markdown."""
+    found = verdicts(findings)
+    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.evidence)} |" for v in found]
+    table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
+    return "\n\n".join([f"**{_cell(headline(findings, found))}**", *fates(findings), "\n".join(table)])
+
+
+def _cell(text: str) -> str:
+    """`text` in a cell of a Markdown table, each of its signs for itself."""
+    return "".join(f"\\{sign}" if sign in r"\`*_[]<>|~" else sign for sign in one_line(text))

@@ -1,0 +1,232 @@
+"""An analysis as one self-contained HTML page: it opens from a file, loads nothing, and prints.
+
+Names come from files and people. The templates escape all they are given; marked as safe are the charts' JSON, whose
+brackets are escaped, plotly's own script and ours, and the browser runs no other: it is told their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hsicfast.errors import InputError
+from hsicfast.files import write_atomically
+from hsicfast.indices.findings import Findings
+from hsicfast.indices.stability import RankInterval, rank_intervals
+from hsicfast.indices.verdicts import fates, headline, verdicts
+from hsicfast.report.charts import charts
+from hsicfast.report.content import clearest_pairs, in_groups
+from hsicfast.report.figures import draw_all
+from hsicfast.report.style import render
+from hsicfast.space.guess import Guess
+from hsicfast.space.search_space import Float, Hyperparameter, Int
+from hsicfast.text import number, p_text, ratio, share_text, value_text
+from hsicfast.trials.goal import Threshold, goal_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hsicfast.trials.table import TrialTable
+    from hsicfast.trials.trial import Trial
+
+TOOLS = ("matplotlib", "jinja2", "plotly")
+# What decides the numbers of an analysis.
+PACKAGES = ("hsicfast", "numpy", "scipy", "numba", "pandas", "optuna", "torch", "torchvision", "pytorch-lightning")
+
+
+def check_report_tools() -> None:
+    """Raise unless matplotlib, Jinja and plotly are installed; to be called before the training, not after it.
+
+    Raises
+    ------
+    InputError
+        Naming what is missing and the command that installs it.
+    """
+    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"a report needs {', '.join(TOOLS[:-1])} and {TOOLS[-1]}, but {' and '.join(missing)} cannot be found; "
+            'pip install "hsicfast[report]"'
+        )
+
+
+def write_page(
+    path: str | Path,
+    findings: Findings,
+    *,
+    title: str,
+    metric: str,
+    cost: str,
+    guess: Guess | None = None,
+    notes: Iterable[str] = (),
+) -> Path:
+    """Write an analysis as a page to `path`, as a whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the page; its folder is created where it is missing.
+    findings : Findings
+    title : str
+        Heading of the page.
+    metric, cost : str
+        What people call the objective and the cost.
+    guess : Guess, optional
+        What the columns were taken for, where that was guessed.
+    notes : iterable of str
+        What a reader must know before believing the numbers, a sentence each.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where a tool is missing or the page cannot be written.
+    """
+    check_report_tools()
+    trials, best = findings.trials, findings.trials.best(findings.question.minimize)
+    figures = draw_all(findings, trials, best, metric=metric, cost=cost)
+    names = {"title": title, "metric": metric, "cost": cost}
+    source = page("page.html.j2", findings, figures, trials, best, **names, guess=guess, notes=list(notes))
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, source)
+    except OSError as error:
+        raise InputError(
+            f"the place of a page must be writable, but {path} gave: {error.strerror}; make room or pass another path"
+        ) from error
+    return path
+
+
+def page(
+    template: str,
+    findings: Findings,
+    figures: Mapping[str, Figure],
+    trials: TrialTable,
+    best: Trial,
+    *,
+    title: str,
+    metric: str,
+    cost: str,
+    guess: Guess | None,
+    notes: list[str],
+    **rest: Any,
+) -> str:
+    """The page as HTML: `template` filled with an analysis, its `figures` for print, its charts and the `rest`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    # Names come from files and people: everything is escaped that is not marked safe here.
+    environment = Environment(
+        loader=PackageLoader("hsicfast.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "p": p_text, "share": share_text, "value": value_text, "ratio": ratio}
+    environment.filters |= {"goal": goal_text, "groups": in_groups, "rank": rank_text, "kind": kind_text}
+    environment.filters |= {"clearest_pairs": clearest_pairs}
+    found, goal = verdicts(findings), findings.question.goal
+    moving = charts(findings, trials, best, metric=metric, cost=cost)
+    own = resources.files("hsicfast.report").joinpath("templates", "page.js")
+    scripts = [get_plotlyjs(), own.read_text(encoding="utf-8")]
+    ranks = rank_intervals(findings)
+    return environment.get_template(template).render(
+        title=title,
+        metric=metric,
+        cost=cost,
+        guess=guess,
+        notes=notes,
+        findings=findings,
+        best=best,
+        headline=headline(findings, found),
+        verdicts=found,
+        fates=fates(findings),
+        ranks={index.name: ranks.get(index.name) for index in findings.indices},
+        cheapest=float(findings.met.mean()) if isinstance(goal, Threshold) else goal,
+        pictures={name: _inline(render(figure, "svg")) for name, figure in figures.items()},
+        charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in moving.items()})),
+        scripts=[Markup(script) for script in scripts],
+        hashes=Markup(" ".join(f"'{fingerprint(script)}'" for script in scripts)),
+        versions=_versions(),
+        **rest,
+    )
+
+
+def fingerprint(script: str) -> str:
+    """What a content security policy calls this script.
+
+    Examples
+    --------
+    >>> fingerprint("alert(1)")
+    'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI='
+    """
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def rank_text(rank: RankInterval | None) -> str:
+    """A rank and where it lies in 90% of resamples.
+
+    Examples
+    --------
+    >>> rank_text(RankInterval(1, 1, 3, of=5)), rank_text(RankInterval(1, 1, 1, of=5)), rank_text(None)
+    ('1 (1 to 3)', '1', '–')
+    """
+    if rank is None:
+        return "–"
+    return str(rank.rank) if rank.low == rank.high == rank.rank else f"{rank.rank} ({rank.low} to {rank.high})"
+
+
+def kind_text(hyperparameter: Hyperparameter) -> str:
+    """What a column was taken for.
+
+    Examples
+    --------
+    >>> kind_text(Float(0.001, 1.0, log=True))
+    'Float from 0.001 to 1, log'
+    """
+    kind = type(hyperparameter).__name__
+    if not isinstance(hyperparameter, Float | Int):
+        return kind
+    ends = f"{value_text(hyperparameter.low)} to {value_text(hyperparameter.high)}"
+    return f"{kind} from {ends}" + (", log" if hyperparameter.log else "")
+
+
+def _as_data(found: Mapping[str, str]) -> str:
+    r"""JSON texts by name as one for a script element: no bracket can end the element or begin a comment.
+
+    Examples
+    --------
+    >>> _as_data({"pairs": '"</script>"'})
+    '{"pairs":"\\u003c/script\\u003e"}'
+    """
+    text = "{" + ",".join(f'"{name}":{json}' for name, json in found.items()) + "}"
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _inline(svg: bytes) -> str:
+    # As an image a figure can run no script and its identifiers cannot clash with those of the next.
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        if importlib.util.find_spec(package.replace("-", "_")) is not None:
+            try:
+                versions[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                versions[package] = "from source"
+    return versions

@@ -1,0 +1,56 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hsicfast.report.content import clearest_pairs
+from hsicfast.text import number, one_line, p_text, ratio
+
+if TYPE_CHECKING:
+    from hsicfast.indices.findings import Index, Pair
+
+
+def print_indices(console: Console, title: str, indices: Sequence[Index]) -> None:
+    """Print a table of indices."""
+    said = {True: "matters", False: "open"}
+    rows: list[Sequence[Any]] = [
+        (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, said[i.matters]) for i in indices
+    ]
+    print_table(console, title, ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
+    if not all(i.matters for i in indices):
+        console.print(Text("open: no evidence either way at n trials, which does not say that it has no effect"))
+
+
+def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
+    """Print a table of the clearest pairs."""
+    rows = [
+        (f"{p.first} × {p.second}", number(p.pure, 3), p_text(p.pvalue_pure), number(p.hsic, 3), p_text(p.pvalue))
+        for p in clearest_pairs(pairs)[:5]
+    ]
+    print_table(console, "Clearest interactions", ("pair", "alone>", "p>", "pair HSIC>", "p>"), rows)
+
+
+def print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table that fits any width; columns of numbers end in ``>``. Without rows nothing is printed."""
+    if not rows:
+        return
+    # Text, for a name such as "[red]" is no markup here.
+    cells = [[Text(one_line(str(cell))) for cell in row] for row in rows]
+    # A name broken in the middle is hard to find again: the other columns give way first.
+    least = min(max(len(row[0]) for row in cells), 26)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for position, column in enumerate(columns):
+        side: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+        whole = side == "right" or all(len(row[position]) <= 8 for row in cells)
+        table.add_column(column.rstrip(">"), justify=side, no_wrap=whole, overflow="fold", min_width=least)
+        least = 0
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)

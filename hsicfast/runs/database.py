@@ -1,0 +1,71 @@
+"""The database of a study: how to open it, how long to wait for it, and what of its URL may be shown."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hsicfast.errors import InputError
+from hsicfast.text import hide_password
+
+Answer = TypeVar("Answer")
+
+# Seconds for which a database that has answered once may be away: long enough for a restart.
+PATIENCE = 300.0
+_LONGEST_PAUSE = 10.0
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Arguments of SQLAlchemy's engine for `url`."""
+    # SQLite lets one write at a time, the others wait; a server may have closed a connection left idle.
+    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+
+
+def made_together(make: Callable[[], Answer], broken: tuple[type[Exception], ...], tries: int = 10) -> Answer:
+    """``make()``, which makes tables unless they are there: of many hosts at once all but one fail, and try again."""
+    while True:
+        tries -= 1
+        try:
+            return make()
+        except broken:
+            if not tries:
+                raise
+            time.sleep(random.uniform(0.1, 0.5))
+
+
+def patiently(action: Callable[[], Answer], url: str) -> Answer:
+    """``action()``, again and again while the server at `url` is away.
+
+    Raises
+    ------
+    InputError
+        Where it stays away for `PATIENCE` seconds.
+    """
+    deadline, pause = time.monotonic() + PATIENCE, 0.1
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"the database of the study must answer, but {hide_password(url)} has not for {PATIENCE:g} s; "
+                    "bring it back, and the same command in the same folder goes on with the results, which are kept"
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _is_away(error: BaseException) -> bool:
+    import sqlalchemy.exc
+
+    while error.__cause__ is not None and not isinstance(error, sqlalchemy.exc.DBAPIError):
+        error = error.__cause__  # Optuna wraps what the database says
+    if not isinstance(error, sqlalchemy.exc.DBAPIError):
+        return False
+    # A file is there or not: of SQLite the driver's own time-out is patience enough.
+    server = "sqlite" not in type(error.orig).__module__
+    return server and (error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError))

@@ -1,0 +1,78 @@
+"""``log.jsonl`` in a run folder: what happened when, one line an event, for people with grep and for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain
+from hsicfast.runs.watcher import Watcher
+from hsicfast.trials.trial import Trial
+
+
+class Log(Watcher):
+    """Appends a line to ``log.jsonl`` for the start, every round, trial and decision, and the end of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "log.jsonl"
+
+    def on_start(self, planned: int) -> None:
+        """See :meth:`Watcher.on_start`."""
+        self._write("start", planned=planned, host=socket.gethostname(), pid=os.getpid())
+
+    def on_round(self, name: str, note: str) -> None:
+        """See :meth:`Watcher.on_round`."""
+        self._write("round", name=name, note=note)
+
+    def on_learnt(self, text: str) -> None:
+        """See :meth:`Watcher.on_learnt`."""
+        self._write("learnt", text=text)
+
+    def on_trial(self, trial: Trial, stored: bool) -> None:
+        """See :meth:`Watcher.on_trial`; what an earlier run has logged is not logged again."""
+        if stored:
+            return
+        told = ("index", "origin", "status", "failure", "objective", "cost", "message", "trace", "params", "metrics")
+        self._write("trial", **{name: getattr(trial, name) for name in told})
+
+    def on_wait(self, others: int) -> None:
+        """See :meth:`Watcher.on_wait`."""
+        self._write("wait", others=others)
+
+    def on_stop(self) -> None:
+        """See :meth:`Watcher.on_stop`."""
+        self._write("stop")
+
+    def on_end(self, problem: str) -> None:
+        """See :meth:`Watcher.on_end`."""
+        self._write("end", problem=problem)
+
+    def _write(self, event: str, **what: Any) -> None:
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **plain(what)}
+        text = json.dumps(line, allow_nan=False) + "\n"
+        try:
+            with self._path.open("ab") as file:
+                # One write: a line of a killed run may be torn, and then the next begins on its own.
+                file.write((b"" if self._whole() else b"\n") + text.encode())
+        except OSError as error:
+            raise InputError(
+                f"the log must be writable, but {self._path} gave: {reason(error)}; make room and run again"
+            ) from error
+
+    def _whole(self) -> bool:
+        with self._path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return True
+            file.seek(-1, os.SEEK_END)
+            return file.read() == b"\n"

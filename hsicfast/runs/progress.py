@@ -1,0 +1,125 @@
+"""How a run looks while it goes on: one bar on a terminal, a line every tenth of the trials elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from hsicfast.runs.watcher import Watcher
+from hsicfast.trials.costs import meets
+from hsicfast.trials.trial import DONE, FINAL, STATUSES, Trial
+
+LINES = 10
+
+
+class ProgressBar(Watcher):
+    """Trials done of those planned, best so far, diverged and lost, time left.
+
+    Parameters
+    ----------
+    console : rich Console
+        On a terminal a live bar, elsewhere plain lines without control characters.
+    metric : str
+        What people call the objective.
+    minimize : bool
+        Direction of the objective.
+    max_cost : float, optional
+        Limit of the cost; what is not known to be within it is not the best.
+    """
+
+    def __init__(self, console: Console, metric: str, minimize: bool, max_cost: float | None = None) -> None:
+        self._console, self._metric, self._minimize, self._max_cost = console, metric, minimize, max_cost
+        self._best = math.nan
+        self._ended = dict.fromkeys(STATUSES, 0)
+        self._planned = self._stored = 0
+        self._round = "starting"
+        self._clock = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+    def on_start(self, planned: int) -> None:
+        """See :meth:`Watcher.on_start`."""
+        self._planned = planned
+        self._task = self._bar.add_task(self._round, total=planned, state="")
+
+    def on_round(self, name: str, note: str) -> None:
+        """See :meth:`Watcher.on_round`."""
+        self._round = name
+        self._say(f"{name}: trials {note}")
+        self._bar.update(self._task, description=name)
+
+    def on_trial(self, trial: Trial, stored: bool) -> None:
+        """See :meth:`Watcher.on_trial`."""
+        self._ended[trial.status] += 1
+        self._stored += stored
+        # What a finalist makes of a fresh seed chooses by its mean alone.
+        eligible = trial.status == DONE and trial.origin != FINAL and meets(trial.cost, self._max_cost)
+        if eligible and not self._is_worse(trial.objective):
+            self._best = trial.objective
+        rate = f"{60 * self._rate:.3g}/min"
+        self._bar.update(self._task, completed=self._total, state=f"{self._state}, {rate}")
+        if not self._bar.disable or stored:
+            return
+        step = max(1, self._planned // LINES)
+        if self._total % step == 0 or self._total == self._planned:
+            self._say(f"{self._round}: {self._total} of {self._planned} trials, {self._state}{self._left}")
+
+    def on_wait(self, others: int) -> None:
+        """See :meth:`Watcher.on_wait`."""
+        self._say(f"{self._round}: waiting for {others} trials that others train")
+
+    def on_stop(self) -> None:
+        """See :meth:`Watcher.on_stop`."""
+        self._say("stopping: the trials in flight end, no other is started; once more stops at once")
+
+    @property
+    def _total(self) -> int:
+        return sum(self._ended.values())
+
+    @property
+    def _state(self) -> str:
+        parts = [f"best {self._metric} {self._best:.4g}"] if math.isfinite(self._best) else []
+        parts += [f"{self._ended[status]} {status}" for status in STATUSES[1:] if self._ended[status]]
+        return ", ".join(parts) or "no result yet"
+
+    @property
+    def _left(self) -> str:
+        if not self._rate or self._total >= self._planned:
+            return ""
+        seconds = (self._planned - self._total) / self._rate
+        left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f", about {left} left at {60 * self._rate:.3g} trials a minute"
+
+    @property
+    def _rate(self) -> float:
+        """Trials that this run trains in a second; 0 before the first."""
+        return (self._total - self._stored) / max(time.monotonic() - self._clock, 1e-9)
+
+    def _is_worse(self, objective: float) -> bool:
+        if math.isnan(self._best):
+            return False
+        return objective >= self._best if self._minimize else objective <= self._best
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)

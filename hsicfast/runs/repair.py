@@ -1,0 +1,342 @@
+"""What of a run folder is whole; and its study built again from the result files, once what is broken is set aside."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hsicfast.errors import InputError, reason
+from hsicfast.files import numbered, plain, put_aside
+from hsicfast.runs.lock import SILENCE, Lock, look
+from hsicfast.runs.results import CHECKPOINTS, RESULTS, read_result, result_files
+from hsicfast.runs.settings import FORMAT, SETTINGS, NewerFormat, described, read_settings, study_name
+from hsicfast.runs.study import Study
+from hsicfast.trials.trial import Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY = "study.db"
+# Where a rebuild puts what is broken.
+BROKEN = "broken"
+# What a run leaves in the end.
+REPORT = ("trials.csv", "sensitivity.json", "best.json", "report.html")
+# A line names so many trials.
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing in a run folder: what is said of it, and whether it is whole."""
+
+    what: str
+    said: str
+    whole: bool = True
+
+
+def inspect_run(folder: Path, elsewhere: bool = False) -> list[Finding]:
+    """What of a run folder is whole and what is not; nothing is changed.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    elsewhere : bool
+        Whether its study is in a storage elsewhere, which is not looked at.
+
+    Raises
+    ------
+    InputError
+        Where `folder` is no run folder.
+    """
+    _check_run(folder)
+    seen = look(folder)
+    live = seen is not None and seen.alive
+    kept, settings = _settings(folder)
+    trials, broken = _results(folder)
+    lock = Finding("lock", "nobody writes in the folder" if seen is None else seen.text)
+    findings = [settings, lock, *_told_results(trials, broken, live)]
+    if not elsewhere:
+        findings.append(_told_study(folder, kept, trials, live))
+    return [*findings, _told_leftovers(folder), _told_report(folder)]
+
+
+def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
+    """Set aside in ``broken/`` what is broken in a run folder, and build its study from the result files.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    elsewhere : bool
+        Whether its study is in a storage elsewhere; then none is built.
+
+    Returns
+    -------
+    list of str
+        What was done; empty where everything was whole.
+
+    Raises
+    ------
+    InputError
+        Where `folder` is no run folder, is held by a live writer, is of a newer format, or cannot be written.
+    """
+    _check_run(folder)
+    try:
+        with Lock(folder):
+            return list(_rebuilt(folder, numbered(folder / BROKEN), elsewhere))
+    except OSError as error:
+        where = error.filename or folder
+        raise InputError(
+            f"a run folder that is rebuilt must be writable, but {where} gave: {reason(error)}; make room, or pass a "
+            "copy of it"
+        ) from error
+
+
+def _rebuilt(folder: Path, aside: Path, elsewhere: bool) -> Iterator[str]:
+    # 1. What cannot be read goes.
+    kept, settings = _settings(folder)
+    if not settings.whole:
+        said = settings.said
+        if (folder / SETTINGS).exists():
+            put_aside(folder / SETTINGS, folder, aside)
+            said = f"was set aside: {said}"
+        yield f"{SETTINGS} {said}; the run's command writes it again, and sees to the study"
+    trials, broken = _results(folder)
+    for path, why in broken.items():
+        put_aside(path, folder, aside)
+        yield f"{RESULTS}/{path.name} was set aside: {why}; the run's command trains its trial again"
+    # 2. The study is an index over the rest.
+    if kept is not None and not elsewhere:
+        fault = _study_fault(folder, kept, trials)
+        if fault and (folder / STUDY).exists():
+            for path in _database(folder):
+                put_aside(path, folder, aside)
+            yield f"{STUDY} was set aside: {fault}"
+        if fault:
+            _build_study(folder, kept, trials)
+            yield f"{STUDY} was built from {len(trials)} results"
+    # 3. What the dead left is of no use.
+    for path in _leftovers(folder):
+        path.unlink(missing_ok=True)
+        yield f"{path.relative_to(folder)} was removed: a dead writer left it"
+
+
+def _check_run(folder: Path) -> None:
+    if not (folder / SETTINGS).is_file() and not (folder / RESULTS).is_dir():
+        raise InputError(
+            f"a run folder holds {SETTINGS} and {RESULTS}/, but {folder} holds neither; name the folder that the run "
+            "said everything is in"
+        )
+
+
+def _settings(folder: Path) -> tuple[dict[str, Any] | None, Finding]:
+    if not (folder / SETTINGS).exists():
+        return None, Finding(SETTINGS, "is missing", False)
+    try:
+        kept = read_settings(folder)
+    except NewerFormat:
+        raise
+    except InputError as error:
+        return None, Finding(SETTINGS, f"cannot be read ({reason(error)})", False)
+    return kept, Finding(SETTINGS, f"format {FORMAT}, study {study_name(kept)}")
+
+
+def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
+    """The trials in the whole result files, and why the others are broken."""
+    trials: dict[int, Trial] = {}
+    broken: dict[Path, str] = {}
+    for path in result_files(folder):
+        try:
+            trial = read_result(path)
+            trials[trial.index] = trial
+        except InputError as error:
+            broken[path] = reason(error)
+    return trials, broken
+
+
+def _told_results(trials: Mapping[int, Trial], broken: Mapping[Path, str], live: bool) -> list[Finding]:
+    counts = Counter(trial.status for trial in trials.values())
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    told = [Finding(RESULTS, f"{len(trials)} whole" + (f" ({said})" if said else ""))]
+    told += [Finding(f"{RESULTS}/{path.name}", f"is broken: {why}", False) for path, why in broken.items()]
+    there = {*trials, *(int(path.stem) for path in broken)}
+    gaps = sorted(set(range(max(there, default=-1))) - there)
+    if gaps and not live:  # a run that goes on has some in flight
+        told.append(Finding(RESULTS, f"{_named(gaps)} missing; the run's command trains them", False))
+    return told
+
+
+def _told_study(folder: Path, kept: Mapping[str, Any] | None, trials: Mapping[int, Trial], live: bool) -> Finding:
+    if live:
+        return Finding(STUDY, "is being written, and was not looked at")
+    if kept is None:
+        return Finding(STUDY, f"cannot be judged without {SETTINGS}", False)
+    fault = _study_fault(folder, kept, trials)
+    return Finding(STUDY, fault or f"holds each of the {len(trials)} results once", not fault)
+
+
+def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> str:
+    """What is wrong with ``study.db``, in words; a copy is opened, for Optuna and SQLite write where they read."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if not (folder / STUDY).exists():
+        return "is missing"
+    with _copied(folder) as copy:
+        try:
+            return _sqlite_fault(copy) or _index_fault(_loaded(copy, study_name(kept)), trials)
+        except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
+            return f"cannot be read ({reason(error)})"
+        except (ValueError, TypeError, KeyError) as error:  # what a row holds is no JSON, no state, no date
+            return f"holds what Optuna did not write ({type(error).__name__})"
+
+
+@contextmanager
+def _copied(folder: Path) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="hsicfast-"))
+            for path in _database(folder):
+                shutil.copy(path, temporary)
+        except OSError as error:
+            raise InputError(
+                f"a study is looked at as a copy, but copying {folder / STUDY} gave: {reason(error)}; make room for it "
+                f"in {tempfile.gettempdir()}, or set TMPDIR"
+            ) from error
+        yield Path(temporary) / STUDY
+
+
+def _database(folder: Path) -> list[Path]:
+    """The files of the study's database; a journal undoes the write that was going on when its writer died."""
+    return [path for path in (folder / f"{STUDY}{end}" for end in ("", "-journal", "-wal", "-shm")) if path.exists()]
+
+
+def _sqlite_fault(path: Path) -> str:
+    connection = sqlite3.connect(path)
+    try:
+        (first,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    finally:
+        connection.close()
+    if first != "ok":
+        return f"is a broken database ({str(first).splitlines()[-1]})"
+    return "" if {"studies", "trials"} <= tables else "is no Optuna database"
+
+
+def _loaded(path: Path, name: str) -> list[optuna.trial.FrozenTrial] | None:
+    """The trials that ended of one study; None where there is no such study."""
+    import optuna
+
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    try:
+        if name not in [study.study_name for study in storage.get_all_studies()]:
+            return None
+        study = optuna.load_study(study_name=name, storage=storage)
+        states = optuna.trial.TrialState
+        return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.FAIL, states.PRUNED))
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _index_fault(found: Sequence[optuna.trial.FrozenTrial] | None, trials: Mapping[int, Trial]) -> str:
+    if found is None:
+        return "holds no study of these settings"
+    times = Counter(int(frozen.user_attrs.get("index", -1)) for frozen in found)
+    lacking = sorted(set(trials) - set(times))
+    foreign = sum(index not in trials for index in times)
+    twice = sorted(index for index, count in times.items() if count > 1 and index in trials)
+    index_of = [(frozen, trials.get(int(frozen.user_attrs.get("index", -1)))) for frozen in found]
+    others = [trial.index for frozen, trial in index_of if trial is not None and not _is_index_of(frozen, trial)]
+    faults = [
+        f"lacks {_named(lacking)}" if lacking else "",
+        f"holds {_named(twice)} more than once" if twice else "",
+        f"holds {_named(others)} otherwise than the result file" if others else "",
+        f"holds {foreign} without a result file" if foreign else "",
+    ]
+    return ", ".join(filter(None, faults))
+
+
+def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
+    """Whether a study's trial says what the result file does."""
+    attributes = {key: value for key, value in frozen.user_attrs.items() if hasattr(trial, key)}
+    # A choice that is no scalar goes by its name there.
+    params = plain(trial.params)
+    return (
+        plain(frozen.value if frozen.values else None) == plain(trial.objective)
+        and attributes == {key: plain(getattr(trial, key)) for key in attributes}
+        and frozen.params.keys() == params.keys()
+        and all(value in (params[name], json.dumps(params[name])) for name, value in frozen.params.items())
+        and plain(frozen.intermediate_values) == plain(dict(trial.curve))
+    )
+
+
+def _build_study(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> None:
+    space, minimize = described(kept)
+    study = Study(space, minimize, study_name(kept), folder, None)
+    try:
+        for index in sorted(trials):
+            study.add(trials[index])
+    finally:
+        study.close()
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """Half-written files whose writers are gone, and states of trainings that have ended."""
+    parts = [path for path in folder.rglob(".*.part") if _is_left(path)]
+    ended = {path.stem for path in result_files(folder)}
+    return parts + [path for path in (folder / CHECKPOINTS).glob("*.ckpt") if path.stem in ended]
+
+
+def _is_left(part: Path) -> bool:
+    """Whether a half-written file is one of ours, and nobody is about to finish it."""
+    import psutil
+
+    named = re.fullmatch(r"\..+\.(\d+)\.[0-9a-f]+\.part", part.name)
+    if named is None:
+        return False
+    try:
+        silent = time.time() - part.stat().st_mtime
+    except FileNotFoundError:  # somebody has finished it
+        return False
+    return silent > SILENCE or not psutil.pid_exists(int(named[1]))
+
+
+def _told_leftovers(folder: Path) -> Finding:
+    left = [str(path.relative_to(folder)) for path in _leftovers(folder)]
+    return Finding("leftovers", f"{', '.join(left[:SHOWN])}: {len(left)} in all, harmless" if left else "none")
+
+
+def _told_report(folder: Path) -> Finding:
+    there = [name for name in REPORT if (folder / name).exists()]
+    if not there:
+        return Finding("report", "none yet")
+    faults = [f"{name} is missing" for name in REPORT if name not in there]
+    faults += [f"{name} is broken" for name in there if not _is_report(folder / name)]
+    return Finding(
+        "report", "; ".join([*faults, "the run's command writes it again"]) if faults else "whole", not faults
+    )
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return bool(json.loads(text) if path.suffix == ".json" else text)
+    except (OSError, ValueError):
+        return False
+
+
+def _named(indices: Sequence[int]) -> str:
+    more = f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else ""
+    return f"trial {', '.join(map(str, indices[:SHOWN]))}{more}"

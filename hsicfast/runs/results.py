@@ -1,0 +1,90 @@
+"""What came of a trial as a file: ``results/000012.json`` in a run folder, which is the truth about trial 12."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain, seal_holds, sealed, write_atomically
+from hsicfast.trials.trial import DONE, PRUNED, STATUSES, Trial
+
+RESULTS, CHECKPOINTS = "results", "checkpoints"
+
+
+def result_path(folder: Path, index: int) -> Path:
+    """Where the result of trial `index` lies in a run folder."""
+    return folder / RESULTS / f"{index:06d}.json"
+
+
+def checkpoint_path(folder: Path, index: int) -> Path:
+    """Where the training of trial `index` may keep its state while it goes on."""
+    return folder / CHECKPOINTS / f"{index:06d}.ckpt"
+
+
+def write_result(folder: Path, trial: Trial) -> Path:
+    """Make the result of `trial` durable in the run folder `folder`; returns its file."""
+    path = result_path(folder, trial.index)
+    try:
+        write_atomically(path, json.dumps(sealed(plain(asdict(trial))), indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
+    checkpoint_path(folder, trial.index).unlink(missing_ok=True)
+    return path
+
+
+def read_result(path: Path) -> Trial:
+    """The trial in a result file; missing numbers are NaN.
+
+    Raises
+    ------
+    InputError
+        Where the file is not one whole result.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not seal_holds(content):  # a result of before there were seals has none
+            raise ValueError("its checksum is another one")
+        trial = trial_of(content)
+        whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
+        whole &= trial.status in STATUSES
+        whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
+        if not whole:
+            raise ValueError("it is not the trial it is named after")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"a result file must hold one whole trial, but {path} does not ({reason(error)}); "
+            f"`{rebuild_command(path.parent.parent)}` sets it aside, and its trial runs again"
+        ) from error
+    return trial
+
+
+def trial_of(content: Mapping[str, Any]) -> Trial:
+    """The trial that ``plain(asdict(trial))`` describes; missing numbers are NaN."""
+    known = {"curve": (), "failure": "", "trace": "", **content}  # a result of before these were told has none
+    for name in ("objective", "cost"):
+        known[name] = math.nan if known[name] is None else float(known[name])
+    known["metrics"] = {key: math.nan if x is None else x for key, x in known["metrics"].items()}
+    known["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in known["curve"])
+    return Trial(**{field.name: known[field.name] for field in fields(Trial)})
+
+
+def rebuild_command(folder: Path) -> str:
+    """What a person types to set broken files of a run folder aside and have the study built again."""
+    return f"python -m hsicfast.store rebuild {shlex.quote(str(folder))}"
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Every result file in the run folder, in order."""
+    # A half-written file of a killed worker has another name.
+    return sorted(path for path in (folder / RESULTS).glob("*.json") if path.stem.isdigit())
+
+
+def read_results(folder: Path) -> dict[int, Trial]:
+    """Every trial with a result file in the run folder, by index."""
+    return {trial.index: trial for trial in map(read_result, result_files(folder))}

@@ -1,0 +1,127 @@
+"""What a run is, as a file: ``settings.json`` in its folder. Its format, how two differ, and the space it describes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain, write_atomically
+from hsicfast.space.formats import from_plain
+from hsicfast.space.search_space import SearchSpace
+
+SETTINGS = "settings.json"
+# Of a run folder as this version writes it; folders of before it was counted are of format 1, too.
+FORMAT = 1
+# A sentence shows so many differences.
+SHOWN = 3
+
+
+class NewerFormat(InputError):
+    """A run folder was written by a newer hsicfast."""
+
+
+def as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` as they come back from their file."""
+    if "format" in settings:
+        raise InputError(
+            "settings= may not say 'format', which is the run folder's own, but it does; call it something else"
+        )
+    return dict(json.loads(json.dumps(plain(settings))))
+
+
+def write_settings(folder: Path, kept: Mapping[str, Any]) -> None:
+    """Keep settings in a run folder."""
+    path = folder / SETTINGS
+    try:
+        write_atomically(path, json.dumps({"format": FORMAT, **kept}, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings kept in a run folder, without its format.
+
+    Raises
+    ------
+    NewerFormat
+        Where the folder is of a newer version.
+    InputError
+        Where the file is not whole.
+    """
+    path = folder / SETTINGS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = content.pop("format", 1)
+        if not isinstance(known, int) or isinstance(known, bool) or known < 1:
+            raise ValueError(f"its format is {known!r}")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"the settings of a run must be readable, but {path} is not ({reason(error)}); pass resume=force if you "
+            "are sure that this is the run, for every stored trial is checked as well"
+        ) from error
+    if known > FORMAT:
+        raise NewerFormat(
+            f"a run folder must be of format {FORMAT} or older, but {folder} is of format {known}; upgrade hsicfast, "
+            "or pass another hydra.run.dir="
+        )
+    return dict(content)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Each name whose value is another one, with both, in words."""
+    old, new = _flat(before), _flat(now)
+    names = [*old, *(name for name in new if name not in old)]
+    pairs = [(name, old.get(name, "absent"), new.get(name, "absent")) for name in names]
+    return [f"{name} was {was} and is {is_now} now" for name, was, is_now in pairs if was != is_now]
+
+
+def refusal(folder: Path, told: list[str]) -> InputError:
+    """What to say of a folder that was started with other settings."""
+    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+    return InputError(
+        f"a run folder keeps the settings it was started with, but {', '.join([*told[:SHOWN], *more])} in {folder}; "
+        "set back what changed, pass resume=force to go on with what fits, or pass another hydra.run.dir="
+    )
+
+
+def study_name(kept: Mapping[str, Any]) -> str:
+    """The name of the study of a run with these settings."""
+    return "hsicfast-" + hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def described(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
+    """The space that settings describe, and whether a small objective is good.
+
+    The space is the run's as far as JSON holds it: of what is no JSON value its name is left.
+
+    Raises
+    ------
+    InputError
+        Where they describe none.
+
+    Examples
+    --------
+    >>> described({"direction": "maximize", "space": {"on": {"type": "Bool", "active_if": None, "law": 0.25}}})
+    (SearchSpace({'on': Bool(active_if=None, law=0.25)}), False)
+    """
+    try:
+        space = SearchSpace({name: from_plain(dict(content)) for name, content in kept["space"].items()})
+        return space, {"minimize": True, "maximize": False}[kept["direction"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"settings must describe the space of their run, but these do not ({type(error).__name__}: {error}); "
+            "run the run's command again with resume=force, which writes them anew"
+        ) from error
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(settings, Mapping) and settings:
+        flat: dict[str, Any] = {}
+        for key, value in settings.items():
+            flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+        return flat
+    return {prefix: json.dumps(settings)}

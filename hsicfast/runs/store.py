@@ -1,0 +1,254 @@
+"""The results of a run, in memory or in a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from hsicfast.errors import InputError, reason
+from hsicfast.files import numbered, put_aside, write_atomically
+from hsicfast.runs.claims import WRITER, Claims
+from hsicfast.runs.lock import Lock
+from hsicfast.runs.repair import STUDY
+from hsicfast.runs.results import RESULTS, read_results, result_files, result_path, write_result
+from hsicfast.runs.settings import (
+    SETTINGS,
+    NewerFormat,
+    as_kept,
+    differences,
+    read_settings,
+    refusal,
+    study_name,
+    write_settings,
+)
+from hsicfast.runs.study import Study
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.trial import Trial
+
+# Where a run that was forced to go on keeps what it replaces.
+REPLACED = "replaced"
+
+
+class _Indexed(Protocol):
+    @property
+    def index(self) -> int: ...
+
+
+# A trial that is planned, whatever plans it: of it the store reads the index alone.
+Planned = TypeVar("Planned", bound=_Indexed)
+
+
+class Store:
+    """The results of one run, in memory or in a run folder.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        Of the trials.
+    settings : mapping
+        What the run is. A folder keeps to the settings it was started with.
+    minimize : bool
+        Direction of the objective.
+    folder : Path, optional
+        The run folder; without it results stay in memory. It is locked until :meth:`close`.
+    url : str, optional
+        Optuna storage of the study; ``study.db`` in the run folder by default. Every process that opens it with the
+        same settings has a part in the same run: :meth:`claimed` deals the trials, :meth:`elsewhere` collects them.
+    resume : {None, "force"}
+        "force" goes on in a folder of other settings or another plan: what does not fit is put into ``replaced/``.
+
+    Raises
+    ------
+    InputError
+        A folder that cannot be written, that somebody else writes in, that belongs to a run with other settings or
+        to a newer version; a broken result file; a study that cannot be opened.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        settings: Mapping[str, Any],
+        minimize: bool,
+        folder: Path | None = None,
+        url: str | None = None,
+        resume: str | None = None,
+    ) -> None:
+        check_resume(resume, url)
+        self.folder = folder
+        self.forced = resume is not None
+        self.trials: dict[int, Trial] = {}
+        self._study: Study | None = None
+        self._claims: Claims | None = None
+        self._writes = False  # of many processes one writes the study
+        self._lock: Lock | None = None
+        self._aside: Path | None = None
+        if folder is None:
+            if url is not None:
+                raise InputError("store= indexes the results of a run folder, but folder=None; pass folder= as well")
+            return
+        kept = as_kept(settings)
+        name = study_name(kept)
+        _make_folder(folder)
+        self._lock = Lock(folder)
+        try:
+            check_writable(folder / RESULTS)
+            self._keep(folder, kept)
+            self.trials = read_results(folder)
+            self._study = Study(space, minimize, name, folder, url)
+            if url is not None:
+                self._claims = Claims(url, name)
+                told = {trial.index for trial in self.elsewhere()}
+                for index in self.trials.keys() - told:  # this host was killed before it told them
+                    self.trials[index] = self._accepted(self.trials[index])
+            elif not self._study.indices <= set(self.trials):
+                # It holds trials whose files are gone: they run again, and may take other times or end otherwise.
+                self._study.close()
+                self._put_aside(folder, folder / STUDY)
+                self._study = Study(space, minimize, name, folder, url)
+        except BaseException:
+            self.close()
+            raise
+
+    def claimed(self, jobs: Iterable[Planned]) -> Iterator[Planned]:
+        """Those of `jobs` that are for this process to train, each claimed as it is asked for."""
+        if self._claims is None:
+            yield from jobs
+            return
+        held = self._claims.held()
+        yield from (job for job in jobs if job.index not in held and self._claims.claim(job.index))
+
+    def elsewhere(self, ours: Iterable[int] = ()) -> list[Trial]:
+        """The trials that have ended in any process with a part in this run, but for those of the indices `ours`."""
+        if self._claims is None or self.folder is None:
+            return []
+        trials = self._claims.results(ours)
+        for trial in trials:
+            if self.trials.get(trial.index) != trial:
+                write_result(self.folder, trial)
+                self.trials[trial.index] = trial
+        return trials
+
+    def add(self, trial: Trial) -> Trial:
+        """Take up a trial that has ended, now or in an earlier run; its result file lies there already.
+
+        Returns
+        -------
+        Trial
+            What counts: where another process has told its result before, that one.
+        """
+        if self._lock is not None:
+            self._lock.check()
+        trial = self.trials[trial.index] = self._accepted(trial)
+        if self._study is None:
+            return trial
+        if self._claims is None:
+            self._study.add(trial)
+        elif not self._claims.claim(WRITER):
+            self._writes = False
+        elif self._writes:
+            self._study.add(trial)
+        else:  # whoever wrote it before is gone
+            self._writes = True
+            self._study.refresh()
+            for known in self.trials.values():
+                self._study.add(known)
+        return trial
+
+    def set_aside_all(self) -> str:
+        """Take back every result, so that all trials run again; returns in words where the files are now."""
+        if self.folder is None:
+            return ""
+        paths = result_files(self.folder)
+        for path in paths:
+            self._put_aside(self.folder, path)
+        if self._claims is not None and self._study is not None:
+            self._claims.forget(int(path.stem) for path in paths)
+            self._study.delete()
+        self.trials = {}
+        return f"what they left is in {self._aside}"
+
+    def replace(self, index: int) -> None:
+        """Put the stored result of trial `index` aside: it is not what the plan asks for, and the run is forced."""
+        del self.trials[index]
+        if self.folder is not None:
+            self._put_aside(self.folder, result_path(self.folder, index))
+
+    def close(self) -> None:
+        """Let go of the study, what was claimed, and the folder."""
+        try:
+            if self._claims is not None:
+                self._claims.close()
+            if self._study is not None:
+                self._study.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def _keep(self, folder: Path, kept: dict[str, Any]) -> None:
+        """Settle that the folder's run is the one of these settings."""
+        if (folder / SETTINGS).exists():
+            try:
+                told = differences(read_settings(folder), kept)
+            except NewerFormat:
+                raise
+            except InputError:
+                if not self.forced:
+                    raise
+                told = ["unreadable"]
+            if told and not self.forced:
+                raise refusal(folder, told)
+            if told:
+                self._put_aside(folder, folder / SETTINGS)
+        if self.forced and (folder / STUDY).exists():
+            # It may hold trials that are about to be replaced; it is built again from the files.
+            self._put_aside(folder, folder / STUDY)
+        if not (folder / SETTINGS).exists():
+            write_settings(folder, kept)
+
+    def _accepted(self, trial: Trial) -> Trial:
+        if self._claims is None or self.folder is None:
+            return trial
+        counts = self._claims.accept(trial)
+        if counts is not trial:
+            write_result(self.folder, counts)
+        return counts
+
+    def _put_aside(self, folder: Path, path: Path) -> None:
+        if self._aside is None:
+            self._aside = numbered(folder / REPLACED)
+        put_aside(path, folder, self._aside)
+
+
+def check_resume(resume: Any, url: str | None = None) -> None:
+    """Raise an InputError unless `resume` says what to do with a folder of another run."""
+    if resume not in (None, "force"):
+        raise InputError(f"resume must be null or force, but got {resume!r}; choose one of them")
+    if resume is not None and url is not None:
+        raise InputError(
+            "resume=force builds the study anew, which only one in the run folder can be, but store= puts it "
+            "elsewhere; leave out store=, or pass another hydra.run.dir= instead of resume=force"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Create `folder` and raise an InputError unless a file can be written in it."""
+    _make_folder(folder)
+    try:
+        write_atomically(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the run folder must be writable, but {folder} gave: {reason(error)}; pass another hydra.run.dir="
+    )

@@ -1,0 +1,136 @@
+"""The Optuna study over the result files: an index, written by the parent alone, built again from the files."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError, reason
+from hsicfast.files import plain
+from hsicfast.runs.database import engine_options, made_together, patiently
+from hsicfast.runs.results import rebuild_command
+from hsicfast.space.distributions import distribution
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.text import hide_password
+from hsicfast.trials.trial import DONE, PRUNED, Trial
+
+# What SQLite says where the database is whole, and the disk or somebody else stands in the way.
+WITHOUT_FAULT = ("is full", "is locked", "readonly", "unable to open", "disk I/O error")
+
+
+class Study:
+    """The Optuna study over the result files."""
+
+    def __init__(self, space: SearchSpace, minimize: bool, name: str, folder: Path, url: str | None) -> None:
+        import optuna
+        import sqlalchemy.exc
+
+        self._optuna, self._space = optuna, space
+        self._distributions = {key: _named(optuna, space, key) for key in space}
+        self._own = folder / "study.db" if url is None else None
+        self._url = f"sqlite:///{self._own}" if url is None else url
+        self._in_doubt = False
+        self._broken = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError)
+        before = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            made_together(lambda: self._open(name, minimize), self._broken, tries=1 if url is None else 10)
+            self.refresh()
+        except (*self._broken, RuntimeError) as error:
+            raise self._explained(error) from error
+        finally:
+            optuna.logging.set_verbosity(before)
+
+    def _open(self, name: str, minimize: bool) -> None:
+        self._storage = self._optuna.storages.RDBStorage(self._url, engine_kwargs=engine_options(self._url))
+        self._study = self._optuna.create_study(
+            study_name=name,
+            storage=self._storage,
+            direction="minimize" if minimize else "maximize",
+            load_if_exists=True,
+        )
+
+    def refresh(self) -> None:
+        """Read again what the study holds."""
+        trials = self._study.get_trials(deepcopy=False)
+        self._known = {(trial.user_attrs.get("index"), trial.user_attrs.get("status")) for trial in trials}
+
+    @property
+    def indices(self) -> set[Any]:
+        """Of the trials it holds."""
+        return {index for index, _ in self._known}
+
+    def add(self, trial: Trial) -> None:
+        """Index `trial` unless it is there."""
+        try:
+            patiently(lambda: self._add(trial), self._url)
+        except self._broken as error:
+            raise self._explained(error) from error
+
+    def _add(self, trial: Trial) -> None:
+        if self._in_doubt:
+            self.refresh()
+        self._in_doubt = False
+        if (trial.index, trial.status) in self._known:
+            return
+        states = self._optuna.trial.TrialState
+        names = [key for key in self._space if key in trial.params]
+        told = ("index", "seed", "origin", "status", "cost", "message", "failure", "metrics")
+        self._in_doubt = True  # a connection may break after the database has taken it up
+        self._study.add_trial(
+            self._optuna.trial.create_trial(
+                state={DONE: states.COMPLETE, PRUNED: states.PRUNED}.get(trial.status, states.FAIL),
+                value=trial.objective if math.isfinite(trial.objective) else None,
+                params={key: _named_value(self._space, key, trial.params[key]) for key in names},
+                distributions={key: self._distributions[key] for key in names},
+                user_attrs=plain({key: getattr(trial, key) for key in told}),
+                intermediate_values=dict(trial.curve),
+            )
+        )
+        self._known.add((trial.index, trial.status))
+        self._in_doubt = False
+
+    def delete(self) -> None:
+        """Take the study out of its database."""
+        self._optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
+
+    def close(self) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def _explained(self, error: BaseException) -> InputError:
+        if self._own is not None and any(word in reason(error) for word in WITHOUT_FAULT):
+            return InputError(
+                f"the study must be writable, but {self._own} gave: {reason(error)}; make room, see that nobody else "
+                "holds it, and run the same command again: the results are kept"
+            )
+        if self._own is not None:
+            return InputError(
+                f"the study must be an Optuna database, but {self._own} cannot be used as one ({reason(error)}); "
+                f"`{rebuild_command(self._own.parent)}` sets it aside and builds it again from the result files"
+            )
+        if isinstance(error, ImportError):
+            return InputError(
+                f"store= needs the driver of its database, but it is not installed: {hide_password(self._url)}; "
+                'run pip install "hsicfast[postgres]", or leave store= out'
+            )
+        # The database's own words may repeat the URL, hence its password: the kind of error must do.
+        return InputError(
+            f"store= must be the URL of a database that answers, but {hide_password(self._url)} gave "
+            f"{type(error.__cause__ or error).__name__}; correct it, or leave store= out for a file in the run folder"
+        )
+
+
+def _named(optuna: Any, space: SearchSpace, name: str) -> Any:
+    choices = getattr(space[name], "choices", None)
+    if choices is None:
+        return distribution(space[name])
+    return optuna.distributions.CategoricalDistribution([_named_value(space, name, choice) for choice in choices])
+
+
+def _named_value(space: SearchSpace, name: str, value: Any) -> Any:
+    """`value` as the study holds it: a choice that is no scalar goes by its name."""
+    value = plain(value)
+    return json.dumps(value) if isinstance(value, list | dict) else value

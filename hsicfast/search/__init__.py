@@ -1,0 +1,1 @@
+"""Rounds of proposing, training and analysis."""

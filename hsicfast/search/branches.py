@@ -1,0 +1,135 @@
+"""Branches: the values of one hyperparameter that decide which others exist, and which of them are worth more trials.
+
+A Gaussian process knows no hyperparameters that come and go. Inside a branch all of them are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hsicfast.space.hyperparameters import Bool, Choice, Hyperparameter, Int
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.text import number, p_text, value_text
+from hsicfast.trials.goal import best_fraction
+from hsicfast.trials.trial import DONE, LOST, Trial
+
+MOST_BRANCHES = 8
+# Who has so few of the best fifth that chance brings it in one case of twenty is not looked at any more.
+GOOD, ALPHA = 0.2, 0.05
+
+
+@dataclass(frozen=True)
+class Branching:
+    """The hyperparameter whose values are the branches.
+
+    Attributes
+    ----------
+    name : str
+    values : tuple
+    """
+
+    name: str
+    values: tuple[Any, ...]
+
+    def trials(self, value: Any, trials: Iterable[Trial]) -> list[Trial]:
+        """Those in the branch of `value`."""
+        return [trial for trial in trials if trial.params.get(self.name) == value]
+
+
+def branching(space: SearchSpace) -> Branching | None:
+    """By the hyperparameter of the main group that decides over the most others; None where none does.
+
+    Examples
+    --------
+    >>> from hsicfast.space.hyperparameters import Float
+    >>> space = SearchSpace({"kind": Choice(["a", "b"]), "inner": Float(0, 1, active_if={"kind": "a"})})
+    >>> branching(space)
+    Branching(name='kind', values=('a', 'b'))
+    """
+    ruled = {name: sum(space.depends(child, name) for child in space) for name in space if space.group(name) == "main"}
+    able = [name for name, children in ruled.items() if children and 1 < len(_values(space[name])) <= MOST_BRANCHES]
+    if not able:
+        return None
+    name = max(able, key=ruled.__getitem__)
+    return Branching(name, tuple(_values(space[name])))
+
+
+def conditions_inside(space: SearchSpace) -> bool:
+    """Whether hyperparameters come and go inside the branches as well.
+
+    Examples
+    --------
+    >>> from hsicfast.space.hyperparameters import Float
+    >>> kind, inner = Choice(["a", "b"]), Float(0, 1, active_if={"kind": "a"})
+    >>> conditions_inside(SearchSpace({"kind": kind, "inner": inner}))
+    False
+    >>> drop, rate = Bool(), Float(0, 1, active_if={"drop": True})
+    >>> conditions_inside(SearchSpace({"kind": kind, "inner": inner, "drop": drop, "rate": rate}))
+    True
+    """
+    branches = branching(space)
+    parents = {parent for name in space for parent in space[name].conditions}
+    return bool(parents - {branches.name if branches else None})
+
+
+def worth_more(
+    branches: Branching, left: Sequence[Any], trials: Sequence[Trial], keep: int, minimize: bool
+) -> tuple[list[Any], str]:
+    """The branches of `left` that are worth more trials, at most `keep`, the most promising first; and why.
+
+    A branch goes where it has so few of the best fifth of the trials that chance alone brings it in one case of twenty
+    (hypergeometric), and beyond that those whose best trial is the worst go until `keep` are left: a budget that is
+    shared among branches that were not told apart would end in none of them.
+
+    Parameters
+    ----------
+    branches : Branching
+    left : sequence
+        Values of the branches that are searched so far.
+    trials : sequence of Trial
+        All so far.
+    keep : int >= 1
+    minimize : bool
+    """
+    from scipy.stats import hypergeom
+
+    own = {value: branches.trials(value, trials) for value in left}
+    judged = [(value, trial) for value in left for trial in own[value] if trial.status != LOST]
+    # A trial that was stopped early has a last value but is none of the best.
+    ended = [trial.objective if trial.status == DONE else math.nan for _, trial in judged]
+    met = best_fraction(ended, GOOD, minimize).met
+    leaders = {value: best_of(own[value], minimize) for value in left}
+    best = {value: math.nan if leader is None else leader.objective for value, leader in leaders.items()}
+    order = sorted(left, key=lambda value: (math.isnan(best[value]), best[value] if minimize else -best[value]))
+    said, kept = [], [order[0]]
+    for value in order[1:]:
+        n = sum(of == value for of, _ in judged)
+        good = sum(bool(z) for (of, _), z in zip(judged, met, strict=True) if of == value)
+        pvalue = float(hypergeom.cdf(good, len(judged), int(met.sum()), n))
+        if pvalue > ALPHA and len(kept) < keep:
+            kept.append(value)
+        elif pvalue <= ALPHA:
+            said.append(f"{value_text(value)} has {good} of the best fifth in {n} trials (p {p_text(pvalue)})")
+        else:
+            shown = "none" if math.isnan(best[value]) else number(best[value])
+            said.append(f"{value_text(value)} has a worse best ({shown})")
+    leader = f"{branches.name} {' or '.join(value_text(value) for value in kept)} is searched on"
+    return kept, f"{leader}: {'; '.join(said)}" if said else leader
+
+
+def best_of(trials: Iterable[Trial], minimize: bool) -> Trial | None:
+    """The trial that ended well with the best objective, the earliest of equals; None where none did."""
+    done = [trial for trial in trials if trial.status == DONE]
+    return min(done, key=lambda trial: trial.objective if minimize else -trial.objective, default=None)
+
+
+def _values(hyperparameter: Hyperparameter) -> list[Any]:
+    """The values of a hyperparameter that has a few."""
+    if isinstance(hyperparameter, Choice | Bool):
+        return list(hyperparameter.choices)
+    if isinstance(hyperparameter, Int):
+        return list(range(hyperparameter.low, hyperparameter.high + 1, hyperparameter.step))[: MOST_BRANCHES + 1]
+    return []

@@ -1,0 +1,145 @@
+"""Does spending more help, and how much less would do?
+
+What makes a training dear (width, depth, rounds of boosting) often makes it better as well, out to the end of its
+range, where a design of few trials has nothing: :func:`dearer` goes there. And often it does not: :func:`decades` says
+how much there is to be saved, :func:`cheap_enough` what is worth saving, and :class:`Hunt` for how much less the next
+one is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hsicfast.dependence.inference import holm
+from hsicfast.space.hyperparameters import Float, Int
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.goal import best_fraction
+from hsicfast.trials.trial import DONE, Trial
+
+ALPHA, FEWEST = 0.05, 5
+# Trials at one level of the cost before a higher one is more promising, and the least saving that is looked for.
+TRIES, WORTH = 3, 1.2
+# The share of the trials that are not too small for their task, and how much cheaper may be looked for in any case.
+BETTER, LEAP = 1 / 2, 4.0
+
+
+def dear_ends(space: SearchSpace, trials: Sequence[Trial]) -> dict[str, Any]:
+    """The numbers that the cost rises or falls with (Spearman, Holm's p <= 5%), each with its dear end.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    trials : sequence of Trial
+        A hyperparameter is judged by those that have it and a known cost, from 5 on. One on which others depend is
+        left alone: another value of it is another configuration altogether.
+
+    Examples
+    --------
+    >>> space = SearchSpace({"width": Int(1, 9), "rate": Float(0, 1)})
+    >>> trials = [Trial(w, {"width": w, "rate": w * 0.6 % 1}, 0.0, cost=float(w * w)) for w in range(1, 10)]
+    >>> dear_ends(space, trials)
+    {'width': 9}
+    """
+    parents = {parent for name in space for parent in space[name].conditions}
+    ends: dict[str, Any] = {}
+    pvalues = []
+    for name in space:
+        kind = space[name]
+        if isinstance(kind, Float | Int) and name not in parents:
+            rho, pvalue = _correlation([(t.params[name], t.cost) for t in trials if name in t.params])
+            ends[name] = kind.high if rho > 0 else kind.low
+            pvalues.append(pvalue)
+    adjusted = dict(zip(ends, holm(np.array(pvalues)), strict=True))
+    return {name: end for name, end in ends.items() if adjusted[name] <= ALPHA}
+
+
+def dearer(params: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
+    """`params` with those of the `ends` that they have."""
+    return params | {name: end for name, end in ends.items() if name in params}
+
+
+def decades(trials: Sequence[Trial]) -> float:
+    """How many factors of 10 the costs of `trials` span, from their tenth to their ninetieth percentile; 0 if unknown.
+
+    Examples
+    --------
+    >>> decades([Trial(i, {}, 0.0, cost=10.0 ** (i / 10)) for i in range(21)])
+    1.6
+    """
+    costs = np.array([trial.cost for trial in trials if 0 < trial.cost < np.inf])
+    return float(np.ptp(np.quantile(np.log10(costs), (0.1, 0.9)))) if len(costs) else 0.0
+
+
+def cheap_enough(cost: float, trials: Sequence[Trial], minimize: bool) -> float:
+    """What is cheaper than this is mostly too small for its task: the cheapest of the better half of the `trials`.
+
+    Where those are no cheaper than a quarter of `cost`, which is what the cheapest that is as good costs, that quarter;
+    0 where it is unknown or 0.
+
+    Examples
+    --------
+    >>> trials = [Trial(0, {}, 0.9, cost=1.0), Trial(1, {}, 0.2, cost=5.0), Trial(2, {}, 0.1, cost=100.0)]
+    >>> cheap_enough(100.0, trials, minimize=True), cheap_enough(5.0, trials, minimize=True)
+    (5.0, 1.25)
+    """
+    if not 0 < cost < np.inf:
+        return 0.0
+    able = [trial for trial in trials if trial.status == DONE and trial.cost > 0]
+    good = best_fraction([trial.objective for trial in able], BETTER, minimize).met if able else ()
+    return min([cost / LEAP, *(trial.cost for trial, met in zip(able, good, strict=True) if met)])
+
+
+@dataclass
+class Hunt:
+    """For how much the next one is looked for: half way, in factors, from the cheapest that is as good to the cheapest.
+
+    Where three in a row at one level were not as good, half way up again, and near the top from the bottom again.
+
+    Attributes
+    ----------
+    level : float
+        What was looked for last; infinite before.
+    floor : float
+        Where nothing as good is expected any more; 0 before that is known.
+    misses : int
+        How many in a row left the cheapest that is as good above the level.
+
+    Examples
+    --------
+    >>> hunt, tried = Hunt(), [Trial(0, {}, 0.9, cost=1.0)]
+    >>> [hunt.most(cost, tried) for cost in (100.0, 100.0, 100.0, 100.0)]
+    [10.0, 10.0, 10.0, 31.622776601683793]
+    >>> hunt.most(25.0, tried)
+    15.811388300841896
+    """
+
+    level: float = np.inf
+    floor: float = 0.0
+    misses: int = 0
+
+    def most(self, cost: float, trials: Sequence[Trial]) -> float | None:
+        """The next level, where the cheapest that is as good has this `cost`; None where that is 0 or unknown."""
+        if not 0 < cost < np.inf:
+            return None
+        self.misses = self.misses + 1 if cost > self.level else 0
+        if self.misses == TRIES:
+            self.floor, self.misses = self.level, 0
+        if not 0 < self.floor < cost / WORTH:
+            self.floor = min([cost / WORTH**2, *(t.cost for t in trials if t.status == DONE and t.cost > 0)])
+        self.level = float(np.sqrt(self.floor * cost))
+        return self.level
+
+
+def _correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Spearman's, of the finite pairs, and its p; no correlation of fewer than 5, or where one side is all alike."""
+    from scipy.stats import spearmanr
+
+    known = np.array([pair for pair in pairs if np.isfinite(pair[1])], dtype=np.float64)
+    if len(known) < FEWEST or (np.ptp(known, axis=0) == 0).any():
+        return 0.0, 1.0
+    found = spearmanr(known[:, 0], known[:, 1])
+    return float(found.statistic), float(found.pvalue)

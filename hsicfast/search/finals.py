@@ -1,0 +1,169 @@
+"""The finalists: the best few configurations, trained again with fresh seeds, and the winner by those alone.
+
+The best of many trials is good and lucky: trained again with another seed it is mostly worse than when it was chosen
+(the winner's curse), and one that was less lucky may be better. Fresh seeds know nothing of the choice. The mean of
+the winner is still the best of a few means, hence a little too good; the test metric, read after all of this, is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+
+from hsicfast.trials.goal import as_good_as
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, LOST, Trial
+
+# From so many trials on a finalist gets two seeds: a second look at each is then worth more than more of them, and says
+# how far seeds scatter.
+TWO_SEEDS_FROM = 4
+
+
+@dataclass(frozen=True)
+class Final:
+    """What came of a finalist with fresh seeds.
+
+    Attributes
+    ----------
+    trial : int
+        Index of the trial by which the configuration was chosen.
+    n : int
+        Trials with fresh seeds; lost ones, which are no evidence, are not counted.
+    diverged : int
+        How many of them diverged.
+    mean : float
+        Mean of their objectives; NaN where one diverged, or all were lost.
+    sd : float
+        Standard deviation (n - 1) of their objectives; NaN where the mean is, and of a single one.
+    """
+
+    trial: int
+    n: int
+    diverged: int
+    mean: float
+    sd: float
+
+
+def final_plan(trials: int) -> tuple[int, int]:
+    """How many candidates so many final `trials` are for, and seeds a candidate; none where they are not for two.
+
+    Examples
+    --------
+    >>> [final_plan(trials) for trials in (1, 2, 3, 4, 18)]
+    [(0, 0), (2, 1), (3, 1), (2, 2), (9, 2)]
+    """
+    seeds = 2 if trials >= TWO_SEEDS_FROM else 1
+    candidates = trials // seeds
+    return (candidates, seeds) if candidates >= 2 else (0, 0)
+
+
+def finalists(trials: Sequence[Trial], count: int, minimize: bool) -> list[Trial]:
+    """The best trials of `count` different configurations, or of as many as ended well; the earliest of equals."""
+    able = [trial for trial in trials if trial.status == DONE and trial.origin != FINAL]
+    best: list[Trial] = []
+    for trial in sorted(able, key=lambda trial: (_loss(trial.objective, minimize), trial.index)):
+        if len(best) == count:
+            break
+        if all(trial.params != other.params for other in best):
+            best.append(trial)
+    return best
+
+
+def finals_of(trials: Sequence[Trial], minimize: bool) -> tuple[Final, ...]:
+    """What came of each finalist, the best mean first, of equals the one that was better when it was chosen."""
+    fresh = [trial for trial in trials if trial.origin == FINAL]
+    found = []
+    for candidate in finalists(trials, len(trials), minimize) if fresh else ():
+        own = [trial for trial in fresh if trial.params == candidate.params]
+        if own:
+            found.append(_final(candidate.index, [trial for trial in own if trial.status != LOST]))
+    return tuple(sorted(found, key=lambda final: (math.isnan(final.mean), _loss(final.mean, minimize))))
+
+
+def _final(index: int, own: Sequence[Trial]) -> Final:
+    diverged = sum(trial.status == DIVERGED for trial in own)
+    objectives = [trial.objective for trial in own]
+    known = len(own) > 0 and diverged == 0
+    mean = fmean(objectives) if known else math.nan
+    return Final(index, len(own), diverged, mean, stdev(objectives) if known and len(own) > 1 else math.nan)
+
+
+def best_and_economical(
+    table: TrialTable, finals: Sequence[Final], tolerance: float | None, minimize: bool
+) -> tuple[Trial, Trial]:
+    """The winner, and the cheapest trial that is as good as it within `tolerance`.
+
+    The winner is the finalist with the best mean over its fresh seeds; without finals, or where each finalist diverged
+    with one of its fresh seeds, the trial with the best objective.
+
+    For the economical one like is compared with like, and by default what is no further off than the seeds scatter is
+    as good (:func:`noise`). A finalist is as good as the winner where its mean is, for that is known better than by its
+    own trial. Any other trial has one objective, by which it was picked out among many, and so has the trial by which
+    the winner was chosen: its objective is held against that one's, and not against the winner's mean, below which luck
+    alone brings many a worse configuration. Of equal cost the one closest to the winner is taken, hence the winner
+    itself where it is one of them.
+
+    Parameters
+    ----------
+    table : TrialTable
+        All trials of the run.
+    finals : sequence of Final
+        Of :func:`finals_of`.
+    tolerance : float, optional
+        In the unit of the objective; by default a twentieth of what it is held against, or the noise if that is more.
+    minimize : bool
+
+    Returns
+    -------
+    tuple of Trial
+        Trials of the design or the search; of a finalist the one by which it was chosen.
+    """
+    searched = table.contenders
+    if not finals or math.isnan(finals[0].mean):
+        return searched.best(minimize), searched.economical(tolerance, minimize)
+    trials = list(searched)
+    place = {trial.index: row for row, trial in enumerate(trials)}
+    best = trials[place[finals[0].trial]]
+    loss = searched.objective if minimize else -searched.objective
+    scatter = noise(finals)
+    good = loss <= _loss(as_good_as(best.objective, tolerance, minimize, scatter), minimize)
+    behind = loss - _loss(best.objective, minimize)
+    limit = _loss(as_good_as(finals[0].mean, tolerance, minimize, scatter), minimize)
+    for final in finals:
+        params = trials[place[final.trial]].params
+        same = np.array([trial.params == params for trial in trials])
+        good[same] = _loss(final.mean, minimize) <= limit
+        behind[same] = _loss(final.mean, minimize) - _loss(finals[0].mean, minimize)
+    good &= searched.status == DONE
+    cost = np.where(good, np.nan_to_num(searched.cost, nan=np.inf), np.inf)
+    return best, trials[int(np.lexsort((loss, behind, cost, ~good))[0])]
+
+
+def noise(finals: Sequence[Final]) -> float:
+    """How far the objectives of one configuration scatter between seeds, pooled over the finalists; 0 if unknown.
+
+    Examples
+    --------
+    >>> noise([Final(7, 2, 0, 1.0, 0.3), Final(4, 2, 0, 1.2, 0.4), Final(9, 1, 0, 1.0, math.nan)])
+    0.3535533905932738
+    """
+    known = [(final.n - 1, final.sd) for final in finals if math.isfinite(final.sd)]
+    freedom = sum(own for own, _ in known)
+    return math.sqrt(sum(own * sd**2 for own, sd in known) / freedom) if freedom else 0.0
+
+
+def kept(trials: TrialTable, chosen: Trial, minimize: bool) -> Trial:
+    """Of the trainings of a configuration the one with the best objective, the earliest of equals.
+
+    The configuration is `chosen` by fresh seeds; of the networks that it made this is the one to keep.
+    """
+    own = [trial for trial in trials if trial.params == chosen.params and trial.status == DONE]
+    return min(own, key=lambda trial: (_loss(trial.objective, minimize), trial.index))
+
+
+def _loss(objective: float, minimize: bool) -> float:
+    return objective if minimize else -objective

@@ -1,0 +1,254 @@
+"""The method: rounds of sampling, training and analysis, until the budget of trials is spent.
+
+A strategy reads as its method (:meth:`TwoStep.conduct`); :func:`minimize` conducts one from the first check to the
+result. What a round is made of stands in :mod:`hsicfast.search.rounds`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hsicfast.errors import InputError, check_seed, check_share
+from hsicfast.indices.reduction import Reduction
+from hsicfast.runs.log import Log
+from hsicfast.runs.store import Store
+from hsicfast.runs.watcher import Watcher, Watchers
+from hsicfast.search.finals import Final, best_and_economical, finals_of
+from hsicfast.search.rounds import Round, Run, stop_on_signals
+from hsicfast.search.strategies import STRATEGIES, Strategy
+from hsicfast.sensitivity import Sensitivity
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.training.executors import Executor, Local
+from hsicfast.training.pruning import check_pruner, described
+from hsicfast.training.repeats import repeated
+from hsicfast.training.worker import accepts_report
+from hsicfast.trials.costs import CostLimit, Price, check_max_cost
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found.
+
+    `best` and `economical` are trials of the design or the search. Where finalists were trained again with fresh seeds,
+    `finals` says what came of each, the winner first, and `best` is the trial by which the winner was chosen
+    (:func:`~hsicfast.search.finals.best_and_economical`).
+    """
+
+    best: Trial
+    trials: TrialTable
+    sensitivity: Sensitivity
+    reduction: Reduction | None
+    rounds: tuple[Round, ...]
+    minimize: bool
+    goal: float
+    interrupted: bool
+    economical: Trial
+    finals: tuple[Final, ...] = ()
+    max_cost: float | None = None
+    tolerance: float | None = None
+
+    @property
+    def front(self) -> TrialTable:
+        """The Pareto front of objective and cost, from the cheapest to the best, within the limit of the cost."""
+        return self.trials.contenders.within(self.max_cost).front(self.minimize)
+
+
+def minimize(
+    evaluate: Callable[..., Any],
+    space: SearchSpace,
+    n_trials: int,
+    strategy: str | Strategy = "hsic",
+    seed: int = 0,
+    store: str | None = None,
+    executor: Executor | None = None,
+    goal: float = 0.1,
+    *,
+    direction: str = "minimize",
+    folder: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    watcher: Watcher | None = None,
+    tolerance: float | None = None,
+    pruner: optuna.pruners.BasePruner | None = None,
+    repeats: int = 1,
+    max_cost: float | None = None,
+    price: Price | None = None,
+    resume: str | None = None,
+) -> Result:
+    """Find good, cheap hyperparameters, and which of them decide.
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective``
+        and, if you like, ``cost``, ``status`` ("done", "diverged" or "pruned"), ``message`` and further numbers or
+        texts. Raising, or an objective that is NaN or infinite, means that the trial diverged.
+    space : SearchSpace
+        What may be tried.
+    n_trials : int
+        Budget; at least 8, or 4 for "random".
+    strategy : {"hsic", "two_step", "random"} or Strategy
+        How the budget is spent, e.g. ``TwoStep(optimizer="tpe")``.
+    seed : int
+        The same seed gives the same trials and the same indices, whatever the executor.
+    store : str, optional
+        Optuna storage URL of the study; ``study.db`` in `folder` by default.
+    executor : Executor, optional
+        :class:`~hsicfast.training.executors.Local` by default.
+    goal : float
+        The best fraction that counts as good, in (0, 1).
+    direction : {"minimize", "maximize"}
+        What is good.
+    folder : path, optional
+        Run folder. A run that was interrupted goes on when called with the same folder; without one, results stay in
+        memory.
+    settings : mapping, optional
+        What else the results depend on; a folder refuses to go on with other settings.
+    watcher : Watcher, optional
+        Hears of every trial as it ends.
+    tolerance : float, optional
+        How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
+        default a twentieth of the best, or what the finalists scatter between seeds where that is more.
+    pruner : optuna.pruners.BasePruner, optional
+        Stops hopeless trials early, by the learning curves of those that had ended when the trial was planned; trials
+        of the design always go on to their end. It needs ``evaluate(params, report=...)``, which calls
+        ``report(step, value)`` as it trains and returns its last value once the answer is False.
+    repeats : int
+        Seeds with which each trial trains its configuration, at least 1. Its objective, cost and other numbers are
+        their means, and the metric ``objective_sd`` says how far they scatter; with more than one, `evaluate` must take
+        a seed.
+    max_cost : float, optional
+        The most that the best trial may cost, in the unit of the cost, finite and above 0. What has a price above it
+        is never trained, and another configuration takes its place. What turned out dearer once it was trained, or
+        has no known cost, counts in the analysis, but is neither `best` nor `economical`.
+    price : callable, optional
+        ``price(params)`` is what a configuration is known to cost before it is trained, NaN where that is unknown; by
+        default the method ``price`` of `evaluate`, if it has one. Asked in this process, and only with `max_cost`.
+        It is the cost of a trial for which `evaluate` returns none.
+    resume : {None, "force"}
+        "force" goes on in a `folder` whose settings differ: they are replaced, and so is every stored trial that is not
+        what is asked for at its place now; what was there is kept in ``replaced/`` of the folder.
+
+    Returns
+    -------
+    Result
+        Also after Ctrl-C or SIGTERM, which let the trials in flight end; a second one raises KeyboardInterrupt at
+        once.
+
+    Raises
+    ------
+    InputError
+        Where a rule above is broken; where no trial ends with a finite objective, or none that does is known to cost
+        at most `max_cost`; where 1,000 configurations drawn in a row are too dear. What was trained stays in `folder`.
+    Interrupted
+        Stopped before there were 4 trials to analyse.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, SearchSpace
+    >>> space = SearchSpace({"x": Float(-1, 1), "unused": Float(0, 1)})
+    >>> result = minimize(lambda params: params["x"] ** 2, space, n_trials=100, strategy="random")
+    >>> result.best.objective < 0.01, result.sensitivity.significant()
+    (True, ['x'])
+    """
+    check_share("goal", goal)
+    if direction not in ("minimize", "maximize"):
+        raise InputError(f"direction must be minimize or maximize, but got {direction!r}; choose one of them")
+    check_seed(seed)
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise InputError(f"`tolerance >= 0` must hold, but got {tolerance}; give it in the unit of the objective")
+    check_max_cost(max_cost)
+    if max_cost is None and price is not None:
+        raise InputError("price= is asked where max_cost= limits the cost, but max_cost=None; give both or neither")
+    costs = None if max_cost is None else CostLimit(float(max_cost), price or getattr(evaluate, "price", None))
+    if pruner is not None:
+        check_pruner(pruner)
+        if not accepts_report(evaluate):
+            raise InputError(
+                "a pruner needs an evaluate that takes `report` beside the params, but this one does not; add it, call "
+                "`report(step, value)` as the training goes on, and return once it answers False"
+            )
+        if repeats != 1:
+            raise InputError(f"a pruner judges single trainings, but got repeats={repeats!r}; leave one of both out")
+    plan = _strategy(strategy)
+    plan.check(n_trials)
+    trained = repeated(evaluate, repeats)
+    lower_is_better = direction == "minimize"
+    executor = executor or Local()
+    watcher = watcher or Watcher()
+    if folder is not None:
+        watcher = Watchers(Log(Path(folder)), watcher)
+    known = dict(settings or {}) | _description(space, goal, seed, direction, plan)
+    if pruner is not None:
+        known["pruner"] = described(pruner)
+    if repeats > 1:  # folders of runs that knew no repeats go on
+        known["repeats"] = repeats
+    if max_cost is not None:
+        known["max_cost"] = float(max_cost)
+    kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store, resume)
+    try:
+        run = Run(
+            trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner, costs
+        )
+        watcher.on_start(n_trials)
+        with stop_on_signals(run, watcher):
+            sensitivity, reduction = plan.conduct(run)
+        affordable = run.affordable()
+        # Cut short, the finals have given some more seeds than others.
+        finals = () if run.stopped() else finals_of(run.judged(), lower_is_better)
+        best, economical = best_and_economical(affordable, finals, tolerance, lower_is_better)
+        result = Result(
+            best=best,
+            trials=run.table(),
+            sensitivity=sensitivity,
+            reduction=reduction,
+            rounds=tuple(run.rounds),
+            minimize=lower_is_better,
+            goal=goal,
+            interrupted=run.stopped(),
+            economical=economical,
+            finals=finals,
+            max_cost=max_cost,
+            tolerance=tolerance,
+        )
+        watcher.on_end("")
+        return result
+    except InputError as error:
+        with suppress(InputError):  # the log's own, on a full disk
+            watcher.on_end(str(error))
+        raise
+    finally:
+        executor.close()
+        kept.close()
+
+
+def _strategy(strategy: str | Strategy) -> Strategy:
+    if not isinstance(strategy, str):
+        return strategy
+    if strategy not in STRATEGIES:
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {strategy!r}; choose one of them")
+    return STRATEGIES[strategy]()
+
+
+def _description(space: SearchSpace, goal: float, seed: int, direction: str, strategy: Any) -> dict[str, Any]:
+    """What the trials and indices of a run depend on, beside `evaluate`."""
+    return {
+        "goal": goal,
+        "seed": seed,
+        "direction": direction,
+        "strategy": {"name": type(strategy).__name__, **_fields(strategy)},
+        "space": {name: {"type": type(space[name]).__name__, **_fields(space[name])} for name in space},
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else {}

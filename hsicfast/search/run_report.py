@@ -1,0 +1,296 @@
+"""What a run leaves behind: tables, JSON, figures and one page that opens anywhere; and its tables in the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from hsicfast.errors import InputError
+from hsicfast.files import plain, write_atomically
+from hsicfast.indices.verdicts import headline, verdicts
+from hsicfast.report.figures import draw_all
+from hsicfast.report.page import check_report_tools, page
+from hsicfast.report.style import render
+from hsicfast.report.tables import print_indices, print_pairs, print_table
+from hsicfast.search.finals import kept
+from hsicfast.search.story import Chapter, chapters
+from hsicfast.text import number, one_line, value_text
+from hsicfast.trials.costs import meets
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
+
+if TYPE_CHECKING:
+    from hsicfast.search.finals import Final
+    from hsicfast.search.orchestrator import Result
+
+
+def write_report(
+    folder: Path,
+    result: Result,
+    *,
+    title: str,
+    metric: str,
+    test_metric: str | None,
+    cost: str,
+    tests: Mapping[int, float],
+    planned: int,
+) -> tuple[Path, ...]:
+    """Write the trials, the analysis, the best trial, the figures and the page into `folder`.
+
+    A file is replaced as a whole or not at all. The page shows ``settings.json`` where the folder holds one.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run; created where it is missing.
+    result : Result
+        What the run found.
+    title : str
+        Heading of the page.
+    metric, test_metric, cost : str
+        What people call the objective, the metric on test data (None: there is none) and the cost.
+    tests : mapping of int to float
+        The test metric, read at the end, of the best and the economical trial by their index; empty where nothing read
+        it.
+    planned : int
+        Trials that the run was to have.
+
+    Returns
+    -------
+    tuple of Path
+        The files: ``trials.csv``, ``sensitivity.json``, ``best.json``, ``figures/*.png``, ``report.html``.
+
+    Raises
+    ------
+    InputError
+        Where a tool is missing or the folder cannot be written.
+    """
+    check_report_tools()
+    names = {"metric": metric, "test_metric": test_metric, "cost": cost}
+    told = chapters(result)
+    figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
+    contents: dict[str, str | bytes] = {
+        "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
+        "sensitivity.json": _json(_analysis(result, planned, told)),
+        "best.json": _json(
+            names
+            | _trial(result, result.best, tests)
+            | {
+                "economical": _trial(result, result.economical, tests),
+                "finals": [asdict(final) for final in result.finals],
+                "front": [_trial(result, trial, tests) for trial in result.front],
+            }
+        ),
+        **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
+        "report.html": page(
+            "report.html.j2",
+            result.sensitivity,
+            figures,
+            result.trials,
+            result.best,
+            title=title,
+            metric=metric,
+            test_metric=test_metric,
+            cost=cost,
+            guess=None,
+            notes=cautions(result),
+            result=result,
+            test=_tested(result.best, tests),
+            fresh=_fresh(result, result.best),
+            network=kept(result.trials, result.best, result.minimize),
+            finalists=_finalists(result),
+            best_sentence=best_sentence(result, metric, test_metric, cost, tests),
+            counts=_counts(result, planned),
+            chapters=told,
+            settings=_settings(folder),
+        ),
+    }
+    return tuple(_write(folder / name, content) for name, content in contents.items())
+
+
+def print_report(
+    result: Result,
+    console: Console,
+    *,
+    title: str,
+    metric: str,
+    test_metric: str | None,
+    cost: str,
+    tests: Mapping[int, float],
+) -> None:
+    """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, best configuration."""
+    console.print(Text(one_line(title), style="bold"))
+    found = verdicts(result.sensitivity)
+    best = best_sentence(result, metric, test_metric, cost, tests)
+    said = headline(result.sensitivity, found), best, *cautions(result)
+    for sentence in said:
+        console.print(Text(one_line(sentence)))
+    print_indices(console, "What decides", result.sensitivity.indices)
+    print_pairs(console, result.sensitivity.pair_indices)
+    rows: list[Sequence[Any]] = list(result.reduction.told) if result.reduction else []
+    print_table(console, "What was fixed or narrowed, to what, and why", ("name", "decision", "reason"), rows)
+    rows = [
+        (c.name, c.last - c.first, number(c.objective), number(c.cheapest), "; ".join([c.did, *c.learnt]))
+        for c in chapters(result)
+    ]
+    heads = ("round", "trials>", "best>", f"{cost}, as good>", "what it did, and what was learnt")
+    print_table(console, "How the run went", heads, rows)
+    rows = [(name, value_text(value)) for name, value in result.best.params.items()]
+    print_table(console, "Best configuration", ("name", "value"), rows)
+    columns = ("trial", "mean>", "sd>", "fresh trials>", "when chosen>", "cost>")
+    print_table(console, "The finalists, trained again with fresh seeds", columns, _finalists(result))
+
+
+def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]) -> str:
+    """How good the best trial is, and the cheapest that is as good within the tolerance, where that is another."""
+    said = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
+    if result.economical.index != result.best.index:
+        said.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
+    return " ".join(said)
+
+
+def _reached(
+    result: Result, trial: Trial, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
+) -> str:
+    own, fresh = number(trial.objective), _fresh(result, trial)
+    if fresh is not None:
+        own = f"{number(fresh.mean)}, the mean of {_trials(fresh.n)} with fresh seeds ({own} when it was chosen)"
+    parts = [f"{metric} {own}"]
+    if test_metric is not None:
+        parts.append(f"{test_metric} {_tested(trial, tests)}")
+    if math.isfinite(trial.cost):
+        parts.append(f"{cost} {number(trial.cost)}")
+    return f"{', '.join(parts)} (trial {trial.index})"
+
+
+def _fresh(result: Result, trial: Trial) -> Final | None:
+    """What fresh seeds say of a trial that was a finalist, where that is a mean."""
+    return next((final for final in result.finals if final.trial == trial.index and math.isfinite(final.mean)), None)
+
+
+def _finalists(result: Result) -> list[Sequence[Any]]:
+    """A row a finalist: trial, mean and spread over fresh seeds, their number, its own objective and cost."""
+    chosen = {trial.index: trial for trial in result.trials} if result.finals else {}
+    return [
+        (
+            final.trial,
+            f"diverged in {final.diverged}" if final.diverged else number(final.mean),
+            number(final.sd),
+            final.n,
+            number(chosen[final.trial].objective),
+            number(chosen[final.trial].cost),
+        )
+        for final in result.finals
+    ]
+
+
+def _tested(trial: Trial, tests: Mapping[int, float]) -> str:
+    return number(tests[trial.index]) if trial.index in tests else "not read"
+
+
+def cautions(result: Result) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    said = []
+    if result.interrupted:
+        said.append(
+            "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
+            "folder goes on."
+        )
+    never_trained = sum(part.too_dear for part in result.rounds)
+    if never_trained:
+        said.append(
+            f"Configurations never trained, since they are known to cost more than {number(result.max_cost)}: "
+            f"{never_trained:,}."
+        )
+    if result.max_cost is not None and result.sensitivity.question.law == "ranks":
+        said.append(
+            "The analysis speaks of the configurations within that cost; hyperparameters that decide the cost go "
+            "together there, which may look like an interaction."
+        )
+    too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
+    if too_dear:
+        said.append(
+            f"{_trials(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
+            f"{number(result.max_cost)}: evidence in the analysis, but not the best."
+        )
+    searched = int((result.trials.origin == SEARCH).sum())
+    if searched:
+        said.append(
+            f"{_trials(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
+            "analysis, which uses the design alone: they were not drawn from the law of the space."
+        )
+    if (result.trials.status == PRUNED).any():
+        said.append(_stopped_early(result.trials))
+    return said
+
+
+def _stopped_early(trials: TrialTable) -> str:
+    """How many trials were stopped early, and what that saved of the steps of those that trained to their end."""
+    early = trials.select(trials.status == PRUNED)
+    whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
+    left = [whole - curve[-1][0] for curve in early.curve if curve]
+    said = f"{_trials(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
+    if sum(left) > 0:
+        said += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
+    return f"{said}; no such trial is called the best."
+
+
+def _trials(n: int) -> str:
+    return f"{n} trial" if n == 1 else f"{n} trials"
+
+
+def _counts(result: Result, planned: int) -> dict[str, int]:
+    counts = {status: int((result.trials.status == status).sum()) for status in STATUSES}
+    if not counts[PRUNED]:  # only a run with a pruner stops trials early
+        del counts[PRUNED]
+    return {"planned": planned} | counts | {"not run": max(planned - len(result.trials), 0)}
+
+
+def _analysis(result: Result, planned: int, told: Sequence[Chapter]) -> dict[str, Any]:
+    sensitivity = result.sensitivity
+    return {
+        "goal": sensitivity.goal,
+        "minimize": sensitivity.question.minimize,
+        "threshold": sensitivity.threshold,
+        "trials": _counts(result, planned) | {"analysed": len(sensitivity.trials)},
+        "interrupted": result.interrupted,
+        "indices": [asdict(index) for index in sensitivity.indices],
+        "cost_indices": [asdict(index) for index in sensitivity.cost_indices],
+        "pairs": [asdict(pair) for pair in sensitivity.pair_indices],
+        "rounds": [asdict(chapter) for chapter in told],
+        "decisions": [asdict(decision) for decision in (result.reduction.decisions if result.reduction else ())],
+    }
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
+    network = kept(result.trials, trial, result.minimize)
+    trained = {"trial": network.index, "seed": network.seed, "objective": network.objective}
+    return {"test": tests.get(trial.index)} | asdict(trial) | {"network": trained}
+
+
+def _settings(folder: Path) -> str:
+    path = folder / "settings.json"
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise InputError(
+            f"the folder of a report must be writable, but {path} gave: {error.strerror}; "
+            "make room or pass another folder, the results of the trials are kept"
+        ) from error
+    return path

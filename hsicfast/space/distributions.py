@@ -1,0 +1,75 @@
+"""Hyperparameters as Optuna's distributions, and values by its trials."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hsicfast.space.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDistribution:
+    """Optuna's name for the values of `hyperparameter`; choices by their position."""
+    import optuna
+
+    if isinstance(hyperparameter, Int):
+        last = hyperparameter.low + hyperparameter.step * (hyperparameter.levels - 1)
+        return optuna.distributions.IntDistribution(
+            int(hyperparameter.low), int(last), log=hyperparameter.log, step=int(hyperparameter.step)
+        )
+    if isinstance(hyperparameter, Float):
+        low, high, step = float(hyperparameter.low), float(hyperparameter.high), hyperparameter.step
+        if step is not None and hyperparameter.levels is not None:
+            # Optuna warns of a range that does not end on a step; 12 digits, for 3 * 0.1 is not 0.3.
+            high = float(f"{low + step * (hyperparameter.levels - 1):.12g}")
+        return optuna.distributions.FloatDistribution(low, high, log=hyperparameter.log, step=step)
+    # Positions, because Optuna takes scalars alone and holds 1 and True for the same choice.
+    return optuna.distributions.CategoricalDistribution(range(len(_choices(hyperparameter))))
+
+
+def _choices(hyperparameter: Hyperparameter) -> list[Any]:
+    return list(hyperparameter.choices) if isinstance(hyperparameter, Choice | Bool) else []
+
+
+def position(hyperparameter: Hyperparameter, value: Any) -> Any:
+    choices = _choices(hyperparameter)
+    return choices.index(value) if choices else value
+
+
+def suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
+    # Define by run, parents first: what does not exist in this trial is never asked for.
+    params: dict[str, Any] = {}
+    for name in space.parents_first:
+        if space.is_active(name, params):
+            params[name] = _suggest(trial, name, space[name])
+    return params
+
+
+def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> Any:
+    own: Any = distribution(hyperparameter)
+    if isinstance(hyperparameter, Int):
+        return trial.suggest_int(name, own.low, own.high, log=own.log, step=own.step)
+    if isinstance(hyperparameter, Float):
+        return trial.suggest_float(name, own.low, own.high, log=own.log, step=own.step)
+    return _choices(hyperparameter)[trial.suggest_categorical(name, own.choices)]
+
+
+@contextmanager
+def quiet(optuna: Any) -> Iterator[None]:
+    """Silence the line in the log that each study is worth to Optuna, and its warnings of experimental samplers."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Where one point outshines all others, the Gaussian process divides by the sum of no others, and goes on.
+        warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning, r"optuna\._gp")
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(before)

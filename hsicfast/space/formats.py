@@ -1,0 +1,85 @@
+"""A search space to and from YAML and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hsicfast.errors import InputError
+from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+
+TYPES = {"Float": Float, "Int": Int, "Choice": Choice, "Bool": Bool}
+
+
+def write_space(space: SearchSpace, path: str | Path, reasons: Mapping[str, str]) -> None:
+    """Write the space as YAML that :func:`read_space` reads, each line with its reason as a comment."""
+    import yaml
+
+    lines = ["# Guessed from the trials; correct what is wrong and pass this file back with --space."]
+    for name, hyperparameter in space.items():
+        fields = {key: value for key, value in vars(hyperparameter).items() if value is not None and value is not False}
+        entry = {name: {"type": type(hyperparameter).__name__, **_as_yaml(fields)}}
+        lines += [f"# {reasons[name]}", yaml.safe_dump(entry, sort_keys=False, allow_unicode=True).rstrip()]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_space(path: str | Path) -> SearchSpace:
+    """The space in a YAML file: ``name: {type: Float, low: 0.1, high: 1, log: true, active_if: {other: [value]}}``.
+
+    Raises
+    ------
+    InputError
+        No such file, no YAML, an unknown type or field, or a rule of the hyperparameter broken.
+    """
+    import yaml
+
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"a space is read from a YAML file, but {path} gave: {error.strerror}; correct it") from error
+    except yaml.YAMLError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"a space is read from a YAML file, but {path} is none ({reason}); correct it") from error
+    if not isinstance(entries, Mapping):
+        raise InputError(
+            f"a space maps names to hyperparameters, but {path} holds {type(entries).__name__}; correct it"
+        )
+    return SearchSpace({str(name): _from_yaml(str(name), entry) for name, entry in entries.items()})
+
+
+def _from_yaml(name: str, entry: Any) -> Hyperparameter:
+    kind = entry.get("type") if isinstance(entry, Mapping) else None
+    if kind not in TYPES:
+        raise InputError(
+            f"a hyperparameter's type must be one of {sorted(TYPES)}, but {name!r} has {kind!r}; correct it"
+        )
+    try:
+        hyperparameter: Hyperparameter = TYPES[kind](**{key: value for key, value in entry.items() if key != "type"})
+    except TypeError as error:
+        reason = str(error).split("() ")[-1].replace("__init__", kind)
+        raise InputError(f"a {kind} has the fields of hsicfast.{kind}, but {name!r} {reason}; correct it") from error
+    return hyperparameter
+
+
+def python_value(value: Any) -> Any:
+    """What Python has for a value of NumPy's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _as_yaml(value: Any) -> Any:
+    """Tuples as lists and NumPy's numbers as Python's, which is what YAML knows."""
+    if isinstance(value, Mapping):
+        return {key: _as_yaml(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_yaml(entry) for entry in value]
+    return python_value(value)
+
+
+def from_plain(content: dict[str, Any]) -> Hyperparameter:
+    kind = TYPES[content.pop("type")]
+    if isinstance(content.get("law"), str):  # a law that is an object has left its name
+        del content["law"]
+    return kind(**content)

@@ -1,0 +1,440 @@
+"""The four types of hyperparameter: what each may be, by which law, and when it exists.
+
+Every hyperparameter owns the map between its values and the unit interval. The map is its own distribution
+function, so that under the sampling law the carried value is uniform on [0, 1] whatever the type, and
+indices of different hyperparameters can be compared (Novello et al. 2023, section 4). A discrete value stands
+for the interval of [0, 1] that the law gives it: :meth:`Hyperparameter.to_unit` is the middle of that interval,
+:meth:`Hyperparameter.width` its length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsicfast.arrays import Floats
+from hsicfast.errors import InputError
+from hsicfast.space.steps import level_at, step_of
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """What the four types share; use :class:`Float`, :class:`Int`, :class:`Choice` or :class:`Bool`."""
+
+    @property
+    def levels(self) -> int | None:
+        """Number of values, or None where there is a continuum."""
+        raise NotImplementedError
+
+    def to_unit(self, values: ArrayLike) -> Floats:
+        """Carry values (n,) to [0, 1]: the distribution function, or the middle of its step. Shape (n,)."""
+        low, high = self._interval(_column(values))
+        return (low + high) / 2
+
+    def width(self, values: ArrayLike) -> Floats:
+        """Length (n,) of the interval of [0, 1] each value stands for; 0 for a continuum."""
+        low, high = self._interval(_column(values))
+        return high - low
+
+    def to_level(self, values: ArrayLike) -> NDArray[np.int64]:
+        """Place (n,) of each value among the :attr:`levels`, from 0; only where there is no continuum."""
+        return self._level(_column(values)).astype(np.int64)
+
+    def steps(self) -> tuple[Floats, Floats]:
+        """Middle and length of the interval of [0, 1] of each of the :attr:`levels`; only where there is no continuum.
+
+        Examples
+        --------
+        >>> Int(1, 4).steps()
+        (array([0.125, 0.375, 0.625, 0.875]), array([0.25, 0.25, 0.25, 0.25]))
+        """
+        low, high = self._step(np.arange(self.levels or 0, dtype=np.float64))
+        return (low + high) / 2, high - low
+
+    def from_unit(self, u: float) -> Any:
+        """Value at the quantile `u` in [0, 1]; the inverse of :meth:`to_unit`."""
+        raise NotImplementedError
+
+    def contains(self, value: Any) -> bool:
+        """Whether `value` is one this hyperparameter may take."""
+        raise NotImplementedError
+
+    def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
+        """Both ends (n,) of what each of the checked values (n,) stands for."""
+        return self._step(self._level(values))
+
+    def _level(self, values: NDArray[Any]) -> Floats:
+        raise NotImplementedError
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        raise NotImplementedError
+
+    @property
+    def conditions(self) -> dict[str, tuple[Any, ...]]:
+        """Parent name -> the parent's values under which this hyperparameter exists."""
+        active_if: Mapping[str, Any] | None = getattr(self, "active_if", None)
+        return {
+            name: tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+            for name, value in (active_if or {}).items()
+        }
+
+
+@dataclass(frozen=True)
+class Float(Hyperparameter):
+    """A real number in [low, high].
+
+    Parameters
+    ----------
+    low, high : float
+        Bounds, both included, ``low < high``.
+    log : bool
+        Uniform in the logarithm; needs ``low > 0`` and no `step`.
+    step : float, optional
+        Values ``low, low + step, ...`` up to `high`, equally likely.
+    active_if : mapping, optional
+        Parent name -> value or list of values under which this hyperparameter exists; all must hold.
+    law : frozen scipy distribution, optional
+        Another sampling law (an object with ``cdf`` and ``ppf``), cut to [low, high].
+
+    Raises
+    ------
+    InputError
+        Where a rule above is broken.
+
+    Examples
+    --------
+    >>> rate = Float(1e-4, 1.0, log=True)
+    >>> rate.to_unit([1e-4, 1e-2, 1.0])
+    array([0. , 0.5, 1. ])
+    >>> rate.from_unit(0.25)
+    0.001
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    active_if: Mapping[str, Any] | None = None
+    law: Any = None
+
+    def __post_init__(self) -> None:
+        _check_bounds("Float", self.low, self.high)
+        if self.log and self.low <= 0:
+            raise InputError(f"`low > 0` must hold where log=True, but got low={self.low}; raise low or drop log")
+        if self.step is not None and (self.log or self.law is not None):
+            raise InputError(f"`step` goes with neither `log` nor `law`, but got step={self.step}; drop one of them")
+        if self.step is not None and not 0 < self.step <= self.high - self.low:
+            raise InputError(
+                f"`0 < step <= high - low` must hold, but got step={self.step} on [{self.low}, {self.high}]; "
+                "give a smaller step"
+            )
+        if self.law is not None and (self.log or not (hasattr(self.law, "cdf") and hasattr(self.law, "ppf"))):
+            raise InputError(
+                f"`law` must be a frozen scipy distribution and log=False, but got law={self.law!r}, log={self.log}; "
+                "pass scipy.stats.loguniform(low, high) and the like"
+            )
+
+    @property
+    def levels(self) -> int | None:
+        # 1e-9 forgives the rounding of a step like 0.1.
+        return None if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+    def contains(self, value: Any) -> bool:
+        return _is_number(value) and self.low <= value <= self.high
+
+    def from_unit(self, u: float) -> float:
+        if self.step is not None and self.levels is not None:
+            value = self.low + self.step * min(int(u * self.levels), self.levels - 1)
+            return float(f"{value:.15g}")
+        if self.law is not None:
+            below, above = self.law.cdf(self.low), self.law.cdf(self.high)
+            value = float(self.law.ppf(below + u * (above - below)))
+        elif self.log:
+            value = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
+            # 15 digits: the exponential of a logarithm should not turn 0.001 into 0.0009999999999999998.
+            value = float(f"{value:.15g}")
+        else:
+            value = self.low + u * (self.high - self.low)
+        return min(max(value, float(self.low)), float(self.high))
+
+    def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
+        if self.step is not None:
+            return super()._interval(values)
+        x = _numbers(self, values)
+        if self.law is not None:
+            below, above = self.law.cdf(self.low), self.law.cdf(self.high)
+            u = (self.law.cdf(x) - below) / (above - below)
+        elif self.log:
+            u = (np.log(x) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        else:
+            u = (x - self.low) / (self.high - self.low)
+        u = np.clip(u, 0.0, 1.0)
+        return u, u
+
+    def _level(self, values: NDArray[Any]) -> Floats:
+        step, levels = self.step or math.nan, self.levels or 0
+        return np.asarray(np.clip(np.rint((_numbers(self, values) - self.low) / step), 0, levels - 1))
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        return step_of(level, self.levels or 0, None)
+
+
+@dataclass(frozen=True)
+class Int(Hyperparameter):
+    """A whole number in low, low + step, ..., high.
+
+    Parameters
+    ----------
+    low, high : int
+        Bounds, both included, ``low < high``.
+    log : bool
+        Uniform in the logarithm: v has the mass of [v - 1/2, v + 1/2] under the log-uniform law; needs
+        ``low >= 1`` and ``step = 1``.
+    step : int
+        Distance between neighbours.
+    active_if : mapping, optional
+        Parent name -> value or list of values under which this hyperparameter exists; all must hold.
+    law : sequence of float, optional
+        Weight of each value, in order.
+
+    Raises
+    ------
+    InputError
+        Where a rule above is broken.
+
+    Examples
+    --------
+    >>> depth = Int(1, 4)
+    >>> depth.to_unit([1, 4])
+    array([0.125, 0.875])
+    >>> [depth.from_unit(u) for u in (0.0, 0.3, 1.0)]
+    [1, 2, 4]
+    """
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+    active_if: Mapping[str, Any] | None = None
+    law: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        _check_bounds("Int", self.low, self.high)
+        if not all(float(v).is_integer() for v in (self.low, self.high, self.step)):
+            raise InputError(
+                f"Int takes whole numbers, but got low={self.low}, high={self.high}, step={self.step}; use Float"
+            )
+        if self.log and (self.low < 1 or self.step != 1 or self.law is not None):
+            raise InputError(
+                f"`low >= 1`, step=1 and no law must hold where log=True, but got low={self.low}, step={self.step}, "
+                f"law={self.law}; change them or drop log"
+            )
+        if not 1 <= self.step <= self.high - self.low:
+            raise InputError(
+                f"`1 <= step <= high - low` must hold, but got step={self.step} on [{self.low}, {self.high}]; "
+                "give a smaller step"
+            )
+        _check_weights(self.law, self.levels)
+
+    @property
+    def levels(self) -> int:
+        return (self.high - self.low) // self.step + 1
+
+    def contains(self, value: Any) -> bool:
+        return (
+            _is_number(value)
+            and float(value).is_integer()
+            and self.low <= value <= self.high
+            and (int(value) - self.low) % self.step == 0
+        )
+
+    def from_unit(self, u: float) -> int:
+        if self.log:
+            start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            value = math.floor(math.exp(start + u * (stop - start)) + 0.5)
+            return min(max(value, self.low), self.high)
+        return self.low + self.step * level_at(u, self.levels, self.law)
+
+    def _level(self, values: NDArray[Any]) -> Floats:
+        return (_numbers(self, values) - self.low) / self.step
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        if self.log:
+            start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            x = self.low + level
+            return (np.log(x - 0.5) - start) / (stop - start), (np.log(x + 0.5) - start) / (stop - start)
+        return step_of(level, self.levels, self.law)
+
+
+@dataclass(frozen=True)
+class Choice(Hyperparameter):
+    """One of a few values in no particular order.
+
+    Parameters
+    ----------
+    choices : sequence
+        At least 2 different values (strings, numbers, booleans or None).
+    active_if : mapping, optional
+        Parent name -> value or list of values under which this hyperparameter exists; all must hold.
+    law : sequence of float, optional
+        Weight of each choice, in order; equal by default.
+
+    Raises
+    ------
+    InputError
+        Where there are fewer than 2 choices, two are equal, or the weights do not fit.
+
+    Examples
+    --------
+    >>> Choice(["adam", "sgd"], law=[3, 1]).to_unit(["adam", "sgd"])
+    array([0.375, 0.875])
+    """
+
+    choices: Sequence[Any]
+    active_if: Mapping[str, Any] | None = None
+    law: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.choices, str) or len(self.choices) < 2:
+            raise InputError(
+                f"a Choice needs at least 2 choices, but got {self.choices!r}; leave a constant out of the space"
+            )
+        object.__setattr__(self, "choices", tuple(self.choices))
+        if any(a == b for i, a in enumerate(self.choices) for b in self.choices[:i]):
+            raise InputError(f"choices must differ from each other, but got {list(self.choices)}; remove the repeated")
+        _check_weights(self.law, self.levels)
+
+    @property
+    def levels(self) -> int:
+        return len(self.choices)
+
+    def contains(self, value: Any) -> bool:
+        return value in self.choices
+
+    def from_unit(self, u: float) -> Any:
+        return self.choices[level_at(u, self.levels, self.law)]
+
+    def _level(self, values: NDArray[Any]) -> Floats:
+        position = {choice: level for level, choice in enumerate(self.choices)}
+        try:
+            return np.fromiter(map(position.__getitem__, values), dtype=np.float64, count=len(values))
+        except (KeyError, TypeError):  # TypeError: a list or the like, which is no choice either
+            wrong = next(value for value in values.tolist() if not self.contains(value))
+            raise InputError(
+                f"a value must be one of {list(self.choices)}, but got {wrong!r}; correct it or add it to the choices"
+            ) from None
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        return step_of(level, self.levels, self.law)
+
+
+@dataclass(frozen=True)
+class Bool(Hyperparameter):
+    """False or True.
+
+    Parameters
+    ----------
+    active_if : mapping, optional
+        Parent name -> value or list of values under which this hyperparameter exists; all must hold.
+    law : float, optional
+        Probability of True, in (0, 1); one half by default.
+
+    Raises
+    ------
+    InputError
+        Where `law` is not in (0, 1).
+
+    Examples
+    --------
+    >>> Bool().to_unit([False, True])
+    array([0.25, 0.75])
+    """
+
+    active_if: Mapping[str, Any] | None = None
+    law: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.law is not None and not 0 < self.law < 1:
+            raise InputError(
+                f"a Bool's law, its probability of True, must lie in (0, 1), but got {self.law}; "
+                "leave a constant out of the space"
+            )
+
+    @property
+    def choices(self) -> tuple[bool, bool]:
+        """The two values, in the order of their intervals."""
+        return False, True
+
+    @property
+    def levels(self) -> int:
+        return 2
+
+    @property
+    def _weights(self) -> list[float] | None:
+        return None if self.law is None else [1 - self.law, self.law]
+
+    def contains(self, value: Any) -> bool:
+        return isinstance(value, bool | np.bool_)
+
+    def from_unit(self, u: float) -> bool:
+        return bool(level_at(u, 2, self._weights))
+
+    def _level(self, values: NDArray[Any]) -> Floats:
+        if not set(map(type, values)) <= {bool, np.bool_}:
+            wrong = next(value for value in values.tolist() if not self.contains(value))
+            raise InputError(f"a Bool is False or True, but got {wrong!r}; correct the value or use Choice")
+        return values.astype(np.float64)
+
+    def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        return step_of(level, 2, self._weights)
+
+
+def _column(values: ArrayLike) -> NDArray[Any]:
+    """Values (n,) of Python's own types; numbers in an array stay as they are."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        return values.ravel()
+    return np.asarray(values, dtype=object).ravel()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _check_bounds(kind: str, low: Any, high: Any) -> None:
+    if not (_is_number(low) and _is_number(high) and math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{kind} needs two finite numbers, but got low={low!r}, high={high!r}; correct them")
+    if low == high:
+        raise InputError(f"`low < high` must hold, but got low={low}, high={high}; leave a constant out of the space")
+    if low > high:
+        raise InputError(f"`low < high` must hold, but got low={low}, high={high}; swap them")
+
+
+def _check_weights(law: Any, levels: int) -> None:
+    if law is not None and (len(law) != levels or any(not weight > 0 for weight in law)):
+        raise InputError(
+            f"a law must give each of the {levels} values a weight above 0, but got {list(law)}; "
+            "leave out what cannot happen"
+        )
+
+
+def _numbers(hyperparameter: Float | Int, values: NDArray[Any]) -> Floats:
+    try:
+        numbers = values.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        numbers = np.full(len(values), np.nan)  # one of them is no number: the search below names it
+    outside = ~((numbers >= hyperparameter.low) & (numbers <= hyperparameter.high))
+    if isinstance(hyperparameter, Int):
+        outside |= (numbers - hyperparameter.low) % hyperparameter.step != 0
+    if outside.any():
+        wrong = next((value for value in values.tolist() if not hyperparameter.contains(value)), values[outside][0])
+        steps = f" in steps of {hyperparameter.step}" if isinstance(hyperparameter, Int) else ""
+        raise InputError(
+            f"a value must lie in [{hyperparameter.low}, {hyperparameter.high}]{steps}, but got {wrong!r}; "
+            "correct it or widen the range"
+        )
+    return numbers

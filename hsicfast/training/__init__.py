@@ -1,0 +1,1 @@
+"""One trial, trained here or elsewhere."""

@@ -1,0 +1,401 @@
+"""Trials side by side on a Ray cluster: one task an attempt, and what is lost is tried again by our own count."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError
+from hsicfast.runs.results import write_result
+from hsicfast.training.attempts import Loss, attempted, side_by_side
+from hsicfast.training.resources import THREAD_VARIABLES, VISIBLE, check_settings, cores, sigint_blocked
+from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
+from hsicfast.trials.trial import TIMED_OUT, Trial
+
+# Seconds: how often nodes and deadlines are looked at; how long a cancelled task may take to end before its process
+# is killed; how long a cluster may be without any node for a trial.
+LOOK, GRACE, PATIENCE = 1.0, 5.0, 60.0
+PROBE = 5.0
+
+
+@dataclass
+class Ray:
+    """Trials side by side on a Ray cluster, as tasks that Ray itself never tries again.
+
+    `evaluate` travels once a worker, by Ray's cloudpickle: functions of a notebook and lambdas work. hsicfast and the
+    modules that `evaluate` imports must be installed on every node.
+
+    A worker that sees the run folder writes the result of its trial there before it tells, as every executor does. On
+    a node that does not share the folder it cannot: there the result is durable once it has reached the process that
+    started the run, before anybody else is told, and a training keeps no checkpoint.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``host:port`` of a cluster. By default the one that RAY_ADDRESS names, or else one of this machine's cores and
+        GPUs, which is started for the run and ends with it. In a process that called ``ray.init`` before it is that
+        cluster in any case.
+    cpus : float, optional
+        Cores of each trial; `threads` by default, on CPUs times `devices`.
+    gpus : float, optional
+        GPUs of each trial, for example 0.5. By default `devices` where the accelerator is "gpu", and none elsewhere.
+    workers : int, optional
+        How many trials at once at most. By default as many as the nodes hold, asked again as nodes come and go.
+    timeout : float, optional
+        Seconds of training after which a trial is killed and counts as lost; it is not tried again.
+    threads : int
+        Threads of each worker.
+    accelerator : {"cpu", "gpu"}
+        What a trial trains on.
+    devices : int
+        How many GPUs, or processes on CPUs, one trial trains on.
+
+    Raises
+    ------
+    InputError
+        Where a value is out of range, or Ray is not installed.
+    """
+
+    address: str | None = None
+    cpus: float | None = None
+    gpus: float | None = None
+    workers: int | None = None
+    timeout: float | None = None
+    threads: int = 1
+    accelerator: str = "cpu"
+    devices: int = 1
+    _started: bool = field(default=False, init=False, repr=False, compare=False)
+    _evaluate: Any = field(default=None, init=False, repr=False, compare=False)
+    _pickled: Any = field(default=None, init=False, repr=False, compare=False)
+    _had_room: float = field(default=-PATIENCE, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_settings(self, optional=("cpus", "workers", "timeout"), whole=("workers", "threads", "devices"))
+        if self.gpus is not None and not self.gpus >= (1e-4 if self.accelerator == "gpu" else 0):
+            raise InputError(
+                f"`gpus >= 0` must hold, and `gpus > 0` with accelerator=gpu, but got gpus={self.gpus!r}; correct "
+                "executor.gpus"
+            )
+        for name in ("cpus", "gpus"):
+            value = getattr(self, name)
+            if value is not None and value > 1 and value != int(value):
+                raise InputError(f"Ray deals whole {name} above 1, but got {name}={value}; correct executor.{name}")
+        if self.address is not None and "://" in self.address:
+            raise InputError(
+                f"executor.address must be host:port, but got {self.address}; run the command on a node of the "
+                "cluster, for example by `ray job submit`"
+            )
+        if find_spec("ray") is None:
+            raise InputError('executor=ray needs a package, but ray is missing; run pip install "hsicfast[ray]"')
+
+    def run(
+        self,
+        evaluate: Evaluate,
+        jobs: Iterable[Job],
+        folder: Path | None = None,
+        should_stop: Callable[[], bool] = never,
+    ) -> Iterator[Trial]:
+        """See :meth:`Executor.run`."""
+        # The workers of this machine alone share the directory that we are in.
+        folder = None if folder is None else folder.absolute()
+        flying: set[_Attempt] = set()
+        try:
+            self._join()
+            import ray
+
+            task = self._task(evaluate)
+            with _marked(folder) as mark:
+
+                def launch(job: Job) -> _Attempt:
+                    attempt = _Attempt(task(ray.cloudpickle.dumps(job), folder, mark))
+                    flying.add(attempt)
+                    return attempt
+
+                def ended(attempts: list[_Attempt]) -> Iterator[tuple[_Attempt, Trial | Loss]]:
+                    for attempt, outcome in self._ended(attempts, folder):
+                        flying.discard(attempt)
+                        yield attempt, outcome
+
+                yield from side_by_side(jobs, self._size, launch, ended, folder, should_stop)
+        finally:
+            _cancel(flying)
+
+    def close(self) -> None:
+        """End the cluster, or the connection to it, where it was this executor that made it."""
+        self._evaluate = self._pickled = None
+        if self._started:
+            import ray
+
+            ray.shutdown()
+            self._started = False
+
+    @property
+    def request(self) -> dict[str, float]:
+        """What a trial asks of a node, in Ray's words."""
+        on_gpus = self.accelerator == "gpu"
+        cpus = self.threads * (1 if on_gpus else self.devices) if self.cpus is None else self.cpus
+        gpus = (self.devices if on_gpus else 0) if self.gpus is None else self.gpus
+        return {"CPU": float(cpus), "GPU": float(gpus)}
+
+    def _join(self) -> None:
+        # Ray reads these when it is imported. The second one is what it prints of each dead worker, whatever
+        # log_to_driver says; a lost trial says so itself.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
+        import ray
+
+        if ray.is_initialized():
+            return
+        self._evaluate = self._pickled = None
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        address = self.address or os.environ.get("RAY_ADDRESS")
+        with sigint_blocked(), _sigterm_kept():
+            if address is None:
+                ray.init("local", num_cpus=cores(), include_dashboard=False, **quiet)
+            else:
+                _check_answers(address)
+                try:
+                    ray.init(address, **quiet)
+                except (ConnectionError, RuntimeError, ValueError) as error:
+                    raise _no_cluster(address, error) from error
+        self._started = True
+
+    def _task(self, evaluate: Evaluate) -> Callable[..., Any]:
+        import ray
+
+        if evaluate is not self._evaluate or self._pickled is None:
+            paths = [os.path.abspath(path) for path in sys.path]
+            self._pickled, self._evaluate = ray.put((paths, ray.cloudpickle.dumps(evaluate))), evaluate
+        request = self.request
+        environment = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
+        if not request["GPU"]:
+            environment[VISIBLE] = ""  # Ray leaves all of them visible
+        task = ray.remote(
+            num_cpus=request["CPU"],
+            num_gpus=request["GPU"],
+            num_returns="streaming",
+            max_retries=0,
+            max_calls=0,  # a worker with a GPU would leave after each trial, and the next one import everything again
+            runtime_env={"env_vars": environment},
+        )(_train)
+        # In a list, Ray hands on the reference itself: a worker fetches the object once.
+        return partial(task.remote, [self._pickled])
+
+    def _size(self) -> int:
+        nodes = [node["Resources"] for node in _nodes()]
+        room = sum(_held(node, self.request) for node in nodes)
+        now = time.monotonic()
+        if room:
+            self._had_room = now
+        elif now - self._had_room >= PATIENCE:  # Ray itself would wait for ever
+            asked = f"cpus={self.request['CPU']:g} and gpus={self.request['GPU']:g}"
+            have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "none"
+            raise InputError(
+                f"a trial must fit on one node of the Ray cluster, but it asks for {asked} and the nodes have {have}; "
+                "lower executor.cpus or executor.gpus, or add a node"
+            )
+        return max(1, room if self.workers is None else min(room, self.workers))
+
+    def _ended(self, attempts: list[_Attempt], folder: Path | None) -> Iterator[tuple[_Attempt, Trial | Loss]]:
+        import ray
+
+        by_stream = {attempt.stream: attempt for attempt in attempts}
+        soon = min((attempt.deadline for attempt in attempts), default=LOOK) - time.monotonic()
+        ray.wait(list(by_stream), timeout=min(max(soon, 0.0), LOOK))
+        ready, silent = ray.wait(list(by_stream), num_returns=len(by_stream), timeout=0)
+        for stream in silent:
+            by_stream[stream].end_overdue()
+        for stream in ready:
+            attempt = by_stream[stream]
+            try:
+                told = ray.get(next(stream))
+            except ray.exceptions.RayError as error:
+                yield attempt, self._loss(attempt, error)
+                continue
+            if isinstance(told, _Begun):
+                attempt.begun = told
+                if told.moved:
+                    ray.cancel(stream, force=True)
+                elif self.timeout is not None:
+                    attempt.deadline = time.monotonic() + self.timeout
+                continue
+            outcome, durable = told
+            if folder is not None and isinstance(outcome, Trial) and not durable:
+                write_result(folder, outcome)
+            yield attempt, outcome
+
+    def _loss(self, attempt: _Attempt, error: Any) -> Loss:
+        """How an attempt ended that told of no trial.
+
+        Raises
+        ------
+        InputError
+            Where every other trial would end the same way.
+        """
+        from ray import exceptions
+
+        if attempt.overdue:
+            return Loss(f"it took longer than timeout={self.timeout:g} s", TIMED_OUT)
+        if attempt.begun is not None and attempt.begun.moved:
+            return Loss("its worker had begun on another GPU", counts=False)
+        for kind, message in (
+            (exceptions.TaskCancelledError, "its task was cancelled"),
+            (exceptions.OutOfMemoryError, "Ray killed it because its node ran out of memory"),
+            (exceptions.NodeDiedError, "its node died"),
+            (exceptions.WorkerCrashedError, "its process died"),
+            (exceptions.ObjectLostError, "its result was lost with its node"),
+        ):
+            if isinstance(error, kind):
+                return Loss(message)
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, InputError):
+            raise cause
+        lines = str(cause or error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            f"every node must be able to run a trial, but one said: {lines[-1]}; install hsicfast and what evaluate "
+            "imports on all of them"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What a task tells before it trains: where it runs, and whether its process has begun on another GPU before."""
+
+    node: str
+    pid: int
+    moved: bool
+
+
+@dataclass(eq=False)
+class _Attempt:
+    """A task in flight."""
+
+    stream: Any
+    begun: _Begun | None = None
+    deadline: float = float("inf")
+    overdue: bool = False
+
+    def end_overdue(self) -> None:
+        """Cancel the task once its deadline has passed, and kill its process where that does not help."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        if time.monotonic() < self.deadline:
+            return
+        if not self.overdue:
+            ray.cancel(self.stream, force=True)
+            self.overdue, self.deadline = True, time.monotonic() + GRACE
+        elif self.begun is not None:  # a process that is stopped does not hear that it is cancelled
+            there = NodeAffinitySchedulingStrategy(self.begun.node, soft=False)
+            ray.remote(num_cpus=0, scheduling_strategy=there)(os.kill).remote(self.begun.pid, signal.SIGKILL)
+            self.deadline = time.monotonic() + GRACE
+
+
+# What a worker keeps from trial to trial.
+_worker: dict[str, Any] = {}
+
+
+def _train(pickled: list[Any], job: bytes, folder: Path | None, mark: str) -> Iterator[Any]:
+    """In a worker: tell that the trial begins, train it, and tell what came of it and whether that is durable.
+
+    Of this module alone Ray knows where it is; what `evaluate` and the job are made of may be where only the process
+    that started the run looks for modules.
+    """
+    import ray
+
+    # torch keeps the GPUs that it has seen first, whatever Ray says later.
+    gpus = os.environ.get(VISIBLE)
+    moved = _worker.setdefault("gpus", gpus) != gpus
+    if _worker.get("evaluate of") != pickled[0].hex():
+        _worker.pop("evaluate", None)  # it may hold data: two at once are one too many
+        paths, content = ray.get(pickled[0])
+        sys.path.extend(path for path in paths if path not in sys.path)
+        _worker.update({"evaluate": pickle.loads(content), "evaluate of": pickled[0].hex()})
+    yield _Begun(ray.get_runtime_context().get_node_id(), os.getpid(), moved)
+    if moved:
+        signal.pause()  # to be killed: a process that left by itself might do so before it was heard
+    seen = folder if folder is not None and (folder / mark).exists() else None
+    evaluate = _worker["evaluate"]
+    try:
+        yield attempted(evaluate, accepts_seed(evaluate), pickle.loads(job), seen), seen is not None
+    except SystemExit as error:
+        yield Loss(f"it left its process (SystemExit {error.code})"), False
+
+
+@contextmanager
+def _marked(folder: Path | None) -> Iterator[str]:
+    """A file in the run folder that no other folder has: whoever sees it sees this very folder."""
+    mark = f".{uuid.uuid4().hex}"
+    if folder is None:
+        yield mark
+        return
+    (folder / mark).touch()
+    try:
+        yield mark
+    finally:
+        (folder / mark).unlink(missing_ok=True)
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself when it starts; it belongs to the run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check_answers(address: str) -> None:
+    # Ray itself would try for two minutes.
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():  # auto, local
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=PROBE).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> InputError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(
+        f"executor.address must lead to a Ray cluster, but {address} gave: {lines[0]}; start one by `ray start "
+        "--head`, or leave the address out"
+    )
+
+
+def _nodes() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _held(node: dict[str, float], request: dict[str, float]) -> int:
+    """How many trials a node holds; thirds of a GPU are not exact."""
+    return min(int(node.get(name, 0) / amount + 1e-9) for name, amount in request.items() if amount)
+
+
+def _cancel(attempts: Iterable[_Attempt]) -> None:
+    import ray
+
+    if ray.is_initialized():
+        for attempt in attempts:
+            ray.cancel(attempt.stream, force=True)

@@ -1,0 +1,232 @@
+"""Trials side by side in processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from hsicfast.errors import InputError
+from hsicfast.training.attempts import Loss, attempted, side_by_side
+from hsicfast.training.resources import THREAD_VARIABLES, check_settings, cores, shares, sigint_blocked, take_share
+from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
+from hsicfast.trials.trial import TIMED_OUT, Trial
+
+# A pool whose workers die before they take a trial: this often in a row is no accident.
+BROKEN_STARTS = 3
+# No process can end with this code.
+LEFT = 1000
+
+
+@dataclass
+class Processes:
+    """Trials side by side in processes of this machine.
+
+    A worker that dies costs its own trial one attempt and nothing else. `evaluate` travels once a worker, by pickle.
+
+    Parameters
+    ----------
+    workers : int, optional
+        How many at once. By default as many as GPUs over `devices`, or on CPUs as cores over `threads` times `devices`.
+        More workers than that share the GPUs evenly, which pays for small networks.
+    timeout : float, optional
+        Seconds after which a trial is killed and counts as lost; it is not tried again.
+    threads : int
+        Threads of each worker. More workers' threads than cores make all of them many times slower.
+    accelerator : {"cpu", "gpu"}
+        What a trial trains on. With "gpu" each worker sees its own share of the visible GPUs alone, by
+        CUDA_VISIBLE_DEVICES.
+    devices : int
+        How many GPUs, or processes on CPUs, one trial trains on.
+
+    Raises
+    ------
+    InputError
+        Where a value is out of range, or one trial needs more GPUs than are visible.
+    """
+
+    workers: int | None = None
+    timeout: float | None = None
+    threads: int = 1
+    accelerator: str = "cpu"
+    devices: int = 1
+    _shares: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _slots: Any = field(default=None, init=False, repr=False, compare=False)
+    _pool: Any = field(default=None, init=False, repr=False, compare=False)
+    _evaluate: Any = field(default=None, init=False, repr=False, compare=False)
+    _broken: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_settings(self, optional=("workers", "timeout"), whole=("workers", "threads", "devices"))
+        if self.accelerator == "gpu":
+            self._shares = shares(self.devices)
+
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+        return self.workers or len(self._shares) or max(1, cores() // (self.threads * self.devices))
+
+    def run(
+        self,
+        evaluate: Evaluate,
+        jobs: Iterable[Job],
+        folder: Path | None = None,
+        should_stop: Callable[[], bool] = never,
+    ) -> Iterator[Trial]:
+        """See :meth:`Executor.run`."""
+
+        def launch(job: Job) -> Any:
+            return self._schedule(evaluate, job, folder)
+
+        try:
+            yield from side_by_side(jobs, lambda: self.size, launch, self._ended, folder, should_stop)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the workers; trials in flight are given up."""
+        pool, self._pool, self._evaluate = self._pool, None, None
+        if pool is not None:
+            pool.stop()
+            pool.join()
+            if self._slots is not None:
+                self._slots.cleanup()
+
+    def _schedule(self, evaluate: Evaluate, job: Job, folder: Path | None) -> Any:
+        with sigint_blocked():
+            if self._pool is not None and (evaluate is not self._evaluate or not self._pool.active):
+                self.close()
+            if self._pool is None:
+                self._pool, self._evaluate = self._started(evaluate), evaluate
+            return self._pool.schedule(_work, args=(job, folder), timeout=self.timeout)
+
+    def _started(self, evaluate: Evaluate) -> Any:
+        import cloudpickle
+        from pebble import ProcessPool
+
+        try:
+            # What no module holds, in a notebook or typed at a prompt, travels by its value.
+            pickled = cloudpickle.dumps(evaluate)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise _unpicklable(error) from error
+        take: Callable[[], Any] | None = None
+        if self._shares:
+            self._slots = tempfile.TemporaryDirectory(prefix="hsicfast-", ignore_cleanup_errors=True)
+            take = partial(take_share, Path(self._slots.name), self.size, self._shares)
+        main = sys.modules["__main__"]
+        if getattr(main, "__file__", None) == "<stdin>":
+            del main.__file__  # a spawned process would look for a script of this name
+        # Fork would copy locks and threads of a parent that has trained or drawn before.
+        return ProcessPool(
+            max_workers=self.size,
+            initializer=_start_worker,
+            initargs=(pickled, self.threads, take),
+            context=_Spawn(),
+        )
+
+    def _ended(self, futures: list[Any]) -> Iterator[tuple[Any, Trial | Loss]]:
+        for future in wait(futures, return_when=FIRST_COMPLETED).done:
+            yield future, self._outcome(future)
+
+    def _outcome(self, future: Any) -> Trial | Loss:
+        from pebble import ProcessExpired
+
+        error = future.exception()
+        if error is None:
+            self._broken = 0
+            return future.result()
+        if isinstance(error, BrokenProcessPool):
+            return self._after_broken_pool()
+        if isinstance(error, ProcessExpired):
+            return Loss(f"its process died ({_exit_reason(error.exitcode)})")
+        if isinstance(error, TimeoutError):
+            return Loss(f"it took longer than timeout={self.timeout} s", TIMED_OUT)
+        if isinstance(error, SystemExit):
+            return Loss(f"it left its process (SystemExit {error.code})")
+        raise error
+
+    def _after_broken_pool(self) -> Loss:
+        self._broken += 1
+        if self._broken >= BROKEN_STARTS * self.size:
+            raise InputError(
+                f"worker processes must survive their start, but they died {self._broken} times in a row; call "
+                'hsicfast under `if __name__ == "__main__":`, or run with executor=local'
+            )
+        return Loss("its pool broke", counts=False)
+
+
+class _Spawned(SpawnProcess):
+    """A worker that never ends well by itself: one that left with code 0 in the middle of a trial is as dead.
+
+    Pebble takes code 0 for an end in good order, and would wait for that trial's result for ever.
+    """
+
+    @property
+    def exitcode(self) -> int | None:
+        code = super().exitcode
+        return LEFT if code == 0 else code
+
+
+class _Spawn(SpawnContext):
+    Process = _Spawned
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(pickled: bytes, threads: int, take: Callable[[], Any] | None) -> None:
+    # Before `evaluate` is unpickled: that imports torch, which reads these once.
+    if take is not None:
+        _worker["share"] = take()
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if "torch" in sys.modules:  # the main module was imported first, and may have
+        sys.modules["torch"].set_num_threads(threads)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        evaluate = pickle.loads(pickled)
+        _worker.update(evaluate=evaluate, seeded=accepts_seed(evaluate))
+    except Exception as error:  # noqa: BLE001 -- unpickling imports code of others; pebble would swallow it
+        _worker["error"] = _unpicklable(error)
+
+
+def _follow_parent() -> None:
+    # Killed with SIGKILL, the parent cannot end its workers: they watch it.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(job: Job, folder: Path | None) -> Trial | Loss:
+    if "error" in _worker:
+        raise _worker["error"]
+    return attempted(_worker["evaluate"], _worker["seeded"], job, folder)
+
+
+def _unpicklable(error: BaseException) -> InputError:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return InputError(
+        f"evaluate must be picklable to run in processes, but got: {lines[0]}; define it at the top of a module, or "
+        "run with executor=local"
+    )
+
+
+def _exit_reason(code: int) -> str:
+    if code == LEFT:
+        return "exit code 0, without a result"
+    if code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"

@@ -1,0 +1,1 @@
+"""What was tried, from anywhere, and what counts as good."""

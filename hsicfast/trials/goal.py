@@ -1,0 +1,238 @@
+"""The goal: which trials ended among the good ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.engines import scans
+from hsicfast.errors import InputError, check_share
+from hsicfast.text import number, share_text
+
+# From so many trials on a sample says about where the goal's edge lies.
+MANY, SAMPLE = 50_000, 16_384
+# Pairs compared at once: their marks stay in a processor's second cache.
+PAIRS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A goal that is met by every objective at `value` or better, however many those are.
+
+    Examples
+    --------
+    >>> goal_of([0.3, 0.1, float("nan"), 0.2], Threshold(0.2))
+    Goal(met=array([False,  True, False,  True]), threshold=0.2)
+    """
+
+    value: float
+
+
+class Goal(NamedTuple):
+    """Which trials meet the goal, and where its edge lies.
+
+    Attributes
+    ----------
+    met : bool array (n,)
+    threshold : float
+        Worst objective that still meets it; NaN where none does.
+    """
+
+    met: Bools
+    threshold: float
+
+
+def share_or_threshold(goal: float | int | Threshold, n: int) -> float | Threshold:
+    """A goal as people give it, a best so many of `n` trials turned into a share.
+
+    Raises
+    ------
+    InputError
+        Where `goal` is no fraction in (0, 1), no count from 1 to n - 1, and no finite threshold.
+
+    Examples
+    --------
+    >>> share_or_threshold(20, n=200), share_or_threshold(0.2, n=200)
+    (0.1, 0.2)
+    """
+    if isinstance(goal, Threshold):
+        if not math.isfinite(goal.value):
+            raise InputError(f"a threshold must be finite, but got {goal.value}; give what a good objective reaches")
+        return goal
+    if isinstance(goal, int | np.integer) and not isinstance(goal, bool) and goal >= 1:
+        if goal >= n:
+            raise InputError(
+                f"the best so many of {n} trials must be fewer than all, but got goal={goal}; give less, or a fraction "
+                "such as 0.1"
+            )
+        return float(goal) / n
+    check_share("goal", goal)
+    return float(goal)
+
+
+def goal_of(objective: ArrayLike, goal: float | Threshold, minimize: bool = True) -> Goal:
+    """Who meets a best fraction or a threshold; NaN and infinite objectives never do."""
+    if not isinstance(goal, Threshold):
+        return best_fraction(objective, goal, minimize)
+    y = np.asarray(objective, dtype=np.float64)
+    reached = y <= goal.value if minimize else y >= goal.value
+    return Goal(reached & np.isfinite(y), goal.value)
+
+
+def as_good_as(best: float, tolerance: float | None, minimize: bool, noise: float = 0.0) -> float:
+    """The worst objective within `tolerance` of the best; by default within a twentieth of it, or the `noise` if more.
+
+    Examples
+    --------
+    >>> as_good_as(2.0, None, minimize=True), as_good_as(0.9, 0.01, minimize=False)
+    (2.1, 0.89)
+    >>> as_good_as(2.0, None, minimize=True, noise=0.5)
+    2.5
+    """
+    slack = max(0.05 * abs(best), noise) if tolerance is None else tolerance
+    return best + slack if minimize else best - slack
+
+
+def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> Goal:
+    """The best fraction of all trials, failed ones counted.
+
+    ``Z = 1{objective among the best round(goal n), ties included}``. A trial whose objective is NaN or infinite
+    misses the goal: it is evidence against its hyperparameters.
+
+    Parameters
+    ----------
+    objective : array_like (n,)
+    goal : float in (0, 1)
+    minimize : bool
+        Whether small is good.
+
+    Raises
+    ------
+    InputError
+        Where `goal` is outside (0, 1).
+
+    Examples
+    --------
+    >>> best_fraction([0.3, 0.1, float("nan"), 0.2], goal=0.5)
+    Goal(met=array([False,  True, False,  True]), threshold=0.2)
+    """
+    check_share("goal", goal)
+    y = np.asarray(objective, dtype=np.float64)
+    loss = y if minimize else -y
+    place = max(round(float(goal) * len(y)), 1) - 1
+    edge = _smallest(loss, place) if len(y) >= MANY else None
+    if edge is None:
+        finite = np.isfinite(y)
+        if not finite.any():
+            return Goal(finite, float("nan"))
+        loss = np.where(finite, loss, np.inf)
+        place = min(place, int(np.count_nonzero(finite)) - 1)
+        edge = float(np.partition(loss, place)[place])
+    return Goal(loss <= edge, edge if minimize else -edge)
+
+
+def _smallest(loss: Floats, place: int) -> float | None:
+    """The value at `place` of many sorted ones, from the few that lie about it in a sample; failed ones come last.
+
+    None where the sample misleads, or where minus infinity fails, too.
+    """
+    n = len(loss)
+    sample = np.sort(loss[:: n // SAMPLE])
+    share = (place + 1) / n
+    slack = 4 * math.sqrt(len(sample) * share * (1 - share)) + 2  # 4 standard deviations of the edge's rank
+    low, high = (min(max(int(len(sample) * share + side), 0), len(sample) - 1) for side in (-slack, slack))
+    inside, below, endless = scans.between(loss, sample[low], sample[high])
+    if endless or not (below <= place < below + len(inside)):
+        return None
+    return float(np.partition(inside, place - below)[place - below])
+
+
+def near_edge(objective: ArrayLike, goal: float, minimize: bool = True) -> Rows:
+    """Trials next to the goal's edge: those of about sqrt(n) / 2 ranks on either side, from the first 20,000 trials.
+
+    What they have in common tells how far an index moves with the edge, which is itself found from the trials.
+
+    Examples
+    --------
+    >>> sorted(near_edge([0.5, 0.1, 0.4, 0.2, 0.3, float("nan")], goal=0.5).tolist())
+    [2, 4]
+    """
+    y = np.asarray(objective, dtype=np.float64)[:20_000]
+    loss = np.where(np.isfinite(y), y if minimize else -y, np.inf)
+    finite = int(np.count_nonzero(np.isfinite(y)))
+    reach = max(math.isqrt(len(y)) // 2, 1)
+    place = min(max(round(float(goal) * len(y)), 1), finite)
+    first, stop = max(place - reach, 0), min(place + reach, finite)
+    return np.argpartition(loss, (first, stop - 1))[first:stop] if first < stop else np.empty(0, dtype=np.intp)
+
+
+def dominated_by(losses: ArrayLike) -> NDArray[np.int64]:
+    """By how many trials each is dominated: nowhere better than they, and somewhere worse.
+
+    Sorted by the first loss, then by the next, only earlier trials can dominate. O(n^2 q) time, O(n q) memory.
+
+    Parameters
+    ----------
+    losses : array_like (n, q)
+        Of each objective, small is good.
+
+    Returns
+    -------
+    int array (n,)
+        0 for the trials that none dominates. Equal trials do not dominate each other.
+
+    Raises
+    ------
+    InputError
+        Losses of another shape, or some that are not finite.
+
+    Examples
+    --------
+    >>> dominated_by([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    array([0, 0, 3, 0])
+    """
+    given = np.asarray(losses, dtype=np.float64)
+    if given.ndim != 2 or given.shape[1] == 0:
+        raise InputError(f"losses must have shape (n, q), but got {given.shape}; give a column for each objective")
+    if not np.isfinite(given).all():
+        raise InputError(
+            f"losses must be finite, but {np.count_nonzero(~np.isfinite(given))} are not; leave their trials out"
+        )
+    n = len(given)
+    order = np.lexsort(given.T[::-1])
+    ordered = given[order]
+    fresh = np.concatenate((np.ones(min(n, 1), dtype=bool), (ordered[1:] != ordered[:-1]).any(axis=1)))
+    begins = np.flatnonzero(fresh)  # the first of each run of equal trials: whoever dominates them comes before it
+    rest = ordered[:, 1:].T.copy()
+    counts = np.empty(len(begins), dtype=np.int64)
+    height = max(PAIRS // max(n, 1), 1)
+    for block in range(0, len(begins), height):
+        own = begins[block : block + height]
+        earlier = np.ones((len(own), own[-1]), dtype=bool)
+        earlier[:, own[0] :] = np.arange(own[0], own[-1]) < own[:, None]
+        for column in rest:
+            earlier &= column[: own[-1]] <= column[own, None]
+        counts[block : block + height] = np.count_nonzero(earlier, axis=1)
+    dominated = np.empty(n, dtype=np.int64)
+    dominated[order] = np.repeat(counts, np.diff(begins, append=n))
+    return dominated
+
+
+def goal_text(goal: float | int | Threshold, minimize: bool = True) -> str:
+    """What a good trial is, after "ends".
+
+    Examples
+    --------
+    >>> goal_text(0.1), goal_text(20), goal_text(Threshold(0.05)), goal_text(Threshold(0.9), minimize=False)
+    ('among the best 10%', 'among the best 20', 'at or below 0.05', 'at or above 0.9')
+    """
+    if isinstance(goal, Threshold):
+        return f"at or {'below' if minimize else 'above'} {number(goal.value)}"
+    if isinstance(goal, int | np.integer):
+        return f"among the best {goal}"
+    return f"among the best {share_text(goal)}"

@@ -1,0 +1,391 @@
+"""Trials: what was run, with what, and what came of it; one table, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsicfast.arrays import Bools, Floats
+from hsicfast.errors import InputError
+from hsicfast.space.search_space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+from hsicfast.trials.costs import meets
+from hsicfast.trials.goal import as_good_as
+from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, PRUNED, STATUSES, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """Trials of one space as columns, sorted by index.
+
+    Build it with :meth:`from_trials`, :meth:`from_arrays`, :meth:`from_frame` or :meth:`from_csv`.
+
+    Examples
+    --------
+    >>> space = SearchSpace({"width": Int(1, 8), "rate": Float(0, 1, active_if={"width": 8})})
+    >>> table = TrialTable.from_arrays(space, {"width": [2, 8], "rate": [None, 0.5]}, [0.3, float("nan")])
+    >>> len(table), table.status.tolist(), table.active("rate").tolist()
+    (2, ['done', 'diverged'], [False, True])
+    >>> table[1].params
+    {'width': 8, 'rate': 0.5}
+    """
+
+    space: SearchSpace
+    values: dict[str, NDArray[np.object_]]
+    objective: Floats
+    cost: Floats
+    status: NDArray[np.str_]
+    origin: NDArray[np.str_]
+    index: NDArray[np.int64]
+    seed: NDArray[np.int64]
+    metrics: dict[str, NDArray[Any]]
+    message: NDArray[np.object_]
+    curve: NDArray[np.object_]
+    failure: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.objective)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: int) -> Trial:
+        return Trial(
+            index=int(self.index[row]),
+            params=self._params(row),
+            objective=float(self.objective[row]),
+            cost=float(self.cost[row]),
+            status=str(self.status[row]),
+            origin=str(self.origin[row]),
+            seed=int(self.seed[row]),
+            metrics={key: column[row] for key, column in self.metrics.items()},
+            message=str(self.message[row]),
+            curve=self.curve[row],
+            failure=str(self.failure[row]),
+        )
+
+    def _params(self, row: int) -> dict[str, Any]:
+        """Values of the hyperparameters that exist in one trial, in the order of the space."""
+        params: dict[str, Any] = {}
+        for name in self.space.parents_first:
+            if self.space.is_active(name, params):
+                params[name] = self.values[name][row]
+        return {name: params[name] for name in self.space if name in params}
+
+    def active(self, name: str) -> Bools:
+        """Trials (n,) in which hyperparameter `name` exists."""
+        exists = np.ones(len(self), dtype=bool)
+        for parent, allowed in self.space[name].conditions.items():
+            one_of = np.zeros(len(self), dtype=bool)
+            for value in allowed:
+                one_of |= self.values[parent] == _scalar(value)
+            exists &= self.active(parent) & one_of
+        return exists
+
+    def select(self, rows: NDArray[Any]) -> TrialTable:
+        """The trials at `rows`, a mask (n,) or positions."""
+        return TrialTable(
+            space=self.space,
+            values={name: column[rows] for name, column in self.values.items()},
+            objective=self.objective[rows],
+            cost=self.cost[rows],
+            status=self.status[rows],
+            origin=self.origin[rows],
+            index=self.index[rows],
+            seed=self.seed[rows],
+            metrics={key: column[rows] for key, column in self.metrics.items()},
+            message=self.message[rows],
+            curve=self.curve[rows],
+            failure=self.failure[rows],
+        )
+
+    @property
+    def design(self) -> TrialTable:
+        """The trials drawn from the law of the space."""
+        return self.select(self.origin == DESIGN)
+
+    @property
+    def evidence(self) -> TrialTable:
+        """The trials that say something: all but the lost ones."""
+        return self.select(self.status != LOST)
+
+    @property
+    def contenders(self) -> TrialTable:
+        """The trials among which the best is chosen: all but those that train one of them again with a fresh seed."""
+        return self.select(self.origin != FINAL)
+
+    def within(self, max_cost: float | None) -> TrialTable:
+        """The trials known to cost at most `max_cost`; all where it is None."""
+        return self.select(meets(self.cost, max_cost))
+
+    def best(self, minimize: bool = True) -> Trial:
+        """The trial that is done with the best objective, the earliest of equals.
+
+        Raises
+        ------
+        InputError
+            Where no trial is done.
+        """
+        done = self.status == DONE
+        if not done.any():
+            numbers = {status: int((self.status == status).sum()) for status in STATUSES}
+            counts = ", ".join(f"{number} {status}" for status, number in numbers.items() if number or status != PRUNED)
+            reason = next((str(text) for text in self.message if text), "no reason was given")
+            raise InputError(
+                f"at least one trial must end with a finite objective, but got {counts} (the first said: {reason}); "
+                "lower the learning rate's range or correct the objective"
+            )
+        return self[int(np.nanargmin(np.where(done, self.objective if minimize else -self.objective, np.nan)))]
+
+    def economical(self, tolerance: float | None, minimize: bool = True) -> Trial:
+        """The cheapest trial whose objective is within `tolerance` of the best; the better of equals.
+
+        Parameters
+        ----------
+        tolerance : float, optional
+            In the unit of the objective; by default a twentieth of the best one.
+        minimize : bool
+
+        Examples
+        --------
+        >>> space = SearchSpace({"width": Int(1, 8)})
+        >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 1]}, [0.1, 0.101, 0.3], cost=[80, 40, 10])
+        >>> table.economical(tolerance=0.01).params, table.economical(tolerance=0.0).params
+        ({'width': 4}, {'width': 8})
+        """
+        limit = as_good_as(self.best(minimize).objective, tolerance, minimize)
+        loss, worst = (self.objective, limit) if minimize else (-self.objective, -limit)
+        good = (self.status == DONE) & (loss <= worst)
+        cost = np.where(good, np.nan_to_num(self.cost, nan=np.inf), np.inf)
+        return self[int(np.lexsort((loss, cost, ~good))[0])]
+
+    def front(self, minimize: bool = True) -> TrialTable:
+        """The Pareto front: trials that are done and of known cost, none of which another beats in both.
+
+        From the cheapest to the best; of trials alike in both the earliest.
+
+        Examples
+        --------
+        >>> space = SearchSpace({"width": Int(1, 8)})
+        >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 5, 1]}, [0.1, 0.2, 0.3, 0.9], cost=[80, 40, 50, 10])
+        >>> [trial.params["width"] for trial in table.front()]
+        [1, 4, 8]
+        """
+        loss = self.objective if minimize else -self.objective
+        able = np.flatnonzero((self.status == DONE) & np.isfinite(self.cost))
+        rows = able[np.lexsort((loss[able], self.cost[able]))]
+        least = np.minimum.accumulate(np.concatenate([[np.inf], loss[rows]]))
+        return self.select(rows[loss[rows] < least[:-1]])
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas frame: a column a hyperparameter (missing = inactive), objective, cost, status, and the rest."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {name: _plain(self.space[name], self.values[name]) for name in self.space}
+        columns |= {"objective": self.objective, "cost": self.cost, "status": self.status.astype(object)}
+        columns |= {"index": self.index, "origin": self.origin.astype(object), "seed": self.seed}
+        return pd.DataFrame(columns | self.metrics | {"failure": self.failure, "message": self.message})
+
+    @classmethod
+    def from_trials(cls, space: SearchSpace, trials: Sequence[Trial]) -> TrialTable:
+        """The table of `trials`, sorted by their index."""
+        ordered = sorted(trials, key=lambda trial: trial.index)
+        keys = dict.fromkeys(key for trial in ordered for key in trial.metrics)
+        return cls._checked(
+            space,
+            {name: [trial.params.get(name) for trial in ordered] for name in space},
+            objective=[trial.objective for trial in ordered],
+            cost=[trial.cost for trial in ordered],
+            status=[trial.status for trial in ordered],
+            origin=[trial.origin for trial in ordered],
+            index=[trial.index for trial in ordered],
+            seed=[trial.seed for trial in ordered],
+            metrics={key: _metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
+            message=[trial.message for trial in ordered],
+            curve=_objects([trial.curve for trial in ordered]),
+            failure=_objects([trial.failure for trial in ordered]),
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        space: SearchSpace,
+        values: Mapping[str, Any],
+        objective: ArrayLike,
+        cost: ArrayLike | None = None,
+        status: Sequence[str] | None = None,
+    ) -> TrialTable:
+        """A table from one sequence (n,) a hyperparameter and the `objective` (n,).
+
+        Parameters
+        ----------
+        space : SearchSpace
+            What the values mean.
+        values : mapping of str to sequence (n,)
+            Entries of inactive hyperparameters are ignored; use None or NaN.
+        objective : array_like (n,)
+            NaN or inf means diverged, where the trial was not pruned.
+        cost : array_like (n,), optional
+            In any unit, above or equal 0.
+        status : sequence of str (n,), optional
+            ``done``, ``diverged``, ``pruned`` or ``lost``; from `objective` by default.
+
+        Raises
+        ------
+        InputError
+            A missing column, lengths that differ, an unknown status, or an active value outside its range.
+        """
+        return cls._checked(space, values, objective=objective, cost=cost, status=status)
+
+    @classmethod
+    def from_frame(cls, space: SearchSpace, frame: pd.DataFrame) -> TrialTable:
+        """The table in a frame as :meth:`to_frame` writes it; only hyperparameters and ``objective`` are needed."""
+        for name in (*space, "objective"):
+            if name not in frame:
+                raise InputError(
+                    f"a table of trials needs a column for each hyperparameter and `objective`, but {name!r} is "
+                    f"missing; the columns are {list(map(str, frame.columns))}"
+                )
+        own = {key: frame[key].to_numpy() for key in ("cost", "status", "origin", "index", "seed") if key in frame}
+        for key in ("message", "failure"):
+            if key in frame:
+                own[key] = frame[key].where(frame[key].notna(), "").astype(str).to_numpy(dtype=object)
+        metrics = {
+            str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
+        }
+        values = {name: frame[name] for name in space}
+        return cls._checked(space, values, objective=frame["objective"].to_numpy(), metrics=metrics, **own)
+
+    @classmethod
+    def from_csv(cls, space: SearchSpace, path: str | Path) -> TrialTable:
+        """The table in a CSV file as written by ``table.to_frame().to_csv(path, index=False)``."""
+        import pandas as pd
+
+        # Choices such as "None" or "nan" are values here, not gaps: only an empty field is missing.
+        return cls.from_frame(space, pd.read_csv(path, keep_default_na=False, na_values=[""]))
+
+    @classmethod
+    def _checked(cls, space: SearchSpace, values: Mapping[str, Any], objective: ArrayLike, **rest: Any) -> TrialTable:
+        y = np.array(objective, dtype=np.float64)
+        n = len(y)
+        status = rest.get("status")
+        if status is None:
+            status = np.where(np.isfinite(y), DONE, DIVERGED)
+        status = np.asarray(status, dtype=str).reshape(-1)
+        unknown = set(status.tolist()) - set(STATUSES)
+        if unknown:
+            raise InputError(f"a status must be one of {STATUSES}, but got {sorted(unknown)}; correct it")
+        columns: dict[str, Any] = {"status": status, "message": np.full(n, "", dtype=object)}
+        columns |= {"failure": np.full(n, "", dtype=object)}
+        columns |= {"curve": _objects([()] * n), "cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
+        columns |= {"index": np.arange(n), "seed": np.zeros(n, dtype=np.int64)}
+        columns |= {key: np.asarray(given) for key, given in rest.items() if given is not None and key != "metrics"}
+        columns["cost"] = columns["cost"].astype(np.float64)
+        columns["status"] = np.where((status == DONE) & ~np.isfinite(y), DIVERGED, status)
+        y = np.where(np.isin(columns["status"], (DONE, PRUNED)) & np.isfinite(y), y, np.nan)
+        missing = [name for name in space if name not in values]
+        if missing:
+            raise InputError(f"every hyperparameter needs a column, but {missing} are missing; add them")
+        table = cls(
+            space=space,
+            values={name: _objects(values[name]) for name in space},
+            objective=y,
+            metrics=dict(rest.get("metrics") or {}),
+            **columns,
+        )
+        table._check_lengths()
+        for name in space.parents_first:
+            table._settle(name, space[name])
+        return table
+
+    def _check_lengths(self) -> None:
+        lengths = {"objective": len(self), "cost": len(self.cost), "status": len(self.status)}
+        lengths |= {name: len(column) for name, column in (self.values | self.metrics).items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"columns must have one length, but got {lengths}; drop or fill the missing entries")
+
+    def _settle(self, name: str, hyperparameter: Hyperparameter) -> None:
+        """Give active values their own type, check them, and blank the inactive ones.
+
+        A lost trial is no evidence: what it lacks, or has from outside the space, becomes None.
+        """
+        active = self.active(name)
+        lost = self.status == LOST
+        column = self.values[name].copy()
+        self.values[name][:] = None
+        try:
+            self.values[name][active & ~lost] = _typed(hyperparameter, column[active & ~lost])
+        except InputError as error:
+            raise InputError(f"in column {name!r}, {error}") from None
+        for row in np.flatnonzero(active & lost):
+            with suppress(InputError):
+                self.values[name][row : row + 1] = _typed(hyperparameter, column[row : row + 1])
+
+
+def _scalar(value: Any) -> NDArray[np.object_]:
+    """`value` as one object, which NumPy compares as it is even where it is a tuple. Shape ()."""
+    boxed = np.empty((), dtype=object)
+    boxed[()] = value
+    return boxed
+
+
+def _objects(values: Any) -> NDArray[np.object_]:
+    """A column (n,) of Python's own values, a copy."""
+    if isinstance(values, np.ndarray) or hasattr(values, "to_numpy"):
+        return np.array(values, dtype=object)
+    return np.array([*values, None], dtype=object)[:-1]  # None keeps tuples from becoming rows
+
+
+def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Checked values as the hyperparameter writes them: a file turns 8 into 8.0 or "8", and True into "True"."""
+    if isinstance(hyperparameter, Choice | Bool):
+        # One look a kind of value. With its type, as True and 1 are equal but their texts are not.
+        try:
+            kinds = list(zip(map(type, values), values, strict=True))
+            own = {kind: as_choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
+            typed = np.array([*map(own.__getitem__, kinds), None], dtype=object)[:-1]
+        except TypeError:  # a list or the like, which is no key: to_unit names it
+            typed = values
+        hyperparameter.to_unit(typed)
+        return typed
+    hyperparameter.to_unit(values)
+    numbers = values.astype(np.float64)
+    if isinstance(hyperparameter, Float):
+        return numbers.astype(object)
+    if np.abs(numbers).max(initial=0) < 2**53:
+        return numbers.astype(np.int64).astype(object)
+    return np.array(
+        [int(value if isinstance(value, int | np.integer) else float(value)) for value in values], dtype=object
+    )
+
+
+def as_choice(choices: Sequence[Any], value: Any) -> Any:
+    """The choice that `value` is, or is the text of; `value` where there is none, and None for a gap."""
+    if value in choices:
+        return choices[list(choices).index(value)]
+    if isinstance(value, float) and np.isnan(value):
+        return None
+    texts = {str(value), str(int(value))} if isinstance(value, float) and value.is_integer() else {str(value)}
+    return next((choice for choice in choices if str(choice) in texts), value)
+
+
+def _metric_column(values: list[Any]) -> NDArray[Any]:
+    """A reported number as float64 with NaN for gaps; texts as objects with None."""
+    if any(isinstance(value, str) for value in values):
+        return np.array([*values, None], dtype=object)[:-1]
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _plain(hyperparameter: Hyperparameter, column: NDArray[np.object_]) -> NDArray[Any]:
+    """A column for pandas: numbers with NaN for inactive, objects with None otherwise."""
+    if isinstance(hyperparameter, Float) or (isinstance(hyperparameter, Int) and None in column):
+        return column.astype(np.float64)
+    return column.astype(np.int64) if isinstance(hyperparameter, Int) else column

@@ -1,0 +1,155 @@
+"""A trial on several devices of this machine: torchrun starts a rank a device, and names the one that failed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from typing import IO, Any, cast
+
+from lightning_tasks.errors import Lost
+
+# Lines of torchrun and its ranks that are kept: its table of failures is far shorter.
+_LINES = 400
+# How a traceback ends.
+_RAISED = re.compile(r"^[\w.]+(?:Error|Exception|Exit)\b.*", re.MULTILINE)
+# The rows of that table.
+_FAILURE = re.compile(r"^\s*rank\s*: (\d+) \(.*\n\s*exitcode\s*: (-?\d+) ", re.MULTILINE)
+
+
+def assignment_path(folder: Path) -> Path:
+    """Where the ranks find what to train."""
+    return folder / "assignment"
+
+
+def outcome_path(folder: Path) -> Path:
+    """Where the first rank leaves what came of it."""
+    return folder / "outcome"
+
+
+def error_path(folder: Path, rank: int) -> Path:
+    """Where a rank says what it raised."""
+    return folder / f"error-{rank}"
+
+
+class RankFailed(RuntimeError):
+    """A rank raised; the last line says which one and what, the lines before are its traceback."""
+
+
+def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threads: int) -> tuple[dict[str, Any], Any]:
+    """`trainee.train(**assignment)` by so many processes; nothing of them is left once this returns or raises.
+
+    Raises
+    ------
+    ValueError
+        Where they cannot travel to another process.
+    RankFailed
+        Where a rank raised.
+    MemoryError
+        Where the memory of one was not enough.
+    Lost
+        Where a rank or torchrun was killed, or left without a word.
+    """
+    with tempfile.TemporaryDirectory(prefix="hsicfast-") as name:
+        folder = Path(name)
+        assignment_path(folder).write_bytes(_pickled((trainee, assignment)))
+        code, log = _torchrun(folder, devices, threads)
+        errors = {rank: _read(error_path(folder, rank)) for rank in range(devices)}
+        outcome = _read(outcome_path(folder))
+    errors = {rank: error for rank, error in errors.items() if error is not None}
+    told = outcome or errors.get(0, {"calls": []})
+    for step, value in told["calls"]:  # the first rank asked a copy of the report
+        assignment["report"](step, value)
+    if outcome is not None:
+        return outcome["result"], outcome["weights"]
+    raise _cause(code, log, errors, devices)
+
+
+def _pickled(content: Any) -> bytes:
+    way_out = "define it at the top of a module, or pass `trainer.devices=1`"
+    try:
+        pickled = pickle.dumps(content)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"task and report must be picklable to train on several devices, but got: {lines[0]}; {way_out}"
+        ) from error
+    # The main module of a rank is another one; in a worker the script goes by the second name.
+    if b"__main__" in pickled or b"__mp_main__" in pickled:
+        raise ValueError(
+            "task and report must be importable to train on several devices, but one is defined in the script that "
+            f"runs; {way_out}"
+        )
+    return pickled
+
+
+def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
+    """Run the ranks to their end; torchrun's exit code, and what all of them said."""
+    command = [sys.executable, "-m", "torch.distributed.run"]
+    command += ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={devices}", "--max-restarts=0"]
+    command += ["-m", "lightning_tasks.ddp", str(folder)]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join(sys.path),  # what this process can import, the ranks can
+    }
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C on the terminal is for whoever started the run
+    )
+    lease, output = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
+    lines: deque[str] = deque(maxlen=_LINES)
+    # Torchrun and its ranks all hold the other end of this pipe: at its end the last of them is gone.
+    reader = threading.Thread(target=lines.extend, args=(output,), daemon=True)
+    reader.start()
+    try:
+        code = process.wait()
+    finally:
+        lease.close()  # every rank ends with it, if it has not yet
+        process.terminate()
+        process.wait()
+        reader.join()
+        output.close()
+    return code, "".join(lines)
+
+
+def _read(path: Path) -> Any:
+    return pickle.loads(path.read_bytes()) if path.exists() else None
+
+
+def _cause(code: int, log: str, errors: dict[int, dict[str, Any]], devices: int) -> Exception:
+    """What ended the training first: one rank's end ends the others, by a broken connection or by torchrun."""
+    if code < 0:
+        return Lost(f"torchrun died ({signal.Signals(-code).name})")
+    last = log.strip().splitlines()[-1] if log.strip() else "nothing"
+    if "SignalException" in last:
+        return Lost(f"torchrun was terminated: {last}")
+    ends = {int(rank): int(end) for rank, end in _FAILURE.findall(log)}
+    silent = {rank: end for rank, end in ends.items() if rank not in errors and end != -signal.SIGTERM}
+    # Where another rank raised, one that aborts does so because of it; killed is nobody because of another.
+    first = [rank for rank, end in silent.items() if not errors or end != -signal.SIGABRT]
+    if first:
+        end = silent[first[0]]
+        said = _RAISED.search(log)
+        how = f"died ({signal.Signals(-end).name})" if end < 0 else f"left with exit code {end} ({said and said[0]})"
+        return Lost(f"rank {first[0]} of {devices} {how}")
+    if not errors:
+        return Lost(f"torchrun ended with exit code {code} and no result, its last words: {last}")
+    rank, error = min(errors.items(), key=lambda item: item[1]["time"])
+    text = f"rank {rank} of {devices}: {error['text']}"
+    if error["out of memory"]:
+        return MemoryError(text)
+    return Lost(text) if error["lost"] is True else RankFailed(f"{error['trace']}{text}")
