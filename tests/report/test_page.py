@@ -93,7 +93,7 @@ HEADS = {"Hyperparameter", "Pair", "Column", "Round"}
 
 def sketched(monkeypatch):
     """Leave out what takes most of the time and is looked at elsewhere: pictures, and plotly's own script."""
-    for room in ("page", "report"):
+    for room in ("report.page", "search.run_report"):
         monkeypatch.setattr(f"hsicfast.{room}.render", lambda figure, kind: f"a {kind}".encode())
     monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "const Plotly = {};")
 

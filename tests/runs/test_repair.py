@@ -497,7 +497,7 @@ class TestLock:
         assert not (done / "lock").exists()
 
     def test_of_a_killed_run_is_taken_over(self, whole, tmp_path):
-        code = "import sys, os; from test_damage import After, run; run(sys.argv[1], watcher=After(3, os.abort))"
+        code = "import sys, os; from test_repair import After, run; run(sys.argv[1], watcher=After(3, os.abort))"
         killed = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=Path(__file__).parent, capture_output=True)
         assert killed.returncode < 0, killed.stderr
         assert (tmp_path / "lock").exists()
