@@ -71,7 +71,7 @@ def with_us(
     result = minimize(evaluate, space, n_trials, strategy, seed=seed, tolerance=tolerance)
     if result.interrupted:  # a run that is cut short is no result
         raise KeyboardInterrupt
-    best, economical = (kept(result.trials, chosen, result.minimize) for chosen in (result.best, result.economical))
+    best, economical = (kept(result.trials, chosen) for chosen in (result.best, result.economical))
     return History(list(result.trials), best.index, economical.index)
 
 

@@ -92,7 +92,7 @@ class Run:
         if self.said is not None or self.best is None:
             return self.said
         tolerance = KINDS[kind_of(self.plan.problem)].tolerance
-        good = self.objective <= as_good_as(self.objective[self.best], tolerance, minimize=True)
+        good = self.objective <= as_good_as(self.objective[self.best], tolerance)
         return int(np.lexsort((self.objective, np.where(good, self.cost, np.inf), ~good))[0])
 
     def score(self, trial: int | None, floor: float) -> float:

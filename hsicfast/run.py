@@ -127,7 +127,7 @@ def conduct(cfg: DictConfig) -> bool:
     tests: dict[int, float] = {}
     for name, trial in saved.items():
         Console(stderr=True).print(Text(f"the {name} network is trained once more, and tested"), soft_wrap=True)
-        seed = kept(result.trials, trial, result.minimize).seed
+        seed = kept(result.trials, trial).seed
         again = evaluate.save_best(trial.params, seed, folder / name) or {}
         if "test" in again:
             tests[trial.index] = again["test"]

@@ -27,7 +27,7 @@ from hsicfast.indices.findings import Findings, Index, Pair, Question, Streamed
 from hsicfast.indices.interactions import PairJudge
 from hsicfast.indices.streaming import FEWEST, Group, Stream
 from hsicfast.space.search_space import SearchSpace
-from hsicfast.trials.goal import Threshold
+from hsicfast.trials.goal import Threshold, losses_of
 from hsicfast.trials.parquet import ParquetTrials
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DESIGN, DIVERGED, PRUNED, STATUSES
@@ -97,7 +97,7 @@ class Sensitivity(Findings):
         from hsicfast.report.page import check_report_tools
 
         check_report_tools()
-        found = pictures(self, self.trials, self.trials.best(self.question.minimize))
+        found = pictures(self, self.trials, self.trials.best())
         if name not in found:
             raise InputError(
                 f"a picture must be one that this analysis has something to show on, but got {name!r}; choose one of "
@@ -143,7 +143,7 @@ def analyse(
     trials: TrialTable | pd.DataFrame | str | Path | ParquetTrials,
     goal: float | int | Threshold = 0.1,
     *,
-    minimize: bool = True,
+    minimize: bool | None = None,
     bandwidth: float = UNIFORM_MEDIAN,
     test: str | None = None,
     n_permutations: int = 1000,
@@ -169,8 +169,8 @@ def analyse(
     goal : float in (0, 1), int >= 1 or Threshold
         Best fraction, best so many, or what the objective must reach. In a conditional group the fraction is of its own
         trials, and a count of all trials is turned into a fraction.
-    minimize : bool
-        Whether a small objective is good.
+    minimize : bool, optional
+        Whether a small objective is good; by default what a TrialTable says of itself, and True of anything else.
     bandwidth : float > 0
         Of the Gaussian kernel on carried values; by default the median distance of two uniform ones, so that indices of
         all hyperparameters compare.
@@ -217,18 +217,21 @@ def analyse(
     _check_rules(rules)
     if isinstance(trials, str | Path | ParquetTrials):
         _check_streamed(test)
-        question = Question(goal, minimize, bandwidth, test or "asymptotic", n_permutations, seed, confidence, law)
+        question = Question(
+            goal, minimize is not False, bandwidth, test or "asymptotic", n_permutations, seed, confidence, law
+        )
         source = trials if isinstance(trials, ParquetTrials) else ParquetTrials(trials)
         return _analyse_stream(Stream(space, source, rules, progress), question, rules, pairs, progress)
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
+    table = table.toward(minimize)
     judged = _judged(table, rules)
-    question = Question(goal, minimize, bandwidth, test or "permutation", n_permutations, seed, confidence, law)
+    question = Question(goal, table.minimize, bandwidth, test or "permutation", n_permutations, seed, confidence, law)
     question = question.checked(len(judged))
     # 2. Who met the goal: a diverged trial, where it counts, did not.
     met, threshold = question.met(judged.objective)
     if isinstance(question.goal, Threshold):
-        _check_parts(question.goal, judged.best(minimize).objective, met)
+        _check_parts(question.goal, judged.best().objective, met)
     progress("hyperparameters", 0.0)
     # 3. One index a hyperparameter, judged in its conditional group; tests adjusted over all of them.
     indices = _indices(judged, question)
@@ -258,7 +261,7 @@ def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: boo
             f"at least one trial must end with a finite objective, but got none among {n}; correct the objective"
         )
     if isinstance(question.goal, Threshold):
-        best = float(np.nanmin(judged) if question.minimize else np.nanmax(judged))
+        best = losses_of(float(np.nanmin(question.losses(judged))), question.minimize)
         _check_parts(question.goal, best, met)
     aims = [stream.aim(scan, question)]
     cost = scan.cost[scan.kept & np.isfinite(scan.cost)] if len(scan.cost) else scan.cost
@@ -440,7 +443,7 @@ def _cost_indices(table: TrialTable, question: Question, share: float) -> tuple[
     priced = table.select(np.isfinite(table.cost))
     if len(priced) < FEWEST or np.ptp(priced.cost) == 0:
         return ()
-    return _indices(replace(priced, objective=priced.cost), _about_cost(question, share))
+    return _indices(replace(priced, objective=priced.cost, minimize=True), _about_cost(question, share))
 
 
 def _about_cost(question: Question, share: float) -> Question:

@@ -17,7 +17,7 @@ from hsicfast.arrays import Floats
 from hsicfast.dependence import checks
 from hsicfast.engines.products import product_forms
 from hsicfast.errors import InputError
-from hsicfast.trials.goal import best_fraction
+from hsicfast.trials.goal import best_fraction, losses_of
 
 
 class AnovaIndices(NamedTuple):
@@ -73,7 +73,8 @@ def anova_indices(u: ArrayLike, y: ArrayLike, goal: float = 0.1, minimize: bool 
     objective = checks.numbers(y, "y", finite=False)
     if objective.shape != (x.shape[1],):
         raise InputError(f"u and y must have one length, but got {x.shape[1]} and {objective.shape}; drop the surplus")
-    z = best_fraction(objective, goal, minimize).met
+    losses = losses_of(objective, minimize)
+    z = best_fraction(losses, goal).met
     if z.all() or not z.any():
         return AnovaIndices(np.full(len(x), math.nan), np.full(len(x), math.nan), 0.0)
     forms = product_forms(x, z - z.mean()) / len(z) ** 2

@@ -20,7 +20,7 @@ from hsicfast.dependence.goal_oriented import GoalData, maximised
 from hsicfast.dependence.two_samples import PairedData
 from hsicfast.engines import gpu, kernels, matrices, tiles
 from hsicfast.errors import InputError, check_share
-from hsicfast.trials.goal import best_fraction, near_edge
+from hsicfast.trials.goal import best_fraction, losses_of, near_edge
 
 __all__ = ["HSICResult", "Spectrum", "center", "goal_hsic", "gram", "hsic"]
 
@@ -99,11 +99,12 @@ def goal_hsic(
     kind = kernels.find(kernel)
     checks.check_test(test, n_permutations, seed, confidence)
     checks.check_precision(precision, engine)
-    z = best_fraction(objective, goal, minimize).met
+    losses = losses_of(objective, minimize)
+    z = best_fraction(losses, goal).met
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # No trial differs from another in the goal or in u: exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
-    data = GoalData(x, lengths, z, kind, engine, near_edge(objective, goal, minimize), precision)
+    data = GoalData(x, lengths, z, kind, engine, near_edge(losses, goal), precision)
     if bandwidth == "max":
         return maximised(data, test, n_permutations, seed, confidence)
     h = data.bandwidth(bandwidth)

@@ -13,7 +13,7 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import carry
-from hsicfast.trials.goal import Goal, Threshold, goal_of, near_edge, share_or_threshold
+from hsicfast.trials.goal import Goal, Threshold, goal_of, losses_of, near_edge, share_or_threshold
 from hsicfast.trials.table import TrialTable
 
 if TYPE_CHECKING:
@@ -60,15 +60,23 @@ class Question:
             )
         return replace(self, goal=share_or_threshold(self.goal, n))
 
+    def losses(self, objective: Floats) -> Floats:
+        """Objectives (m,) as losses, of which small ones are good."""
+        return losses_of(objective, self.minimize)
+
     def met(self, objective: Floats) -> Goal:
-        """Who met the goal among trials with these objectives (m,)."""
-        return goal_of(objective, self.goal, self.minimize)
+        """Who met the goal among trials with these objectives (m,), and the worst objective that did."""
+        goal = self.goal
+        if isinstance(goal, Threshold):
+            goal = Threshold(losses_of(goal.value, self.minimize))
+        met, threshold = goal_of(self.losses(objective), goal)
+        return Goal(met, losses_of(threshold, self.minimize))
 
     def edge(self, objective: Floats) -> Rows:
         """Trials next to the goal's edge; none where the edge was given."""
         if isinstance(self.goal, Threshold):
             return np.empty(0, dtype=np.intp)
-        return near_edge(objective, self.goal, self.minimize)
+        return near_edge(self.losses(objective), self.goal)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[An
     values = table.values[name]
     if len(good) == 0:
         return values[len(values) // 2], "no trial that has it ended well: a value that was tried"
-    loss = table.objective if sensitivity.question.minimize else -table.objective
+    loss = table.losses
     cost_index = next((index for index in sensitivity.cost_indices if index.name == name), None)
     if cost_index is None or not cost_index.pvalue <= alpha:
         return values[good[np.argmin(loss[good])]], "no evidence that it drives the cost: as in the best trial"

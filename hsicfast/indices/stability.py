@@ -100,9 +100,9 @@ def over_goals(findings: Findings, shares: tuple[float, ...] = SHARES) -> Sweep 
         return None
     names = [index.name for index in members]
     psi, starts = _features(findings, names)
-    objective = findings.trials.objective
-    n = len(objective)
-    goals = [goal_of(objective, share, findings.question.minimize).met for share in shares]
+    losses = findings.trials.losses
+    n = len(losses)
+    goals = [goal_of(losses, share).met for share in shares]
     weights = np.array([z - z.mean() for z in goals])
     found = _indices(weights, psi, starts)
     moments = [_moments(psi[:, start:stop]) for start, stop in zip(starts, [*starts[1:], psi.shape[1]], strict=True)]
@@ -148,15 +148,16 @@ def _indices(weights: Floats, psi: Floats, starts: list[int]) -> Floats:
 
 def _resampled_weights(findings: Findings, objective: Floats, resamples: int) -> Floats:
     """Weights (B, n) of the trials in bootstrap resamples: how often each was drawn, times its w there."""
-    n, goal, minimize = len(objective), findings.question.goal, findings.question.minimize
-    loss = np.where(np.isfinite(objective), objective if minimize else -objective, np.inf)
+    n, question = len(objective), findings.question
+    goal = question.goal
+    loss = np.where(np.isfinite(objective), question.losses(objective), np.inf)
     order = np.argsort(loss, kind="stable")
-    random = np.random.default_rng(findings.question.seed)
+    random = np.random.default_rng(question.seed)
     weights = np.empty((resamples, n))
     for row in weights:
         counts = np.bincount(random.integers(0, n, n), minlength=n)
         if isinstance(goal, Threshold):
-            met = goal_of(objective, goal, minimize).met
+            met = question.met(objective).met
         else:
             place = np.searchsorted(np.cumsum(counts[order]), max(round(goal * n), 1))
             met = (loss <= loss[order[place]]) & (loss < np.inf)

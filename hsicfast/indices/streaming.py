@@ -24,7 +24,7 @@ from hsicfast.indices.findings import Question
 from hsicfast.indices.interactions import MOST_FOR_LAW
 from hsicfast.indices.summaries import Continuum, Levels, Sketch
 from hsicfast.space.search_space import SearchSpace
-from hsicfast.trials.goal import Threshold
+from hsicfast.trials.goal import Threshold, losses_of
 from hsicfast.trials.parquet import ParquetTrials, Portion, of_each, open_parquet, read
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import STATUSES
@@ -207,7 +207,7 @@ class Stream:
             [self._group(group, names, aim, moments, question) for group, names in self.groups.items()]
             for aim, moments in zip(aims, total, strict=True)
         ]
-        return Collected(groups, self._table(drawn, fates, rows), max(errors, default=0.0))
+        return Collected(groups, self._table(drawn, fates, rows, question.minimize), max(errors, default=0.0))
 
     def _of_each(self, names: list[str], function: Callable[..., Any], step: str) -> Iterator[Any]:
         portions = self.opened.portions
@@ -258,14 +258,14 @@ class Stream:
                 evidence.append(sums.evidence(question.bandwidth, steps))
         return Group(group, names, part.n, evidence)
 
-    def _table(self, drawn: list[pa.Table], fates: list[Fates], rows: Rows) -> TrialTable:
+    def _table(self, drawn: list[pa.Table], fates: list[Fates], rows: Rows, minimize: bool) -> TrialTable:
         import pyarrow as pa
 
         frame = pa.concat_tables(drawn).to_pandas()
         objective, cost, status, _, _ = map(np.concatenate, zip(*fates, strict=True))
         words = np.array(STATUSES)[status]
         columns = {name: frame[self.labels[name]] for name in self.space}
-        table = TrialTable.from_arrays(self.space, columns, objective, cost, words.tolist())
+        table = TrialTable.from_arrays(self.space, columns, objective, cost, words.tolist(), minimize)
         return replace(table, index=rows.astype(np.int64))
 
 
@@ -361,7 +361,8 @@ def _goal(fates: Fates, exists: Bools, aim: Aim, part: Part, start: int) -> tupl
     values = fates.cost if aim.of_cost else fates.objective
     asked = exists & np.isfinite(values) if aim.of_cost else exists
     own = values if asked.all() else values[asked]
-    reached = own <= part.threshold.value if aim.minimize else own >= part.threshold.value  # type: ignore[union-attr]
+    edge_loss = losses_of(part.threshold.value, aim.minimize)  # type: ignore[union-attr]
+    reached = losses_of(own, aim.minimize) <= edge_loss
     first, last = np.searchsorted(part.edge, (start, start + len(exists)))
     edge = np.searchsorted(np.flatnonzero(asked), part.edge[first:last] - start) if last > first else np.arange(0)
     return asked[exists] if aim.of_cost else None, reached & np.isfinite(own), edge

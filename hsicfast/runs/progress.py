@@ -12,6 +12,7 @@ from rich.text import Text
 
 from hsicfast.runs.watcher import Watcher
 from hsicfast.trials.costs import meets
+from hsicfast.trials.goal import losses_of
 from hsicfast.trials.trial import DONE, FINAL, STATUSES, Trial
 
 LINES = 10
@@ -119,7 +120,7 @@ class ProgressBar(Watcher):
     def _is_worse(self, objective: float) -> bool:
         if math.isnan(self._best):
             return False
-        return objective >= self._best if self._minimize else objective <= self._best
+        return losses_of(objective, self._minimize) >= losses_of(self._best, self._minimize)
 
     def _say(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)

@@ -6,14 +6,17 @@ A Gaussian process knows no hyperparameters that come and go. Inside a branch al
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from hsicfast.space.hyperparameters import Bool, Choice, Hyperparameter, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import number, p_text, value_text
-from hsicfast.trials.goal import best_fraction
+from hsicfast.trials.goal import best_fraction, losses_of
+from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, LOST, Trial
 
 MOST_BRANCHES = 8
@@ -34,9 +37,9 @@ class Branching:
     name: str
     values: tuple[Any, ...]
 
-    def trials(self, value: Any, trials: Iterable[Trial]) -> list[Trial]:
+    def trials(self, value: Any, trials: TrialTable) -> TrialTable:
         """Those in the branch of `value`."""
-        return [trial for trial in trials if trial.params.get(self.name) == value]
+        return trials.select(np.array([own == value for own in trials.values[self.name]], dtype=bool))
 
 
 def branching(space: SearchSpace) -> Branching | None:
@@ -75,9 +78,7 @@ def conditions_inside(space: SearchSpace) -> bool:
     return bool(parents - {branches.name if branches else None})
 
 
-def worth_more(
-    branches: Branching, left: Sequence[Any], trials: Sequence[Trial], keep: int, minimize: bool
-) -> tuple[list[Any], str]:
+def worth_more(branches: Branching, left: Sequence[Any], trials: TrialTable, keep: int) -> tuple[list[Any], str]:
     """The branches of `left` that are worth more trials, at most `keep`, the most promising first; and why.
 
     A branch goes where it has so few of the best fifth of the trials that chance alone brings it in one case of twenty
@@ -89,10 +90,9 @@ def worth_more(
     branches : Branching
     left : sequence
         Values of the branches that are searched so far.
-    trials : sequence of Trial
+    trials : TrialTable
         All so far.
     keep : int >= 1
-    minimize : bool
     """
     from scipy.stats import hypergeom
 
@@ -100,10 +100,10 @@ def worth_more(
     judged = [(value, trial) for value in left for trial in own[value] if trial.status != LOST]
     # A trial that was stopped early has a last value but is none of the best.
     ended = [trial.objective if trial.status == DONE else math.nan for _, trial in judged]
-    met = best_fraction(ended, GOOD, minimize).met
-    leaders = {value: best_of(own[value], minimize) for value in left}
+    met = best_fraction(losses_of(np.array(ended), trials.minimize), GOOD).met
+    leaders = {value: best_of(own[value]) for value in left}
     best = {value: math.nan if leader is None else leader.objective for value, leader in leaders.items()}
-    order = sorted(left, key=lambda value: (math.isnan(best[value]), best[value] if minimize else -best[value]))
+    order = sorted(left, key=lambda value: (math.isnan(best[value]), losses_of(best[value], trials.minimize)))
     said, kept = [], [order[0]]
     for value in order[1:]:
         n = sum(of == value for of, _ in judged)
@@ -120,10 +120,9 @@ def worth_more(
     return kept, f"{leader}: {'; '.join(said)}" if said else leader
 
 
-def best_of(trials: Iterable[Trial], minimize: bool) -> Trial | None:
-    """The trial that ended well with the best objective, the earliest of equals; None where none did."""
-    done = [trial for trial in trials if trial.status == DONE]
-    return min(done, key=lambda trial: trial.objective if minimize else -trial.objective, default=None)
+def best_of(trials: TrialTable) -> Trial | None:
+    """The trial that ended well with the best objective, the earliest of equals; None if none did."""
+    return trials.best() if (trials.status == DONE).any() else None
 
 
 def _values(hyperparameter: Hyperparameter) -> list[Any]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from hsicfast.arrays import Floats
 from hsicfast.dependence.inference import holm
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import best_fraction
-from hsicfast.trials.trial import DONE, Trial
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DONE
 
 ALPHA, FEWEST = 0.05, 5
 # Trials at one level of the cost before a higher one is more promising, and the least saving that is looked for.
@@ -27,21 +29,22 @@ TRIES, WORTH = 3, 1.2
 BETTER, LEAP = 1 / 2, 4.0
 
 
-def dear_ends(space: SearchSpace, trials: Sequence[Trial]) -> dict[str, Any]:
+def dear_ends(space: SearchSpace, trials: TrialTable) -> dict[str, Any]:
     """The numbers that the cost rises or falls with (Spearman, Holm's p <= 5%), each with its dear end.
 
     Parameters
     ----------
     space : SearchSpace
-    trials : sequence of Trial
+    trials : TrialTable
         A hyperparameter is judged by those that have it and a known cost, from 5 on. One on which others depend is
         left alone: another value of it is another configuration altogether.
 
     Examples
     --------
     >>> space = SearchSpace({"width": Int(1, 9), "rate": Float(0, 1)})
-    >>> trials = [Trial(w, {"width": w, "rate": w * 0.6 % 1}, 0.0, cost=float(w * w)) for w in range(1, 10)]
-    >>> dear_ends(space, trials)
+    >>> width = np.arange(1, 10)
+    >>> columns = {"width": width, "rate": width * 0.6 % 1}
+    >>> dear_ends(space, TrialTable.from_arrays(space, columns, np.zeros(9), cost=width**2.0))
     {'width': 9}
     """
     parents = {parent for name in space for parent in space[name].conditions}
@@ -50,7 +53,8 @@ def dear_ends(space: SearchSpace, trials: Sequence[Trial]) -> dict[str, Any]:
     for name in space:
         kind = space[name]
         if isinstance(kind, Float | Int) and name not in parents:
-            rho, pvalue = _correlation([(t.params[name], t.cost) for t in trials if name in t.params])
+            has = trials.active(name)
+            rho, pvalue = _correlation(list(zip(trials.values[name][has], trials.cost[has], strict=True)))
             ends[name] = kind.high if rho > 0 else kind.low
             pvalues.append(pvalue)
     adjusted = dict(zip(ends, holm(np.array(pvalues)), strict=True))
@@ -62,19 +66,19 @@ def dearer(params: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
     return params | {name: end for name, end in ends.items() if name in params}
 
 
-def decades(trials: Sequence[Trial]) -> float:
-    """How many factors of 10 the costs of `trials` span, from their tenth to their ninetieth percentile; 0 if unknown.
+def decades(costs: Floats) -> float:
+    """Factors of 10 that the `costs` (n,) span from their tenth to their ninetieth percentile; 0 if unknown.
 
     Examples
     --------
-    >>> decades([Trial(i, {}, 0.0, cost=10.0 ** (i / 10)) for i in range(21)])
+    >>> decades(10.0 ** (np.arange(21) / 10))
     1.6
     """
-    costs = np.array([trial.cost for trial in trials if 0 < trial.cost < np.inf])
-    return float(np.ptp(np.quantile(np.log10(costs), (0.1, 0.9)))) if len(costs) else 0.0
+    known = costs[(costs > 0) & (costs < np.inf)]
+    return float(np.ptp(np.quantile(np.log10(known), (0.1, 0.9)))) if len(known) else 0.0
 
 
-def cheap_enough(cost: float, trials: Sequence[Trial], minimize: bool) -> float:
+def cheap_enough(cost: float, trials: TrialTable) -> float:
     """What is cheaper than this is mostly too small for its task: the cheapest of the better half of the `trials`.
 
     Where those are no cheaper than a quarter of `cost`, which is what the cheapest that is as good costs, that quarter;
@@ -82,15 +86,16 @@ def cheap_enough(cost: float, trials: Sequence[Trial], minimize: bool) -> float:
 
     Examples
     --------
-    >>> trials = [Trial(0, {}, 0.9, cost=1.0), Trial(1, {}, 0.2, cost=5.0), Trial(2, {}, 0.1, cost=100.0)]
-    >>> cheap_enough(100.0, trials, minimize=True), cheap_enough(5.0, trials, minimize=True)
+    >>> space = SearchSpace({"width": Int(1, 9)})
+    >>> trials = TrialTable.from_arrays(space, {"width": [1, 2, 3]}, [0.9, 0.2, 0.1], cost=[1.0, 5.0, 100.0])
+    >>> cheap_enough(100.0, trials), cheap_enough(5.0, trials)
     (5.0, 1.25)
     """
     if not 0 < cost < np.inf:
         return 0.0
-    able = [trial for trial in trials if trial.status == DONE and trial.cost > 0]
-    good = best_fraction([trial.objective for trial in able], BETTER, minimize).met if able else ()
-    return min([cost / LEAP, *(trial.cost for trial, met in zip(able, good, strict=True) if met)])
+    able = trials.select((trials.status == DONE) & (trials.cost > 0))
+    good = able.cost[best_fraction(able.losses, BETTER).met] if len(able) else able.cost
+    return float(min([cost / LEAP, *good]))
 
 
 @dataclass
@@ -110,7 +115,7 @@ class Hunt:
 
     Examples
     --------
-    >>> hunt, tried = Hunt(), [Trial(0, {}, 0.9, cost=1.0)]
+    >>> hunt, tried = Hunt(), TrialTable.from_arrays(SearchSpace({"x": Int(1, 9)}), {"x": [1]}, [0.9], cost=[1.0])
     >>> [hunt.most(cost, tried) for cost in (100.0, 100.0, 100.0, 100.0)]
     [10.0, 10.0, 10.0, 31.622776601683793]
     >>> hunt.most(25.0, tried)
@@ -121,7 +126,7 @@ class Hunt:
     floor: float = 0.0
     misses: int = 0
 
-    def most(self, cost: float, trials: Sequence[Trial]) -> float | None:
+    def most(self, cost: float, trials: TrialTable) -> float | None:
         """The next level, where the cheapest that is as good has this `cost`; None where that is 0 or unknown."""
         if not 0 < cost < np.inf:
             return None
@@ -129,7 +134,8 @@ class Hunt:
         if self.misses == TRIES:
             self.floor, self.misses = self.level, 0
         if not 0 < self.floor < cost / WORTH:
-            self.floor = min([cost / WORTH**2, *(t.cost for t in trials if t.status == DONE and t.cost > 0)])
+            known = trials.cost[(trials.status == DONE) & (trials.cost > 0)]
+            self.floor = float(min([cost / WORTH**2, *known]))
         self.level = float(np.sqrt(self.floor * cost))
         return self.level
 

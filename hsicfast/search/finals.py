@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from hsicfast.trials.goal import as_good_as
+from hsicfast.trials.goal import as_good_as, losses_of
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL, LOST, Trial
 
@@ -61,27 +61,28 @@ def final_plan(trials: int) -> tuple[int, int]:
     return (candidates, seeds) if candidates >= 2 else (0, 0)
 
 
-def finalists(trials: Sequence[Trial], count: int, minimize: bool) -> list[Trial]:
+def finalists(trials: TrialTable, count: int) -> list[Trial]:
     """The best trials of `count` different configurations, or of as many as ended well; the earliest of equals."""
-    able = [trial for trial in trials if trial.status == DONE and trial.origin != FINAL]
+    able = trials.select((trials.status == DONE) & (trials.origin != FINAL))
     best: list[Trial] = []
-    for trial in sorted(able, key=lambda trial: (_loss(trial.objective, minimize), trial.index)):
+    for row in np.argsort(able.losses, kind="stable"):
         if len(best) == count:
             break
+        trial = able[row]
         if all(trial.params != other.params for other in best):
             best.append(trial)
     return best
 
 
-def finals_of(trials: Sequence[Trial], minimize: bool) -> tuple[Final, ...]:
+def finals_of(trials: TrialTable) -> tuple[Final, ...]:
     """What came of each finalist, the best mean first, of equals the one that was better when it was chosen."""
-    fresh = [trial for trial in trials if trial.origin == FINAL]
+    fresh = list(trials.select(trials.origin == FINAL))
     found = []
-    for candidate in finalists(trials, len(trials), minimize) if fresh else ():
+    for candidate in finalists(trials, len(trials)) if fresh else ():
         own = [trial for trial in fresh if trial.params == candidate.params]
         if own:
             found.append(_final(candidate.index, [trial for trial in own if trial.status != LOST]))
-    return tuple(sorted(found, key=lambda final: (math.isnan(final.mean), _loss(final.mean, minimize))))
+    return tuple(sorted(found, key=lambda final: (math.isnan(final.mean), losses_of(final.mean, trials.minimize))))
 
 
 def _final(index: int, own: Sequence[Trial]) -> Final:
@@ -92,9 +93,7 @@ def _final(index: int, own: Sequence[Trial]) -> Final:
     return Final(index, len(own), diverged, mean, stdev(objectives) if known and len(own) > 1 else math.nan)
 
 
-def best_and_economical(
-    table: TrialTable, finals: Sequence[Final], tolerance: float | None, minimize: bool
-) -> tuple[Trial, Trial]:
+def best_and_economical(table: TrialTable, finals: Sequence[Final], tolerance: float | None) -> tuple[Trial, Trial]:
     """The winner, and the cheapest trial that is as good as it within `tolerance`.
 
     The winner is the finalist with the best mean over its fresh seeds; without finals, or where each finalist diverged
@@ -115,7 +114,6 @@ def best_and_economical(
         Of :func:`finals_of`.
     tolerance : float, optional
         In the unit of the objective; by default a twentieth of what it is held against, or the noise if that is more.
-    minimize : bool
 
     Returns
     -------
@@ -124,20 +122,21 @@ def best_and_economical(
     """
     searched = table.contenders
     if not finals or math.isnan(finals[0].mean):
-        return searched.best(minimize), searched.economical(tolerance, minimize)
+        return searched.best(), searched.economical(tolerance)
     trials = list(searched)
     place = {trial.index: row for row, trial in enumerate(trials)}
     best = trials[place[finals[0].trial]]
-    loss = searched.objective if minimize else -searched.objective
-    scatter = noise(finals)
-    good = loss <= _loss(as_good_as(best.objective, tolerance, minimize, scatter), minimize)
-    behind = loss - _loss(best.objective, minimize)
-    limit = _loss(as_good_as(finals[0].mean, tolerance, minimize, scatter), minimize)
-    for final in finals:
+    loss, scatter = searched.losses, noise(finals)
+    reached = float(loss[place[best.index]])
+    good = loss <= as_good_as(reached, tolerance, scatter)
+    behind = loss - reached
+    means = [losses_of(final.mean, searched.minimize) for final in finals]
+    limit = as_good_as(means[0], tolerance, scatter)
+    for final, mean in zip(finals, means, strict=True):
         params = trials[place[final.trial]].params
         same = np.array([trial.params == params for trial in trials])
-        good[same] = _loss(final.mean, minimize) <= limit
-        behind[same] = _loss(final.mean, minimize) - _loss(finals[0].mean, minimize)
+        good[same] = mean <= limit
+        behind[same] = mean - means[0]
     good &= searched.status == DONE
     cost = np.where(good, np.nan_to_num(searched.cost, nan=np.inf), np.inf)
     return best, trials[int(np.lexsort((loss, behind, cost, ~good))[0])]
@@ -156,14 +155,9 @@ def noise(finals: Sequence[Final]) -> float:
     return math.sqrt(sum(own * sd**2 for own, sd in known) / freedom) if freedom else 0.0
 
 
-def kept(trials: TrialTable, chosen: Trial, minimize: bool) -> Trial:
+def kept(trials: TrialTable, chosen: Trial) -> Trial:
     """Of the trainings of a configuration the one with the best objective, the earliest of equals.
 
     The configuration is `chosen` by fresh seeds; of the networks that it made this is the one to keep.
     """
-    own = [trial for trial in trials if trial.params == chosen.params and trial.status == DONE]
-    return min(own, key=lambda trial: (_loss(trial.objective, minimize), trial.index))
-
-
-def _loss(objective: float, minimize: bool) -> float:
-    return objective if minimize else -objective
+    return trials.select(np.array([trial.params == chosen.params for trial in trials], dtype=bool)).best()

@@ -49,7 +49,6 @@ class Result:
     sensitivity: Sensitivity
     reduction: Reduction | None
     rounds: tuple[Round, ...]
-    minimize: bool
     goal: float
     interrupted: bool
     economical: Trial
@@ -58,9 +57,14 @@ class Result:
     tolerance: float | None = None
 
     @property
+    def minimize(self) -> bool:
+        """Whether small objectives are good."""
+        return self.trials.minimize
+
+    @property
     def front(self) -> TrialTable:
         """The Pareto front of objective and cost, from the cheapest to the best, within the limit of the cost."""
-        return self.trials.contenders.within(self.max_cost).front(self.minimize)
+        return self.trials.contenders.within(self.max_cost).front()
 
 
 def minimize(
@@ -204,15 +208,14 @@ def minimize(
             sensitivity, reduction = plan.conduct(run)
         affordable = run.affordable()
         # Cut short, the finals have given some more seeds than others.
-        finals = () if run.stopped() else finals_of(run.judged(), lower_is_better)
-        best, economical = best_and_economical(affordable, finals, tolerance, lower_is_better)
+        finals = () if run.stopped() else finals_of(run.judged())
+        best, economical = best_and_economical(affordable, finals, tolerance)
         result = Result(
             best=best,
             trials=run.table(),
             sensitivity=sensitivity,
             reduction=reduction,
             rounds=tuple(run.rounds),
-            minimize=lower_is_better,
             goal=goal,
             interrupted=run.stopped(),
             economical=economical,

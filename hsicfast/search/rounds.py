@@ -97,6 +97,7 @@ class Run:
         self.tolerance, self.costs = tolerance, costs
         self.space, self.n_trials, self.seed, self.goal, self.minimize = space, n_trials, seed, goal, minimize
         self.trials: dict[int, Trial] = {}
+        self._table: TrialTable | None = None  # of `trials`, until another one ends
         self.rounds: list[Round] = []
         self.signals = 0
         self.planned = 0
@@ -122,23 +123,23 @@ class Run:
 
     def table(self) -> TrialTable:
         """All trials that have ended."""
-        return TrialTable.from_trials(self.space, self.in_order())
+        if self._table is None or len(self._table) != len(self.trials):
+            self._table = TrialTable.from_trials(self.space, self.in_order(), self.minimize)
+        return self._table
 
     def in_order(self) -> list[Trial]:
         """All trials that have ended, by their index."""
         return [self.trials[index] for index in sorted(self.trials)]
 
-    def judged(self) -> list[Trial]:
-        """All trials that have ended, by their index; what is not known to be within the limit has no objective.
+    def judged(self) -> TrialTable:
+        """All trials that have ended; what is not known to be within the limit has no objective.
 
         What a finalist makes of a fresh seed stays: the trial by which it was chosen is within the limit.
         """
-        return [
-            trial
-            if trial.status != DONE or trial.origin == FINAL or meets(trial.cost, self.max_cost)
-            else replace(trial, objective=math.nan, status=DIVERGED)
-            for trial in self.in_order()
-        ]
+        table = self.table()
+        over = (table.status == DONE) & (table.origin != FINAL) & ~meets(table.cost, self.max_cost)
+        status = np.where(over, DIVERGED, table.status)
+        return replace(table, objective=np.where(over, np.nan, table.objective), status=status)
 
     @property
     def max_cost(self) -> float | None:
@@ -179,7 +180,7 @@ class Run:
     def propose(
         self,
         fixed: Mapping[str, Any],
-        trials: Sequence[Trial],
+        trials: TrialTable,
         count: int,
         *,
         space: SearchSpace | None = None,
@@ -203,7 +204,6 @@ class Run:
             seed=self.seed,
             index=self.planned + ahead,
             count=count,
-            minimize=self.minimize,
             limit=limit,
             least=least,
             most=most,
@@ -268,7 +268,7 @@ class Run:
             raise self._nothing_within(done)
         # Where the design passed over what is too dear, no law of the space is known any more.
         law = "ranks" if self.truncated else "space"
-        return analyse(self.space, table.design, goal or self.goal, minimize=self.minimize, seed=self.seed, law=law)
+        return analyse(self.space, table.design, goal or self.goal, seed=self.seed, law=law)
 
     def _price(self, params: dict[str, Any]) -> float:
         return math.nan if self.costs is None else self.costs.price(params)
@@ -293,6 +293,7 @@ class Run:
 
     def _end(self, trial: Trial, stored: bool) -> None:
         self.trials[trial.index] = trial
+        self._table = None
         self._alike.append(trial)
         suspicious = len(self._alike) == len(self.trials) and alike(self._alike)
         if not suspicious:
@@ -306,6 +307,7 @@ class Run:
         for trial in self._alike:
             # Another host may have told its result before: that one counts.
             self.trials[trial.index] = replace(self._store.add(trial), params=trial.params)
+            self._table = None
         self._alike = []
 
     def _hopeless(self, trials: Sequence[Trial]) -> InputError:

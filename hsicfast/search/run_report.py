@@ -104,7 +104,7 @@ def write_report(
             result=result,
             test=_tested(result.best, tests),
             fresh=_fresh(result, result.best),
-            network=kept(result.trials, result.best, result.minimize),
+            network=kept(result.trials, result.best),
             finalists=_finalists(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
@@ -274,7 +274,7 @@ def _json(content: Mapping[str, Any]) -> str:
 
 
 def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
-    network = kept(result.trials, trial, result.minimize)
+    network = kept(result.trials, trial)
     trained = {"trial": network.index, "seed": network.seed, "objective": network.objective}
     return {"test": tests.get(trial.index)} | asdict(trial) | {"network": trained}
 

@@ -25,7 +25,8 @@ from hsicfast.search.transforms import bounded, log_costs, log_excess, warped
 from hsicfast.space.distributions import distribution, position, quiet, suggested
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.costs import MOST_DRAWN, CostLimit
-from hsicfast.trials.trial import DIVERGED, DONE, PROPOSAL, PRUNED, SPARE, Trial, stream_seed
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import PROPOSAL, SPARE, stream_seed
 
 if TYPE_CHECKING:
     import optuna
@@ -105,13 +106,12 @@ def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str
 def propose(
     space: SearchSpace,
     fixed: Mapping[str, Any],
-    trials: Sequence[Trial],
+    trials: TrialTable,
     *,
     method: str = "gp",
     seed: int,
     index: int,
     count: int,
-    minimize: bool = True,
     limit: float | None = None,
     least: float = 0.0,
     most: float | None = None,
@@ -127,7 +127,7 @@ def propose(
         The whole space.
     fixed : mapping of str to value
         Hyperparameters that are not searched any more; what is left is.
-    trials : sequence of Trial
+    trials : TrialTable
         Lost ones are no evidence; a diverged one counts as a bad objective, one stopped early by its last value.
     method : {"gp", "tpe", "random"}
         Gaussian process (needs torch), tree of Parzen estimators, or random search. The optimisers search each range
@@ -136,10 +136,8 @@ def propose(
         Seed of the run, index of the first trial proposed.
     count : int
         Proposals that do not wait for each other's results.
-    minimize : bool
-        Direction of the objective.
     limit : float, optional
-        What is minimised is then the cost, among what is expected to have an objective as good as this ("gp", "tpe").
+        What is minimised is then the cost, among what is expected to have a loss of at most this ("gp", "tpe").
     least : float
         With a `limit`: what costs less than this is worth no more than what costs this.
     most : float > 0, optional
@@ -171,12 +169,11 @@ def propose(
         _import_torch()
     with quiet(optuna):
         study = optuna.create_study(
-            direction="minimize" if minimize or limit is not None else "maximize",  # costs are always minimised
             sampler=_sampler(optuna, method, stream_seed(seed, index, PROPOSAL)),
         )
         if costs is not None:
             most = costs.most if most is None else min(most, costs.most)
-        study.add_trials(_seen(optuna, left, trials, minimize, limit, most, least, warp))
+        study.add_trials(_seen(optuna, left, trials, limit, most, least, warp))
         return [_ask(study, space, fixed, left, limit, costs) or next(spare) for _ in range(count)]
 
 
@@ -208,27 +205,25 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
 def _seen(
     optuna: Any,
     space: SearchSpace,
-    trials: Sequence[Trial],
-    minimize: bool,
+    trials: TrialTable,
     limit: float | None,
     most: float | None,
     least: float,
     warp: bool,
 ) -> list[optuna.trial.FrozenTrial]:
-    evidence = [trial for trial in trials if trial.status in (DONE, DIVERGED, PRUNED)]
+    evidence = trials.evidence
     distributions = {name: distribution(space[name]) for name in space}
-    values = bounded(evidence, minimize)
+    values = bounded(evidence)
     if warp and limit is not None:
-        *values, limit = warped([*values, limit], minimize)
+        *values, limit = warped([*values, limit])
     elif warp:
-        values = warped(values, minimize)
+        values = warped(values)
     excess: list[dict[str, float]] = [{} for _ in evidence]
     if limit is not None:
-        sign = 1.0 if minimize else -1.0
-        excess = [{"objective": sign * (value - limit)} for value in values]
+        excess = [{"objective": value - limit} for value in values]
         values = log_costs(evidence, least)
     if most is not None:
-        over = log_excess([trial.cost for trial in evidence], most)
+        over = log_excess(evidence.cost, most)
         # An unknown cost says nothing for or against the limit.
         usual = float(np.mean(over[np.isfinite(over)])) if np.isfinite(over).any() else 0.0
         excess = [own | {"cost": x} for own, x in zip(excess, np.nan_to_num(over, nan=usual).tolist(), strict=True)]

@@ -65,7 +65,7 @@ def chapters(result: Result) -> tuple[Chapter, ...]:
         left_at = (np.nan, np.nan, np.nan)
         if (so_far.contenders.status == DONE).any():
             finals = result.finals if (so_far.origin == FINAL).any() else ()
-            best, cheap = best_and_economical(so_far, finals, result.tolerance, result.minimize)
+            best, cheap = best_and_economical(so_far, finals, result.tolerance)
             left_at = (best.objective, best.cost, cheap.cost)
         told.append(Chapter(part.name, part.first, part.last, did, *left_at, part.learnt))
     return tuple(told)

@@ -20,8 +20,9 @@ from hsicfast.search.rounds import LEAST_TRIALS, Run
 from hsicfast.search.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.text import value_text
-from hsicfast.trials.goal import as_good_as
-from hsicfast.trials.trial import DESIGN, FINAL, SEARCH, Trial
+from hsicfast.trials.goal import as_good_as, losses_of
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DESIGN, FINAL, SEARCH
 
 # The two-step method needs trials to analyse, and as many again to search with.
 LEAST_TWO_STEP = 2 * LEAST_TRIALS
@@ -126,7 +127,7 @@ class TwoStep:
         # 4. Optimise what is left, in batches, so that proposals do not depend on who is ready first.
         while run.left and not run.stopped():
             count = min(self.batch, run.left)
-            proposals = run.propose(reduction.fixed, run.in_order(), count, method=self.optimizer)
+            proposals = run.propose(reduction.fixed, run.table(), count, method=self.optimizer)
             run.train("optimise", SEARCH, proposals, note)
         return sensitivity, reduction
 
@@ -178,7 +179,7 @@ class Hsic:
         drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
         run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
         reduction = _learn(run)
-        economy = round(min(self.economy_share * decades(run.judged()), MOST_ECONOMY) * run.n_trials)
+        economy = round(min(self.economy_share * decades(run.judged().cost), MOST_ECONOMY) * run.n_trials)
         candidates, seeds = final_plan(round(self.final_share * run.n_trials)) if run.seeded else (0, 0)
         spared = economy + candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
@@ -201,11 +202,11 @@ class Hsic:
             self._search(run, f"search {number + 1}", branches, left, stop, reduction, note)
             reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
-                left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2), run.minimize)
+                left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2))
                 run.learn(learnt)
         # 5. The best few again with fresh seeds: the best of many was lucky, too. They also say how far seeds scatter.
         if candidates and run.left and not run.stopped():
-            few = finalists(list(run.affordable()), candidates, run.minimize)
+            few = finalists(run.affordable(), candidates)
             turns = max(run.left - economy, min(run.left, candidates * seeds))
             proposals = [few[turn % len(few)].params for turn in range(turns)]
             note = f"that train the best {len(few)} configurations again, with fresh seeds"
@@ -221,7 +222,7 @@ class Hsic:
         tried = [trial.params for trial in trials]
         proposals = []
         for value in left:
-            best = best_of(_inside(branches, value, trials), run.minimize)
+            best = best_of(_inside(branches, value, trials))
             if best is None:
                 continue
             dear = dearer(best.params, ends)
@@ -242,18 +243,19 @@ class Hsic:
         hunt, in_turns = Hunt(), cycle((True, False))
         while run.left and not run.stopped():
             trials = run.judged()
-            finals = finals_of(trials, run.minimize)
-            best, cheap = best_and_economical(run.affordable(), finals, run.tolerance, run.minimize)
-            limit = as_good_as(best.objective, run.tolerance, run.minimize, noise(finals))
+            finals = finals_of(trials)
+            best, cheap = best_and_economical(run.affordable(), finals, run.tolerance)
+            limit = as_good_as(losses_of(best.objective, run.minimize), run.tolerance, noise(finals))
             value = cheap.params[branches.name] if branches else None
             wanted: dict[str, Any]
             if next(in_turns):
                 seen = _inside(branches, value, trials)
-                wanted = {"limit": limit, "least": cheap_enough(cheap.cost, seen, run.minimize)}
+                wanted = {"limit": limit, "least": cheap_enough(cheap.cost, seen)}
             else:
                 wanted = {"most": hunt.most(cheap.cost, trials)}
             proposals = self._propose(run, branches, value, 1, reduction, **wanted)
-            run.train("economise", SEARCH, proposals, f"proposed to be cheap, with an objective as good as {limit:.6g}")
+            note = f"proposed to be cheap, with an objective as good as {losses_of(limit, run.minimize):.6g}"
+            run.train("economise", SEARCH, proposals, note)
 
     def _search(
         self,
@@ -293,7 +295,7 @@ class Hsic:
     ) -> list[dict[str, Any]]:
         """What an optimiser proposes in a branch by the trials there; a share outside the narrowed ranges."""
         fixed = reduction.fixed | ({branches.name: value} if branches else {})
-        seen = _inside(branches, value, run.in_order())
+        seen = _inside(branches, value, run.table())
         draw = np.random.default_rng([run.seed, run.planned + ahead])
         space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
         # Of what is cheap and as good Parzen estimators know next to nothing, for few trials are.
@@ -312,7 +314,7 @@ class Hsic:
         )
 
 
-def _inside(branches: Branching | None, value: Any, trials: list[Trial]) -> list[Trial]:
+def _inside(branches: Branching | None, value: Any, trials: TrialTable) -> TrialTable:
     """Those in the branch of `value`; all where there are no branches."""
     return branches.trials(value, trials) if branches else trials
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hsicfast.arrays import Floats
-from hsicfast.trials.trial import DONE, PRUNED, Trial
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DONE, PRUNED
 
 # 1 leaves the objectives as they are, 0 is the logarithm. Below it the best few would be all that is seen, and above 1
 # the worst.
 POWERS = (0.0, 1.0)
 
 
-def bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:
-    """Objectives an optimiser can learn from: finite, and none out of all proportion.
+def bounded(trials: TrialTable) -> list[float]:
+    """Losses an optimiser can learn from: finite, and none out of all proportion.
 
     A diverged trial counts as the worst of these: left out, a Gaussian process would go on proposing the region that
     diverges, for it sees nothing bad there. And one objective of 1e12 would make all others look the same to it, so
@@ -24,20 +26,19 @@ def bounded(trials: Sequence[Trial], minimize: bool) -> list[float]:
     A trial that was stopped early counts by its last value: left out, it would be proposed again. It is no better than
     the best that is done, for it has not shown to be, and it moves no fence, for it was stopped half-trained.
     """
-    sign = 1.0 if minimize else -1.0
-    early = np.array([sign * trial.objective if trial.status == PRUNED else np.nan for trial in trials])
-    losses = np.array([sign * trial.objective if trial.status == DONE else np.nan for trial in trials])
+    early = np.where(trials.status == PRUNED, trials.losses, np.nan)
+    losses = np.where(trials.status == DONE, trials.losses, np.nan)
     finite = losses[np.isfinite(losses)]
     if not len(finite):
         return [0.0] * len(trials)
     lower, upper = np.percentile(finite, [25, 75])
     worst = min(float(finite.max()), float(upper + 3 * (upper - lower)))
     losses = np.where(np.isfinite(early), np.maximum(early, finite.min()), losses)
-    return [sign * float(loss) for loss in np.where(np.isfinite(losses), np.minimum(losses, worst), worst)]
+    return np.where(np.isfinite(losses), np.minimum(losses, worst), worst).tolist()
 
 
-def warped(values: Sequence[float], minimize: bool) -> list[float]:
-    """Objectives by the power that makes them most normal, in their order (Box and Cox, 1964).
+def warped(values: Sequence[float]) -> list[float]:
+    """Losses by the power that makes them most normal, in their order (Box and Cox, 1964).
 
     ``(l^p - 1) / p`` of each loss l, over their geometric mean, with the p in [0, 1] of the largest likelihood; the
     logarithm for p = 0. A process that sees errors of 0.3, 0.01 and 0.003 as they are takes the last two for equal, for
@@ -46,8 +47,7 @@ def warped(values: Sequence[float], minimize: bool) -> list[float]:
     Parameters
     ----------
     values : sequence of float
-        Finite objectives.
-    minimize : bool
+        Finite losses.
 
     Returns
     -------
@@ -56,29 +56,28 @@ def warped(values: Sequence[float], minimize: bool) -> list[float]:
 
     Examples
     --------
-    >>> [round(value, 2) for value in warped([0.001, 0.01, 0.1, 1.0], minimize=True)]
+    >>> [round(value, 2) for value in warped([0.001, 0.01, 0.1, 1.0])]
     [-3.45, -1.15, 1.15, 3.45]
-    >>> warped([0.0, 0.01, 0.1, 1.0], minimize=True)
+    >>> warped([0.0, 0.01, 0.1, 1.0])
     [0.0, 0.01, 0.1, 1.0]
     """
     from scipy import stats
 
-    sign = 1.0 if minimize else -1.0
-    losses = sign * np.array(values, dtype=np.float64)
+    losses = np.array(values, dtype=np.float64)
     if not len(losses) or losses.min() <= 0 or np.ptp(losses) == 0:
         return list(values)
     losses /= np.exp(np.mean(np.log(losses)))
     power = float(np.clip(stats.boxcox(losses)[1], *POWERS))
-    return (sign * stats.boxcox(losses, power)).tolist()
+    return stats.boxcox(losses, power).tolist()
 
 
-def log_excess(costs: Sequence[float], most: float) -> Floats:
+def log_excess(costs: ArrayLike, most: float) -> Floats:
     """Logarithms of costs (n,) over the limit, NaN where unknown; 1,000 times too dear is as bad as infinitely."""
     return np.log(np.clip(np.array(costs, dtype=np.float64) / most, 1e-3, 1e3))
 
 
-def log_costs(trials: Sequence[Trial], least: float = 0.0) -> list[float]:
+def log_costs(trials: TrialTable, least: float = 0.0) -> list[float]:
     """Logarithms of the costs, for they differ by factors, and of `least` for those below it; NaN where unknown."""
-    costs = np.array([trial.cost for trial in trials], dtype=np.float64)
+    costs = trials.cost
     least = max(least, float(np.min(costs[costs > 0], initial=np.inf)))
     return np.log(np.maximum(costs, least) if np.isfinite(least) else np.ones(len(costs))).tolist()

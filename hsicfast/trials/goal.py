@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,12 @@ from hsicfast.engines import scans
 from hsicfast.errors import InputError, check_share
 from hsicfast.text import number, share_text
 
+Objective = TypeVar("Objective", float, NDArray[np.float64])
+
 # From so many trials on a sample says about where the goal's edge lies.
 MANY, SAMPLE = 50_000, 16_384
+# What is no further from the best than this share of the best's own size is as good, unless a tolerance is given.
+TOLERANCE = 0.05
 # Pairs compared at once: their marks stay in a processor's second cache.
 PAIRS = 1 << 20
 
@@ -40,7 +44,7 @@ class Goal(NamedTuple):
     ----------
     met : bool array (n,)
     threshold : float
-        Worst objective that still meets it; NaN where none does.
+        Largest loss that still meets it; NaN if none does.
     """
 
     met: Bools
@@ -75,41 +79,48 @@ def share_or_threshold(goal: float | int | Threshold, n: int) -> float | Thresho
     return float(goal)
 
 
-def goal_of(objective: ArrayLike, goal: float | Threshold, minimize: bool = True) -> Goal:
-    """Who meets a best fraction or a threshold; NaN and infinite objectives never do."""
-    if not isinstance(goal, Threshold):
-        return best_fraction(objective, goal, minimize)
-    y = np.asarray(objective, dtype=np.float64)
-    reached = y <= goal.value if minimize else y >= goal.value
-    return Goal(reached & np.isfinite(y), goal.value)
-
-
-def as_good_as(best: float, tolerance: float | None, minimize: bool, noise: float = 0.0) -> float:
-    """The worst objective within `tolerance` of the best; by default within a twentieth of it, or the `noise` if more.
+def losses_of(objective: Objective, minimize: bool) -> Objective:
+    """Objectives as losses, of which small ones are good; the same turns losses back into objectives.
 
     Examples
     --------
-    >>> as_good_as(2.0, None, minimize=True), as_good_as(0.9, 0.01, minimize=False)
-    (2.1, 0.89)
-    >>> as_good_as(2.0, None, minimize=True, noise=0.5)
+    >>> losses_of(0.9, minimize=False), losses_of(-0.9, minimize=False), losses_of(0.3, minimize=True)
+    (-0.9, 0.9, 0.3)
+    """
+    return objective if minimize else -objective
+
+
+def goal_of(losses: ArrayLike, goal: float | Threshold) -> Goal:
+    """Who meets a best fraction, or a threshold that is a loss; NaN and infinite losses never do."""
+    if not isinstance(goal, Threshold):
+        return best_fraction(losses, goal)
+    loss = np.asarray(losses, dtype=np.float64)
+    return Goal((loss <= goal.value) & np.isfinite(loss), goal.value)
+
+
+def as_good_as(best: float, tolerance: float | None, noise: float = 0.0) -> float:
+    """The worst loss within `tolerance` of the `best`; by default within TOLERANCE of its size, or the `noise` if more.
+
+    Examples
+    --------
+    >>> as_good_as(2.0, None), as_good_as(-0.9, 0.01)
+    (2.1, -0.89)
+    >>> as_good_as(2.0, None, noise=0.5)
     2.5
     """
-    slack = max(0.05 * abs(best), noise) if tolerance is None else tolerance
-    return best + slack if minimize else best - slack
+    return best + (max(TOLERANCE * abs(best), noise) if tolerance is None else tolerance)
 
 
-def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> Goal:
+def best_fraction(losses: ArrayLike, goal: float) -> Goal:
     """The best fraction of all trials, failed ones counted.
 
-    ``Z = 1{objective among the best round(goal n), ties included}``. A trial whose objective is NaN or infinite
-    misses the goal: it is evidence against its hyperparameters.
+    ``Z = 1{loss among the smallest round(goal n), ties included}``. A trial whose loss is NaN or infinite misses the
+    goal: it is evidence against its hyperparameters.
 
     Parameters
     ----------
-    objective : array_like (n,)
+    losses : array_like (n,)
     goal : float in (0, 1)
-    minimize : bool
-        Whether small is good.
 
     Raises
     ------
@@ -122,18 +133,17 @@ def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> G
     Goal(met=array([False,  True, False,  True]), threshold=0.2)
     """
     check_share("goal", goal)
-    y = np.asarray(objective, dtype=np.float64)
-    loss = y if minimize else -y
-    place = max(round(float(goal) * len(y)), 1) - 1
-    edge = _smallest(loss, place) if len(y) >= MANY else None
+    loss = np.asarray(losses, dtype=np.float64)
+    place = max(round(float(goal) * len(loss)), 1) - 1
+    edge = _smallest(loss, place) if len(loss) >= MANY else None
     if edge is None:
-        finite = np.isfinite(y)
+        finite = np.isfinite(loss)
         if not finite.any():
             return Goal(finite, float("nan"))
         loss = np.where(finite, loss, np.inf)
         place = min(place, int(np.count_nonzero(finite)) - 1)
         edge = float(np.partition(loss, place)[place])
-    return Goal(loss <= edge, edge if minimize else -edge)
+    return Goal(loss <= edge, edge)
 
 
 def _smallest(loss: Floats, place: int) -> float | None:
@@ -152,7 +162,7 @@ def _smallest(loss: Floats, place: int) -> float | None:
     return float(np.partition(inside, place - below)[place - below])
 
 
-def near_edge(objective: ArrayLike, goal: float, minimize: bool = True) -> Rows:
+def near_edge(losses: ArrayLike, goal: float) -> Rows:
     """Trials next to the goal's edge: those of about sqrt(n) / 2 ranks on either side, from the first 20,000 trials.
 
     What they have in common tells how far an index moves with the edge, which is itself found from the trials.
@@ -162,11 +172,11 @@ def near_edge(objective: ArrayLike, goal: float, minimize: bool = True) -> Rows:
     >>> sorted(near_edge([0.5, 0.1, 0.4, 0.2, 0.3, float("nan")], goal=0.5).tolist())
     [2, 4]
     """
-    y = np.asarray(objective, dtype=np.float64)[:20_000]
-    loss = np.where(np.isfinite(y), y if minimize else -y, np.inf)
-    finite = int(np.count_nonzero(np.isfinite(y)))
-    reach = max(math.isqrt(len(y)) // 2, 1)
-    place = min(max(round(float(goal) * len(y)), 1), finite)
+    first_losses = np.asarray(losses, dtype=np.float64)[:20_000]
+    loss = np.where(np.isfinite(first_losses), first_losses, np.inf)
+    finite = int(np.count_nonzero(np.isfinite(first_losses)))
+    reach = max(math.isqrt(len(loss)) // 2, 1)
+    place = min(max(round(float(goal) * len(loss)), 1), finite)
     first, stop = max(place - reach, 0), min(place + reach, finite)
     return np.argpartition(loss, (first, stop - 1))[first:stop] if first < stop else np.empty(0, dtype=np.intp)
 

@@ -43,8 +43,6 @@ class Reading:
     ----------
     table : TrialTable
         Of several objectives its own is by how many trials each is dominated.
-    minimize : bool
-        Whether a small objective is good.
     guess : Guess, optional
         The space with its reasons; None where the space was given.
     objective : str
@@ -56,11 +54,15 @@ class Reading:
     """
 
     table: TrialTable
-    minimize: bool
     guess: Guess | None
     objective: str
     cost: str | None
     study: str | None
+
+    @property
+    def minimize(self) -> bool:
+        """Whether a small objective is good."""
+        return self.table.minimize
 
     @property
     def space(self) -> SearchSpace:
@@ -240,10 +242,10 @@ def read_trials(
         judged, status = _non_domination(np.where(upside, -losses, losses), status)
         minimize = True
     costs = None if priced is None else _numbers(frame, priced, "cost")
-    table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist())
+    table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist(), minimize)
     called = [_called(name) for name in names.values()]
     spoken = called[0] if len(called) == 1 else f"non-domination of {', '.join(called[:-1])} and {called[-1]}"
-    return Reading(replace(table, index=frame.index.to_numpy(dtype=np.int64)), minimize, guess, spoken, cost, named)
+    return Reading(replace(table, index=frame.index.to_numpy(dtype=np.int64)), guess, spoken, cost, named)
 
 
 def _own_objectives(frame: pd.DataFrame, own: dict[str, bool] | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from hsicfast.arrays import Bools, Floats
 from hsicfast.errors import InputError
 from hsicfast.space.search_space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
 from hsicfast.trials.costs import meets
-from hsicfast.trials.goal import as_good_as
+from hsicfast.trials.goal import as_good_as, losses_of
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, PRUNED, STATUSES, Trial
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class TrialTable:
     message: NDArray[np.object_]
     curve: NDArray[np.object_]
     failure: NDArray[np.object_]
+    minimize: bool = True
 
     def __len__(self) -> int:
         return len(self.objective)
@@ -105,7 +106,17 @@ class TrialTable:
             message=self.message[rows],
             curve=self.curve[rows],
             failure=self.failure[rows],
+            minimize=self.minimize,
         )
+
+    def toward(self, minimize: bool | None) -> TrialTable:
+        """The same trials, small objectives good or large ones; as they are if `minimize` is None."""
+        return self if minimize in (None, self.minimize) else replace(self, minimize=bool(minimize))
+
+    @property
+    def losses(self) -> Floats:
+        """Objectives (n,) as losses: small is good, whatever the direction."""
+        return losses_of(self.objective, self.minimize)
 
     @property
     def design(self) -> TrialTable:
@@ -126,8 +137,8 @@ class TrialTable:
         """The trials known to cost at most `max_cost`; all where it is None."""
         return self.select(meets(self.cost, max_cost))
 
-    def best(self, minimize: bool = True) -> Trial:
-        """The trial that is done with the best objective, the earliest of equals.
+    def best(self, minimize: bool | None = None) -> Trial:
+        """The trial that is done with the best objective, the earliest of equals; `minimize` as in :meth:`toward`.
 
         Raises
         ------
@@ -143,16 +154,17 @@ class TrialTable:
                 f"at least one trial must end with a finite objective, but got {counts} (the first said: {reason}); "
                 "lower the learning rate's range or correct the objective"
             )
-        return self[int(np.nanargmin(np.where(done, self.objective if minimize else -self.objective, np.nan)))]
+        return self[int(np.nanargmin(np.where(done, self.toward(minimize).losses, np.nan)))]
 
-    def economical(self, tolerance: float | None, minimize: bool = True) -> Trial:
+    def economical(self, tolerance: float | None, minimize: bool | None = None) -> Trial:
         """The cheapest trial whose objective is within `tolerance` of the best; the better of equals.
 
         Parameters
         ----------
         tolerance : float, optional
             In the unit of the objective; by default a twentieth of the best one.
-        minimize : bool
+        minimize : bool, optional
+            As in :meth:`toward`.
 
         Examples
         --------
@@ -161,16 +173,17 @@ class TrialTable:
         >>> table.economical(tolerance=0.01).params, table.economical(tolerance=0.0).params
         ({'width': 4}, {'width': 8})
         """
-        limit = as_good_as(self.best(minimize).objective, tolerance, minimize)
-        loss, worst = (self.objective, limit) if minimize else (-self.objective, -limit)
+        table = self.toward(minimize)
+        loss, best = table.losses, losses_of(table.best().objective, table.minimize)
+        worst = as_good_as(best, tolerance)
         good = (self.status == DONE) & (loss <= worst)
         cost = np.where(good, np.nan_to_num(self.cost, nan=np.inf), np.inf)
         return self[int(np.lexsort((loss, cost, ~good))[0])]
 
-    def front(self, minimize: bool = True) -> TrialTable:
+    def front(self, minimize: bool | None = None) -> TrialTable:
         """The Pareto front: trials that are done and of known cost, none of which another beats in both.
 
-        From the cheapest to the best; of trials alike in both the earliest.
+        From the cheapest to the best; of trials alike in both the earliest. `minimize` as in :meth:`toward`.
 
         Examples
         --------
@@ -179,7 +192,7 @@ class TrialTable:
         >>> [trial.params["width"] for trial in table.front()]
         [1, 4, 8]
         """
-        loss = self.objective if minimize else -self.objective
+        loss = self.toward(minimize).losses
         able = np.flatnonzero((self.status == DONE) & np.isfinite(self.cost))
         rows = able[np.lexsort((loss[able], self.cost[able]))]
         least = np.minimum.accumulate(np.concatenate([[np.inf], loss[rows]]))
@@ -195,8 +208,8 @@ class TrialTable:
         return pd.DataFrame(columns | self.metrics | {"failure": self.failure, "message": self.message})
 
     @classmethod
-    def from_trials(cls, space: SearchSpace, trials: Sequence[Trial]) -> TrialTable:
-        """The table of `trials`, sorted by their index."""
+    def from_trials(cls, space: SearchSpace, trials: Sequence[Trial], minimize: bool = True) -> TrialTable:
+        """The table of `trials`, sorted by their index; `minimize`: whether small objectives are good."""
         ordered = sorted(trials, key=lambda trial: trial.index)
         keys = dict.fromkeys(key for trial in ordered for key in trial.metrics)
         return cls._checked(
@@ -212,6 +225,7 @@ class TrialTable:
             message=[trial.message for trial in ordered],
             curve=_objects([trial.curve for trial in ordered]),
             failure=_objects([trial.failure for trial in ordered]),
+            minimize=minimize,
         )
 
     @classmethod
@@ -222,6 +236,7 @@ class TrialTable:
         objective: ArrayLike,
         cost: ArrayLike | None = None,
         status: Sequence[str] | None = None,
+        minimize: bool = True,
     ) -> TrialTable:
         """A table from one sequence (n,) a hyperparameter and the `objective` (n,).
 
@@ -237,16 +252,18 @@ class TrialTable:
             In any unit, above or equal 0.
         status : sequence of str (n,), optional
             ``done``, ``diverged``, ``pruned`` or ``lost``; from `objective` by default.
+        minimize : bool
+            Whether small objectives are good.
 
         Raises
         ------
         InputError
             A missing column, lengths that differ, an unknown status, or an active value outside its range.
         """
-        return cls._checked(space, values, objective=objective, cost=cost, status=status)
+        return cls._checked(space, values, objective=objective, cost=cost, status=status, minimize=minimize)
 
     @classmethod
-    def from_frame(cls, space: SearchSpace, frame: pd.DataFrame) -> TrialTable:
+    def from_frame(cls, space: SearchSpace, frame: pd.DataFrame, minimize: bool = True) -> TrialTable:
         """The table in a frame as :meth:`to_frame` writes it; only hyperparameters and ``objective`` are needed."""
         for name in (*space, "objective"):
             if name not in frame:
@@ -262,15 +279,17 @@ class TrialTable:
             str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
         }
         values = {name: frame[name] for name in space}
-        return cls._checked(space, values, objective=frame["objective"].to_numpy(), metrics=metrics, **own)
+        return cls._checked(
+            space, values, objective=frame["objective"].to_numpy(), metrics=metrics, minimize=minimize, **own
+        )
 
     @classmethod
-    def from_csv(cls, space: SearchSpace, path: str | Path) -> TrialTable:
+    def from_csv(cls, space: SearchSpace, path: str | Path, minimize: bool = True) -> TrialTable:
         """The table in a CSV file as written by ``table.to_frame().to_csv(path, index=False)``."""
         import pandas as pd
 
         # Choices such as "None" or "nan" are values here, not gaps: only an empty field is missing.
-        return cls.from_frame(space, pd.read_csv(path, keep_default_na=False, na_values=[""]))
+        return cls.from_frame(space, pd.read_csv(path, keep_default_na=False, na_values=[""]), minimize)
 
     @classmethod
     def _checked(cls, space: SearchSpace, values: Mapping[str, Any], objective: ArrayLike, **rest: Any) -> TrialTable:
@@ -287,7 +306,11 @@ class TrialTable:
         columns |= {"failure": np.full(n, "", dtype=object)}
         columns |= {"curve": _objects([()] * n), "cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
         columns |= {"index": np.arange(n), "seed": np.zeros(n, dtype=np.int64)}
-        columns |= {key: np.asarray(given) for key, given in rest.items() if given is not None and key != "metrics"}
+        columns |= {
+            key: np.asarray(given)
+            for key, given in rest.items()
+            if given is not None and key not in ("metrics", "minimize")
+        }
         columns["cost"] = columns["cost"].astype(np.float64)
         columns["status"] = np.where((status == DONE) & ~np.isfinite(y), DIVERGED, status)
         y = np.where(np.isin(columns["status"], (DONE, PRUNED)) & np.isfinite(y), y, np.nan)
@@ -299,6 +322,7 @@ class TrialTable:
             values={name: _objects(values[name]) for name in space},
             objective=y,
             metrics=dict(rest.get("metrics") or {}),
+            minimize=rest.get("minimize", True),
             **columns,
         )
         table._check_lengths()

@@ -95,22 +95,21 @@ def finished_run(
                 message="loss is NaN" if status == "diverged" else "",
             )
         )
-    table = TrialTable.from_trials(space, trials)
+    table = TrialTable.from_trials(space, trials, sign > 0)
     threads = numba.get_num_threads()
     numba.set_num_threads(1)  # starting threads costs more than these few trials, ten times so on a busy machine
-    found = analyse(space, table.design, 0.2, minimize=sign > 0, n_permutations=n_permutations)
+    found = analyse(space, table.design, 0.2, n_permutations=n_permutations)
     numba.set_num_threads(threads)
     rounds = (Round(1, "design", 0, n, "drawn independently"), Round(2, "optimise", n, n + searched, "proposed by x"))
     return Result(
-        best=table.best(sign > 0),
+        best=table.best(),
         trials=table,
         sensitivity=found,
         reduction=reduce(found) if reduced else None,
         rounds=rounds if searched else rounds[:1],
-        minimize=sign > 0,
         goal=0.2,
         interrupted=interrupted,
-        economical=table.economical(None, sign > 0),
+        economical=table.economical(None),
     )
 
 

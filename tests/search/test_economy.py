@@ -11,16 +11,24 @@ from hypothesis import strategies as st
 from hsicfast.search.economy import Hunt, cheap_enough, dear_ends, dearer, decades
 from hsicfast.search.samplers import design
 from hsicfast.space.search_space import Choice, Float, Int, SearchSpace
+from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
 SPACE = SearchSpace(
     {"width": Int(1, 256, log=True), "depth": Int(1, 6), "rate": Float(0, 1), "kind": Choice(["a", "b"])}
 )
 
+ONE = {"width": 8, "depth": 2, "rate": 0.5, "kind": "a"}
+BESIDE = {"depth": 2, "rate": 0.5, "kind": "a"}
+
 
 def drawn(cost):
     """Trials of the law of the space, with what `cost` says of their params."""
-    return [Trial(i, params, 1.0, cost(params)) for i, params in enumerate(design(SPACE, 128, 0, "sobol"))]
+    return table([Trial(i, params, 1.0, cost(params)) for i, params in enumerate(design(SPACE, 128, 0, "sobol"))])
+
+
+def table(trials, space=SPACE, minimize=True):
+    return TrialTable.from_trials(space, trials, minimize)
 
 
 def test_what_the_cost_rises_and_falls_with():
@@ -37,27 +45,27 @@ def test_one_of_many_that_is_as_clear_as_chance_allows_drives_nothing():
     rng = np.random.default_rng(0)
     space = SearchSpace({f"x{i}": Float(0, 1) for i in range(40)})
     trials = [Trial(i, space.from_unit(u), 1.0, u[0] + 5 * rng.random()) for i, u in enumerate(rng.random((60, 40)))]
-    assert dear_ends(space, trials) == {}
+    assert dear_ends(space, table(trials, space)) == {}
     trials = [Trial(t.index, t.params, 1.0, t.params["x0"]) for t in trials]
-    assert dear_ends(space, trials) == {"x0": 1}
+    assert dear_ends(space, table(trials, space)) == {"x0": 1}
 
 
-@pytest.mark.parametrize("trials", [[], [Trial(i, {"width": i + 1}, 0.0, cost=i) for i in range(4)]])
+@pytest.mark.parametrize("trials", [[], [Trial(i, {**BESIDE, "width": i + 1}, 0.0, cost=i) for i in range(4)]])
 def test_of_fewer_than_five_nothing_is_known(trials):
-    assert dear_ends(SPACE, trials) == {}
+    assert dear_ends(SPACE, table(trials)) == {}
 
 
 def test_unknown_costs_are_left_out():
-    trials = [Trial(i, {"width": i + 1}, 0.0, cost=float(i) if i < 9 else np.nan) for i in range(30)]
-    assert dear_ends(SPACE, trials) == {"width": 256}
+    trials = [Trial(i, {**BESIDE, "width": i + 1}, 0.0, cost=float(i) if i < 9 else np.nan) for i in range(30)]
+    assert dear_ends(SPACE, table(trials)) == {"width": 256}
 
 
 def test_what_others_depend_on_is_left_alone():
     space = SearchSpace({"depth": Int(1, 2), "second": Int(1, 9, active_if={"depth": 2}), "first": Int(1, 9)})
     drawn = [space.from_unit(u) for u in np.random.default_rng(0).random((60, 3))]
     trials = [Trial(i, p, 0.0, p["first"] + 20.0 * p["depth"] + p.get("second", 0)) for i, p in enumerate(drawn)]
-    assert "depth" not in dear_ends(space, trials)
-    assert dear_ends(space, [t for t in trials if t.params["depth"] == 1]) == {"first": 9}
+    assert "depth" not in dear_ends(space, table(trials, space))
+    assert dear_ends(space, table([t for t in trials if t.params["depth"] == 1], space)) == {"first": 9}
 
 
 def test_dearer_takes_what_there_is():
@@ -66,40 +74,40 @@ def test_dearer_takes_what_there_is():
 
 def test_decades_between_the_tenths():
     costs = [0.0, math.nan, math.inf, *(10.0**power for power in range(11))]
-    assert decades([Trial(i, {}, 0.0, cost=cost) for i, cost in enumerate(costs)]) == 8
-    assert decades([]) == decades([Trial(0, {}, 0.0, cost=0.0)]) == decades([Trial(0, {}, 0.0, cost=7.0)]) == 0
+    assert decades(np.array(costs)) == 8
+    assert decades(np.array([])) == decades(np.array([0.0])) == decades(np.array([7.0])) == 0
 
 
 class TestCheapEnough:
     TRIALS = (
-        Trial(0, {}, 0.2, cost=1.0),
-        Trial(1, {}, 0.1, cost=1e9),
-        Trial(2, {}, 0.9, cost=1e-6),
-        Trial(3, {}, 0.8, cost=1e-6),
-        Trial(4, {}, math.nan, cost=1e-9, status="diverged"),
-        Trial(5, {}, 0.1, cost=0.0),
-        Trial(6, {}, 0.1, cost=math.nan),
+        Trial(0, ONE, 0.2, cost=1.0),
+        Trial(1, ONE, 0.1, cost=1e9),
+        Trial(2, ONE, 0.9, cost=1e-6),
+        Trial(3, ONE, 0.8, cost=1e-6),
+        Trial(4, ONE, math.nan, cost=1e-9, status="diverged"),
+        Trial(5, ONE, 0.1, cost=0.0),
+        Trial(6, ONE, 0.1, cost=math.nan),
     )
 
     @pytest.mark.parametrize("sign", [1, -1])
     def test_the_cheapest_of_the_better_half(self, sign):
         trials = [replace(trial, objective=sign * trial.objective) for trial in self.TRIALS]
-        assert cheap_enough(100.0, trials, minimize=sign == 1) == 1
+        assert cheap_enough(100.0, table(trials, minimize=sign == 1)) == 1
 
     def test_a_quarter_where_the_better_half_is_no_cheaper(self):
-        assert cheap_enough(3.0, self.TRIALS, minimize=True) == 0.75
-        assert cheap_enough(8.0, [], minimize=True) == 2
+        assert cheap_enough(3.0, table(self.TRIALS)) == 0.75
+        assert cheap_enough(8.0, table([])) == 2
 
     @pytest.mark.parametrize("cost", [0.0, math.nan, math.inf])
     def test_0_where_the_cost_is_unknown(self, cost):
-        assert cheap_enough(cost, self.TRIALS, minimize=True) == 0
+        assert cheap_enough(cost, table(self.TRIALS)) == 0
 
 
 class TestHunt:
-    CHEAPEST = (Trial(0, {}, 0.9, cost=1.0), Trial(1, {}, math.nan, cost=1e-9, status="diverged"))
+    CHEAPEST = (Trial(0, ONE, 0.9, cost=1.0), Trial(1, ONE, math.nan, cost=1e-9, status="diverged"))
 
     def levels(self, costs, trials=CHEAPEST):
-        hunt = Hunt()
+        hunt, trials = Hunt(), table(trials)
         return [hunt.most(cost, trials) for cost in costs]
 
     def test_what_was_found_is_the_next_start(self):

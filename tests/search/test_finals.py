@@ -42,11 +42,14 @@ def trials(*rows):
     return made
 
 
+def table_of(*rows, minimize=True):
+    return TrialTable.from_trials(SPACE, trials(*rows), minimize)
+
+
 def decided(rows, tolerance=None, minimize=True):
     """Indices of the best and of the economical trial."""
-    table = TrialTable.from_trials(SPACE, trials(*rows))
-    finals = finals_of(list(table), minimize)
-    return tuple(trial.index for trial in best_and_economical(table, finals, tolerance, minimize))
+    table = TrialTable.from_trials(SPACE, trials(*rows), minimize)
+    return tuple(trial.index for trial in best_and_economical(table, finals_of(table), tolerance))
 
 
 @pytest.mark.parametrize(
@@ -71,27 +74,27 @@ class TestFinalists:
     ROWS = ((0, 0.5, DESIGN), (1, 0.2), (1, 0.1), (2, LOST), (3, DIVERGED), (4, 0.2), (5, 0.2), (4, 0.0, FINAL))
 
     def test_the_best_different_configurations_the_earliest_of_equals(self):
-        assert [trial.index for trial in finalists(trials(*self.ROWS), 3, True)] == [2, 5, 6]
-        assert [trial.index for trial in finalists(trials(*self.ROWS), 9, True)] == [2, 5, 6, 0]
-        assert [trial.index for trial in finalists(trials(*self.ROWS), 2, False)] == [0, 1]
-        assert finalists(trials((2, LOST)), 2, True) == []
+        assert [trial.index for trial in finalists(table_of(*self.ROWS), 3)] == [2, 5, 6]
+        assert [trial.index for trial in finalists(table_of(*self.ROWS), 9)] == [2, 5, 6, 0]
+        assert [trial.index for trial in finalists(table_of(*self.ROWS, minimize=False), 2)] == [0, 1]
+        assert finalists(table_of((2, LOST)), 2) == []
 
 
 class TestFinalsOf:
     def test_by_hand(self):
         rows = [(0, 0.1), (1, 0.2), (2, 0.3), (0, 2.0, FINAL), (1, 1.0, FINAL), (0, 4.0, FINAL), (1, 1.0, FINAL)]
-        assert finals_of(trials(*rows), True) == (Final(1, 2, 0, 1.0, 0.0), Final(0, 2, 0, 3.0, math.sqrt(2)))
-        assert [final.trial for final in finals_of(trials(*rows), False)] == [0, 1]
-        assert finals_of(trials(*rows[:3]), True) == ()
+        assert finals_of(table_of(*rows)) == (Final(1, 2, 0, 1.0, 0.0), Final(0, 2, 0, 3.0, math.sqrt(2)))
+        assert [final.trial for final in finals_of(table_of(*rows, minimize=False))] == [0, 1]
+        assert finals_of(table_of(*rows[:3])) == ()
 
     def test_equals_are_in_the_order_in_which_they_were_chosen(self):
         rows = [(0, 0.3), (1, 0.1), (2, 0.2), (0, 1.0, FINAL), (1, 1.0, FINAL), (2, 1.0, FINAL)]
-        assert [final.trial for final in finals_of(trials(*rows), True)] == [1, 2, 0]
+        assert [final.trial for final in finals_of(table_of(*rows))] == [1, 2, 0]
 
     def test_diverged_is_evidence_and_lost_is_none(self):
         rows = [(0, 0.1), (1, 0.2), (2, 0.3)]
         rows += [(0, 0.0, FINAL), (1, 0.5, FINAL), (2, LOST, FINAL), (0, DIVERGED, FINAL), (1, LOST, FINAL)]
-        found = finals_of(trials(*rows), True)
+        found = finals_of(table_of(*rows))
         assert repr(found) == repr((Final(1, 1, 0, 0.5, NAN), Final(0, 2, 1, NAN, NAN), Final(2, 0, 0, NAN, NAN)))
 
 
@@ -154,9 +157,9 @@ class TestBestAndEconomical:
 
 def test_of_the_networks_of_a_configuration_the_best_is_kept():
     rows = [(0, 0.5), (1, 0.1), (0, 0.3, FINAL), (0, 0.3, FINAL), (0, DIVERGED, FINAL), (1, 0.2, FINAL)]
-    table = TrialTable.from_trials(SPACE, trials(*rows))
-    assert [kept(table, table[row], True).index for row in (0, 1)] == [2, 1]
-    assert [kept(table, table[row], False).index for row in (0, 1)] == [0, 5]
+    table = TrialTable.from_trials(SPACE, trials(*rows), minimize)
+    assert [kept(table, table[row]).index for row in (0, 1)] == [2, 1]
+    assert [kept(table.toward(False), table[row]).index for row in (0, 1)] == [0, 5]
 
 
 def test_noise_is_pooled_over_the_finalists():

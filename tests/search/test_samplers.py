@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hsicfast.errors import InputError
-from hsicfast.search.samplers import complete, design, propose
+from hsicfast.search import samplers
+from hsicfast.search.samplers import complete, design
 from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.costs import CostLimit
+from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, LOST, PRUNED, Trial, trial_seed
 
 SPACE = SearchSpace(
@@ -28,6 +30,12 @@ SPACE = SearchSpace(
 )
 
 LINE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
+
+
+def propose(space, fixed, trials, *, minimize=True, whole=None, **wanted):
+    """What an optimiser proposes that has seen these trials of `space`, or of the `whole` that it is a part of."""
+    table = TrialTable.from_trials(whole or space, trials, minimize)
+    return samplers.propose(space, fixed, table, whole=whole, **wanted)
 
 
 def loss(params):
@@ -302,7 +310,7 @@ def test_a_refused_proposal_moves_the_next_one():
 def test_cheaper_ones_within_the_limit(method, sign):
     seen = priced(48, lambda p: sign * abs(p["x"] - 0.5), CostLimit(math.inf, price))
     for costs in (None, CostLimit(9.0, price)):
-        told = {"method": method, "limit": sign * 0.2, "minimize": sign == 1, "costs": costs}
+        told = {"method": method, "limit": 0.2, "minimize": sign == 1, "costs": costs}
         proposals = propose(LINE, {}, seen, seed=0, index=48, count=3, **told)
         assert 0.25 < np.mean([p["x"] for p in proposals]) < 0.45
     assert costs.refused == 0

@@ -35,7 +35,7 @@ def test_best_fraction(monkeypatch, many, law, minimize):
     monkeypatch.setattr(goal, "SAMPLE", 100)
     y = OBJECTIVES[law](np.random.default_rng(0), 400)
     for share in (0.001, 0.1, 0.5, 0.999):
-        found = goal.best_fraction(y, share, minimize)
+        found = goal.best_fraction(goal.losses_of(y, minimize), share)
         assert np.array_equal(found.met, met_by_sorting(y, share, minimize))
         worst = y[found.met].max() if minimize and found.met.any() else y[found.met].min(initial=np.inf)
         assert found.threshold == worst if found.met.any() else np.isnan(found.threshold)
