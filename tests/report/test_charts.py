@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_figures import NASTY, NETWORK, finished_run
+from builders import NASTY, NETWORK, finished_run
 
 from hsicfast import Choice, Float, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.indices.findings import Pair

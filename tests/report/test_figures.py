@@ -5,14 +5,13 @@ from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
 
-import numba
 import numpy as np
 import pytest
+from builders import NASTY, finished_run
 from matplotlib import image
 
-from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
+from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
 from hsicfast.indices.findings import Pair
-from hsicfast.indices.reduction import reduce
 from hsicfast.report.content import (
     MOST_RANKED,
     bars,
@@ -32,86 +31,7 @@ from hsicfast.report.figures import draw_all, indices_figure, marginals_figure, 
 from hsicfast.report.rankings import LINES, ranking_figure, relevance_figure
 from hsicfast.report.scatters import cost_figure, goal_set_figure
 from hsicfast.report.style import render, shorten
-from hsicfast.search.orchestrator import Result
-from hsicfast.search.rounds import Round
 from hsicfast.text import value_text
-
-NETWORK = SearchSpace(
-    {
-        "learning_rate": Float(1e-5, 1, log=True),
-        "optimizer": Choice(["adam", "sgd", "rmsprop"]),
-        "momentum": Float(0, 0.99, active_if={"optimizer": ["sgd", "rmsprop"]}),
-        "width": Int(4, 256, log=True),
-        "depth": Int(1, 6),
-        "batch_norm": Bool(),
-    }
-)
-NASTY = (
-    "<script>alert(1)</script>",
-    "a&b\"'|c",
-    "</td></table><img src=http://evil.example/x onerror=alert(1)>",
-    "ширина",
-    "学習率",
-    "$\\frac$ $x$",
-    "[bold red]name[/bold red]",
-    "{{ 7 * 191 }}",
-    "n" * 120,
-    "line\nbreak\x1b[31m",
-)
-
-
-def finished_run(
-    space=NETWORK,
-    n=80,
-    searched=0,
-    *,
-    sign=1,
-    costs=True,
-    lost=0,
-    reduced=True,
-    interrupted=False,
-    objective=None,
-    n_permutations=200,
-):
-    """A run in which the learning rate decides, unless `objective` of the params says otherwise."""
-    rng = np.random.default_rng(0)
-    trials = []
-    for i in range(n + searched):
-        params = space.from_unit(rng.random(len(space)))
-        noise = 0.2 * rng.random()
-        rate = params.get("learning_rate", 0.1)
-        error = objective(params) if objective else 0.01 * math.exp((math.log10(rate) + 2) ** 2 + noise)
-        status = "lost" if i < lost else "diverged" if rate > 0.5 else "done"
-        trials.append(
-            Trial(
-                index=i,
-                params=params,
-                objective=sign * error if status == "done" else math.nan,
-                cost=float(params.get("width", 8) ** 2 * params.get("depth", 1)) if costs else math.nan,
-                status=status,
-                origin="design" if i < n else "search",
-                seed=1000 + i,
-                metrics={"epochs": 30 + i % 7, "seconds": math.nan if i % 2 else 1.5},
-                message="loss is NaN" if status == "diverged" else "",
-            )
-        )
-    table = TrialTable.from_trials(space, trials)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)  # starting threads costs more than these few trials, ten times so on a busy machine
-    found = analyse(space, table.design, 0.2, minimize=sign > 0, n_permutations=n_permutations)
-    numba.set_num_threads(threads)
-    rounds = (Round(1, "design", 0, n, "drawn independently"), Round(2, "optimise", n, n + searched, "proposed by x"))
-    return Result(
-        best=table.best(sign > 0),
-        trials=table,
-        sensitivity=found,
-        reduction=reduce(found) if reduced else None,
-        rounds=rounds if searched else rounds[:1],
-        minimize=sign > 0,
-        goal=0.2,
-        interrupted=interrupted,
-        economical=table.economical(None, sign > 0),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from builders import NASTY, NASTY_SPACE, finished_run
+from pages import Page, sketched
 from rich.console import Console
-from test_figures import NASTY, finished_run
-from test_page import NASTY_SPACE, Page, sketched
 
 from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable
 from hsicfast.indices.verdicts import headline, verdicts

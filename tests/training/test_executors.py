@@ -1,6 +1,5 @@
 """One conformance suite for all executors, then what only some can do."""
 
-import ctypes
 import math
 import os
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deeds import MachineFailed, jobs, obey
 from optuna.pruners import MedianPruner
 
 from hsicfast.errors import InputError
@@ -36,68 +36,6 @@ from hsicfast.trials.trial import (
     TIMED_OUT,
     Trial,
 )
-
-
-class Odd(Exception):
-    """An exception that pickle refuses."""
-
-    def __init__(self, held, said):
-        super().__init__(held, said)
-
-    def __str__(self):
-        return "odd"
-
-
-class MachineFailed(Exception):
-    """What a training raises that ended through no fault of its own."""
-
-    lost = True
-
-    def __init__(self, said, held):  # pickle refuses it
-        super().__init__(said)
-        self.held = held
-
-
-def obey(params, seed):
-    """Do what the params say, in whatever process."""
-    deed = params["do"]
-    if "note" in params:
-        with Path(params["note"]).open("a") as file:
-            file.write("x")
-    if deed == "raise":
-        raise RuntimeError("some long story\nout of paper")
-    if deed == "exit":
-        sys.exit(0)
-    if deed == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if deed == "die" or (deed == "die once" and len(Path(params["note"]).read_text()) == 1):
-        os._exit(3)
-    if deed == "vanish":
-        os._exit(0)
-    if deed == "fault":
-        ctypes.string_at(0)
-    if deed == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
-    if deed == "odd":
-        raise Odd(lambda: 0, "it holds a lambda")
-    if deed == "lose" or (deed == "lose once" and len(Path(params["note"]).read_text()) == 1):
-        raise MachineFailed("the story\nrank 1 died (SIGKILL)", lambda: 0)
-    if deed == "memory":
-        raise MemoryError
-    if deed == "die late":
-        time.sleep(1.5)
-        os._exit(3)
-    if deed == "sleep":
-        time.sleep(params["seconds"])
-    if deed == "threads":
-        return {"objective": 0.0, "omp": os.environ["OMP_NUM_THREADS"], "pid": os.getpid()}
-    if deed == "devices":
-        time.sleep(0.5)  # long enough for every worker to take one
-        return {"objective": 0.0, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "untouched")}
-    if deed == "text":
-        return "good"
-    return {"objective": math.nan if deed == "nan" else float(len(deed)), "cost": 2.0, "seed_seen": seed}
-
 
 # Typed at a prompt, as in a notebook: nothing that is defined here can be imported.
 INTERACTIVE = textwrap.dedent("""
@@ -126,10 +64,6 @@ def descend(params, report):
 
 def planned(*values, pruning=MEDIAN):
     return [Job(i, {"values": several}, i, SEARCH, pruning) for i, several in enumerate(values, start=5)]
-
-
-def jobs(*deeds, **more):
-    return [Job(i, {"do": deed, **more}, seed=100 + i, origin=DESIGN) for i, deed in enumerate(deeds)]
 
 
 @pytest.fixture(scope="module")
