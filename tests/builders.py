@@ -4,6 +4,8 @@ import math
 
 import numba
 import numpy as np
+import optuna
+import pandas as pd
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse, minimize
 from hsicfast.indices.reduction import reduce
@@ -11,6 +13,7 @@ from hsicfast.runs.watcher import Watcher
 from hsicfast.search.orchestrator import Result
 from hsicfast.search.rounds import Round
 from hsicfast.search.strategies import TwoStep
+from hsicfast.trials.trial import DIVERGED, LOST
 
 FLAT = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
 CONDITIONAL = SearchSpace(
@@ -62,6 +65,11 @@ NASTY_SPACE = SearchSpace(
 )
 
 
+def uniform(*shape, seed=0):
+    """Numbers in [0, 1)."""
+    return np.random.default_rng(seed).random(shape)
+
+
 def drawn(space, n, seed=0):
     """Params of n trials drawn from the law of `space`."""
     rng = np.random.default_rng(seed)
@@ -74,6 +82,14 @@ def table(n=200, seed=0, objective=None, cost=None, space=CONDITIONAL):
     cost = cost or (lambda p: math.nan)
     trials = [Trial(i, p, objective(p), cost(p)) for i, p in enumerate(drawn(space, n, seed))]
     return TrialTable.from_trials(space, trials)
+
+
+def frame_with_gaps(n):
+    """n rows of a user's table, in which the momentum is filled unless the optimizer is adam."""
+    rng = np.random.default_rng(1)
+    optimizer = rng.choice(["adam", "sgd", "rmsprop"], n)
+    momentum = np.where(optimizer == "adam", np.nan, rng.random(n))
+    return pd.DataFrame({"momentum": momentum, "optimizer": optimizer, "other": rng.choice(["x", "y"], n)})
 
 
 def finished_run(
@@ -128,6 +144,20 @@ def finished_run(
         interrupted=interrupted,
         economical=table.economical(None, sign > 0),
     )
+
+
+# Trials as a folder keeps them.
+STORED = SearchSpace({"kind": Choice(["a", (1, 2), None]), "rate": Float(0, 1, active_if={"kind": "a"}), "on": Bool()})
+GOOD = Trial(12, {"kind": "a", "rate": 0.1 + 0.2, "on": True}, 1 / 3, 7.0, seed=5, metrics={"test": 0.5, "note": "x"})
+BAD = Trial(3, {"kind": None, "on": False}, math.nan, status=DIVERGED, seed=6, message="RuntimeError: no")
+GONE = Trial(4, {"kind": None, "on": False}, math.nan, status=LOST, seed=6, message="killed")
+
+
+def study_of(folder):
+    """The Optuna study of a run in `folder`."""
+    url = f"sqlite:///{folder}/study.db"
+    (name,) = optuna.get_all_study_names(url)
+    return optuna.load_study(study_name=name, storage=url)
 
 
 # A run so small that a fault can be tried at each of its steps.
