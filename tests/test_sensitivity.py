@@ -1,4 +1,4 @@
-"""The analysis: groups, goals, pairs, cost, reduction; checked against the naive reference."""
+"""The analysis: groups, goals, pairs, cost; checked against the naive reference."""
 
 import math
 
@@ -9,8 +9,6 @@ from builders import CONDITIONAL, drawn, table
 
 from hsicfast import Float, InputError, SearchSpace, Threshold, Trial, TrialTable, analyse
 from hsicfast.dependence.features import UNIFORM_MEDIAN
-from hsicfast.indices.carried import ranked
-from hsicfast.indices.reduction import reduce
 
 
 class TestIndices:
@@ -185,11 +183,6 @@ class TestRanks:
         for index in self.known("ranks")[1].indices:
             assert index.hsic == pytest.approx(right[index.name].hsic, abs=0.15 * right["rate"].hsic)
 
-    def test_ties_share_an_interval(self):
-        u, width = ranked(np.array([3.0, 1.0, 3.0, 3.0, 2.0]))
-        assert u.tolist() == pytest.approx([0.7, 0.1, 0.7, 0.7, 0.3])
-        assert width.tolist() == pytest.approx([0.6, 0.0, 0.6, 0.6, 0.0])
-
     def test_an_optimisers_trials_are_judged_with_a_warning(self):
         trials = [Trial(i, p, p["rate"], origin="search") for i, p in enumerate(drawn(CONDITIONAL, 60))]
         with pytest.warns(UserWarning, match="60 of 60 trials were proposed by an optimiser and crowd"):
@@ -251,13 +244,6 @@ class TestCost:
 
 
 class TestFrames:
-    def test_columns_are_the_published_ones(self):
-        found = analyse(CONDITIONAL, table(cost=lambda p: p["depth"]))
-        columns = ["hsic", "r2", "pvalue", "pvalue_holm", "pvalue_bh", "ci_low", "ci_high", "noise_floor", "n", "group"]
-        assert list(found.to_frame()) == list(found.cost_frame()) == columns
-        assert found.to_frame().index.name == "name"
-        assert list(found.pairs) == ["first", "second", "hsic", "pure", "pvalue", "pvalue_pure"]
-
     def test_verdicts_and_ranks_have_a_row_each(self):
         sensitivity = analyse(CONDITIONAL, table(300))
         names = [index.name for index in sensitivity.indices]
@@ -267,34 +253,6 @@ class TestFrames:
 
     def test_a_frame_is_as_good_as_a_table(self):
         assert analyse(CONDITIONAL, table().to_frame()).indices == analyse(CONDITIONAL, table()).indices
-
-
-class TestReduction:
-    def test_searches_what_matters_and_its_parents_and_fixes_the_rest_cheaply(self):
-        sensitivity = analyse(CONDITIONAL, table(400, cost=lambda p: 2.0 ** p["depth"]))
-        reduction = reduce(sensitivity, alpha=0.01)
-        assert list(reduction.space) == ["rate", "optimizer", "momentum"]
-        assert reduction.fixed["depth"] == 1
-        reasons = {decision.name: decision.reason for decision in reduction.decisions}
-        assert reasons["optimizer"] == "some of its values are needed to search momentum"
-        assert "it drives the cost" in reasons["depth"]
-        assert "no evidence that it drives the cost" in reasons["norm"]
-        assert reduction.fixed["norm"] == sensitivity.trials.best().params["norm"]
-
-    def test_nothing_found_nothing_fixed(self):
-        rng = np.random.default_rng(3)
-        reduction = reduce(analyse(CONDITIONAL, table(40, objective=lambda p: rng.random())), alpha=1e-6)
-        assert reduction.fixed == {}
-        assert reduction.space is CONDITIONAL
-        assert {decision.action for decision in reduction.decisions} == {"search"}
-        assert "no ground to fix any" in reduction.decisions[0].reason
-
-    def test_fixed_values_were_seen_in_a_good_trial(self):
-        sensitivity = analyse(CONDITIONAL, table(300, cost=lambda p: 2.0 ** p["depth"] * (1 + p["norm"])))
-        reduction = reduce(sensitivity)
-        for name, value in reduction.fixed.items():
-            rows = sensitivity.trials.active(name)
-            assert value in sensitivity.trials.values[name][rows][sensitivity.carried(name).z]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+"""None"""
+
 import importlib.util
 import math
 import warnings
@@ -11,7 +13,6 @@ from scipy import stats
 
 from hsicfast.errors import InputError
 from hsicfast.search.samplers import complete, design, propose
-from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.costs import CostLimit
 from hsicfast.trials.trial import DIVERGED, DONE, LOST, PRUNED, Trial, trial_seed
@@ -335,21 +336,6 @@ def test_costs_that_are_unknown_or_0_do_no_harm(unknown):
         FLAT, {}, seen, seed=0, index=12, count=1, costs=CostLimit(6.0, lambda p: math.inf * (p["x"] > 0.5))
     )
     assert found[0]["x"] <= 0.5
-
-
-@pytest.mark.parametrize(
-    ("hyperparameter", "expected"),
-    [
-        (Float(1e-3, 1, log=True), {"low": 1e-3, "high": 1.0, "log": True, "step": None}),
-        (Float(0, 0.35, step=0.1), {"low": 0.0, "high": 0.3, "log": False, "step": 0.1}),
-        (Int(2, 9, step=3), {"low": 2, "high": 8, "log": False, "step": 3}),
-        (Int(1, 64, log=True), {"low": 1, "high": 64, "log": True, "step": 1}),
-    ],
-)
-def test_distribution(hyperparameter, expected, recwarn):
-    own = distribution(hyperparameter)
-    assert {name: getattr(own, name) for name in expected} == expected
-    assert not recwarn.list
 
 
 @settings(max_examples=25, deadline=None)

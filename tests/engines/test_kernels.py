@@ -1,4 +1,4 @@
-"""Gram matrices of a kernel that has a domain."""
+"""A kernel that has a domain."""
 
 import numpy as np
 import pytest
