@@ -8,8 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+from optuna.pruners import MedianPruner
+
+from hsicfast.training.pruning import Pruning
 from hsicfast.training.worker import Job
-from hsicfast.trials.trial import DESIGN
+from hsicfast.trials.trial import DESIGN, SEARCH, Trial
 
 
 class Odd(Exception):
@@ -71,6 +74,22 @@ def obey(params, seed):
     if deed == "text":
         return "good"
     return {"objective": math.nan if deed == "nan" else float(len(deed)), "cost": 2.0, "seed_seen": seed}
+
+
+KNOWN = tuple(Trial(i, {}, 1.0, curve=((0, 2.0), (1, 1.0))) for i in range(5))
+MEDIAN = Pruning(MedianPruner(), True, KNOWN)
+
+
+def descend(params, report):
+    """Report the values until told to stop, and return the last one."""
+    for step, value in enumerate(params["values"]):
+        if not report(step, value):
+            break
+    return value
+
+
+def planned(*values, pruning=MEDIAN):
+    return [Job(i, {"values": several}, i, SEARCH, pruning) for i, several in enumerate(values, start=5)]
 
 
 def jobs(*deeds, **more):
