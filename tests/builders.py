@@ -146,6 +146,12 @@ def finished_run(
     )
 
 
+def too_small_to_judge(costs=True):
+    """A run in which one hyperparameter is there in hardly any trial."""
+    space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
+    return finished_run(space, n=20, costs=costs, objective=lambda params: params["a"] + 0.5)
+
+
 # Trials as a folder keeps them.
 STORED = SearchSpace({"kind": Choice(["a", (1, 2), None]), "rate": Float(0, 1, active_if={"kind": "a"}), "on": Bool()})
 GOOD = Trial(12, {"kind": "a", "rate": 0.1 + 0.2, "on": True}, 1 / 3, 7.0, seed=5, metrics={"test": 0.5, "note": "x"})

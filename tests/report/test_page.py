@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import NASTY, NASTY_SPACE, finished_run
+from builders import NASTY, NASTY_SPACE, finished_run, too_small_to_judge
 from pages import Page, sketched
 
 from hsicfast import Choice, Float, InputError, Int, SearchSpace, Threshold, TrialTable, analyse
@@ -132,8 +132,7 @@ class TestEmptyCases:
         assert page.charts == ["indices", "marginals", "error_against_cost"] == list(page.data)
 
     def test_a_group_too_small_to_judge(self, tmp_path, sketches):
-        space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
-        found = finished_run(space, n=20, objective=lambda params: params["a"] + 0.5).sensitivity
+        found = too_small_to_judge().sensitivity
         page = written(tmp_path, found)
         row = next(row for row in page.table(["Hyperparameter", "Rank"]) if row[0] == "b")
         assert row[1:] == ["–", "unknown", "unknown", "unknown", "unknown", "unknown"]
