@@ -6,14 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from hsicfast import Float, SearchSpace, files, minimize
+from builders import FLAT
+
+from hsicfast import files, minimize
 from hsicfast.runs import study
 from hsicfast.runs.store import Store
 from hsicfast.search import orchestrator, run_report
 from hsicfast.search.strategies import TwoStep
 from hsicfast.training.executors import Local, Processes
-
-SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1, log=False)})
 
 
 def evaluate(params, seed):
@@ -77,7 +77,7 @@ def main():
     executor = Processes(workers=workers) if workers else Local()
     n_trials = int(os.environ.get("TRIALS", "16"))
     strategy = "random" if workers else TwoStep(optimizer="tpe")
-    result = minimize(evaluate, SPACE, n_trials, strategy, folder=folder, executor=executor)
+    result = minimize(evaluate, FLAT, n_trials, strategy, folder=folder, executor=executor)
     (folder / "found.json").write_text(result.sensitivity.to_frame().to_json() + result.trials.to_frame().to_json())
     if "REPORT" in os.environ:
         run_report.write_report(

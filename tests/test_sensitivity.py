@@ -1,47 +1,24 @@
-"""The analysis: groups, goals, pairs, cost, reduction; checked against the naive reference."""
+"""The analysis: groups, goals, pairs, cost; checked against the naive reference."""
 
 import math
 
 import naive
 import numpy as np
 import pytest
+from builders import CONDITIONAL, drawn, table
 
-from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Threshold, Trial, TrialTable, analyse
+from hsicfast import Float, InputError, SearchSpace, Threshold, Trial, TrialTable, analyse
 from hsicfast.dependence.features import UNIFORM_MEDIAN
-from hsicfast.indices.carried import ranked
-from hsicfast.indices.reduction import reduce
-
-SPACE = SearchSpace(
-    {
-        "rate": Float(1e-4, 1, log=True),
-        "optimizer": Choice(["adam", "sgd"]),
-        "momentum": Float(0, 0.99, active_if={"optimizer": "sgd"}),
-        "depth": Int(1, 6),
-        "norm": Bool(),
-    }
-)
-
-
-def draw(space, n, seed=0):
-    rng = np.random.default_rng(seed)
-    return [space.from_unit(rng.random(len(space))) for _ in range(n)]
-
-
-def table(n=200, seed=0, objective=None, cost=None, space=SPACE):
-    params = draw(space, n, seed)
-    objective = objective or (lambda p: (math.log10(p["rate"]) + 2) ** 2 + 0.5 * p.get("momentum", 0.2))
-    cost = cost or (lambda p: math.nan)
-    return TrialTable.from_trials(space, [Trial(i, p, objective(p), cost(p)) for i, p in enumerate(params)])
 
 
 class TestIndices:
     def test_each_index_is_the_naive_one_of_its_group(self):
         trials = table()
-        found = analyse(SPACE, trials, n_permutations=10)
-        for name in SPACE:
+        found = analyse(CONDITIONAL, trials, n_permutations=10)
+        for name in CONDITIONAL:
             rows = trials.active(name)
             values = trials.values[name][rows]
-            u, width = SPACE[name].to_unit(values), SPACE[name].width(values)
+            u, width = CONDITIONAL[name].to_unit(values), CONDITIONAL[name].width(values)
             z = naive.goal(trials.objective[rows], 0.1)
             w = z - z.mean()
             want = w @ naive.interval_gram(u, width, UNIFORM_MEDIAN) @ w / len(w) ** 2
@@ -50,7 +27,7 @@ class TestIndices:
             assert found[name].group == ("optimizer=sgd" if name == "momentum" else "main")
 
     def test_what_matters_is_found_and_main_comes_first(self):
-        found = analyse(SPACE, table())
+        found = analyse(CONDITIONAL, table())
         assert set(found.significant()) == {"rate", "momentum"}
         assert [index.group for index in found.indices] == ["main"] * 4 + ["optimizer=sgd"]
         assert found.indices[0].name == "rate"
@@ -62,63 +39,63 @@ class TestIndices:
         rejected = 0
         for seed in range(200):
             trials = table(60, seed, objective=lambda p: rng.random())
-            found = analyse(SPACE, trials, test=test, n_permutations=199)
+            found = analyse(CONDITIONAL, trials, test=test, n_permutations=199)
             rejected += bool(found.significant())
         assert rejected / 200 < 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / 200)
 
     def test_divergence_is_evidence(self):
         trials = table(objective=lambda p: math.nan if p["rate"] > 0.01 else 1.0)
-        found = analyse(SPACE, trials)
+        found = analyse(CONDITIONAL, trials)
         assert found.indices[0].name == "rate"
         assert found.significant() == ["rate"]
-        assert found.counts["diverged"] == sum(p["rate"] > 0.01 for p in draw(SPACE, 200))
+        assert found.counts["diverged"] == sum(p["rate"] > 0.01 for p in drawn(CONDITIONAL, 200))
 
     def test_divergence_may_be_left_out(self):
         trials = table(objective=lambda p: math.nan if p["rate"] > 0.01 else 1.0 + p["rate"])
-        found = analyse(SPACE, trials, failed="drop")
+        found = analyse(CONDITIONAL, trials, failed="drop")
         assert len(found.trials) == found.counts["done"] < len(trials)
-        assert found.indices == analyse(SPACE, trials.select(np.isfinite(trials.objective))).indices
+        assert found.indices == analyse(CONDITIONAL, trials.select(np.isfinite(trials.objective))).indices
         with pytest.raises(InputError, match=r"failed must be one of .* but got 'keep'"):
-            analyse(SPACE, trials, failed="keep")
+            analyse(CONDITIONAL, trials, failed="keep")
         with pytest.raises(InputError, match="at least one trial must end with a finite objective"):
-            analyse(SPACE, table(objective=lambda p: math.nan), failed="drop")
+            analyse(CONDITIONAL, table(objective=lambda p: math.nan), failed="drop")
 
     def test_lost_trials_are_not(self):
-        params = draw(SPACE, 60)
+        params = drawn(CONDITIONAL, 60)
         trials = [Trial(i, p, p["rate"]) for i, p in enumerate(params)]
-        lost = [Trial(60 + i, p, math.nan, status="lost") for i, p in enumerate(draw(SPACE, 40, seed=5))]
-        with_lost = analyse(SPACE, TrialTable.from_trials(SPACE, trials + lost))
+        lost = [Trial(60 + i, p, math.nan, status="lost") for i, p in enumerate(drawn(CONDITIONAL, 40, seed=5))]
+        with_lost = analyse(CONDITIONAL, TrialTable.from_trials(CONDITIONAL, trials + lost))
         assert with_lost.counts == {"done": 60, "diverged": 0, "pruned": 0, "lost": 40}
-        assert with_lost.indices == analyse(SPACE, TrialTable.from_trials(SPACE, trials)).indices
+        assert with_lost.indices == analyse(CONDITIONAL, TrialTable.from_trials(CONDITIONAL, trials)).indices
 
     def test_proposed_trials_are_left_out_with_a_warning(self):
-        params = draw(SPACE, 60)
+        params = drawn(CONDITIONAL, 60)
         origins = ["design"] * 50 + ["search"] * 8 + ["final"] * 2
         trials = [Trial(i, p, p["rate"], origin=origins[i]) for i, p in enumerate(params)]
         with pytest.warns(UserWarning, match="10 of 60 trials were proposed by an optimiser"):
-            found = analyse(SPACE, TrialTable.from_trials(SPACE, trials))
+            found = analyse(CONDITIONAL, TrialTable.from_trials(CONDITIONAL, trials))
         assert len(found.trials) == 50
 
     def test_maximising(self):
-        down = analyse(SPACE, table())
+        down = analyse(CONDITIONAL, table())
         trials = table()
-        up = analyse(SPACE, TrialTable.from_arrays(SPACE, trials.values, -trials.objective), minimize=False)
+        up = analyse(CONDITIONAL, TrialTable.from_arrays(CONDITIONAL, trials.values, -trials.objective), minimize=False)
         assert down.indices == up.indices
         assert down.threshold == -up.threshold
 
     def test_small_group_is_nan_and_not_counted_by_holm(self):
-        params = [p | {"optimizer": "adam"} for p in draw(SPACE, 40)]
+        params = [p | {"optimizer": "adam"} for p in drawn(CONDITIONAL, 40)]
         for p in params:
             p.pop("momentum", None)
-        trials = TrialTable.from_trials(SPACE, [Trial(i, p, p["rate"]) for i, p in enumerate(params)])
-        found = analyse(SPACE, trials, n_permutations=999)
+        trials = TrialTable.from_trials(CONDITIONAL, [Trial(i, p, p["rate"]) for i, p in enumerate(params)])
+        found = analyse(CONDITIONAL, trials, n_permutations=999)
         assert math.isnan(found["momentum"].pvalue_holm)
         assert found["rate"].pvalue_holm == pytest.approx(4 * found["rate"].pvalue)
         # a constant column: no effect, p exactly 1
         assert (found["optimizer"].hsic, found["optimizer"].pvalue) == (0.0, 1.0)
 
     def test_the_same_seed_gives_the_same_analysis(self):
-        first, second, other = (analyse(SPACE, table(), seed=seed) for seed in (0, 0, 1))
+        first, second, other = (analyse(CONDITIONAL, table(), seed=seed) for seed in (0, 0, 1))
         assert first.indices == second.indices
         assert first.pair_indices == second.pair_indices
         assert first.indices != other.indices
@@ -127,7 +104,7 @@ class TestIndices:
 class TestGoals:
     def test_a_count_is_the_fraction_it_makes(self):
         trials = table(200)
-        count, fraction = analyse(SPACE, trials, 30), analyse(SPACE, trials, 0.15)
+        count, fraction = analyse(CONDITIONAL, trials, 30), analyse(CONDITIONAL, trials, 0.15)
         assert count.met.sum() == 30
         assert count.indices == fraction.indices
         assert (count.goal, count.question.goal) == (30, 0.15)
@@ -136,7 +113,7 @@ class TestGoals:
     def test_a_threshold_is_met_by_what_reaches_it_in_every_group(self, minimize):
         trials = table(200)
         edge = float(np.median(trials.objective))
-        sensitivity = analyse(SPACE, trials, Threshold(edge), minimize=minimize)
+        sensitivity = analyse(CONDITIONAL, trials, Threshold(edge), minimize=minimize)
         reached = trials.objective <= edge if minimize else trials.objective >= edge
         np.testing.assert_array_equal(sensitivity.met, reached)
         rows = trials.active("momentum")
@@ -145,52 +122,52 @@ class TestGoals:
     def test_with_a_threshold_the_cheapest_are_as_many_as_the_good(self):
         trials = table(300, cost=lambda p: 2.0 ** p["depth"])
         edge = float(np.quantile(trials.objective, 0.3))
-        by_threshold = analyse(SPACE, trials, Threshold(edge)).cost_indices
-        assert by_threshold == analyse(SPACE, trials, float((trials.objective <= edge).mean())).cost_indices
+        by_threshold = analyse(CONDITIONAL, trials, Threshold(edge)).cost_indices
+        assert by_threshold == analyse(CONDITIONAL, trials, float((trials.objective <= edge).mean())).cost_indices
 
     @pytest.mark.parametrize(("value", "who"), [(-1.0, "none"), (1e9, "all")])
     def test_a_threshold_must_part_the_trials(self, value, who):
         with pytest.raises(InputError, match=rf"must part the trials, but {who} of 50 reach .* choose another"):
-            analyse(SPACE, table(50), Threshold(value))
+            analyse(CONDITIONAL, table(50), Threshold(value))
 
 
 class TestPruned:
     def trials(self):
         random = np.random.default_rng(0)
-        params = draw(SPACE, 90)
+        params = drawn(CONDITIONAL, 90)
         # Every third was stopped early, half of those at a value better than any other.
         rows = [
             Trial(i, p, p["rate"] if i % 3 else (-1.0 if i % 2 else math.nan), status="done" if i % 3 else "pruned")
             for i, p in enumerate(params)
         ]
         random.shuffle(rows)
-        return TrialTable.from_trials(SPACE, rows)
+        return TrialTable.from_trials(CONDITIONAL, rows)
 
     def test_miss_by_default(self):
         trials = self.trials()
-        sensitivity = analyse(SPACE, trials)
+        sensitivity = analyse(CONDITIONAL, trials)
         assert sensitivity.counts == {"done": 60, "diverged": 0, "pruned": 30, "lost": 0}
         assert len(sensitivity.trials) == 90
         assert not sensitivity.met[trials.status == "pruned"].any()
 
     def test_by_their_last_value(self):
         trials = self.trials()
-        met = analyse(SPACE, trials, 15, pruned="last").met
+        met = analyse(CONDITIONAL, trials, 15, pruned="last").met
         np.testing.assert_array_equal(met, trials.objective == -1.0)
 
     def test_left_out(self):
         trials = self.trials()
-        done = analyse(SPACE, trials.select(trials.status == "done"))
-        assert analyse(SPACE, trials, pruned="drop").indices == done.indices
+        done = analyse(CONDITIONAL, trials.select(trials.status == "done"))
+        assert analyse(CONDITIONAL, trials, pruned="drop").indices == done.indices
 
 
 class TestRanks:
     # the law a file does not tell: rates uniform in their logarithm, under a space that takes them for uniform
-    UNKNOWN = SearchSpace({**SPACE, "rate": Float(0, 1)})
+    UNKNOWN = SearchSpace({**CONDITIONAL, "rate": Float(0, 1)})
 
     def known(self, law):
         trials = table()
-        return analyse(SPACE, trials, law=law), analyse(
+        return analyse(CONDITIONAL, trials, law=law), analyse(
             self.UNKNOWN, TrialTable.from_arrays(self.UNKNOWN, trials.values, trials.objective), law=law
         )
 
@@ -206,20 +183,15 @@ class TestRanks:
         for index in self.known("ranks")[1].indices:
             assert index.hsic == pytest.approx(right[index.name].hsic, abs=0.15 * right["rate"].hsic)
 
-    def test_ties_share_an_interval(self):
-        u, width = ranked(np.array([3.0, 1.0, 3.0, 3.0, 2.0]))
-        assert u.tolist() == pytest.approx([0.7, 0.1, 0.7, 0.7, 0.3])
-        assert width.tolist() == pytest.approx([0.6, 0.0, 0.6, 0.6, 0.0])
-
     def test_an_optimisers_trials_are_judged_with_a_warning(self):
-        trials = [Trial(i, p, p["rate"], origin="search") for i, p in enumerate(draw(SPACE, 60))]
+        trials = [Trial(i, p, p["rate"], origin="search") for i, p in enumerate(drawn(CONDITIONAL, 60))]
         with pytest.warns(UserWarning, match="60 of 60 trials were proposed by an optimiser and crowd"):
-            found = analyse(SPACE, TrialTable.from_trials(SPACE, trials), law="ranks")
+            found = analyse(CONDITIONAL, TrialTable.from_trials(CONDITIONAL, trials), law="ranks")
         assert len(found.trials) == 60
 
     def test_another_law_is_refused(self):
         with pytest.raises(InputError, match=r"law must be one of .* but got 'uniform'"):
-            analyse(SPACE, table(), law="uniform")
+            analyse(CONDITIONAL, table(), law="uniform")
 
 
 class TestPairs:
@@ -256,66 +228,31 @@ class TestPairs:
         assert rejected / 100 < 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / 100)
 
     def test_a_parent_and_its_child_are_no_pair(self):
-        pairs = {frozenset((pair.first, pair.second)) for pair in analyse(SPACE, table()).pair_indices}
+        pairs = {frozenset((pair.first, pair.second)) for pair in analyse(CONDITIONAL, table()).pair_indices}
         assert frozenset(("optimizer", "momentum")) not in pairs
         assert frozenset(("rate", "momentum")) in pairs
 
 
 class TestCost:
     def test_what_drives_cost(self):
-        found = analyse(SPACE, table(cost=lambda p: 2.0 ** p["depth"]))
+        found = analyse(CONDITIONAL, table(cost=lambda p: 2.0 ** p["depth"]))
         assert [index.name for index in found.cost_indices if index.pvalue_holm <= 0.05] == ["depth"]
 
     def test_no_costs_no_cost_indices(self):
-        assert analyse(SPACE, table()).cost_indices == ()
-        assert analyse(SPACE, table(cost=lambda p: 3.0)).cost_indices == ()
+        assert analyse(CONDITIONAL, table()).cost_indices == ()
+        assert analyse(CONDITIONAL, table(cost=lambda p: 3.0)).cost_indices == ()
 
 
 class TestFrames:
-    def test_columns_are_the_published_ones(self):
-        found = analyse(SPACE, table(cost=lambda p: p["depth"]))
-        columns = ["hsic", "r2", "pvalue", "pvalue_holm", "pvalue_bh", "ci_low", "ci_high", "noise_floor", "n", "group"]
-        assert list(found.to_frame()) == list(found.cost_frame()) == columns
-        assert found.to_frame().index.name == "name"
-        assert list(found.pairs) == ["first", "second", "hsic", "pure", "pvalue", "pvalue_pure"]
-
     def test_verdicts_and_ranks_have_a_row_each(self):
-        sensitivity = analyse(SPACE, table(300))
+        sensitivity = analyse(CONDITIONAL, table(300))
         names = [index.name for index in sensitivity.indices]
         assert list(sensitivity.verdicts().index) == list(sensitivity.ranks().index) == names
         assert sensitivity.verdicts().loc["rate", ["kind", "text"]].tolist() == ["matters", "matters"]
         assert sensitivity.ranks().loc["rate"].to_dict() == {"rank": 1, "low": 1, "high": 1, "of": 4}
 
     def test_a_frame_is_as_good_as_a_table(self):
-        assert analyse(SPACE, table().to_frame()).indices == analyse(SPACE, table()).indices
-
-
-class TestReduction:
-    def test_searches_what_matters_and_its_parents_and_fixes_the_rest_cheaply(self):
-        sensitivity = analyse(SPACE, table(400, cost=lambda p: 2.0 ** p["depth"]))
-        reduction = reduce(sensitivity, alpha=0.01)
-        assert list(reduction.space) == ["rate", "optimizer", "momentum"]
-        assert reduction.fixed["depth"] == 1
-        reasons = {decision.name: decision.reason for decision in reduction.decisions}
-        assert reasons["optimizer"] == "some of its values are needed to search momentum"
-        assert "it drives the cost" in reasons["depth"]
-        assert "no evidence that it drives the cost" in reasons["norm"]
-        assert reduction.fixed["norm"] == sensitivity.trials.best().params["norm"]
-
-    def test_nothing_found_nothing_fixed(self):
-        rng = np.random.default_rng(3)
-        reduction = reduce(analyse(SPACE, table(40, objective=lambda p: rng.random())), alpha=1e-6)
-        assert reduction.fixed == {}
-        assert reduction.space is SPACE
-        assert {decision.action for decision in reduction.decisions} == {"search"}
-        assert "no ground to fix any" in reduction.decisions[0].reason
-
-    def test_fixed_values_were_seen_in_a_good_trial(self):
-        sensitivity = analyse(SPACE, table(300, cost=lambda p: 2.0 ** p["depth"] * (1 + p["norm"])))
-        reduction = reduce(sensitivity)
-        for name, value in reduction.fixed.items():
-            rows = sensitivity.trials.active(name)
-            assert value in sensitivity.trials.values[name][rows][sensitivity.carried(name).z]
+        assert analyse(CONDITIONAL, table().to_frame()).indices == analyse(CONDITIONAL, table()).indices
 
 
 @pytest.mark.parametrize(
@@ -334,4 +271,4 @@ class TestReduction:
 )
 def test_bad_input(trials, options, text):
     with pytest.raises(InputError, match=text):
-        analyse(SPACE, trials(), **options)
+        analyse(CONDITIONAL, trials(), **options)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_figures import NASTY, NETWORK, finished_run
+from builders import NASTY, NETWORK, finished_run, too_small_to_judge
 
 from hsicfast import Choice, Float, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.indices.findings import Pair
@@ -91,8 +91,7 @@ def test_intervals_lie_inside_the_axis(found):
 
 
 def test_a_group_too_small_to_judge_is_drawn():
-    space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
-    run = finished_run(space, n=20, objective=lambda params: params["a"] + 0.5)
+    run = too_small_to_judge()
     assert math.isnan(run.sensitivity["b"].hsic)
     texts = [note.text for note in indices_chart(run.sensitivity).layout.annotations]
     assert "unknown" in texts

@@ -2,120 +2,25 @@
 
 import math
 from dataclasses import replace
-from io import BytesIO
 from itertools import combinations
 
-import numba
 import numpy as np
 import pytest
-from matplotlib import image
+from builders import NASTY, finished_run, too_small_to_judge
 
-from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
+from hsicfast import Choice, Float, SearchSpace
 from hsicfast.indices.findings import Pair
-from hsicfast.indices.reduction import reduce
 from hsicfast.report.content import (
     MOST_RANKED,
-    bars,
-    clearest,
     clearest_pairs,
-    levels,
-    noise_r2,
-    place_labels,
     ranked,
     relevance,
-    some_of,
     strongest_paired,
-    ticks,
-    wide,
 )
 from hsicfast.report.figures import draw_all, indices_figure, marginals_figure, pairs_figure
 from hsicfast.report.rankings import LINES, ranking_figure, relevance_figure
 from hsicfast.report.scatters import cost_figure, goal_set_figure
-from hsicfast.report.style import render, shorten
-from hsicfast.search.orchestrator import Result
-from hsicfast.search.rounds import Round
-from hsicfast.text import value_text
-
-NETWORK = SearchSpace(
-    {
-        "learning_rate": Float(1e-5, 1, log=True),
-        "optimizer": Choice(["adam", "sgd", "rmsprop"]),
-        "momentum": Float(0, 0.99, active_if={"optimizer": ["sgd", "rmsprop"]}),
-        "width": Int(4, 256, log=True),
-        "depth": Int(1, 6),
-        "batch_norm": Bool(),
-    }
-)
-NASTY = (
-    "<script>alert(1)</script>",
-    "a&b\"'|c",
-    "</td></table><img src=http://evil.example/x onerror=alert(1)>",
-    "ширина",
-    "学習率",
-    "$\\frac$ $x$",
-    "[bold red]name[/bold red]",
-    "{{ 7 * 191 }}",
-    "n" * 120,
-    "line\nbreak\x1b[31m",
-)
-
-
-def finished_run(
-    space=NETWORK,
-    n=80,
-    searched=0,
-    *,
-    sign=1,
-    costs=True,
-    lost=0,
-    reduced=True,
-    interrupted=False,
-    objective=None,
-    n_permutations=200,
-):
-    """A run in which the learning rate decides, unless `objective` of the params says otherwise."""
-    rng = np.random.default_rng(0)
-    trials = []
-    for i in range(n + searched):
-        params = space.from_unit(rng.random(len(space)))
-        noise = 0.2 * rng.random()
-        rate = params.get("learning_rate", 0.1)
-        error = objective(params) if objective else 0.01 * math.exp((math.log10(rate) + 2) ** 2 + noise)
-        status = "lost" if i < lost else "diverged" if rate > 0.5 else "done"
-        trials.append(
-            Trial(
-                index=i,
-                params=params,
-                objective=sign * error if status == "done" else math.nan,
-                cost=float(params.get("width", 8) ** 2 * params.get("depth", 1)) if costs else math.nan,
-                status=status,
-                origin="design" if i < n else "search",
-                seed=1000 + i,
-                metrics={"epochs": 30 + i % 7, "seconds": math.nan if i % 2 else 1.5},
-                message="loss is NaN" if status == "diverged" else "",
-            )
-        )
-    table = TrialTable.from_trials(space, trials, sign > 0)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)  # starting threads costs more than these few trials, ten times so on a busy machine
-    found = analyse(space, table.design, 0.2, n_permutations=n_permutations)
-    numba.set_num_threads(threads)
-    rounds = (Round(1, "design", 0, n, "drawn independently"), Round(2, "optimise", n, n + searched, "proposed by x"))
-    return Result(
-        best=table.best(),
-        trials=table,
-        sensitivity=found,
-        reduction=reduce(found) if reduced else None,
-        rounds=rounds if searched else rounds[:1],
-        goal=0.2,
-        interrupted=interrupted,
-        economical=table.economical(None),
-    )
-
-
-@pytest.fixture(scope="module")
-def run():
-    return finished_run(searched=20, lost=3, n_permutations=400)
+from hsicfast.report.style import render
 
 
 def drawn(run, **names):
@@ -210,21 +115,6 @@ def test_pairs_are_limited_to_fifteen_names_and_keep_the_partners_of_an_exclusiv
     axes = pairs_figure(found).axes[0]
     assert labels(axes.xaxis) == chosen
     assert axes.get_title(loc="left") == "Which act together (the clearest 15, 10 left out)"
-
-
-def test_the_clearest_come_first_whatever_their_size():
-    pairs = [
-        Pair("a", "b", 9.0, 0.9, 0.001, 0.5),
-        Pair("a", "c", 1.0, 0.2, 0.9, 0.01),
-        Pair("b", "c", 1.0, 0.3, 0.9, 0.01),
-    ]
-    assert clearest_pairs(pairs) == [pairs[2], pairs[1], pairs[0]]
-
-
-def test_a_large_index_of_few_trials_is_not_the_clearest(run):
-    first, second, *_ = run.sensitivity.indices
-    noisy, unjudged = replace(second, hsic=9.0, pvalue=0.8), replace(second, hsic=math.nan, pvalue=math.nan)
-    assert clearest(replace(run.sensitivity, indices=(unjudged, noisy, first))) == [first, noisy, unjudged]
 
 
 def test_marginals_are_of_the_strongest_with_their_own_values_on_the_axis(run):
@@ -332,12 +222,6 @@ def test_relevance_has_a_mark_each_and_names_that_cover_no_other(run):
     assert len(set(looks.values())) == len(looks) == 4
 
 
-def test_noise_level_of_r2_is_the_noise_floor_scaled(run):
-    index = run.sensitivity.indices[0]
-    assert noise_r2([index]) == pytest.approx(index.noise_floor * index.r2 / index.hsic)
-    assert noise_r2([replace(index, hsic=0.0)]) == 0.0
-
-
 def test_ranking_is_filled_where_it_is_seen(run):
     sweep, chosen = ranked(run.sensitivity)
     axes = ranking_figure(run.sensitivity, sweep, chosen).axes[0]
@@ -358,79 +242,6 @@ def test_ranking_is_filled_where_it_is_seen(run):
     assert len({(dash, marker) for _, dash, marker in LINES}) == len(LINES) == MOST_RANKED
 
 
-def test_ranking_prefers_what_is_seen(run):
-    sweep, chosen = ranked(run.sensitivity, most=1)
-    assert [sweep.names[name] for name in chosen] == ["learning_rate"]
-
-
-def test_a_crowd_is_sampled_with_the_good_ones_first():
-    good = np.zeros(100_000, dtype=bool)
-    good[::1000] = True
-    shown = some_of(good, seed=0)
-    assert len(shown) == len(set(shown)) == 5000
-    assert good[shown].sum() == 100
-    assert (some_of(good, seed=0) == shown).all()
-    assert (some_of(good, seed=1) != shown).any()
-    assert good[some_of(~good, seed=0)].sum() == 100
-    half = some_of(np.arange(100_000) % 2 == 0, seed=0)
-    assert (half % 2 == 0).sum() == 2500
-    assert some_of(good[:3000], seed=0).tolist() == list(range(3000))
-
-
-def test_labels_cover_no_point_and_no_other_label():
-    points = np.random.default_rng(0).random((12, 2)) * (100, 60)
-    names = [f"name_{k}" for k in range(12)]
-    sides = place_labels(points, names, (100.0, 60.0), (2.0, 3.0), 2.0)
-    boxes = []
-    for (x, y), name, side in zip(points, names, sides, strict=True):
-        if side is not None:
-            width = 2.0 * len(name)
-            left = x + 2.0 * side[0] - (width, width / 2, 0)[side[0] + 1]
-            low = y + 2.0 * side[1] - (3.0, 1.5, 0)[side[1] + 1]
-            assert left >= 0
-            assert left + width <= 100
-            assert not [p for p in points if p is not None and left < p[0] < left + width and low < p[1] < low + 3.0]
-            boxes.append((left, low, left + width, low + 3.0))
-    assert len(boxes) >= 10
-    for one, other in combinations(boxes, 2):
-        apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
-        assert apart
-
-
-def test_marginals_of_ranks_lie_under_their_own_values():
-    """Values carried by ranks lie elsewhere on [0, 1] than the ticks of the space say."""
-    x = np.random.default_rng(0).beta(1, 6, 400)
-    space = SearchSpace({"x": Float(0, 1), "kind": Choice(["a", "b", "c"])})
-    kind = np.where(x < 0.5, "c", "a")
-    found = analyse(space, TrialTable.from_arrays(space, {"x": x, "kind": kind}, x), law="ranks", n_permutations=9)
-    shown = bars(found, "x")
-    edges = np.append(shown.left, 1.0)
-    assert shown.everyone.tolist() == np.histogram(x, edges)[0].tolist()
-    assert shown.everyone.sum() == 400
-    assert bars(found, "kind").everyone.tolist() == [(kind == "a").sum(), 0, (kind == "c").sum()]
-
-
-@pytest.mark.parametrize("kind", ["png", "svg"])
-def test_files_are_the_same_every_time(run, kind):
-    first, second = (render(indices_figure(run.sensitivity), kind) for _ in range(2))
-    assert first == second
-    assert len(first) > 5000
-
-
-def test_png_has_150_dots_an_inch(run):
-    figure = indices_figure(run.sensitivity)
-    height, width = image.imread(BytesIO(render(figure, "png"))).shape[:2]
-    assert (width, height) == tuple(int(150 * inches) for inches in figure.get_size_inches())
-
-
-def test_the_users_own_style_changes_nothing(run):
-    import matplotlib
-
-    expected = render(indices_figure(run.sensitivity), "svg")
-    with matplotlib.rc_context({"font.size": 30, "text.usetex": True, "axes.facecolor": "black"}):
-        assert render(indices_figure(run.sensitivity), "svg") == expected
-
-
 def test_names_that_are_no_names_are_drawn_as_they_are():
     space = SearchSpace({name: Float(0, 1) for name in NASTY} | {"choice": Choice(["$a$", "<b>", "c" * 60])})
     run = finished_run(space, n=24, n_permutations=9)
@@ -449,56 +260,9 @@ def test_one_hyperparameter_has_no_pairs():
 
 
 def test_a_group_too_small_to_judge_is_drawn():
-    space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
-    run = finished_run(space, n=20, objective=lambda params: params["a"] + 0.5)
+    run = too_small_to_judge()
     assert math.isnan(run.sensitivity["b"].hsic)
     figure = indices_figure(run.sensitivity)
     assert "unknown" in texts(figure.axes[0])
     assert len(render(figure, "png")) > 5000
     assert len(render(marginals_figure(run.sensitivity), "png")) > 5000
-
-
-@pytest.mark.parametrize(
-    ("hyperparameter", "expected"),
-    [
-        (Float(1e-5, 1, log=True), ["1e-05", "0.001", "0.1"]),
-        (Float(0.002, 0.01, log=True), ["0.002", "0.002991", "0.004472", "0.006687", "0.01"]),
-        (Float(0, 1), ["0", "0.25", "0.5", "0.75", "1"]),
-        (Int(0, 100), ["0", "25", "50", "75", "100"]),
-    ],
-)
-def test_ticks_carry_the_values_where_they_lie(hyperparameter, expected):
-    positions, names = ticks(hyperparameter)
-    assert names == expected
-    values = [float(name) for name in names]
-    if isinstance(hyperparameter, Float):
-        assert hyperparameter.to_unit(values) == pytest.approx(positions, abs=2e-3)
-
-
-def test_levels_are_the_values_in_the_order_of_their_intervals():
-    assert levels(Float(0, 1, step=0.25)) == [0, 0.25, 0.5, 0.75, 1]
-    assert levels(Int(2, 10, step=4)) == [2, 6, 10]
-    assert levels(Choice(["b", "a"])) == ["b", "a"]
-    assert levels(Int(1, 13)) == []
-    assert levels(Float(0, 1)) == []
-    for hyperparameter in (Float(0, 1, step=0.25), Int(2, 10, step=4), Bool(law=0.2)):
-        assert (np.diff(hyperparameter.to_unit(levels(hyperparameter))) > 0).all()
-
-
-def test_a_log_axis_needs_positive_values_over_a_decade():
-    assert wide(np.array([1.0, 10.5]))
-    assert not wide(np.array([1.0, 9.5]))
-    assert not wide(np.array([0.0, 100.0]))
-    assert not wide(np.array([]))
-
-
-def test_shorten_keeps_both_ends():
-    assert shorten("short") == "short"
-    assert shorten("a" * 20 + "b" * 20, 11) == "aaaaa…bbbbb"
-    assert len(shorten("x" * 100, 30)) == 30
-
-
-def test_value_text():
-    assert [value_text(value) for value in (0.123456, 3, True, None, "a", math.inf)] == [
-        "0.1235", "3", "True", "None", "a", "unknown",
-    ]  # fmt: skip

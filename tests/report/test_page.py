@@ -7,12 +7,12 @@ import json
 import math
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import NASTY, finished_run
+from builders import NASTY, NASTY_SPACE, finished_run, too_small_to_judge
+from pages import Page, sketched
 
 from hsicfast import Choice, Float, InputError, Int, SearchSpace, Threshold, TrialTable, analyse
 from hsicfast.indices.findings import Pair
@@ -22,80 +22,8 @@ from hsicfast.report.page import kind_text, rank_text, write_page
 from hsicfast.space.guess import guess_space
 from hsicfast.text import number, p_text, ratio
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-NASTY_SPACE = SearchSpace(
-    {name: Float(0, 1) for name in NASTY[:6]}
-    | {name: Choice(["<i>a</i>", "$b$", "javascript:alert(1)"]) for name in NASTY[6:]}
-    | {"child": Float(0, 1, active_if={NASTY[6]: ["<i>a</i>", "$b$"]})}
-)
 TWO = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
 NAMES = {"title": "Runge function", "metric": "validation RMSE", "cost": "flops"}
-
-
-class Page(HTMLParser):
-    """The page as a browser reads it: tags balanced, what it would load or run, its text and its tables."""
-
-    def __init__(self, source):
-        super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.loads, self.text, self.rows = [], [], [], [], []
-        self.scripts, self.data, self.policy, self.charts = [], {}, "", []
-        self.feed(source)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        named = dict(attrs)
-        self.loads += [value for key, value in attrs if key in ("src", "href", "srcset", "data", "action", "style")]
-        assert not [key for key, _ in attrs if key.startswith("on")]
-        if named.get("http-equiv") == "Content-Security-Policy":
-            self.policy = named["content"]
-        if "data-chart" in named:
-            self.charts.append(named["data-chart"])
-        if tag == "script":
-            self.open_script = named
-            self.scripts += [""] if "type" not in named else []
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "script" in self.open:
-            if self.open_script.get("type") == "application/json":
-                self.data = json.loads(data, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-            else:
-                self.scripts[-1] += data
-            return
-        if "style" not in self.open:
-            self.text.append(data)
-        if self.open and self.open[-1] in ("td", "th"):
-            self.rows[-1][-1] += data
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.text).split())
-
-    def table(self, heading):
-        """The rows of the first table whose head begins with these words."""
-        start = next(k for k, row in enumerate(self.rows) if row[: len(heading)] == heading)
-        end = next((k for k, row in enumerate(self.rows) if k > start and row[0] in HEADS), len(self.rows))
-        return [row for row in self.rows[start + 1 : end] if len(row) > 1]
-
-
-HEADS = {"Hyperparameter", "Pair", "Column", "Round"}
-
-
-def sketched(monkeypatch):
-    """Leave out what takes most of the time and is looked at elsewhere: pictures, and plotly's own script."""
-    for room in ("report.page", "search.run_report"):
-        monkeypatch.setattr(f"hsicfast.{room}.render", lambda figure, kind: f"a {kind}".encode())
-    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "const Plotly = {};")
 
 
 @pytest.fixture
@@ -204,8 +132,7 @@ class TestEmptyCases:
         assert page.charts == ["indices", "marginals", "error_against_cost"] == list(page.data)
 
     def test_a_group_too_small_to_judge(self, tmp_path, sketches):
-        space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
-        found = finished_run(space, n=20, objective=lambda params: params["a"] + 0.5).sensitivity
+        found = too_small_to_judge().sensitivity
         page = written(tmp_path, found)
         row = next(row for row in page.table(["Hyperparameter", "Rank"]) if row[0] == "b")
         assert row[1:] == ["–", "unknown", "unknown", "unknown", "unknown", "unknown"]

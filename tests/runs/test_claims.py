@@ -12,17 +12,12 @@ from dataclasses import replace
 
 import optuna
 import pytest
-import sqlalchemy as sql
 
-from hsicfast.errors import InputError
 from hsicfast.runs import claims as claims_room
-from hsicfast.runs import database
 from hsicfast.runs.claims import Claims
-from hsicfast.runs.database import patiently
 from hsicfast.runs.results import read_results, write_result
 from hsicfast.runs.store import Store
 from hsicfast.space.search_space import Float, SearchSpace
-from hsicfast.text import has_password, hide_password
 from hsicfast.trials.trial import Trial
 
 SPACE = SearchSpace({"x": Float(0, 1)})
@@ -146,46 +141,6 @@ class TestClaims:
         assert third.results() == []
         assert third.claim(3)
         third.close()
-
-
-class TestPatience:
-    def test_a_server_that_is_away_is_waited_for(self, monkeypatch):
-        monkeypatch.setattr(time, "sleep", lambda seconds: None)
-        away = sql.exc.OperationalError("select", {}, ConnectionError("gone"))
-        answers = iter([away, away, "there"])
-
-        def ask():
-            answer = next(answers)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        assert patiently(ask, "postgresql://u:secret@h/d") == "there"
-
-    def test_but_not_for_ever(self, monkeypatch):
-        monkeypatch.setattr(database, "PATIENCE", 0.0)
-        monkeypatch.setattr(time, "sleep", lambda seconds: None)
-
-        def ask():
-            raise sql.exc.OperationalError("select", {}, ConnectionError("gone"))
-
-        with pytest.raises(InputError, match=r"must answer, but postgresql://u:\*\*\*@h/d has not for 0 s; bring it"):
-            patiently(ask, "postgresql://u:secret@h/d")
-
-    def test_what_is_no_absence_is_raised(self):
-        def ask():
-            raise sql.exc.ProgrammingError("selct", {}, ValueError("syntax"))
-
-        with pytest.raises(sql.exc.ProgrammingError):
-            patiently(ask, "postgresql://h/d")
-
-    def test_passwords(self):
-        assert has_password("postgresql+psycopg://u:secret@h/d")
-        assert not has_password("postgresql+psycopg://u@h/d")
-        assert not has_password("no URL")
-        assert has_password("postgresql+psycopg://u@h/d?password=secret")
-        assert "secret" not in hide_password("postgresql+psycopg://u:secret@h/d")
-        assert "secret" not in hide_password("postgresql+psycopg://u@h/d?password=secret")
 
 
 class TestStore:

@@ -4,14 +4,13 @@ import json
 import math
 
 import pytest
+from builders import FLAT
 
 from hsicfast.errors import InputError
 from hsicfast.runs.log import Log
 from hsicfast.search.orchestrator import minimize
-from hsicfast.space.search_space import Float, SearchSpace
 from hsicfast.trials.trial import DIVERGED, Trial
 
-SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
 BAD = Trial(2, {"x": 0.5}, math.nan, status=DIVERGED, message="no", failure="exception", trace="line 1\nline 2")
 
 
@@ -20,7 +19,7 @@ def lines(folder):
 
 
 def test_of_a_run_and_of_its_going_on(tmp_path):
-    run = lambda n: minimize(lambda params: params["x"], SPACE, n, "random", folder=tmp_path)  # noqa: E731
+    run = lambda n: minimize(lambda params: params["x"], FLAT, n, "random", folder=tmp_path)  # noqa: E731
     run(6)
     run(8)
     told = [(line["event"], line.get("index")) for line in lines(tmp_path)]
@@ -40,7 +39,7 @@ def test_of_a_failure_with_its_last_lines(tmp_path):
 
 def test_what_ended_a_run(tmp_path):
     with pytest.raises(InputError, match="first 4 trials all ended"):
-        minimize(lambda params: 1 / 0, SPACE, 4, "random", folder=tmp_path)
+        minimize(lambda params: 1 / 0, FLAT, 4, "random", folder=tmp_path)
     assert "ZeroDivisionError" in lines(tmp_path)[-1]["problem"]
 
 
@@ -71,10 +70,10 @@ class TestATrainingThatCannotWork:
             r"first 10 trials all ended with 'FileNotFoundError: no data in folder 1'; correct the training, and the "
         )
         with pytest.raises(InputError, match=said):
-            minimize(broken, SPACE, 20, "random", folder=tmp_path)
+            minimize(broken, FLAT, 20, "random", folder=tmp_path)
         assert len(tried) == 10
         assert len(list(tmp_path.glob("replaced/1/results/*.json"))) == 10
-        result = minimize(lambda params: params["x"], SPACE, 20, "random", folder=tmp_path)
+        result = minimize(lambda params: params["x"], FLAT, 20, "random", folder=tmp_path)
         assert set(result.trials.status) == {"done"}
 
     def test_one_that_works_somewhere_goes_on(self):
@@ -83,7 +82,7 @@ class TestATrainingThatCannotWork:
                 raise ValueError("too small")
             return params["x"]
 
-        result = minimize(sometimes, SPACE, 60, "random", seed=1)
+        result = minimize(sometimes, FLAT, 60, "random", seed=1)
         assert (result.trials.status == DIVERGED).sum() > 20
 
     def test_different_exceptions_are_no_one_mistake(self):
@@ -93,4 +92,4 @@ class TestATrainingThatCannotWork:
             raise next(kinds)("no")
 
         with pytest.raises(InputError, match="all 12 diverged"):
-            minimize(broken, SPACE, 12, "random")
+            minimize(broken, FLAT, 12, "random")

@@ -15,39 +15,27 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import builders
 import pytest
+from builders import CONDITIONAL, SMALL_N, After, small_run, small_train
 
 from hsicfast.errors import InputError
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import read_result, read_results
-from hsicfast.runs.watcher import Watcher
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.run_report import write_report
-from hsicfast.search.strategies import Random, TwoStep
-from hsicfast.space.search_space import Choice, Float, SearchSpace
-
-SPACE = SearchSpace({"kind": Choice(["a", "b"]), "rate": Float(0.0, 1.0), "more": Float(0, 1, active_if={"kind": "a"})})
-PLAN = TwoStep(design_share=0.5, optimizer="random")
-N = 8
-
-
-def train(params, seed):
-    return {"objective": params["rate"] + seed % 7 / 100, "cost": 1.0, "note": "as it was"}
-
-
-def run(folder=None, **more):
-    return minimize(train, SPACE, N, PLAN, seed=1, folder=folder, **more)
+from hsicfast.search.strategies import Random
 
 
 @pytest.fixture(scope="module")
 def whole():
-    return run()
+    return small_run()
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept") / "run"
-    run(folder)
+    small_run(folder)
     return folder
 
 
@@ -59,7 +47,7 @@ def done(kept, tmp_path):
 
 def ends_as(whole, folder, **more):
     """The same command goes on and ends as an uninterrupted run; the study, too, holds each trial once."""
-    again = run(folder, **more)
+    again = small_run(folder, **more)
     assert again.trials.to_frame().equals(whole.trials.to_frame())
     assert again.sensitivity.to_frame().equals(whole.sensitivity.to_frame())
     assert again.rounds == whole.rounds
@@ -87,18 +75,6 @@ def said(error):
 
 def names(findings):
     return [finding.what for finding in findings if not finding.whole]
-
-
-class After(Watcher):
-    """Does something once so many trials have ended."""
-
-    def __init__(self, count, then):
-        self.count, self.then = count, then
-
-    def on_trial(self, trial, stored):
-        self.count -= not stored
-        if self.count == 0:
-            self.then()
 
 
 @contextmanager
@@ -147,7 +123,7 @@ class TestDiskFull:
     )
     def test_of_a_file_that_is_replaced(self, whole, tmp_path, monkeypatch, function, path, named):
         with refusing(monkeypatch, os, function, errno.ENOSPC, path), pytest.raises(InputError, match=named) as error:
-            run(tmp_path)
+            small_run(tmp_path)
         said(error)
         assert not list(tmp_path.rglob("*.part"))
         assert not (tmp_path / "lock").exists()
@@ -161,7 +137,7 @@ class TestDiskFull:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with pytest.raises(InputError, match=r"000004\.json gave: No space left on device; make room") as error:
-            run(tmp_path, watcher=After(4, fill_up))
+            small_run(tmp_path, watcher=After(4, fill_up))
         said(error)
         assert sorted(read_results(tmp_path)) == [0, 1, 2, 3]
         monkeypatch.undo()
@@ -177,7 +153,7 @@ class TestDiskFull:
             raise sqlalchemy.exc.OperationalError("INSERT", {}, error) from error
 
         with pytest.raises(InputError) as error:
-            run(tmp_path, watcher=After(4, lambda: monkeypatch.setattr(Session, "commit", full)))
+            small_run(tmp_path, watcher=After(4, lambda: monkeypatch.setattr(Session, "commit", full)))
         assert f"study.db gave: {words}; make room, " in said(error)
         assert "rebuild" not in said(error)
         monkeypatch.undo()
@@ -188,12 +164,12 @@ class TestDiskFull:
             folder = disk / "run"
             fillers = []
             with pytest.raises(InputError, match=r"/disk/run/.* gave: .*; make room") as error:
-                run(folder, watcher=After(3, lambda: fillers.append(fill(disk))))
+                small_run(folder, watcher=After(3, lambda: fillers.append(fill(disk))))
             assert "store rebuild" not in said(error)
             assert len(read_results(folder)) in (3, 4)
             # No room for as much as the lock.
             with pytest.raises(InputError, match=r"/disk/run/.* gave: .*; (make room|pass another)") as error:
-                run(folder)
+                small_run(folder)
             said(error)
             assert not (folder / "lock").exists()
             fillers[0].unlink()
@@ -202,7 +178,7 @@ class TestDiskFull:
     @pytest.mark.parametrize("name", ["trials.csv", "best.json", "report.html"])
     def test_of_the_report(self, whole, tmp_path, monkeypatch, name):
         monkeypatch.setattr("hsicfast.search.run_report.draw_all", lambda *_, **__: {})
-        told = {"title": "t", "metric": "m", "test_metric": None, "cost": "c", "tests": {}, "planned": N}
+        told = {"title": "t", "metric": "m", "test_metric": None, "cost": "c", "tests": {}, "planned": SMALL_N}
         write_report(tmp_path, whole, **told)
         before = (tmp_path / name).read_bytes()
         full = re.escape(f"but {tmp_path / name} gave: No space left on device; make room")
@@ -219,17 +195,18 @@ class TestReadOnly:
     @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
     def test_folder_that_refuses(self, done, monkeypatch, number):
         with refusing(monkeypatch, os, "open", number, str(done)), pytest.raises(InputError) as error:
-            run(done)
+            small_run(done)
         assert f"the run folder must be writable, but {done}" in said(error)
         assert f"gave: {os.strerror(number)}; " in said(error)
         assert "pass another hydra.run.dir=" in said(error)
 
     def test_file_system(self, tmp_path, whole):
         with mounted(tmp_path / "disk", "size=4m") as disk:
-            run(disk / "run")
+            small_run(disk / "run")
             subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
             assert all(finding.whole for finding in inspect_run(disk / "run"))
-            for refused in (lambda: run(disk / "run"), lambda: run(disk / "new"), lambda: rebuild(disk / "run")):
+            run, new = disk / "run", disk / "new"
+            for refused in (lambda: small_run(run), lambda: small_run(new), lambda: rebuild(run)):
                 with pytest.raises(
                     InputError, match=r"must be writable, but .* gave: Read-only file system; "
                 ) as error:
@@ -253,7 +230,7 @@ class TestResult:
         with pytest.raises(
             InputError, match=r"000004\.json does not .*`python -m hsicfast\.store rebuild .*run`"
         ) as error:
-            run(done)
+            small_run(done)
         said(error)
         # The study holds it, but nothing stands behind that any more.
         assert names(inspect_run(done)) == ["results/000004.json", "study.db"]
@@ -281,7 +258,7 @@ class TestResult:
 
     def test_that_is_missing_and_ends_otherwise(self, done):
         (done / "results" / "000004.json").unlink()
-        minimize(lambda p, seed: train(p, seed) | {"note": "later"}, SPACE, N, PLAN, seed=1, folder=done)
+        small_run(done, train=lambda p, seed: small_train(p, seed) | {"note": "later"})
         assert read_results(done)[4].metrics["note"] == "later"
         assert names(inspect_run(done)) == []
         assert (done / "replaced" / "1" / "study.db").exists()
@@ -308,11 +285,11 @@ class TestStudy:
         assert names(inspect_run(done)) == ["study.db"]
         if damage != "empty":  # which SQLite takes for a new one
             with pytest.raises(InputError, match=r"study\.db cannot be used .*`python -m hsicfast\.store rebuild") as e:
-                run(done)
+                small_run(done)
             said(e)
         done_by = rebuild(done)
         assert done_by[0].startswith("study.db was set aside: ")
-        assert done_by[1:] == [f"study.db was built from {N} results"]
+        assert done_by[1:] == [f"study.db was built from {SMALL_N} results"]
         assert (done / "broken" / "1" / "study.db").exists()
         ends_as(whole, done)
 
@@ -343,7 +320,7 @@ class TestStudy:
 
     def test_that_is_missing_is_built(self, whole, done):
         (done / "study.db").unlink()
-        assert rebuild(done) == [f"study.db was built from {N} results"]
+        assert rebuild(done) == [f"study.db was built from {SMALL_N} results"]
         assert rebuild(done) == []
         ends_as(whole, done)
 
@@ -378,7 +355,7 @@ class TestSettings:
         path = done / "settings.json"
         path.write_text(damage)
         with pytest.raises(InputError, match=r"settings\.json is not .*; pass resume=force if you are sure") as error:
-            run(done)
+            small_run(done)
         said(error)
         assert names(inspect_run(done))[0] == "settings.json"
         (told,) = rebuild(done)
@@ -406,7 +383,7 @@ class TestSettings:
             path.write_text(json.dumps(content))
         ends_as(whole, done)
 
-    @pytest.mark.parametrize("act", [run, lambda f: run(f, resume="force"), rebuild, inspect_run])
+    @pytest.mark.parametrize("act", [small_run, lambda f: small_run(f, resume="force"), rebuild, inspect_run])
     def test_of_a_newer_version(self, done, act):
         kept = json.loads((done / "settings.json").read_text())
         (done / "settings.json").write_text(json.dumps(kept | {"format": 2}))
@@ -425,11 +402,11 @@ class TestForced:
         before = {path.relative_to(done): path.read_bytes() for path in done.rglob("*") if path.is_file()}
         changes = {"n_trials": 6, "strategy": Random(), "goal": 0.2, "seed": 2, "settings": {"epochs": 3}}
         with pytest.raises(InputError) as error:
-            minimize(train, SPACE, folder=done, **changes)
+            minimize(small_train, CONDITIONAL, folder=done, **changes)
         assert "but goal was 0.1 and is 0.2 now, seed was 1 and is 2 now, strategy.name was" in said(error)
         assert f"and 5 more in {done}; set back what changed, pass resume=force to go on" in said(error)
-        forced = minimize(train, SPACE, folder=done, resume="force", **changes)
-        fresh = minimize(train, SPACE, **changes)
+        forced = minimize(small_train, CONDITIONAL, folder=done, resume="force", **changes)
+        fresh = minimize(small_train, CONDITIONAL, **changes)
         assert forced.trials.to_frame().equals(fresh.trials.to_frame())
         kept = {path.relative_to(done / "replaced" / "1") for path in (done / "replaced").rglob("*") if path.is_file()}
         replaced = {Path("settings.json"), Path("study.db"), *(Path(f"results/{i:06d}.json") for i in range(6))}
@@ -438,32 +415,32 @@ class TestForced:
             assert (done / "replaced" / "1" / path).read_bytes() == before[path]
         assert [index for index, _ in study_rows(done)] == list(range(6))
         # It is the folder of the new run now.
-        assert minimize(train, SPACE, folder=done, **changes).trials.to_frame().equals(fresh.trials.to_frame())
+        again = minimize(small_train, CONDITIONAL, folder=done, **changes)
+        assert again.trials.to_frame().equals(fresh.trials.to_frame())
 
     def test_goes_on_with_another_plan(self, done):
-        more = TwoStep(design_share=0.5, optimizer="random")
         with pytest.raises(
             InputError, match=r"but trial 4 has .*; set n_trials back .* pass resume=force to train what"
         ):
-            minimize(train, SPACE, 2 * N, more, seed=1, folder=done)
-        forced = minimize(train, SPACE, 2 * N, more, seed=1, folder=done, resume="force")
-        assert forced.trials.to_frame().equals(minimize(train, SPACE, 2 * N, more, seed=1).trials.to_frame())
+            small_run(done, 2 * SMALL_N)
+        forced = small_run(done, 2 * SMALL_N, resume="force")
+        assert forced.trials.to_frame().equals(small_run(n=2 * SMALL_N).trials.to_frame())
         aside = [path.name for path in sorted((done / "replaced" / "1" / "results").iterdir())]
         assert aside == [f"{index:06d}.json" for index in range(4, 8)]
-        assert [index for index, _ in study_rows(done)] == list(range(2 * N))
+        assert [index for index, _ in study_rows(done)] == list(range(2 * SMALL_N))
 
     def test_says_what_it_takes(self, tmp_path):
         with pytest.raises(InputError, match="resume must be null or force, but got 'yes'; choose one of them"):
-            run(tmp_path, resume="yes")
+            small_run(tmp_path, resume="yes")
         with pytest.raises(InputError, match="but store= puts it elsewhere; leave out store="):
-            run(tmp_path, resume="force", store="sqlite://")
+            small_run(tmp_path, resume="force", store="sqlite://")
         assert os.listdir(tmp_path) == []
 
 
 class TestLock:
     def test_is_held_by_a_run_and_gone_after_it(self, tmp_path):
         seen = []
-        run(tmp_path, watcher=After(3, lambda: seen.append(json.loads((tmp_path / "lock").read_text())["pid"])))
+        small_run(tmp_path, watcher=After(3, lambda: seen.append(json.loads((tmp_path / "lock").read_text())["pid"])))
         assert seen == [os.getpid()]
         assert not (tmp_path / "lock").exists()
 
@@ -471,21 +448,21 @@ class TestLock:
         errors = []
 
         def second():
-            for act in (run, rebuild):
+            for act in (small_run, rebuild):
                 with pytest.raises(InputError, match=f"is held by process {os.getpid()} on ") as error:
                     act(tmp_path)
                 errors.append(said(error))
             # A look is free, and what is in flight is no damage.
             assert names(inspect_run(tmp_path)) == []
 
-        first = run(tmp_path, watcher=After(3, second))
+        first = small_run(tmp_path, watcher=After(3, second))
         assert len(errors) == 2
         assert first.trials.to_frame().equals(whole.trials.to_frame())
         ends_as(whole, tmp_path)
 
     def test_a_run_that_lost_its_lock_stops(self, whole, tmp_path):
         with pytest.raises(InputError, match="lock is not this run's any more"):
-            run(tmp_path, watcher=After(3, (tmp_path / "lock").unlink))
+            small_run(tmp_path, watcher=After(3, (tmp_path / "lock").unlink))
         ends_as(whole, tmp_path)
 
     @pytest.mark.parametrize("cause", ["settings", "result", "study"])
@@ -493,12 +470,15 @@ class TestLock:
         damaged = {"settings": "settings.json", "result": "results/000003.json", "study": "study.db"}[cause]
         (done / damaged).write_text("nonsense, and a lot of it")
         with pytest.raises(InputError):
-            run(done)
+            small_run(done)
         assert not (done / "lock").exists()
 
     def test_of_a_killed_run_is_taken_over(self, whole, tmp_path):
-        code = "import sys, os; from test_repair import After, run; run(sys.argv[1], watcher=After(3, os.abort))"
-        killed = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=Path(__file__).parent, capture_output=True)
+        code = (
+            "import os, sys; from builders import After, small_run; small_run(sys.argv[1], watcher=After(3, os.abort))"
+        )
+        place = Path(builders.__file__).parent
+        killed = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=place, capture_output=True)
         assert killed.returncode < 0, killed.stderr
         assert (tmp_path / "lock").exists()
         assert not names(inspect_run(tmp_path))

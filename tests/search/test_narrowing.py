@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builders import drawn
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
 from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction
@@ -20,8 +21,7 @@ SPACE = SearchSpace(
 
 def found(loss, n=120, goal=0.2, space=SPACE, seed=0):
     """The analysis of n trials drawn from the law of `space`."""
-    rng = np.random.default_rng(seed)
-    rows = [space.from_unit(rng.random(len(space))) for _ in range(n)]
+    rows = drawn(space, n, seed)
     values = {name: [row.get(name) for row in rows] for name in space}
     return analyse(space, TrialTable.from_arrays(space, values, [loss(row) for row in rows]), goal)
 

@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from builders import NASTY, NASTY_SPACE, finished_run, too_small_to_judge
+from pages import Page, sketched
 from rich.console import Console
-from test_figures import NASTY, finished_run
-from test_page import NASTY_SPACE, Page, sketched
 
-from hsicfast import Choice, Float, InputError, SearchSpace, TrialTable
+from hsicfast import Float, InputError, SearchSpace, TrialTable
 from hsicfast.indices.verdicts import headline, verdicts
 from hsicfast.report.page import fingerprint
 from hsicfast.search import run_report
@@ -153,8 +153,7 @@ def test_what_stopping_early_saved(run):
 
 
 def test_what_is_not_a_number_is_null(tmp_path, sketches):
-    space = SearchSpace({"a": Choice([0, 1], law=[99, 1]), "b": Float(0, 1, active_if={"a": 1})})
-    run = finished_run(space, n=20, costs=False, objective=lambda params: params["a"] + 0.5)
+    run = too_small_to_judge(costs=False)
     files, page = written(tmp_path, run)
     assert strict(files["sensitivity.json"])["indices"][1]["hsic"] is None
     assert strict(files["best.json"])["cost"] is None

@@ -1,9 +1,12 @@
+"""None"""
+
 import importlib.util
 import math
 import warnings
 
 import numpy as np
 import pytest
+from builders import FLAT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -11,7 +14,6 @@ from scipy import stats
 from hsicfast.errors import InputError
 from hsicfast.search import samplers
 from hsicfast.search.samplers import complete, design
-from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.costs import CostLimit
 from hsicfast.trials.table import TrialTable
@@ -28,8 +30,6 @@ SPACE = SearchSpace(
         "mixed": Choice([1, None, "1", (2, 3)]),
     }
 )
-
-LINE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
 
 
 def propose(space, fixed, trials, *, minimize=True, whole=None, **wanted):
@@ -92,24 +92,24 @@ def price(params):
 @pytest.mark.parametrize("method", ["random", "sobol"])
 class TestAffordableDesign:
     def test_is_the_same_sequence_without_what_is_too_dear(self, method):
-        whole = design(LINE, 100, 3, method)
+        whole = design(FLAT, 100, 3, method)
         costs = CostLimit(2.0, price)
         expected = [params for params in whole if price(params) <= 2.0]
         assert 5 < len(expected) < 40
         n = len(expected)
-        assert design(LINE, n, 3, method, costs=costs) == expected
+        assert design(FLAT, n, 3, method, costs=costs) == expected
         assert costs.refused == whole.index(expected[-1]) + 1 - n
-        assert design(LINE, 3, 3, method, start=whole.index(expected[-3]), costs=costs) == expected[-3:]
+        assert design(FLAT, 3, 3, method, start=whole.index(expected[-3]), costs=costs) == expected[-3:]
 
     def test_what_has_no_price_stays(self, method):
         costs = CostLimit(2.0, lambda params: math.nan if params["x"] > 0.5 else price(params))
-        drawn = design(LINE, 50, 3, method, costs=costs)
+        drawn = design(FLAT, 50, 3, method, costs=costs)
         assert any(params["x"] > 0.5 for params in drawn)
         assert not any(0.2 < params["x"] <= 0.5 for params in drawn)
 
     def test_nothing_is_affordable(self, method):
         with pytest.raises(InputError, match="but 1,000 drawn in a row cost more, the cheapest seen 3; raise max_cost"):
-            design(LINE, 4, 3, method, costs=CostLimit(2.0, lambda params: 3))
+            design(FLAT, 4, 3, method, costs=CostLimit(2.0, lambda params: 3))
 
 
 def test_unknown_design_is_refused():
@@ -180,21 +180,21 @@ class TestPropose:
 @pytest.mark.parametrize("method", ["gp", "tpe"])
 @pytest.mark.parametrize("minimize", [True, False])
 def test_optimiser_moves_to_the_good_end(method, minimize):
-    params = design(LINE, 40, 0)
+    params = design(FLAT, 40, 0)
     seen = trials_of(params, [abs(p["x"] - 0.2) * (1 if minimize else -1) for p in params])
-    proposals = propose(LINE, {}, seen, method=method, seed=0, index=40, count=4, minimize=minimize)
+    proposals = propose(FLAT, {}, seen, method=method, seed=0, index=40, count=4, minimize=minimize)
     assert np.mean([abs(p["x"] - 0.2) for p in proposals]) < 0.1
 
 
 def test_diverged_trials_repel_and_lost_ones_do_not_count():
     # The objective falls towards x = 1, where every trial diverges: whoever forgets these goes there.
-    params = design(LINE, 40, 0)
+    params = design(FLAT, 40, 0)
     done = [Trial(i, p, -p["x"]) for i, p in enumerate(params) if p["x"] < 0.6]
     ended_badly = [(i, p) for i, p in enumerate(params) if p["x"] >= 0.6]
 
     def proposals(status):
         seen = done + [Trial(i, p, math.nan, status=status) for i, p in ended_badly]
-        return np.mean([p["x"] for p in propose(LINE, {}, seen, method="gp", seed=0, index=40, count=3)])
+        return np.mean([p["x"] for p in propose(FLAT, {}, seen, method="gp", seed=0, index=40, count=3)])
 
     assert proposals(DIVERGED) < 0.65
     assert proposals(LOST) > 0.85
@@ -202,19 +202,19 @@ def test_diverged_trials_repel_and_lost_ones_do_not_count():
 
 def test_trials_stopped_early_repel():
     # As those that diverge: whoever forgets them goes on proposing what is stopped again and again.
-    params = design(LINE, 40, 0)
+    params = design(FLAT, 40, 0)
     seen = [
         Trial(i, p, -p["x"]) if p["x"] < 0.6 else Trial(i, p, 1.0 + p["x"], status=PRUNED) for i, p in enumerate(params)
     ]
-    proposals = propose(LINE, {}, seen, method="gp", seed=0, index=40, count=3)
+    proposals = propose(FLAT, {}, seen, method="gp", seed=0, index=40, count=3)
     assert np.mean([p["x"] for p in proposals]) < 0.65
 
 
 def test_one_absurd_objective_does_not_blind_the_process():
-    params = design(LINE, 40, 0)
+    params = design(FLAT, 40, 0)
     objectives = [abs(p["x"] - 0.2) for p in params]
     objectives[3] = 1e30
-    proposals = propose(LINE, {}, trials_of(params, objectives), method="gp", seed=0, index=40, count=3)
+    proposals = propose(FLAT, {}, trials_of(params, objectives), method="gp", seed=0, index=40, count=3)
     assert np.mean([abs(p["x"] - 0.2) for p in proposals]) < 0.1
 
 
@@ -226,7 +226,7 @@ def test_trials_outside_what_is_left_are_dropped():
 
 
 def priced(n, objective, costs):
-    return [Trial(i, p, objective(p), price(p)) for i, p in enumerate(design(LINE, n, 0, costs=costs))]
+    return [Trial(i, p, objective(p), price(p)) for i, p in enumerate(design(FLAT, n, 0, costs=costs))]
 
 
 @pytest.mark.parametrize("method", ["gp", "tpe", "random"])
@@ -235,7 +235,7 @@ class TestAffordableProposals:
         # The objective falls towards x = 1, which nobody can afford.
         seen = priced(14, lambda p: -p["x"], CostLimit(4.0, price))
         one, other = (
-            propose(LINE, {}, seen, method=method, seed=3, index=14, count=3, costs=CostLimit(4.0, price))
+            propose(FLAT, {}, seen, method=method, seed=3, index=14, count=3, costs=CostLimit(4.0, price))
             for _ in range(2)
         )
         assert one == other
@@ -245,36 +245,36 @@ class TestAffordableProposals:
     def test_the_law_helps_out(self, method):
         # One point in 100 is affordable: no optimiser finds that in 8 proposals.
         costs = CostLimit(1.0, lambda p: 0.5 if 0.61 < p["y"] < 0.62 else 9.0)
-        seen = [Trial(i, p, p["x"], 9.0) for i, p in enumerate(design(LINE, 6, 0))]
-        found = propose(LINE, {"x": 0.25}, seen, method=method, seed=0, index=6, count=1, costs=costs)[0]
+        seen = [Trial(i, p, p["x"], 9.0) for i, p in enumerate(design(FLAT, 6, 0))]
+        found = propose(FLAT, {"x": 0.25}, seen, method=method, seed=0, index=6, count=1, costs=costs)[0]
         assert 0.61 < found["y"] < 0.62
         assert found["x"] == 0.25
         assert costs.refused >= 8
 
     def test_where_what_is_fixed_is_too_dear_the_whole_space_is_drawn_from(self, method):
         costs = CostLimit(4.0, price)
-        found = propose(LINE, {"x": 0.9}, [], method=method, seed=0, index=0, count=1, costs=costs)[0]
+        found = propose(FLAT, {"x": 0.9}, [], method=method, seed=0, index=0, count=1, costs=costs)[0]
         assert price(found) <= 4.0
         assert costs.refused >= 1008
 
     def test_where_a_narrowed_range_is_too_dear_the_whole_one_is_drawn_from(self, method):
         narrowed = SearchSpace({"x": Float(0.8, 1), "y": Float(0, 1)})
         costs = CostLimit(4.0, price)
-        found = propose(narrowed, {}, [], method=method, seed=0, index=0, count=1, costs=costs, whole=LINE)[0]
+        found = propose(narrowed, {}, [], method=method, seed=0, index=0, count=1, costs=costs, whole=FLAT)[0]
         assert price(found) <= 4.0
         assert costs.refused >= 1008
 
     def test_everything_fixed_and_too_dear(self, method):
         fixed = {"x": 0.9, "y": 0.0}
-        proposals = propose(LINE, fixed, [], method=method, seed=0, index=0, count=2, costs=CostLimit(4.0, price))
+        proposals = propose(FLAT, fixed, [], method=method, seed=0, index=0, count=2, costs=CostLimit(4.0, price))
         assert all(price(params) <= 4.0 for params in proposals)
         assert proposals[0] != proposals[1]
-        affordable = propose(LINE, fixed, [], method=method, seed=0, index=0, count=2, costs=CostLimit(9.0, price))
+        affordable = propose(FLAT, fixed, [], method=method, seed=0, index=0, count=2, costs=CostLimit(9.0, price))
         assert affordable == [fixed, fixed]
 
     def test_nothing_is_affordable(self, method):
         with pytest.raises(InputError, match="drawn in a row cost more, the cheapest seen 3; raise max_cost"):
-            propose(LINE, {}, [], method=method, seed=0, index=0, count=1, costs=CostLimit(2.0, lambda params: 3))
+            propose(FLAT, {}, [], method=method, seed=0, index=0, count=1, costs=CostLimit(2.0, lambda params: 3))
 
 
 @pytest.mark.parametrize("method", ["gp", "tpe"])
@@ -283,23 +283,23 @@ def test_optimiser_learns_the_limit(method, known):
     # By price, or by the costs of what was trained: in both cases it goes to the best end of what is affordable.
     seen = priced(40, lambda p: -p["x"], CostLimit(4.0, price) if known else None)
     costs = CostLimit(4.0, price if known else None)
-    proposals = propose(LINE, {}, seen, method=method, seed=0, index=40, count=4, costs=costs)
+    proposals = propose(FLAT, {}, seen, method=method, seed=0, index=40, count=4, costs=costs)
     assert np.mean([p["x"] for p in proposals]) < 0.45
     assert np.mean([p["x"] for p in proposals]) > 0.25
-    without = propose(LINE, {}, seen, method=method, seed=0, index=40, count=4)
+    without = propose(FLAT, {}, seen, method=method, seed=0, index=40, count=4)
     assert np.mean([p["x"] for p in without]) > 0.45 or method == "tpe"
 
 
 def test_a_refused_proposal_moves_the_next_one():
     # All that is known is cheap, so the limit is learnt from what is refused alone.
-    seen = [Trial(i, p, -p["x"], 1.0) for i, p in enumerate(design(LINE, 60, 0)) if p["x"] < 0.4]
+    seen = [Trial(i, p, -p["x"], 1.0) for i, p in enumerate(design(FLAT, 60, 0)) if p["x"] < 0.4]
     asked = []
 
     def told(params):
         asked.append(params["x"])
         return 1.0 if params["x"] < 0.5 else 8.0
 
-    propose(LINE, {}, seen, method="gp", seed=0, index=12, count=1, costs=CostLimit(4.0, told))
+    propose(FLAT, {}, seen, method="gp", seed=0, index=12, count=1, costs=CostLimit(4.0, told))
     assert asked[0] > 0.5
     assert asked[-1] < 0.5
     assert len(asked) <= 2 * 8  # within its own proposals, each refused one priced twice
@@ -311,7 +311,7 @@ def test_cheaper_ones_within_the_limit(method, sign):
     seen = priced(48, lambda p: sign * abs(p["x"] - 0.5), CostLimit(math.inf, price))
     for costs in (None, CostLimit(9.0, price)):
         told = {"method": method, "limit": 0.2, "minimize": sign == 1, "costs": costs}
-        proposals = propose(LINE, {}, seen, seed=0, index=48, count=3, **told)
+        proposals = propose(FLAT, {}, seen, seed=0, index=48, count=3, **told)
         assert 0.25 < np.mean([p["x"] for p in proposals]) < 0.45
     assert costs.refused == 0
 
@@ -319,7 +319,7 @@ def test_cheaper_ones_within_the_limit(method, sign):
 def test_below_the_least_cost_cheaper_is_no_better():
     seen = priced(24, lambda p: abs(p["x"] - 0.5), CostLimit(11.0, price))
     (cheapest,), (enough,) = (
-        propose(LINE, {}, seen, seed=0, index=24, count=1, limit=0.3, least=least) for least in (0.0, 5.0)
+        propose(FLAT, {}, seen, seed=0, index=24, count=1, limit=0.3, least=least) for least in (0.0, 5.0)
     )
     assert cheapest["x"] < 0.25
     # All below 5 is worth the same, so that being as good decides there.
@@ -330,35 +330,20 @@ def test_the_best_that_is_to_be_had_for_less():
     # The best of all is at 0.9, where the price is 10 and not 4.
     seen = priced(24, lambda p: abs(p["x"] - 0.9), CostLimit(math.inf, price))
     for costs in (None, CostLimit(9.0, price)):
-        proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, most=4.0, costs=costs, warp=True)
+        proposals = propose(FLAT, {}, seen, seed=0, index=24, count=3, most=4.0, costs=costs, warp=True)
         assert all(0.3 < p["x"] < 0.5 for p in proposals)
     # The lower of both bounds counts.
-    proposals = propose(LINE, {}, seen, seed=0, index=24, count=3, most=9.0, costs=CostLimit(4.0, price))
+    proposals = propose(FLAT, {}, seen, seed=0, index=24, count=3, most=9.0, costs=CostLimit(4.0, price))
     assert all(0.3 < p["x"] < 0.5 for p in proposals)
 
 
 @pytest.mark.parametrize("unknown", [math.nan, 0.0])
 def test_costs_that_are_unknown_or_0_do_no_harm(unknown):
-    seen = [Trial(i, p, p["x"], unknown) for i, p in enumerate(design(LINE, 12, 0))]
+    seen = [Trial(i, p, p["x"], unknown) for i, p in enumerate(design(FLAT, 12, 0))]
     found = propose(
-        LINE, {}, seen, seed=0, index=12, count=1, costs=CostLimit(6.0, lambda p: math.inf * (p["x"] > 0.5))
+        FLAT, {}, seen, seed=0, index=12, count=1, costs=CostLimit(6.0, lambda p: math.inf * (p["x"] > 0.5))
     )
     assert found[0]["x"] <= 0.5
-
-
-@pytest.mark.parametrize(
-    ("hyperparameter", "expected"),
-    [
-        (Float(1e-3, 1, log=True), {"low": 1e-3, "high": 1.0, "log": True, "step": None}),
-        (Float(0, 0.35, step=0.1), {"low": 0.0, "high": 0.3, "log": False, "step": 0.1}),
-        (Int(2, 9, step=3), {"low": 2, "high": 8, "log": False, "step": 3}),
-        (Int(1, 64, log=True), {"low": 1, "high": 64, "log": True, "step": 1}),
-    ],
-)
-def test_distribution(hyperparameter, expected, recwarn):
-    own = distribution(hyperparameter)
-    assert {name: getattr(own, name) for name in expected} == expected
-    assert not recwarn.list
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,11 +1,11 @@
-"""A space from trials alone: each guess by hand, and back through YAML."""
+"""A space from trials alone: each guess by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from builders import frame_with_gaps
 
-from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace
-from hsicfast.space.formats import read_space, write_space
+from hsicfast import Bool, Choice, Float, InputError, Int
 from hsicfast.space.guess import guess_space
 
 N = 200
@@ -81,20 +81,14 @@ def test_a_text_among_many_numbers_is_named():
 
 
 class TestConditions:
-    def frame(self):
-        rng = np.random.default_rng(1)
-        optimizer = rng.choice(["adam", "sgd", "rmsprop"], N)
-        momentum = np.where(optimizer == "adam", np.nan, rng.random(N))
-        return pd.DataFrame({"momentum": momentum, "optimizer": optimizer, "other": rng.choice(["x", "y"], N)})
-
     def test_filled_exactly_where_another_has_certain_values(self):
-        guess = guess_space(self.frame())
+        guess = guess_space(frame_with_gaps(N))
         assert guess.space["momentum"].conditions == {"optimizer": ("rmsprop", "sgd")}
         assert guess.space["other"].conditions == {}
         assert guess.reasons["momentum"].endswith("; filled exactly where optimizer is rmsprop or sgd")
 
     def test_numbers_as_texts_with_none_for_what_does_not_exist(self):
-        frame = self.frame()
+        frame = frame_with_gaps(N)
         texts = frame.assign(momentum=[str(v) if v == v else "None" for v in frame["momentum"]])
         guess = guess_space(texts)
         assert repr(guess.space) == repr(guess_space(frame).space)
@@ -128,7 +122,7 @@ class TestConditions:
         assert space["a"].choices == space["b"].choices == ("3", "5", "None")
 
     def test_one_gap_too_many(self):
-        frame = self.frame()
+        frame = frame_with_gaps(N)
         row = frame.index[frame["momentum"].notna()][0]
         frame.loc[row, "momentum"] = np.nan
         guess = guess_space(frame)
@@ -136,7 +130,7 @@ class TestConditions:
         assert guess.left_out["momentum"].endswith("and no other column says why")
 
     def test_one_level_below_another(self):
-        frame = self.frame()
+        frame = frame_with_gaps(N)
         frame["nesterov"] = np.where(frame["optimizer"] == "sgd", frame["other"] == "x", None)
         deeper = np.where(frame["nesterov"].eq(True), np.arange(N) / N, np.nan)
         space = guess_space(frame.assign(deeper=deeper)).space
@@ -155,31 +149,3 @@ def test_prefixes_of_other_tools(prefix):
 def test_nothing_to_judge():
     with pytest.raises(InputError, match="needs a column with at least two different values"):
         guess_space(pd.DataFrame({"a": [1, 1], "loss": [1, 2]}), ["loss"])
-
-
-class TestYaml:
-    def test_there_and_back(self, tmp_path):
-        guess = guess_space(TestConditions().frame().assign(lr=10.0 ** -np.arange(N), n=range(N)))
-        write_space(guess.space, tmp_path / "space.yaml", guess.reasons)
-        space = read_space(tmp_path / "space.yaml")
-        assert isinstance(space, SearchSpace)
-        assert {name: repr(kind) for name, kind in space.items()} == {n: repr(k) for n, k in guess.space.items()}
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("- 1\n", "maps names to hyperparameters, but .* holds list"),
-            ("a: [\n", "but .* is none"),
-            ("a: {type: Flot, low: 0, high: 1}\n", "must be one of .* but 'a' has 'Flot'"),
-            ("a: {type: Float, low: 0, hihg: 1}\n", "a Float has the fields of hsicfast.Float, but 'a' "),
-            ("a: {type: Float, low: 2, high: 1}\n", "low"),
-        ],
-    )
-    def test_refused(self, tmp_path, text, message):
-        (tmp_path / "space.yaml").write_text(text)
-        with pytest.raises(InputError, match=message):
-            read_space(tmp_path / "space.yaml")
-
-    def test_no_file(self, tmp_path):
-        with pytest.raises(InputError, match=r"none.yaml gave: No such file or directory"):
-            read_space(tmp_path / "none.yaml")

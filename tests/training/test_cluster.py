@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_executors import jobs, obey
+from deeds import jobs, obey
 
 from hsicfast.errors import InputError
 from hsicfast.runs.results import read_result, read_results, result_path

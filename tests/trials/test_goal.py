@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from hsicfast import InputError
-from hsicfast.engines import scans
 from hsicfast.trials import goal
 
 OBJECTIVES = {
@@ -45,19 +44,6 @@ def test_a_sample_finds_the_edge_of_smooth_objectives(monkeypatch):
     monkeypatch.setattr(goal, "SAMPLE", 100)
     y = np.random.default_rng(1).standard_normal(400)
     assert goal._smallest(y, 40) == np.sort(y)[40]
-
-
-@pytest.mark.parametrize("n", [1, 15, 16, 17, 300])
-def test_columns(n):
-    x = np.random.default_rng(2).random(n)
-    x[0] = -np.inf
-    inside, below, endless = scans.between(x, 0.3, 0.6)
-    assert np.array_equal(inside, x[(x > 0.3) & (x <= 0.6)])
-    assert (below, endless) == (np.count_nonzero(x <= 0.3), 1)
-    assert scans.all_within(x[1:], 0.0, 1.0)
-    assert not scans.all_within(x, 0.0, 1.0)
-    x[0] = np.nan
-    assert not scans.all_within(x, 0.0, 1.0)
 
 
 class TestDomination:

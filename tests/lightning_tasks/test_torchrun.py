@@ -205,12 +205,12 @@ def test_the_cause_is_what_came_first(code: int, log: str, errors: dict, kind: t
 
 
 def test_out_of_memory_in_a_rank_is_out_of_memory(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
-    def torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
+    def failed(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         content = pickle.dumps(error(1, "OutOfMemoryError: CUDA", **{"out of memory": True}))
         torchrun.error_path(folder, 1).write_bytes(content)
         return 1, ""
 
-    monkeypatch.setattr(torchrun, "_torchrun", torchrun)
+    monkeypatch.setattr(torchrun, "_torchrun", failed)
     result = trainee("runge", trainer={"devices": 2})({"depth": 1, "width": 4}, 0)
     assert (result["status"], result["failure"]) == ("diverged", "out of memory")
     assert result["message"] == "13 parameters did not fit"
@@ -218,12 +218,12 @@ def test_out_of_memory_in_a_rank_is_out_of_memory(trainee, monkeypatch: pytest.M
 
 
 def test_what_the_reporter_raises_in_a_rank_is_raised_here(trainee, monkeypatch: pytest.MonkeyPatch) -> None:
-    def torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
+    def failed(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         content = pickle.dumps(error(1, "LookupError: no more", calls=[(1, 0.5), (2, 0.25)]))
         torchrun.error_path(folder, 0).write_bytes(content)
         return 1, ""
 
-    monkeypatch.setattr(torchrun, "_torchrun", torchrun)
+    monkeypatch.setattr(torchrun, "_torchrun", failed)
     with pytest.raises(LookupError, match="no more"):
         trainee("runge", trainer={"devices": 2})(PLAIN, 0, refuse_the_second)
 

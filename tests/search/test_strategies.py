@@ -1,0 +1,204 @@
+"""The strategies: which rounds they make, what of, and what they refuse."""
+
+import numpy as np
+import pytest
+from toys import ECONOMISE, SPACE, Stopper, diverge, same, train
+
+from hsicfast.errors import InputError
+from hsicfast.search import rounds
+from hsicfast.search.orchestrator import minimize
+from hsicfast.search.samplers import design
+from hsicfast.search.strategies import Hsic, TwoStep
+from hsicfast.space.search_space import Bool, Float, SearchSpace
+from hsicfast.trials.trial import trial_seed
+
+
+class TestHsic:
+    def test_reads_as_the_method(self, economised):
+        assert [(r.name, r.first, r.last) for r in economised.rounds] == [
+            ("design", 0, 8),
+            ("shared", 8, 20),
+            ("spend", 20, 22),
+            ("search 1", 22, 26),
+            ("search 2", 26, 34),
+            ("economise", 34, 40),
+        ]
+        assert economised.best.objective < 0.05
+
+    def test_each_round_has_trials_drawn_from_the_law(self, economised):
+        drawn = np.flatnonzero(economised.trials.origin == "design")
+        assert drawn.tolist() == [*range(8), 8, 26]  # a tenth of 12, of 4 and of 8
+        proposed = {i: economised.trials[i].params for i in drawn.tolist()}
+        assert proposed == {i: design(SPACE, 1, seed=0, method="sobol", start=i)[0] for i in drawn.tolist()}
+
+    def test_spending_more_is_tried_once_a_branch(self, economised):
+        first, second = (economised.trials[i].params for i in (20, 21))
+        assert {first["optimizer"], second["optimizer"]} == {"adam", "sgd"}
+        assert first["size"] == second["size"] == SPACE["size"].high
+        assert "size=" in economised.rounds[2].note
+
+    def test_branches_have_equal_turns_and_then_one_of_them_all(self, economised):
+        turns = [trial.params["optimizer"] for trial in economised.trials]
+        assert turns[22:26].count("adam") == turns[22:26].count("sgd") == 2
+        assert len(set(turns[27:34])) == 1
+        assert economised.rounds[3].learnt[-1].startswith(f"optimizer {turns[27]} is searched on: ")
+
+    def test_says_what_was_decided(self, economised):
+        assert {d.name: d.action for d in economised.reduction.decisions}.keys() == set(SPACE)
+        assert economised.rounds[0].learnt == ("nothing is fixed or narrowed, for want of evidence",)
+
+    def test_searches_in_the_narrowed_ranges_and_goes_on_testing_outside(self):
+        space = SearchSpace({"rate": Float(0, 1), "other": Float(0, 1)})
+        found = minimize(lambda p: p["rate"] + 0.001 * p["other"], space, 80, Hsic(design_share=0.5), seed=0)
+        low, high = next(d.value for d in found.reduction.decisions if d.name == "rate")
+        assert (low, found.reduction.space["rate"].high) == (0, high)
+        assert high < 0.6
+        rates = [trial.params["rate"] for trial in found.trials if trial.origin == "search"]
+        assert np.mean(np.array(rates) <= high) > 0.7
+        assert found.rounds[0].learnt[0].startswith("rate is searched from 0 to ")
+
+    def test_the_economical_trial_is_as_good_and_cheap(self, economised):
+        assert economised.economical.objective <= economised.best.objective + 0.05
+        assert economised.economical.cost <= economised.best.cost
+        assert economised.economical.cost < 1.2  # of 1 to 2
+
+    def test_a_maximum_is_a_minimum_mirrored(self, economised):
+        def mirrored(params, seed):
+            said = train(params, seed)
+            return said | {"objective": -said["objective"]}
+
+        found = minimize(mirrored, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, direction="maximize")
+        assert [trial.params for trial in found.trials] == [trial.params for trial in economised.trials]
+        assert (found.best.index, found.economical.index) == (economised.best.index, economised.economical.index)
+
+    def test_without_costs_there_is_nothing_to_economise(self):
+        rounds = minimize(lambda p: p["size"], SPACE, 20, Hsic(), seed=0).rounds
+        assert [r.name for r in rounds] == ["design", "shared", "search 1", "search 2"]
+        assert rounds[-1].last == 20
+
+    def test_the_further_costs_spread_the_more_trials_look_for_cheaper_ones(self):
+        def economy(decades):
+            def evaluate(params):
+                return {"objective": (params["x"] - 0.3) ** 2, "cost": 10 ** (decades * params["y"])}
+
+            space = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
+            last = minimize(evaluate, space, 40, Hsic(design_share=0.6), seed=0).rounds[-1]
+            return last.last - last.first if last.name == "economise" else 0
+
+        # A tenth of 40 trials for each of 0.8 decades of 1, and a fifth of them at most.
+        assert [economy(decades) for decades in (0.0, 1.0, 2.0, 9.0)] == [0, 3, 6, 8]
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_parzen_estimators_search_where_conditions_are_nested(self, monkeypatch, nested):
+        asked = []
+
+        def recorded(*args, **named):
+            asked.append((named["method"], named["limit"] is None and named["most"] is None))
+            return real(*args, **named)
+
+        real = rounds.propose
+        monkeypatch.setattr(rounds, "propose", recorded)
+        inner = {"drop": Bool(), "drop_rate": Float(0, 1, active_if={"drop": True})} if nested else {}
+        minimize(train, SearchSpace({**SPACE, **inner}), 60, ECONOMISE, seed=0)
+        searched = [method for method, of_objective in asked if of_objective]
+        # Half of about 35: 3 standard deviations are 9.
+        assert abs(searched.count("tpe") - nested * len(searched) / 2) < 9 * nested + 1
+        assert {method for method, of_objective in asked if not of_objective} == {"gp"}
+
+    def test_without_branches_there_is_one_round(self):
+        space = SearchSpace({"x": Float(-1, 1), "y": Float(-1, 1)})
+        found = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, 30, "hsic", seed=0)
+        assert [r.name for r in found.rounds] == ["design", "search 1"]
+        assert found.best.objective < 0.01
+
+    def test_goes_on_where_it_stopped(self, economised, tmp_path):
+        stopper = Stopper(after=27)
+        part = minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper)
+        assert part.interrupted
+        same(minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path), economised)
+
+
+class TestTwoStep:
+    def test_reads_as_the_method(self, whole):
+        assert [(r.number, r.name, r.first, r.last) for r in whole.rounds] == [
+            (1, "design", 0, 20),
+            (2, "optimise", 20, 40),
+        ]
+        assert whole.trials.index.tolist() == list(range(40))
+        assert whole.trials.origin.tolist() == ["design"] * 20 + ["search"] * 20
+        drawn = design(SPACE, 20, seed=1)
+        assert [trial.params for trial in whole.trials][:20] == drawn
+        assert [trial.seed for trial in whole.trials] == [trial_seed(1, i) for i in range(40)]
+        assert whole.trials.metrics["seen"].tolist()[-1] == trial_seed(1, 39)
+
+    def test_analyses_the_design_alone(self, whole):
+        assert len(whole.sensitivity.trials) == 20
+        assert set(whole.sensitivity.trials.origin) == {"design"}
+
+    def test_searches_what_matters_and_fixes_the_rest(self):
+        result = minimize(train, SPACE, 120, TwoStep(optimizer="tpe"), seed=0)
+        assert "rate" in result.reduction.space
+        assert result.reduction.fixed
+        searched = result.trials.select(result.trials.origin == "search")
+        assert np.nanmedian(searched.objective) < np.nanmedian(result.trials.design.objective) / 5
+        for trial in searched:
+            for name, value in result.reduction.fixed.items():
+                assert trial.params.get(name, value) == value
+
+    def test_best_is_the_best_of_both_rounds(self, whole):
+        assert whole.best.objective == np.nanmin(whole.trials.objective)
+
+    def test_with_a_gaussian_process(self):
+        result = minimize(train, SPACE, 24, TwoStep(), seed=1)
+        assert result.rounds[1].note.startswith("proposed by a Gaussian process in the ")
+        assert result.best.objective < 0.05
+
+    @pytest.mark.parametrize(("share", "n", "drawn"), [(0.5, 8, 4), (0.1, 20, 4), (0.9, 8, 7), (0.25, 40, 10)])
+    def test_share_of_the_design(self, share, n, drawn):
+        result = minimize(lambda p: p["rate"], SPACE, n, TwoStep(share, optimizer="random"))
+        assert result.rounds[0].last == drawn
+        assert len(result.trials) == n
+
+    def test_batches_do_not_wait_for_more_than_themselves(self, monkeypatch):
+        asked = []
+
+        def recorded(*args, **named):
+            asked.append((named["index"], named["count"], len(args[2])))
+            return real(*args, **named)
+
+        real = rounds.propose
+        monkeypatch.setattr(rounds, "propose", recorded)
+        minimize(train, SPACE, 18, TwoStep(0.5, optimizer="random", batch=4))
+        assert asked == [(9, 4, 9), (13, 4, 13), (17, 1, 17)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"design_share": 1}, r"`0 < strategy\.design_share < 1` must hold, but got strategy\.design_share=1"),
+        ({"alpha": 0}, r"`0 < strategy\.alpha < 1` must hold, but got strategy\.alpha=0; .* 0\.05"),
+        ({"batch": 0}, r"`strategy\.batch >= 1` must hold, but got 0"),
+        ({"design": "grid"}, r"strategy\.design must be one of random, sobol, but got 'grid'"),
+    ],
+)
+def test_wrong_strategies(changes, said):
+    with pytest.raises(InputError, match=said):
+        TwoStep(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"final_share": 1}, r"`0 <= strategy\.final_share < 1` must hold, but got strategy\.final_share=1; .* 0\.06"),
+        ({"final_share": -0.1}, r"`0 <= strategy\.final_share < 1` must hold"),
+        ({"economy_share": 0}, r"`0 < strategy\.economy_share < 1` must hold, but got strategy\.economy_share=0"),
+    ],
+)
+def test_wrong_shares(changes, said):
+    with pytest.raises(InputError, match=said):
+        Hsic(**changes)
+
+
+def test_unknown_optimiser_is_refused_before_anything_runs():
+    with pytest.raises(InputError, match=r"strategy\.optimizer must be one of gp, tpe, random, but got 'cma'"):
+        minimize(diverge, SPACE, 20, TwoStep(optimizer="cma"))
