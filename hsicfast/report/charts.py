@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.indices.findings import ALPHA
+from hsicfast.report.axes import place_labels, wide
 from hsicfast.report.content import (
     MOST_MARGINALS,
     QUADRANTS,
@@ -18,23 +19,15 @@ from hsicfast.report.content import (
     bars,
     clearest,
     clearest_pairs,
-    cloud,
-    crowding,
     in_groups,
-    kinds,
     noise_r2,
-    pair_note,
-    place_labels,
-    plane,
-    plane_note,
     quadrant,
     ranked,
     relevance,
-    some_text,
     strongest_paired,
-    wide,
 )
 from hsicfast.report.plotly_style import chart, dress, note_at, numbers, own_values, plain, read_of, side_of, template
+from hsicfast.report.points import cloud, crowding, kinds, pair_note, plane, plane_note, some_text
 from hsicfast.report.rankings import LINES, R2_TICKS
 from hsicfast.report.style import BLUE, GREEN, GREY, INK, PALE, VERMILION
 from hsicfast.text import clip, number, p_text, ratio, share_text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hsicfast.report.content import Scale, few_ticks
+from hsicfast.report.axes import Scale, few_ticks
 from hsicfast.report.style import GREY, INK
 from hsicfast.text import clip, number, value_text
 from hsicfast.trials.table import TrialTable

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.indices.findings import ALPHA
-from hsicfast.report.content import QUADRANTS, noise_r2, place_labels, quadrant
+from hsicfast.report.axes import place_labels
+from hsicfast.report.content import QUADRANTS, noise_r2, quadrant
 from hsicfast.report.style import (
     BLUE,
     GREEN,

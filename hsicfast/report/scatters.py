@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hsicfast.report.content import (
-    Floats,
-    Scale,
-    cloud,
-    crowding,
-    few_ticks,
-    kinds,
-    pair_note,
-    plane,
-    plane_note,
-    some_text,
-    wide,
-)
+from hsicfast.arrays import Floats
+from hsicfast.report.axes import Scale, few_ticks, wide
+from hsicfast.report.points import cloud, crowding, kinds, pair_note, plane, plane_note, some_text
 from hsicfast.report.style import BLUE, GREY, STAR, legend, sheet, shorten, styled
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial

@@ -13,22 +13,19 @@ from matplotlib import image
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.indices.findings import Pair
 from hsicfast.indices.reduction import reduce
+from hsicfast.report.axes import levels, place_labels, ticks, wide
 from hsicfast.report.content import (
     MOST_RANKED,
     bars,
     clearest,
     clearest_pairs,
-    levels,
     noise_r2,
-    place_labels,
     ranked,
     relevance,
-    some_of,
     strongest_paired,
-    ticks,
-    wide,
 )
 from hsicfast.report.figures import draw_all, indices_figure, marginals_figure, pairs_figure
+from hsicfast.report.points import some_of
 from hsicfast.report.rankings import LINES, ranking_figure, relevance_figure
 from hsicfast.report.scatters import cost_figure, goal_set_figure
 from hsicfast.report.style import render, shorten
