@@ -92,7 +92,7 @@ def few_ticks(labels: Sequence[str], most: int = MOST_LEVELS) -> list[int]:
     return list(range(0, len(labels), math.ceil(len(labels) / most)))
 
 
-def wide(values: Floats) -> bool:
+def fits_log_axis(values: Floats) -> bool:
     """Whether a logarithmic axis serves: everything positive, over more than a factor of ten."""
     return bool(len(values) and values.min() > 0 and values.max() > 10 * values.min())
 

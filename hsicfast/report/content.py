@@ -1,27 +1,40 @@
-"""What of an analysis a picture shows: which names, in which order.
+"""What the pictures of an analysis show, decided once for print and screen: rows, cells, marks, lines, their words.
 
-Here and not in the pictures, so that those in print and those on the screen show the same.
+Both backends, figures.py and charts.py, place what they get from here; they clip and escape names and choose sizes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hsicfast.arrays import Floats, Rows
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.indices.findings import ALPHA, Findings, Index, Pair
 from hsicfast.indices.stability import Sweep, over_goals
-from hsicfast.report.axes import level_of, levels, ticks
-from hsicfast.text import value_text
+from hsicfast.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Mark
+from hsicfast.text import clip, share_text
+from hsicfast.trials.goal import goal_text
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import Trial
 
-MOST_PAIRED, MOST_MARGINALS, MOST_RANKED = 15, 6, 8
-# The bars of a marginal grow with the square root of the good trials, so that each holds a few of them; below 5 bars no
-# shape shows, beyond 20 the pattern does not fit into a bar.
-BARS_BY_ROOT, FEWEST_BARS, MOST_BARS = 1.5, 5, 20
+MOST_PAIRED, MOST_RANKED = 15, 8
+# A dot on a cell is white if the cell is darker than this part of its colour scale.
+DARK = 0.55
+# The names of the highest marks need room above them, and the grey band of chance must not fill the picture.
+ROOM_ABOVE_MARKS, ROOM_ABOVE_NOISE = 1.18, 2.5
+# The axes of R2 begin this part of their length below 0, so that a mark at 0 is whole.
+ROOM_BELOW = 0.06
+R2_TICKS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+
+# By whether the evidence is there: that a hyperparameter decides, and that it decides at one share of the ranking.
+INDEX_LABELS = {True: f"matters: Holm p ≤ {ALPHA}", False: "no evidence either way"}
+INDEX_MARKS = {True: Mark("circle", BLUE), False: Mark("diamond", GREY, filled=False)}
+RANK_LABELS = {True: f"evidence that it decides: p ≤ {ALPHA}, not adjusted", False: "none seen"}
+FLOOR_LABEL = "noise floor: mean under independence"
+CHANCE_LABEL = "what chance alone gives on average"
 # Whether a hyperparameter was seen to decide (error, cost).
 QUADRANTS = {
     (True, False): "buys error",
@@ -29,18 +42,178 @@ QUADRANTS = {
     (False, True): "only burns compute",
     (False, False): "neither seen",
 }
+QUADRANT_MARKS = {
+    "buys error": Mark("circle", BLUE),
+    "buys error and burns compute": Mark("triangle-up", GREEN),
+    "only burns compute": Mark("square", VERMILION),
+    "neither seen": Mark("diamond", GREY, filled=False),
+}
+# Colour, dash and shape of the lines of the ranking: dash and shape tell them apart in a grey print.
+LINES = tuple(
+    zip(
+        (BLUE, VERMILION, GREEN, INK, ORANGE, PURPLE, SKY, GREY),
+        ("solid", "dash", "dashdot", "dot", "solid", "dash", "dashdot", "dot"),
+        ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "pentagon"),
+        strict=True,
+    )
+)
 
 
-class Bars(NamedTuple):
-    """Values of one hyperparameter in bars: their left ends, counts of all and of the good, ticks, what each spans."""
+class Heading(NamedTuple):
+    """The heading of a group of indices: its height, which trials judge the group, and how many they are."""
 
-    left: Floats
-    width: float
-    everyone: Rows
-    good: Rows
-    ticks: Floats
-    labels: list[str]
-    spans: list[str]
+    y: float
+    where: str
+    n: int
+
+
+class IndexRows(NamedTuple):
+    """The indices as rows from the top down: headings, rows with their heights, and the height where they end."""
+
+    headings: list[Heading]
+    rows: list[tuple[float, Index]]
+    bottom: float
+    title: str
+    across: str
+
+
+class Half(NamedTuple):
+    """One half of the pair matrix.
+
+    Attributes
+    ----------
+    values : array (q, q)
+        NaN outside the half and where no pair was judged.
+    marked : array (q, q) of bool
+        Where there is evidence.
+    top : float
+        End of the colour scale, which begins at 0.
+    label, hue : str
+    dots : list of tuple
+        Row, column and colour of the dot on each marked cell.
+    """
+
+    values: Floats
+    marked: Bools
+    top: float
+    label: str
+    hue: str
+    dots: list[tuple[int, int, str]]
+
+
+class PairMatrix(NamedTuple):
+    """The matrix of pairs: interaction alone above the diagonal, published index below, and pairs that lack both.
+
+    `cells` holds row and column of the published index of each pair; the interaction alone lies at (column, row).
+    """
+
+    names: list[str]
+    above: Half
+    below: Half
+    cells: list[tuple[int, int, Pair]]
+    gaps: Rows
+    title: str
+    note: str
+
+
+class Corner(NamedTuple):
+    """The name of a quadrant in its corner: its place, to which end of the text it belongs, the text."""
+
+    x: float
+    y: float
+    across: str
+    up: str
+    text: str
+
+
+class RelevanceMap(NamedTuple):
+    """R2 for the goal (y) against R2 for being cheap (x), as square roots.
+
+    Attributes
+    ----------
+    at : array (m, 2)
+    noise, low, top : array (2,)
+        What chance alone gives, and the ends of the axes.
+    marks : list of tuple
+        Each quadrant with its mark and the positions that lie in it.
+    names : list of str (m,)
+    corners : list of Corner
+    title, note, across, up : str
+    """
+
+    at: Floats
+    noise: Floats
+    low: Floats
+    top: Floats
+    marks: list[tuple[str, Mark, list[int]]]
+    names: list[str]
+    corners: list[Corner]
+    title: str
+    note: str
+    across: str
+    up: str
+
+
+class RankLine(NamedTuple):
+    """One hyperparameter in the ranking: its look, and for each share its rank, R2, p-value and whether it was seen."""
+
+    name: str
+    colour: str
+    dash: str
+    shape: str
+    rank: Rows
+    r2: Floats
+    pvalue: Floats
+    seen: Bools
+
+
+class RankLines(NamedTuple):
+    """How the ranking moves.
+
+    Attributes
+    ----------
+    x : array (P,)
+        Shares of good trials in percent; `shares` are their labels.
+    lines : list of RankLine
+    lowest : int
+        The lowest rank of these lines.
+    of : int
+        Hyperparameters in the ranking.
+    asked : float or None
+        The share of the analysis in percent; None if it lies beyond the shares.
+    goal, title, across, up : str
+    """
+
+    x: Floats
+    shares: list[str]
+    lines: list[RankLine]
+    lowest: int
+    of: int
+    asked: float | None
+    goal: str
+    title: str
+    across: str
+    up: str
+
+
+def pictured(
+    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str, cost: str
+) -> dict[str, dict[str, Any]]:
+    """Which pictures have something to show, in their order, and what each is drawn from, by parameter."""
+    found: dict[str, dict[str, Any]] = {"indices": {"sensitivity": sensitivity}}
+    if sensitivity.pair_indices:
+        found["pairs"] = {"sensitivity": sensitivity}
+        found["goal_set"] = {"sensitivity": sensitivity, "pair": clearest_pairs(sensitivity.pair_indices)[0]}
+    found["marginals"] = {"sensitivity": sensitivity}
+    both = relevance(sensitivity)
+    if both:
+        found["relevance"] = {"both": both, "cost": cost}
+    moves = clearest_ranks(sensitivity)
+    if moves is not None:
+        found["ranking"] = {"sensitivity": sensitivity, "sweep": moves[0], "chosen": moves[1]}
+    found["error_against_cost"] = {"sensitivity": sensitivity, "trials": trials, "best": best}
+    found["error_against_cost"] |= {"metric": metric, "cost": cost}
+    return found
 
 
 def clearest(sensitivity: Findings) -> list[Index]:
@@ -51,6 +224,39 @@ def clearest(sensitivity: Findings) -> list[Index]:
 def clearest_pairs(pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs by the evidence for their interaction: the published index is large beside any main effect."""
     return sorted(pairs, key=lambda pair: (pair.pvalue_pure, -pair.pure))
+
+
+def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
+    """The indices group by group."""
+    groups: dict[str, list[Index]] = {}
+    for index in indices:
+        groups.setdefault(index.group, []).append(index)
+    return list(groups.items())
+
+
+def where_text(group: str) -> str:
+    """Which trials judge a group.
+
+    Examples
+    --------
+    >>> where_text("main"), where_text("optimizer=sgd")
+    ('all trials', 'only where optimizer=sgd')
+    """
+    return "all trials" if group == "main" else f"only where {clip(group, 60)}"
+
+
+def index_rows(sensitivity: Findings) -> IndexRows:
+    """The rows of the indices, the main group first."""
+    headings: list[Heading] = []
+    rows: list[tuple[float, Index]] = []
+    bottom = 0.0
+    for group, members in in_groups(sensitivity.indices):
+        bottom += 0.5 if headings else 0.0
+        headings.append(Heading(bottom, where_text(group), members[0].n))
+        rows += [(bottom + 1.0 + place, index) for place, index in enumerate(members)]
+        bottom += 1.0 + len(members)
+    goal = goal_text(sensitivity.goal, sensitivity.question.minimize)
+    return IndexRows(headings, rows, bottom, "What decides", f"HSIC with ending {goal}")
 
 
 def strongest_paired(sensitivity: Findings, most: int = MOST_PAIRED) -> list[str]:
@@ -67,30 +273,39 @@ def strongest_paired(sensitivity: Findings, most: int = MOST_PAIRED) -> list[str
     return [index.name for index in sensitivity.indices if index.name in chosen]
 
 
-def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
-    """The indices group by group."""
-    groups: dict[str, list[Index]] = {}
-    for index in indices:
-        groups.setdefault(index.group, []).append(index)
-    return list(groups.items())
+def pair_matrix(sensitivity: Findings) -> PairMatrix:
+    """The pairs of the strongest names, with the cells where p is at most ALPHA marked."""
+    names = strongest_paired(sensitivity)
+    place = {name: i for i, name in enumerate(names)}
+    shape = (len(names), len(names))
+    published, pure = np.full((2, *shape), np.nan)
+    below, above = np.zeros((2, *shape), dtype=bool)
+    cells = []
+    for pair in sensitivity.pair_indices:
+        if pair.first in place and pair.second in place:
+            low, high = sorted((place[pair.first], place[pair.second]))
+            cells.append((high, low, pair))
+            published[high, low], pure[low, high] = pair.hsic, pair.pure
+            below[high, low], above[low, high] = pair.pvalue <= ALPHA, pair.pvalue_pure <= ALPHA
+    judged = np.isfinite(published) | np.isfinite(pure)
+    left_out = len({name for pair in sensitivity.pair_indices for name in (pair.first, pair.second)}) - len(names)
+    return PairMatrix(
+        names,
+        _half(pure, above, "above: interaction alone", "Oranges"),
+        _half(published, below, "below: published index", "Blues"),
+        cells,
+        np.argwhere(~judged & ~judged.T & ~np.eye(len(names), dtype=bool)),
+        "Which act together" + (f" (the clearest {len(names)}, {left_out} left out)" if left_out else ""),
+        f"p ≤ {ALPHA}, not adjusted for many pairs",
+    )
 
 
-def bars(sensitivity: Findings, name: str) -> Bars:
-    """Where all trials of a hyperparameter lie, and where the good ones do."""
-    hyperparameter, table = sensitivity.trials.space[name], sensitivity.trials
-    values, z = table.values[name][table.active(name)], sensitivity.carried(name).z
-    known = levels(hyperparameter)
-    if known:
-        level = level_of(hyperparameter, values, known)
-        everyone, good = (np.bincount(level[rows], minlength=len(known)) for rows in (slice(None), z))
-        middles, labels = np.arange(len(known), dtype=np.float64), [value_text(value) for value in known]
-        return Bars(middles - 0.4, 0.8, everyone, good, middles, labels, labels)
-    u = hyperparameter.to_unit(values)
-    edges = np.linspace(0.0, 1.0, 1 + int(np.clip(BARS_BY_ROOT * math.sqrt(np.sum(z)), FEWEST_BARS, MOST_BARS)))
-    everyone, good = (np.histogram(u[rows], edges)[0] for rows in (slice(None), z))
-    ends = [value_text(hyperparameter.from_unit(float(edge))) for edge in edges]
-    spans = [f"{low} to {high}" for low, high in pairwise(ends)]
-    return Bars(edges[:-1], float(edges[1]), everyone, good, *ticks(hyperparameter), spans)
+def _half(values: Floats, marked: Bools, label: str, hue: str) -> Half:
+    # Pairs of few trials are large by chance: if some are marked, these set the scale.
+    top = np.nanmax(values[marked], initial=0.0) or np.nanmax(values, initial=0.0) or 1.0
+    cells = np.argwhere(marked & np.isfinite(values))
+    dots = [(row, column, "white" if values[row, column] > DARK * top else INK) for row, column in cells]
+    return Half(values, marked, top, label, hue, dots)
 
 
 def relevance(sensitivity: Findings) -> list[tuple[Index, Index]]:
@@ -112,7 +327,29 @@ def noise_r2(indices: Iterable[Index]) -> float:
     return float(np.median(floors)) if floors else 0.0
 
 
-def ranked(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
+def relevance_map(both: list[tuple[Index, Index]], cost: str) -> RelevanceMap:
+    """The hyperparameters of :func:`relevance` in the plane of their two R2."""
+    at = np.sqrt([[c.r2, e.r2] for e, c in both])
+    noise = np.sqrt([noise_r2(c for _, c in both), noise_r2(e for e, _ in both)])
+    top = np.maximum(ROOM_ABOVE_MARKS * at.max(axis=0), ROOM_ABOVE_NOISE * noise)
+    low = -ROOM_BELOW * top
+    marks = [
+        (kind, mark, [place for place, two in enumerate(both) if quadrant(*two) == kind])
+        for kind, mark in QUADRANT_MARKS.items()
+    ]
+    # What only burns compute often lies at the bottom: its name stands above the noise.
+    corners = [
+        Corner(low[0], top[1], "left", "top", "buys error"),
+        Corner(top[0], top[1], "right", "top", "buys error and burns compute"),
+        Corner(top[0], noise[1], "right", "bottom", "only burns compute"),
+    ]
+    names = [clip(error.name, 24) for error, _ in both]
+    words = ("What buys error, and what only burns compute", "axes by the square root of R²")
+    across = f"R² for being among the cheapest by {clip(cost)}"
+    return RelevanceMap(at, noise, low, top, marks, names, corners, *words, across, "R² for the goal")
+
+
+def clearest_ranks(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
     """The ranking against the goal, and up to `most` of its names: those seen at some goal first, then the highest.
 
     None where there is no ranking to move: one hyperparameter, or none that was judged.
@@ -123,3 +360,26 @@ def ranked(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[
     never = (sweep.pvalue > ALPHA).all(axis=0)
     chosen = np.lexsort((sweep.rank.mean(axis=0), never))[:most]
     return sweep, sorted(chosen.tolist())
+
+
+def rank_lines(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> RankLines:
+    """The lines of the `chosen` names of a ranking against the goal."""
+    x = 100 * np.array(sweep.shares)
+    lines = [
+        RankLine(sweep.names[k], *look, sweep.rank[:, k], sweep.r2[:, k], p := sweep.pvalue[:, k], p <= ALPHA)
+        for look, k in zip(LINES, chosen, strict=False)
+    ]
+    asked = 100 * float(sensitivity.met.mean())
+    left_out = len(sweep.names) - len(chosen)
+    return RankLines(
+        x,
+        [share_text(share) for share in sweep.shares],
+        lines,
+        int(sweep.rank[:, chosen].max()),
+        len(sweep.names),
+        asked if asked <= x[-1] else None,
+        goal_text(sensitivity.goal, sensitivity.question.minimize),
+        "How the ranking moves with the goal" + (f" ({left_out} left out)" if left_out else ""),
+        "share of trials that counts as good",
+        "rank by the index",
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.report.axes import Scale, few_ticks
-from hsicfast.report.style import GREY, INK
+from hsicfast.report.style import GREY, INK, Mark
 from hsicfast.text import clip, number, value_text
 from hsicfast.trials.table import TrialTable
 
@@ -23,15 +23,20 @@ if TYPE_CHECKING:
 FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif'
 
 
-def plain(text: object, most: int = 30) -> str:
+def shorten(text: object, most: int = 30) -> str:
+    """`text` clipped and escaped."""
+    return escape(clip(str(text), most))
+
+
+def escape(text: str) -> str:
     """`text` as plotly shows it letter by letter: no tag, no entity, no template, no formula.
 
     Examples
     --------
-    >>> plain("<b>%{x}</b> & co")
+    >>> escape("<b>%{x}</b> & co")
     '&lt;b&gt;&#37;{x}&lt;/b&gt; &amp; co'
     """
-    return html.escape(clip(str(text), most), quote=False).replace("%", "&#37;").replace("$", "&#36;")
+    return html.escape(text, quote=False).replace("%", "&#37;").replace("$", "&#36;")
 
 
 def chart(title: str, height: float, note: str = "") -> Figure:
@@ -63,6 +68,22 @@ def dress(figure: Figure, title: str, height: float, note: str = "") -> None:
     figure.update_yaxes(automargin=True, **lines)
 
 
+def look_of(mark: Mark, size: float) -> dict[str, Any]:
+    """A mark of this size in pixels, in plotly's words."""
+    if mark.filled:
+        return {"symbol": mark.shape, "size": size, "color": mark.colour}
+    return {"color": "white", "line": {"color": mark.colour, "width": 1.3}, "symbol": mark.shape, "size": size}
+
+
+def point_look(mark: Mark, crowd: float) -> dict[str, Any]:
+    """A mark among many, shrunk by `crowd`; one that is not filled lets others shine through."""
+    if mark.filled:
+        look = {"size": 8 * crowd, "color": mark.colour, "line": {"color": "white", "width": 0.7}}
+    else:
+        look = {"size": 6 * crowd, "opacity": 0.8, "line": {"color": mark.colour, "width": 1}, "color": "rgba(0,0,0,0)"}
+    return look | {"symbol": mark.shape}
+
+
 def note_at(text: str, **place: Any) -> dict[str, Any]:
     """A text without an arrow, at a place in plotly's words."""
     return {"text": text, "showarrow": False, "yanchor": "middle"} | place
@@ -76,25 +97,25 @@ def read_of(table: TrialTable, rows: Any, names: Sequence[str], with_cost: bool 
     for name in names:
         exists = table.active(name)[rows]
         values = zip(table.values[name][rows], exists, strict=True)
-        columns.append([plain(value_text(value)) if there else "–" for value, there in values])
+        columns.append([shorten(value_text(value)) if there else "–" for value, there in values])
     return list(zip(*columns, strict=True))
 
 
 def template(names: Sequence[str], label: str) -> str:
     """What a pointer shows of a trial: `names` before what :func:`read_of` gave each."""
-    lines = [f"{plain(name)} %{{customdata[{place}]}}" for place, name in enumerate(names)]
+    lines = [f"{shorten(name)} %{{customdata[{place}]}}" for place, name in enumerate(names)]
     return "<br>".join([f"<b>{lines[0]}</b>, {label}", *lines[1:]]) + "<extra></extra>"
 
 
-def own_values(its: Scale) -> dict[str, Any]:
+def value_axis(its: Scale) -> dict[str, Any]:
     """The axis of a hyperparameter on its own scale."""
     if not its.levels:
-        return numbers(its.at, its.log)
+        return number_axis(its.at, its.log)
     kept = few_ticks(its.levels)
-    return {"type": "linear", "tickvals": kept, "ticktext": [plain(its.levels[k], 14) for k in kept]}
+    return {"type": "linear", "tickvals": kept, "ticktext": [shorten(its.levels[k], 14) for k in kept]}
 
 
-def numbers(values: Any, log: bool) -> dict[str, Any]:
+def number_axis(values: Any, log: bool) -> dict[str, Any]:
     """The axis of numbers; a logarithmic one has a label at every decade, and where those are few at 2 and 5, too."""
     if not log:
         return {"type": "linear"}

@@ -9,35 +9,95 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.indices.findings import Findings, Pair
-from hsicfast.report.axes import Scale, scale
-from hsicfast.text import p_text
+from hsicfast.report.axes import Scale, fits_log_axis, scale
+from hsicfast.report.style import BLUE, GREY, Mark
+from hsicfast.text import clip, p_text
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH, Trial
 
+GOOD_TRIALS = "trials in the goal set"
+EDGE_LABEL = "edge of the goal set"
+GOOD, OTHER = Mark("triangle-up", BLUE), Mark("circle", GREY, filled=False)
+KIND_SHAPES = {
+    "trials": "circle",
+    "design": "circle",
+    "search": "square",
+    "finalists again": "diamond",
+    "stopped early": "triangle-down",
+}
 # Up to MOST_POINTS points can be told apart on a picture, and they keep a page of 100,000 trials small.
 MOST_POINTS = 5000
 # Points keep their full size up to FREE_POINTS of them; beyond, their area shrinks so that together they cover as much.
 FREE_POINTS = 600
 
 
-class Cloud(NamedTuple):
-    """The trials in which both of a pair exist: rows of the table, who is good, and which of them are shown."""
+class Layer(NamedTuple):
+    """Points of one kind: their label, their mark, and which they are, as positions or as a mask."""
 
-    rows: Rows
-    good: Bools
-    shown: Rows
+    label: str
+    mark: Mark
+    points: Rows | Bools
+
+
+class Cloud(NamedTuple):
+    """The trials in which both hyperparameters of a pair exist, in the plane of the two.
+
+    Attributes
+    ----------
+    first, second : Scale
+        Of the shown trials (m,).
+    rows : array (m,)
+        Rows of the table.
+    layers : list of Layer
+        As masks (m,).
+    title, note : str
+        `note` has two lines.
+    """
+
     first: Scale
     second: Scale
+    rows: Rows
+    layers: list[Layer]
+    title: str
+    note: str
 
 
 class Plane(NamedTuple):
-    """Objective against cost: which rows of the table can be shown, which are, who is good, whether costs are known."""
+    """Objective against cost, or against the number of the trial if no cost is known.
+
+    Attributes
+    ----------
+    x, y : array (n,)
+        Of all trials of the table.
+    layers : list of Layer
+        As rows of the table, none without a point.
+    n_shown : int
+    known : bool
+        Whether `x` is the cost.
+    along_x, along_y : array
+        All values that can be shown; `log_x` and `log_y` say whether their axes are logarithmic.
+    edge : float or None
+        Of the goal set.
+    best : tuple of float, or None
+        Place of the best trial; None if its cost is unknown.
+    title, note, across, up : str
+    """
 
     x: Floats
-    good: Bools
-    able: Bools
-    shown: Rows
+    y: Floats
+    layers: list[Layer]
+    n_shown: int
     known: bool
+    along_x: Floats
+    along_y: Floats
+    log_x: bool
+    log_y: bool
+    edge: float | None
+    best: tuple[float, float] | None
+    title: str
+    note: str
+    across: str
+    up: str
 
 
 def some_of(good: Bools, seed: int, most: int = MOST_POINTS) -> Rows:
@@ -93,7 +153,10 @@ def cloud(sensitivity: Findings, pair: Pair) -> Cloud:
     first, second = (
         scale(table.space[name], table.values[name][rows[shown]], random) for name in (pair.first, pair.second)
     )
-    return Cloud(rows, good, shown, first, second)
+    z = good[shown]
+    layers = [Layer("other trials", OTHER, ~z), Layer(GOOD_TRIALS, GOOD, z)]
+    title = f"Goal set: {clip(pair.first, 24)} × {clip(pair.second, 24)}"
+    return Cloud(first, second, rows[shown], layers, title, f"{some_text(good, shown)}\n{pair_note(sensitivity, pair)}")
 
 
 def pair_note(sensitivity: Findings, pair: Pair) -> str:
@@ -103,10 +166,10 @@ def pair_note(sensitivity: Findings, pair: Pair) -> str:
     return f"{chosen}interaction alone: p {p_text(pair.pvalue_pure)}" + (", not adjusted" if beside > 1 else "")
 
 
-def plane(sensitivity: Findings, trials: TrialTable) -> Plane:
-    """Objective against cost of `trials`; against their number where costs are unknown.
+def plane(sensitivity: Findings, trials: TrialTable, best: Trial, metric: str, cost: str) -> Plane:
+    """Objective against cost of `trials`, with the edge of the goal set and the best trial.
 
-    A trial stopped early has an objective to show only where the analysis judged it by that.
+    A trial stopped early has an objective to show only if the analysis judged it by that.
     """
     finished = np.isfinite(trials.objective) & (trials.status != DIVERGED)
     if sensitivity.pruned != "last":
@@ -116,11 +179,34 @@ def plane(sensitivity: Findings, trials: TrialTable) -> Plane:
     y, edge = trials.objective, sensitivity.threshold
     good = y <= edge if sensitivity.question.minimize else y >= edge
     able = finished & np.isfinite(x)
-    positions = np.flatnonzero(able)
-    return Plane(x, good, able, positions[some_of(good[able], sensitivity.question.seed)], known)
+    shown = np.flatnonzero(able)[some_of(good[able], sensitivity.question.seed)]
+    layers = [
+        Layer(kind + inside, Mark(KIND_SHAPES[kind], colour, filled=met), shown[rows[shown] & (good[shown] == met)])
+        for kind, rows in trial_kinds(trials)
+        for met, colour, inside in ((False, OTHER.colour, ""), (True, GOOD.colour, ", in the goal set"))
+    ]
+    best_x = best.cost if known else float(best.index)
+    across = clip(cost, 60) if known else "trial number"
+    return Plane(
+        x,
+        y,
+        [layer for layer in layers if len(layer.points)],
+        len(shown),
+        known,
+        x[able],
+        y[able],
+        known and fits_log_axis(x[able]),
+        fits_log_axis(y[able]),
+        edge if math.isfinite(edge) else None,
+        (best_x, best.objective) if math.isfinite(best_x) else None,
+        f"{clip(metric, 40)} against {across}",
+        plane_note(trials, good, able, shown),
+        across if known else "trial number (costs are unknown)",
+        clip(metric, 60),
+    )
 
 
-def kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
+def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
     """Trials by what they are: finished ones of the design, the search and the finals, and those stopped early."""
     early, searched, final = trials.status == PRUNED, trials.origin == SEARCH, trials.origin == FINAL
     return [
@@ -131,13 +217,13 @@ def kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
     ]
 
 
-def plane_note(trials: TrialTable, seen: Plane) -> str:
-    """Which trials are shown, and why the others are not."""
-    parts = [some_text(seen.good[seen.able], np.searchsorted(np.flatnonzero(seen.able), seen.shown))]
+def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows) -> str:
+    """Which trials are `shown`, and why those that are not `able` to be are not."""
+    parts = [some_text(good[able], np.searchsorted(np.flatnonzero(able), shown))]
     for status in (DIVERGED, PRUNED):
-        missing = int(np.count_nonzero((trials.status == status) & ~seen.able))
+        missing = int(np.count_nonzero((trials.status == status) & ~able))
         if missing:
             what = "diverged and have no value to show" if status == DIVERGED else "were stopped early"
             parts.append(f"{missing:,} {what}")
-    unknown = int(np.count_nonzero((trials.status == DONE) & ~seen.able))
+    unknown = int(np.count_nonzero((trials.status == DONE) & ~able))
     return "; ".join([*parts, *([f"{unknown:,} of unknown cost"] if unknown else [])])

@@ -10,7 +10,7 @@ import functools
 import io
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from hsicfast.text import clip
 
@@ -31,12 +31,26 @@ STYLE = {
     # Text as outlines looks alike everywhere; without a salt every SVG of the same figure differs.
     **{"svg.fonttype": "path", "svg.hashsalt": "hsicfast"},
 }
-MATTERS: dict[str, Any] = {"marker": "o", "ms": 7.5, "color": BLUE, "ls": "none"}
-OPEN: dict[str, Any] = {"marker": "D", "ms": 5.5, "color": GREY, "mfc": "white", "ls": "none"}
+MARKERS = {
+    **{"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"},
+    **{"triangle-down": "v", "cross": "P", "x": "X", "pentagon": "p"},
+}
+DASHES = {"solid": "-", "dash": "--", "dashdot": "-.", "dot": ":"}
 FLOOR: dict[str, Any] = {"marker": "|", "ms": 12, "mew": 1.8, "color": VERMILION, "ls": "none"}
 STAR: dict[str, Any] = {"marker": "*", "ms": 17, "color": VERMILION, "mec": "white", "ls": "none"}
-EVERYONE: dict[str, Any] = {"color": PALE, "edgecolor": GREY, "linewidth": 0.8}
-GOOD: dict[str, Any] = {"color": BLUE, "alpha": 0.75, "hatch": "///", "edgecolor": "white", "linewidth": 0.0}
+# Bars by whether they are of the good trials alone.
+BARS: dict[bool, dict[str, Any]] = {
+    False: {"color": PALE, "edgecolor": GREY, "linewidth": 0.8},
+    True: {"color": BLUE, "alpha": 0.75, "hatch": "///", "edgecolor": "white", "linewidth": 0.0},
+}
+
+
+class Mark(NamedTuple):
+    """What a mark looks like on every backend: its shape in plotly's words, its colour, whether it is filled."""
+
+    shape: str
+    colour: str
+    filled: bool = True
 
 
 def styled(draw: Callable[Parameters, Drawn]) -> Callable[Parameters, Drawn]:
@@ -87,6 +101,17 @@ def _picture() -> type[Figure]:
     return Picture
 
 
+def look_of(mark: Mark, size: float) -> dict[str, Any]:
+    """A mark of this size in points, without a line, in matplotlib's words."""
+    look = {"marker": MARKERS[mark.shape], "ms": size, "color": mark.colour, "ls": "none"}
+    return look if mark.filled else look | {"mfc": "white"}
+
+
 def shorten(name: str, most: int = 30) -> str:
-    """`name` clipped as matplotlib may draw it: its dollar signs start no formula."""
-    return clip(name, most).replace("$", r"\$")
+    """`name` clipped as matplotlib may draw it."""
+    return escape(clip(name, most))
+
+
+def escape(text: str) -> str:
+    """`text` as matplotlib draws it letter by letter: its dollar signs start no formula."""
+    return text.replace("$", r"\$")

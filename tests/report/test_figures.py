@@ -13,21 +13,29 @@ from matplotlib import image
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.indices.findings import Pair
 from hsicfast.indices.reduction import reduce
-from hsicfast.report.axes import levels, place_labels, ticks, wide
+from hsicfast.report.axes import fits_log_axis, levels, place_labels, ticks
 from hsicfast.report.content import (
+    LINES,
     MOST_RANKED,
-    bars,
     clearest,
     clearest_pairs,
+    clearest_ranks,
     noise_r2,
-    ranked,
     relevance,
     strongest_paired,
 )
-from hsicfast.report.figures import draw_all, indices_figure, marginals_figure, pairs_figure
+from hsicfast.report.figures import (
+    cost_figure,
+    draw_all,
+    goal_set_figure,
+    indices_figure,
+    marginals_figure,
+    pairs_figure,
+    ranking_figure,
+    relevance_figure,
+)
+from hsicfast.report.marginals import bars
 from hsicfast.report.points import some_of
-from hsicfast.report.rankings import LINES, ranking_figure, relevance_figure
-from hsicfast.report.scatters import cost_figure, goal_set_figure
 from hsicfast.report.style import render, shorten
 from hsicfast.search.orchestrator import Result
 from hsicfast.search.rounds import Round
@@ -337,7 +345,7 @@ def test_noise_level_of_r2_is_the_noise_floor_scaled(run):
 
 
 def test_ranking_is_filled_where_it_is_seen(run):
-    sweep, chosen = ranked(run.sensitivity)
+    sweep, chosen = clearest_ranks(run.sensitivity)
     axes = ranking_figure(run.sensitivity, sweep, chosen).axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == len(sweep.shares)]
     for name in chosen:
@@ -357,7 +365,7 @@ def test_ranking_is_filled_where_it_is_seen(run):
 
 
 def test_ranking_prefers_what_is_seen(run):
-    sweep, chosen = ranked(run.sensitivity, most=1)
+    sweep, chosen = clearest_ranks(run.sensitivity, most=1)
     assert [sweep.names[name] for name in chosen] == ["learning_rate"]
 
 
@@ -484,10 +492,10 @@ def test_levels_are_the_values_in_the_order_of_their_intervals():
 
 
 def test_a_log_axis_needs_positive_values_over_a_decade():
-    assert wide(np.array([1.0, 10.5]))
-    assert not wide(np.array([1.0, 9.5]))
-    assert not wide(np.array([0.0, 100.0]))
-    assert not wide(np.array([]))
+    assert fits_log_axis(np.array([1.0, 10.5]))
+    assert not fits_log_axis(np.array([1.0, 9.5]))
+    assert not fits_log_axis(np.array([0.0, 100.0]))
+    assert not fits_log_axis(np.array([]))
 
 
 def test_shorten_keeps_both_ends():
