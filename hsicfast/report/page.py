@@ -12,13 +12,14 @@ import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
 from hsicfast.files import write_atomically
-from hsicfast.indices.findings import Findings
+from hsicfast.indices.findings import ALPHA, Findings
 from hsicfast.indices.stability import RankInterval, rank_intervals
 from hsicfast.indices.verdicts import fates, headline, verdicts
 from hsicfast.report.charts import charts
@@ -39,6 +40,40 @@ if TYPE_CHECKING:
 TOOLS = ("matplotlib", "jinja2", "plotly")
 # What decides the numbers of an analysis.
 PACKAGES = ("hsicfast", "numpy", "scipy", "numba", "pandas", "optuna", "torch", "torchvision", "pytorch-lightning")
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """What every page shows.
+
+    Attributes
+    ----------
+    findings : Findings
+    figures : mapping of str to Figure
+        The pictures for print, by name.
+    trials : TrialTable
+        All of the run, analysed or not.
+    best : Trial
+        The one to mark.
+    title : str
+        Heading of the page.
+    metric, cost : str
+        What people call the objective and the cost.
+    guess : Guess or None
+        What the columns were taken for, if that was guessed.
+    notes : tuple of str
+        What a reader must know before believing the numbers, a sentence each.
+    """
+
+    findings: Findings
+    figures: Mapping[str, Figure]
+    trials: TrialTable
+    best: Trial
+    title: str
+    metric: str
+    cost: str
+    guess: Guess | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_report_tools() -> None:
@@ -95,8 +130,8 @@ def write_page(
     check_report_tools()
     trials, best = findings.trials, findings.trials.best(findings.question.minimize)
     figures = draw_all(findings, trials, best, metric=metric, cost=cost)
-    names = {"title": title, "metric": metric, "cost": cost}
-    source = page("page.html.j2", findings, figures, trials, best, **names, guess=guess, notes=list(notes))
+    content = PageContent(findings, figures, trials, best, title, metric, cost, guess, tuple(notes))
+    source = page("page.html.j2", content)
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,21 +143,21 @@ def write_page(
     return path
 
 
-def page(
-    template: str,
-    findings: Findings,
-    figures: Mapping[str, Figure],
-    trials: TrialTable,
-    best: Trial,
-    *,
-    title: str,
-    metric: str,
-    cost: str,
-    guess: Guess | None,
-    notes: list[str],
-    **rest: Any,
-) -> str:
-    """The page as HTML: `template` filled with an analysis, its `figures` for print, its charts and the `rest`."""
+def page(template: str, content: PageContent, **rest: Any) -> str:
+    """The page as HTML: `template` filled with an analysis, its pictures for print, its charts and the `rest`.
+
+    Parameters
+    ----------
+    template : str
+        Name of a file in ``templates``.
+    content : PageContent
+    **rest
+        What this template alone shows, by its names there.
+
+    Returns
+    -------
+    str
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -138,25 +173,27 @@ def page(
     environment.filters |= {"number": number, "p": p_text, "share": share_text, "value": value_text, "ratio": ratio}
     environment.filters |= {"goal": goal_text, "groups": in_groups, "rank": rank_text, "kind": kind_text}
     environment.filters |= {"clearest_pairs": clearest_pairs}
+    findings = content.findings
     found, goal = verdicts(findings), findings.question.goal
-    moving = charts(findings, trials, best, metric=metric, cost=cost)
+    moving = charts(findings, content.trials, content.best, metric=content.metric, cost=content.cost)
     own = resources.files("hsicfast.report").joinpath("templates", "page.js")
     scripts = [get_plotlyjs(), own.read_text(encoding="utf-8")]
     ranks = rank_intervals(findings)
     return environment.get_template(template).render(
-        title=title,
-        metric=metric,
-        cost=cost,
-        guess=guess,
-        notes=notes,
+        title=content.title,
+        metric=content.metric,
+        cost=content.cost,
+        guess=content.guess,
+        notes=content.notes,
         findings=findings,
-        best=best,
+        best=content.best,
+        alpha=ALPHA,
         headline=headline(findings, found),
         verdicts=found,
         fates=fates(findings),
         ranks={index.name: ranks.get(index.name) for index in findings.indices},
         cheapest=float(findings.met.mean()) if isinstance(goal, Threshold) else goal,
-        pictures={name: _inline(render(figure, "svg")) for name, figure in figures.items()},
+        pictures={name: _inline(render(figure, "svg")) for name, figure in content.figures.items()},
         charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in moving.items()})),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(f"'{fingerprint(script)}'" for script in scripts)),
