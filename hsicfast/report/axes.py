@@ -1,4 +1,4 @@
-"""Where the values of a hyperparameter lie on an axis, and where the names of points find room beside them."""
+"""Finds where the values of a hyperparameter lie on an axis, and where the names of points find room beside them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hsicfast.arrays import Floats, Rows
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.text import value_text
 
-# Labels of more levels than these touch each other.
+# An axis has room for the labels of up to MOST_LEVELS levels.
 MOST_LEVELS = 12
-# Points of a level lie at most this far from it: levels lie 1 apart, and a gap between them remains.
+# Points lie at most SPREAD from their level. Levels lie 1 apart, so that a gap remains between them.
 SPREAD = 0.3
 
 
 class Scale(NamedTuple):
-    """Where values lie on an axis of their own: positions, whether it is logarithmic, and the ticks of levels."""
+    """The axis of one hyperparameter: positions of the values, whether it is logarithmic, and the labels of levels."""
 
     at: Floats
     log: bool
@@ -57,7 +57,7 @@ def _round_step(span: float) -> float:
 
 
 def levels(hyperparameter: Hyperparameter) -> list[Any]:
-    """The values of a discrete hyperparameter; none where they are too many to be told apart on an axis."""
+    """The values of a discrete hyperparameter; none if it has more than an axis has room for."""
     if hyperparameter.levels is None or hyperparameter.levels > MOST_LEVELS:
         return []
     if isinstance(hyperparameter, Choice | Bool):
@@ -69,7 +69,7 @@ def levels(hyperparameter: Hyperparameter) -> list[Any]:
 
 
 def scale(hyperparameter: Hyperparameter, values: NDArray[np.object_], random: np.random.Generator) -> Scale:
-    """Values (m,) on an axis of their own; those of a level spread about it, so that a crowd looks like one.
+    """Values (m,) on an axis of their own; equal values spread around their level, so that a crowd looks like one.
 
     Examples
     --------
@@ -88,27 +88,27 @@ def scale(hyperparameter: Hyperparameter, values: NDArray[np.object_], random: n
 
 
 def few_ticks(labels: Sequence[str], most: int = MOST_LEVELS) -> list[int]:
-    """Which levels get a label."""
+    """The positions of the levels that get a label."""
     return list(range(0, len(labels), math.ceil(len(labels) / most)))
 
 
 def fits_log_axis(values: Floats) -> bool:
-    """Whether a logarithmic axis serves: everything positive, over more than a factor of ten."""
+    """Whether a logarithmic axis suits these values: all are positive, and they span more than a factor of ten."""
     return bool(len(values) and values.min() > 0 and values.max() > 10 * values.min())
 
 
 def place_labels(
     points: Floats, texts: Sequence[str], size: tuple[float, float], letter: tuple[float, float], clear: float
 ) -> list[tuple[int, int] | None]:
-    """Where the label of each point goes so that it covers no point and no label before it.
+    """The side of each point on which its label covers no point and no label before it.
 
     Parameters
     ----------
     points : array (m, 2)
-        In the same unit as the rest, y upwards.
+        In the same unit as the other lengths, y upwards.
     texts : sequence of str (m,)
     size : tuple of float
-        Of the picture; nothing may leave it.
+        Width and height of the picture; no label may leave it.
     letter : tuple of float
         Width and height of a letter.
     clear : float
@@ -117,7 +117,7 @@ def place_labels(
     Returns
     -------
     list of tuple (m,)
-        To which side, such as (1, 0) to the right and (0, -1) below; None where there is no room.
+        Such as (1, 0) for right and (0, -1) for below; None if there is no room.
 
     Examples
     --------
@@ -147,5 +147,5 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def level_of(hyperparameter: Hyperparameter, values: NDArray[np.object_], known: list[Any]) -> Rows:
-    """Which of its `known` values each trial has."""
+    """The position in `known` of each trial's value."""
     return np.abs(hyperparameter.to_unit(values)[:, None] - hyperparameter.to_unit(known)).argmin(axis=1)

@@ -1,6 +1,6 @@
-"""The pictures of an analysis as plotly figures, for the screen: the same as in print, with what a pointer asks for.
+"""Draws the pictures of an analysis as plotly figures, for the screen: as in print, with texts for the pointer.
 
-Names are data: whatever they hold stands on a chart as text. plotly, an extra, is imported by the first chart.
+Names are data: a chart shows them letter by letter. The first chart imports plotly, an extra.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hsicfast.report.content import (
     relevance_map,
     where_text,
 )
-from hsicfast.report.marginals import Bars, marginals
+from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
 from hsicfast.report.plotly_style import (
     chart,
     dress,
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
     from hsicfast.indices.stability import Sweep
 
 COLOUR_SCALES = {"Blues": [[0.0, "#F3F7FB"], [1.0, "#08519C"]], "Oranges": [[0.0, "#FEF3E8"], [1.0, "#A63603"]]}
-# Points, by shape: the same area to the eye.
+# Sizes of the marks in the relevance picture. The shapes look equally large; the diamond, for no evidence, is smaller.
 SIZES = {"circle": 11, "triangle-up": 12, "square": 11, "diamond": 9}
-# By whether a bar is of the good trials alone.
+# The keys say whether the bars are of the good trials.
 BARS: dict[bool, dict[str, Any]] = {
     False: {"color": PALE, "line": {"color": GREY, "width": 1}},
     True: {
@@ -67,16 +67,14 @@ BARS: dict[bool, dict[str, Any]] = {
         "pattern": {"shape": "/", "size": 6, "solidity": 0.2, "fillmode": "overlay"},
     },
 }
+# The pointer reads a trial's values of up to MOST_HOVERED hyperparameters, the clearest ones.
 MOST_HOVERED = 8
 
 
 def charts(
     sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> dict[str, Figure]:
-    """The charts of an analysis by the names of :func:`hsicfast.report.figures.pictures`, those with something to show.
-
-    `trials` are all of the run, analysed or not; `best` is the one to mark; `metric` and `cost` name the axes.
-    """
+    """The charts of an analysis, with the names and the parameters of :func:`hsicfast.report.figures.pictures`."""
     draw: dict[str, Callable[..., Figure]] = {
         "indices": indices_chart,
         "pairs": pairs_chart,
@@ -154,7 +152,7 @@ def pairs_chart(sensitivity: Findings) -> Figure:
 
 
 def _half(figure: Figure, half: Half, texts: Any, height: float) -> None:
-    """One half of the matrix with a text for each cell, and at this height the scale of its colours."""
+    """Add one half of the matrix, with a text for each cell, and the scale of its colours at this height."""
     bar = {
         "title": {"text": half.label, "side": "right", "font": {"size": 12}},
         "len": 0.48,
@@ -183,7 +181,7 @@ def _half(figure: Figure, half: Half, texts: Any, height: float) -> None:
 
 
 def goal_set_chart(sensitivity: Findings, pair: Pair) -> Figure:
-    """Where in the plane of a pair the good trials lie, and where the others do."""
+    """Good trials and the others in the plane of a pair."""
     seen, names = cloud(sensitivity, pair), [pair.first, pair.second]
     figure = chart(escape(seen.title), 490, seen.note.replace("\n", "<br>"))
     figure.update_layout(margin={"t": 90})
@@ -204,7 +202,7 @@ def goal_set_chart(sensitivity: Findings, pair: Pair) -> Figure:
 
 
 def marginals_chart(sensitivity: Findings) -> Figure:
-    """For the strongest hyperparameters: where all trials lie, and where the good ones do."""
+    """Values of the clearest hyperparameters, in all trials and in the good ones."""
     from plotly.subplots import make_subplots
 
     seen = marginals(sensitivity)
@@ -236,7 +234,7 @@ def marginals_chart(sensitivity: Findings) -> Figure:
         figure.update_xaxes(tickvals=bars.ticks, ticktext=labels, showgrid=False, automargin=False, **at)
         figure.update_yaxes(tickformat=".0%", nticks=5, **at)
         if panel % columns == 0:
-            figure.update_yaxes(title="share of trials", **at)
+            figure.update_yaxes(title=SHARE_LABEL, **at)
     figure.update_layout(barmode="overlay", margin={"t": 72, "b": 70, "l": 60})
     for title, axis in zip(figure.layout.annotations, figure.select_xaxes(), strict=False):
         title.update(x=axis.domain[0], xanchor="left", align="left", font={"size": 13})
@@ -248,7 +246,7 @@ def relevance_chart(both: list[tuple[Index, Index]], *, cost: str = "cost") -> F
     seen = relevance_map(both, cost)
     at, noise, low, top = seen.at, seen.noise, seen.low, seen.top
     figure = chart(seen.title, 480, f"{seen.note}; grey: {CHANCE_LABEL}")
-    # The chart is about 740 by 290 points; a letter is 7 wide.
+    # The chart is about 740 by 290 points; a letter is 7 points wide.
     sides = place_labels((at - low) / (top - low) * (740, 290), seen.names, (740.0, 290.0), (7.0, 15.0), 9.0)
     places = [side_of(side) for side in sides]
     for kind, mark, dots in seen.marks:
@@ -278,7 +276,7 @@ def relevance_chart(both: list[tuple[Index, Index]], *, cost: str = "cost") -> F
 
 
 def ranking_chart(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> Figure:
-    """How the ranking of the main group moves with the share of trials that counts as good."""
+    """Ranks of the main group against the share of trials that counts as good."""
     moves = rank_lines(sensitivity, sweep, chosen)
     x = moves.x
     note = f"grey bar: what was asked, {moves.goal}" if moves.asked is not None else ""
@@ -325,7 +323,7 @@ def ranking_chart(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> Fig
 def cost_chart(
     sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> Figure:
-    """Objective against cost, with the goal set and the best trial; against trial number where costs are unknown."""
+    """Objective against cost, with the goal set and the best trial; against trial number if no cost is known."""
     seen = plane(sensitivity, trials, best, metric, cost)
     figure = chart(escape(seen.title), 470, seen.note)
     hovered = [index.name for index in clearest(sensitivity)][:MOST_HOVERED]
@@ -372,11 +370,11 @@ def _pair_text(pair: Pair) -> str:
 
 
 def _relevance_text(error: Index, cost: Index, named: str) -> str:
-    told = (
+    lines = (
         f"{what}: R² {ratio(index.r2)}, p (Holm) {p_text(index.pvalue_holm)}, n = {index.n:,}"
         for what, index in (("for the goal", error), (f"by {shorten(named)}", cost))
     )
-    return "<br>".join([f"<b>{shorten(error.name, 60)}</b>", *told])
+    return "<br>".join([f"<b>{shorten(error.name, 60)}</b>", *lines])
 
 
 def _marginal_note(index: Index, bars: Bars) -> str:

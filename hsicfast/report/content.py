@@ -1,6 +1,6 @@
-"""What the pictures of an analysis show, decided once for print and screen: rows, cells, marks, lines, their words.
+"""Decides what the pictures of an analysis show, once for print and screen: rows, cells, marks, lines and their words.
 
-Both backends, figures.py and charts.py, place what they get from here; they clip and escape names and choose sizes.
+Both backends, figures.py and charts.py, place what they get from here; they escape names and choose sizes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hsicfast.trials.goal import goal_text
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
+# A pair matrix shows up to MOST_PAIRED names, a ranking up to MOST_RANKED, as many as LINES has looks.
 MOST_PAIRED, MOST_RANKED = 15, 8
 # A dot on a cell is white if the cell is darker than this part of its colour scale.
 DARK = 0.55
@@ -29,13 +30,13 @@ ROOM_ABOVE_MARKS, ROOM_ABOVE_NOISE = 1.18, 2.5
 ROOM_BELOW = 0.06
 R2_TICKS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 
-# By whether the evidence is there: that a hyperparameter decides, and that it decides at one share of the ranking.
+# The keys of INDEX_ and RANK_ say whether there is evidence that a hyperparameter decides.
 INDEX_LABELS = {True: f"matters: Holm p ≤ {ALPHA}", False: "no evidence either way"}
 INDEX_MARKS = {True: Mark("circle", BLUE), False: Mark("diamond", GREY, filled=False)}
 RANK_LABELS = {True: f"evidence that it decides: p ≤ {ALPHA}, not adjusted", False: "none seen"}
 FLOOR_LABEL = "noise floor: mean under independence"
 CHANCE_LABEL = "what chance alone gives on average"
-# Whether a hyperparameter was seen to decide (error, cost).
+# The keys say whether there is evidence that a hyperparameter decides (error, cost).
 QUADRANTS = {
     (True, False): "buys error",
     (True, True): "buys error and burns compute",
@@ -48,7 +49,7 @@ QUADRANT_MARKS = {
     "only burns compute": Mark("square", VERMILION),
     "neither seen": Mark("diamond", GREY, filled=False),
 }
-# Colour, dash and shape of the lines of the ranking: dash and shape tell them apart in a grey print.
+# Colour, dash and shape of each line of the ranking; dash and shape tell the lines apart in a grey print.
 LINES = tuple(
     zip(
         (BLUE, VERMILION, GREEN, INK, ORANGE, PURPLE, SKY, GREY),
@@ -60,7 +61,7 @@ LINES = tuple(
 
 
 class Heading(NamedTuple):
-    """The heading of a group of indices: its height, which trials judge the group, and how many they are."""
+    """The heading of a group of indices: its height, the trials that judge the group, and their number."""
 
     y: float
     where: str
@@ -68,7 +69,7 @@ class Heading(NamedTuple):
 
 
 class IndexRows(NamedTuple):
-    """The indices as rows from the top down: headings, rows with their heights, and the height where they end."""
+    """The indices as rows from the top down: headings and rows with their heights; the rows end at `bottom`."""
 
     headings: list[Heading]
     rows: list[tuple[float, Index]]
@@ -83,11 +84,11 @@ class Half(NamedTuple):
     Attributes
     ----------
     values : array (q, q)
-        NaN outside the half and where no pair was judged.
+        NaN outside the half and for pairs that were not judged.
     marked : array (q, q) of bool
-        Where there is evidence.
+        Whether there is evidence.
     top : float
-        End of the colour scale, which begins at 0.
+        The colour scale runs from 0 to here.
     label, hue : str
     dots : list of tuple
         Row, column and colour of the dot on each marked cell.
@@ -102,9 +103,10 @@ class Half(NamedTuple):
 
 
 class PairMatrix(NamedTuple):
-    """The matrix of pairs: interaction alone above the diagonal, published index below, and pairs that lack both.
+    """The matrix of pairs: interaction alone above the diagonal, published index below it.
 
     `cells` holds row and column of the published index of each pair; the interaction alone lies at (column, row).
+    `gaps` holds row and column of the pairs that were not judged.
     """
 
     names: list[str]
@@ -117,7 +119,7 @@ class PairMatrix(NamedTuple):
 
 
 class Corner(NamedTuple):
-    """The name of a quadrant in its corner: its place, to which end of the text it belongs, the text."""
+    """The name of a quadrant in its corner: a place, the ends of the text that lie there, the text."""
 
     x: float
     y: float
@@ -155,7 +157,7 @@ class RelevanceMap(NamedTuple):
 
 
 class RankLine(NamedTuple):
-    """One hyperparameter in the ranking: its look, and for each share its rank, R2, p-value and whether it was seen."""
+    """One hyperparameter in the ranking: its look, and for each share its rank, R2, p-value and whether p is small."""
 
     name: str
     colour: str
@@ -199,7 +201,7 @@ class RankLines(NamedTuple):
 def pictured(
     sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str, cost: str
 ) -> dict[str, dict[str, Any]]:
-    """Which pictures have something to show, in their order, and what each is drawn from, by parameter."""
+    """The parameters that draw each picture, by its name; pictures with nothing to show are left out."""
     found: dict[str, dict[str, Any]] = {"indices": {"sensitivity": sensitivity}}
     if sensitivity.pair_indices:
         found["pairs"] = {"sensitivity": sensitivity}
@@ -217,12 +219,12 @@ def pictured(
 
 
 def clearest(sensitivity: Findings) -> list[Index]:
-    """The indices by their evidence: in a group of few trials chance alone makes an index large."""
+    """The indices, the clearest evidence first: in a group of few trials chance alone makes an index large."""
     return sorted(sensitivity.indices, key=lambda index: (np.nan_to_num(index.pvalue, nan=2.0), -index.hsic))
 
 
 def clearest_pairs(pairs: Iterable[Pair]) -> list[Pair]:
-    """The pairs by the evidence for their interaction: the published index is large beside any main effect."""
+    """The pairs, the clearest interactions first: the published index is large beside any main effect."""
     return sorted(pairs, key=lambda pair: (pair.pvalue_pure, -pair.pure))
 
 
@@ -235,7 +237,7 @@ def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
 
 
 def where_text(group: str) -> str:
-    """Which trials judge a group.
+    """The trials that judge a group, in words.
 
     Examples
     --------
@@ -262,8 +264,8 @@ def index_rows(sensitivity: Findings) -> IndexRows:
 def strongest_paired(sensitivity: Findings, most: int = MOST_PAIRED) -> list[str]:
     """Up to `most` names for the pair matrix, in the order of the indices.
 
-    They are taken in turn from the clearest interactions and from the clearest main effects: by main effects alone the
-    partners of an exclusive-or would be left out.
+    The clearest interactions and the clearest main effects give a name in turn: main effects alone would leave out the
+    partners of an exclusive-or.
     """
     pairs = clearest_pairs(sensitivity.pair_indices)
     by_pure = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
@@ -274,7 +276,7 @@ def strongest_paired(sensitivity: Findings, most: int = MOST_PAIRED) -> list[str
 
 
 def pair_matrix(sensitivity: Findings) -> PairMatrix:
-    """The pairs of the strongest names, with the cells where p is at most ALPHA marked."""
+    """The pairs of the strongest names; the cells with p at most ALPHA are marked."""
     names = strongest_paired(sensitivity)
     place = {name: i for i, name in enumerate(names)}
     shape = (len(names), len(names))
@@ -290,13 +292,13 @@ def pair_matrix(sensitivity: Findings) -> PairMatrix:
     judged = np.isfinite(published) | np.isfinite(pure)
     left_out = len({name for pair in sensitivity.pair_indices for name in (pair.first, pair.second)}) - len(names)
     return PairMatrix(
-        names,
-        _half(pure, above, "above: interaction alone", "Oranges"),
-        _half(published, below, "below: published index", "Blues"),
-        cells,
-        np.argwhere(~judged & ~judged.T & ~np.eye(len(names), dtype=bool)),
-        "Which act together" + (f" (the clearest {len(names)}, {left_out} left out)" if left_out else ""),
-        f"p ≤ {ALPHA}, not adjusted for many pairs",
+        names=names,
+        above=_half(pure, above, "above: interaction alone", "Oranges"),
+        below=_half(published, below, "below: published index", "Blues"),
+        cells=cells,
+        gaps=np.argwhere(~judged & ~judged.T & ~np.eye(len(names), dtype=bool)),
+        title="Which act together" + (f" (the clearest {len(names)}, {left_out} left out)" if left_out else ""),
+        note=f"p ≤ {ALPHA}, not adjusted for many pairs",
     )
 
 
@@ -309,7 +311,7 @@ def _half(values: Floats, marked: Bools, label: str, hue: str) -> Half:
 
 
 def relevance(sensitivity: Findings) -> list[tuple[Index, Index]]:
-    """Each hyperparameter's index for the goal and for being cheap, where both were judged; the seen ones first."""
+    """Each hyperparameter's index for the goal and for being cheap if both were judged, those that matter first."""
     cost = {index.name: index for index in sensitivity.cost_indices}
     both = [(index, cost[index.name]) for index in sensitivity.indices if index.name in cost]
     judged = [(e, c) for e, c in both if math.isfinite(e.r2) and math.isfinite(c.r2)]
@@ -317,12 +319,12 @@ def relevance(sensitivity: Findings) -> list[tuple[Index, Index]]:
 
 
 def quadrant(error: Index, cost: Index) -> str:
-    """What a hyperparameter does, by the evidence for it."""
+    """The quadrant in which the evidence puts a hyperparameter."""
     return QUADRANTS[error.matters, cost.matters]
 
 
 def noise_r2(indices: Iterable[Index]) -> float:
-    """Where the R2 of these indices would lie by chance alone: the median of their noise floors as R2."""
+    """The R2 that chance alone gives on average: the median of the noise floors of these indices, as R2."""
     floors = [index.r2 * index.noise_floor / index.hsic for index in indices if index.hsic > 0]
     return float(np.median(floors)) if floors else 0.0
 
@@ -337,22 +339,31 @@ def relevance_map(both: list[tuple[Index, Index]], cost: str) -> RelevanceMap:
         (kind, mark, [place for place, two in enumerate(both) if quadrant(*two) == kind])
         for kind, mark in QUADRANT_MARKS.items()
     ]
-    # What only burns compute often lies at the bottom: its name stands above the noise.
+    # Hyperparameters that only burn compute often lie at the bottom: the name of their quadrant stands above the noise.
     corners = [
         Corner(low[0], top[1], "left", "top", "buys error"),
         Corner(top[0], top[1], "right", "top", "buys error and burns compute"),
         Corner(top[0], noise[1], "right", "bottom", "only burns compute"),
     ]
-    names = [clip(error.name, 24) for error, _ in both]
-    words = ("What buys error, and what only burns compute", "axes by the square root of R²")
-    across = f"R² for being among the cheapest by {clip(cost)}"
-    return RelevanceMap(at, noise, low, top, marks, names, corners, *words, across, "R² for the goal")
+    return RelevanceMap(
+        at=at,
+        noise=noise,
+        low=low,
+        top=top,
+        marks=marks,
+        names=[clip(error.name, 24) for error, _ in both],
+        corners=corners,
+        title="What buys error, and what only burns compute",
+        note="axes by the square root of R²",
+        across=f"R² for being among the cheapest by {clip(cost)}",
+        up="R² for the goal",
+    )
 
 
 def clearest_ranks(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
-    """The ranking against the goal, and up to `most` of its names: those seen at some goal first, then the highest.
+    """The ranking against the goal, and up to `most` of its names: those seen to decide at some goal go first.
 
-    None where there is no ranking to move: one hyperparameter, or none that was judged.
+    None if there is no ranking to move: one hyperparameter, or none that was judged.
     """
     sweep = over_goals(sensitivity)
     if sweep is None or len(sweep.names) < 2:
@@ -372,14 +383,14 @@ def rank_lines(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> RankLi
     asked = 100 * float(sensitivity.met.mean())
     left_out = len(sweep.names) - len(chosen)
     return RankLines(
-        x,
-        [share_text(share) for share in sweep.shares],
-        lines,
-        int(sweep.rank[:, chosen].max()),
-        len(sweep.names),
-        asked if asked <= x[-1] else None,
-        goal_text(sensitivity.goal, sensitivity.question.minimize),
-        "How the ranking moves with the goal" + (f" ({left_out} left out)" if left_out else ""),
-        "share of trials that counts as good",
-        "rank by the index",
+        x=x,
+        shares=[share_text(share) for share in sweep.shares],
+        lines=lines,
+        lowest=int(sweep.rank[:, chosen].max()),
+        of=len(sweep.names),
+        asked=asked if asked <= x[-1] else None,
+        goal=goal_text(sensitivity.goal, sensitivity.question.minimize),
+        title="How the ranking moves with the goal" + (f" ({left_out} left out)" if left_out else ""),
+        across="share of trials that counts as good",
+        up="rank by the index",
     )

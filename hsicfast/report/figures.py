@@ -1,4 +1,4 @@
-"""The pictures of an analysis as matplotlib figures, for print."""
+"""Draws the pictures of an analysis as matplotlib figures, for print."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hsicfast.report.content import (
     rank_lines,
     relevance_map,
 )
-from hsicfast.report.marginals import Bars, marginals
+from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
 from hsicfast.report.points import EDGE_LABEL, cloud, crowding, plane
 from hsicfast.report.style import (
     BARS,
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
     from hsicfast.indices.findings import Findings, Index, Pair
     from hsicfast.indices.stability import Sweep
 
-# Points, by shape: the same area to the eye.
+# Sizes of the marks in the relevance picture. The shapes look equally large; the diamond, for no evidence, is smaller.
 SIZES = {"circle": 9, "triangle-up": 9.5, "square": 8.5, "diamond": 6.5}
-# By whether a point is filled.
+# The keys say whether a point is filled.
 POINTS: dict[bool, dict[str, Any]] = {
     False: {"s": 16, "facecolor": "none", "linewidths": 0.7, "alpha": 0.8},
     True: {"s": 30, "edgecolor": "white", "linewidths": 0.6},
@@ -68,9 +68,9 @@ POINTS: dict[bool, dict[str, Any]] = {
 def pictures(
     sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> dict[str, Callable[[], Figure]]:
-    """How each picture of an analysis is drawn, by its name; those that would have nothing to show are left out.
+    """Functions that draw the pictures of an analysis, by name; pictures with nothing to show are left out.
 
-    `trials` are all of the run, analysed or not; `best` is the one to mark; `metric` and `cost` name the axes.
+    `trials` are all trials of the run, analysed or not; `best` is marked; `metric` and `cost` name the axes.
     """
     draw: dict[str, Callable[..., Figure]] = {
         "indices": indices_figure,
@@ -151,7 +151,7 @@ def pairs_figure(sensitivity: Findings) -> Figure:
 
 
 def _half(axes: Axes, beside: Axes, half: Half) -> None:
-    """One half of the matrix, and `beside` it the scale of its colours."""
+    """Draw one half of the matrix, and the scale of its colours into `beside`."""
     absent = np.isnan(half.values)
     look: dict[str, Any] = {"cmap": half.hue, "vmin": 0.0, "vmax": half.top, "edgecolors": "white", "linewidth": 1.2}
     axes.pcolormesh(np.ma.masked_where(absent | half.marked, half.values), alpha=0.35, **look)
@@ -166,7 +166,7 @@ def _half(axes: Axes, beside: Axes, half: Half) -> None:
 
 @styled
 def goal_set_figure(sensitivity: Findings, pair: Pair) -> Figure:
-    """Where in the plane of a pair the good trials lie, and where the others do."""
+    """Good trials and the others in the plane of a pair."""
     seen = cloud(sensitivity, pair)
     figure = sheet(6.4, 5.4)
     axes = figure.add_subplot()
@@ -182,7 +182,7 @@ def goal_set_figure(sensitivity: Findings, pair: Pair) -> Figure:
 
 @styled
 def marginals_figure(sensitivity: Findings) -> Figure:
-    """For the strongest hyperparameters: where all trials lie, and where the good ones do."""
+    """Values of the clearest hyperparameters, in all trials and in the good ones."""
     seen = marginals(sensitivity)
     figure = sheet(3.8 * seen.columns + 0.4 * (seen.columns == 1), 2.35 * seen.rows + 0.8)
     for panel, (index, bars) in enumerate(seen.panels):
@@ -192,7 +192,7 @@ def marginals_figure(sensitivity: Findings) -> Figure:
         note = f"n = {bars.everyone.sum()}, {bars.good.sum()} good, Holm p {p_text(index.pvalue_holm)}"
         note += "" if index.group == "main" else f", {shorten(index.group, 24)}"
         axes.text(0.0, 1.03, note, transform=axes.transAxes, color=GREY, fontsize=8.5)
-        axes.set_ylabel("share of trials" if panel % seen.columns == 0 else "")
+        axes.set_ylabel(SHARE_LABEL if panel % seen.columns == 0 else "")
     legend(figure, axes)
     return figure
 
@@ -226,7 +226,7 @@ def relevance_figure(both: list[tuple[Index, Index]], *, cost: str = "cost") -> 
         # A blank keeps a text off the axis on its left.
         shown = f" {text}" if across == "left" else text
         axes.text(x, y, shown, ha=across, va=up, color=GREY, style="italic", fontsize=9.5)
-    # The axes take about this much of the sheet; a letter is 5.6 points wide.
+    # The axes take up the sheet but for about 0.9 by 1.6 inches; a letter is 5.6 points wide.
     inside = np.array([width - 0.9, height - 1.6]) * 72
     names = [escape(name) for name in seen.names]
     sides = place_labels((seen.at - low) / (top - low) * inside, names, (inside[0], inside[1]), (5.6, 11.0), 8.0)
@@ -257,7 +257,7 @@ def relevance_figure(both: list[tuple[Index, Index]], *, cost: str = "cost") -> 
 
 @styled
 def ranking_figure(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> Figure:
-    """How the ranking of the main group moves with the share of trials that counts as good."""
+    """Ranks of the main group against the share of trials that counts as good."""
     moves = rank_lines(sensitivity, sweep, chosen)
     x = moves.x
     figure = sheet(7.4, 1.9 + 0.3 * moves.lowest)
@@ -312,14 +312,14 @@ def cost_figure(
 
 
 def _points(axes: Axes, x: Floats, y: Floats, mark: Mark, label: str, among: int) -> None:
-    """Points, `among` of them on the picture, as a bitmap: a page with 100,000 trials stays small."""
+    """Draw some of `among` points as a bitmap, so that a page with 100,000 trials stays small."""
     look = POINTS[mark.filled] | {"facecolor" if mark.filled else "edgecolor": mark.colour}
     size = crowding(among) ** 2 * look.pop("s")
     axes.scatter(x, y, s=size, marker=MARKERS[mark.shape], label=label, rasterized=True, **look)
 
 
 def _own_values(axis: Axis, set_scale: Callable[[str], None], name: str, its: Scale) -> None:
-    """The values of a hyperparameter on its own scale."""
+    """Label an axis with the values of a hyperparameter on its own scale."""
     set_scale("log" if its.log else "linear")
     if its.levels:
         kept = few_ticks(its.levels)

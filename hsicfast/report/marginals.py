@@ -1,4 +1,4 @@
-"""The marginals of an analysis: bars of its clearest hyperparameters, of all trials and of the good ones."""
+"""Sorts the values of the clearest hyperparameters into bars: of all trials, and of the good ones."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from hsicfast.report.points import GOOD_TRIALS
 from hsicfast.text import value_text
 
 MOST_MARGINALS = 6
-# The bars of a marginal grow with the square root of the good trials, so that each holds a few of them; below 5 bars no
-# shape shows, beyond 20 the pattern does not fit into a bar.
+SHARE_LABEL = "share of trials"
+# The number of bars grows with the square root of the number of good trials, so that each bar holds a few of them.
+# Fewer than 5 bars show no shape, more than 20 are too narrow for a hatch.
 BARS_BY_ROOT, FEWEST_BARS, MOST_BARS = 1.5, 5, 20
-# A bar of good trials leaves this part of its width free on either side, so that the bar of all trials shows behind it.
+# A bar of good trials leaves this part of the width free on either side, so that the bar of all trials shows behind it.
 INSET = 0.18
 
 
 class Bars(NamedTuple):
-    """Values of one hyperparameter in bars: their left ends, counts of all and of the good, ticks, what each spans."""
+    """Values of one hyperparameter in bars: left ends, counts of all and of good trials, ticks, what each bar spans."""
 
     left: Floats
     width: float
@@ -36,13 +37,13 @@ class Bars(NamedTuple):
 
     @property
     def layers(self) -> list[tuple[bool, str, float, Floats]]:
-        """Whether it is of the good trials alone, label, inset and heights; the good ones lie before all trials."""
+        """Bars of all trials, and of the good ones in front: whether they are the good ones, label, inset, heights."""
         kinds = ((False, "all trials", 0.0, self.everyone), (True, GOOD_TRIALS, INSET, self.good))
         return [(good, label, inset, counts / max(counts.sum(), 1)) for good, label, inset, counts in kinds]
 
 
 class Marginals(NamedTuple):
-    """The clearest hyperparameters with their bars, and in how many rows and columns they stand."""
+    """The clearest hyperparameters with their bars, on a grid of rows and columns."""
 
     panels: list[tuple[Index, Bars]]
     rows: int
@@ -58,7 +59,7 @@ def marginals(sensitivity: Findings) -> Marginals:
 
 
 def bars(sensitivity: Findings, name: str) -> Bars:
-    """Where all trials of a hyperparameter lie, and where the good ones do."""
+    """The values of one hyperparameter in bars: a bar for each level, or about equal steps on its own scale."""
     hyperparameter, table = sensitivity.trials.space[name], sensitivity.trials
     values, z = table.values[name][table.active(name)], sensitivity.carried(name).z
     known = levels(hyperparameter)

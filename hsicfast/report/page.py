@@ -1,7 +1,8 @@
-"""An analysis as one self-contained HTML page: it opens from a file, loads nothing, and prints.
+"""Writes an analysis as one self-contained HTML page: it opens from a file, loads nothing, and prints.
 
-Names come from files and people. The templates escape all they are given; marked as safe are the charts' JSON, whose
-brackets are escaped, plotly's own script and ours, and the browser runs no other: it is told their hashes.
+Names come from files and people, so the templates escape all texts. Only three things are marked as safe: the JSON of
+the charts, whose brackets are escaped, plotly's script and ours. The browser runs no other script: the page lists the
+hashes of these two.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from hsicfast.trials.trial import Trial
 
 TOOLS = ("matplotlib", "jinja2", "plotly")
-# What decides the numbers of an analysis.
+# The numbers of an analysis depend on the versions of these packages.
 PACKAGES = ("hsicfast", "numpy", "scipy", "numba", "pandas", "optuna", "torch", "torchvision", "pytorch-lightning")
 
 
@@ -52,15 +53,15 @@ class PageContent:
     figures : mapping of str to Figure
         The pictures for print, by name.
     trials : TrialTable
-        All of the run, analysed or not.
+        All trials of the run, analysed or not.
     best : Trial
-        The one to mark.
+        The pictures mark it.
     title : str
         Heading of the page.
     metric, cost : str
-        What people call the objective and the cost.
+        Names of the objective and the cost.
     guess : Guess or None
-        What the columns were taken for, if that was guessed.
+        Types of the columns and the reasons for them, if they were guessed.
     notes : tuple of str
         What a reader must know before believing the numbers, a sentence each.
     """
@@ -77,12 +78,12 @@ class PageContent:
 
 
 def check_report_tools() -> None:
-    """Raise unless matplotlib, Jinja and plotly are installed; to be called before the training, not after it.
+    """Raise unless matplotlib, Jinja and plotly are installed; call this before the training, not after it.
 
     Raises
     ------
     InputError
-        Naming what is missing and the command that installs it.
+        Names what is missing and the command that installs it.
     """
     missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
     if missing:
@@ -107,14 +108,14 @@ def write_page(
     Parameters
     ----------
     path : str or Path
-        Of the page; its folder is created where it is missing.
+        Place of the page; its folder is created if it is missing.
     findings : Findings
     title : str
         Heading of the page.
     metric, cost : str
-        What people call the objective and the cost.
+        Names of the objective and the cost.
     guess : Guess, optional
-        What the columns were taken for, where that was guessed.
+        Types of the columns and the reasons for them, if they were guessed.
     notes : iterable of str
         What a reader must know before believing the numbers, a sentence each.
 
@@ -125,7 +126,7 @@ def write_page(
     Raises
     ------
     InputError
-        Where a tool is missing or the page cannot be written.
+        If a tool is missing or the page cannot be written.
     """
     check_report_tools()
     trials, best = findings.trials, findings.trials.best(findings.question.minimize)
@@ -144,7 +145,7 @@ def write_page(
 
 
 def page(template: str, content: PageContent, **rest: Any) -> str:
-    """The page as HTML: `template` filled with an analysis, its pictures for print, its charts and the `rest`.
+    """The page as HTML: the template filled with `content`, its charts and the `rest`.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         Name of a file in ``templates``.
     content : PageContent
     **rest
-        What this template alone shows, by its names there.
+        Further variables of this template.
 
     Returns
     -------
@@ -162,7 +163,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    # Names come from files and people: everything is escaped that is not marked safe here.
+    # Names come from files and people: Jinja escapes everything that is not marked safe here.
     environment = Environment(
         loader=PackageLoader("hsicfast.report"),
         autoescape=True,
@@ -175,7 +176,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
     environment.filters |= {"clearest_pairs": clearest_pairs}
     findings = content.findings
     found, goal = verdicts(findings), findings.question.goal
-    moving = charts(findings, content.trials, content.best, metric=content.metric, cost=content.cost)
+    drawn = charts(findings, content.trials, content.best, metric=content.metric, cost=content.cost)
     own = resources.files("hsicfast.report").joinpath("templates", "page.js")
     scripts = [get_plotlyjs(), own.read_text(encoding="utf-8")]
     ranks = rank_intervals(findings)
@@ -194,7 +195,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         ranks={index.name: ranks.get(index.name) for index in findings.indices},
         cheapest=float(findings.met.mean()) if isinstance(goal, Threshold) else goal,
         pictures={name: _inline(render(figure, "svg")) for name, figure in content.figures.items()},
-        charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in moving.items()})),
+        charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in drawn.items()})),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(f"'{fingerprint(script)}'" for script in scripts)),
         versions=_versions(),
@@ -203,7 +204,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
 
 
 def fingerprint(script: str) -> str:
-    """What a content security policy calls this script.
+    """The hash of a script as a content security policy writes it.
 
     Examples
     --------
@@ -214,7 +215,7 @@ def fingerprint(script: str) -> str:
 
 
 def rank_text(rank: RankInterval | None) -> str:
-    """A rank and where it lies in 90% of resamples.
+    """A rank, and the range it has in 90% of resamples if that is wider.
 
     Examples
     --------
@@ -227,7 +228,7 @@ def rank_text(rank: RankInterval | None) -> str:
 
 
 def kind_text(hyperparameter: Hyperparameter) -> str:
-    """What a column was taken for.
+    """The type of a hyperparameter and its range, in words.
 
     Examples
     --------
@@ -242,7 +243,7 @@ def kind_text(hyperparameter: Hyperparameter) -> str:
 
 
 def _as_data(found: Mapping[str, str]) -> str:
-    r"""JSON texts by name as one for a script element: no bracket can end the element or begin a comment.
+    r"""One JSON object of these JSON texts for a script element: no bracket can end the element or begin a comment.
 
     Examples
     --------
@@ -254,7 +255,7 @@ def _as_data(found: Mapping[str, str]) -> str:
 
 
 def _inline(svg: bytes) -> str:
-    # As an image a figure can run no script and its identifiers cannot clash with those of the next.
+    # A figure inside an image runs no script, and its identifiers cannot clash with those of the next figure.
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 

@@ -1,6 +1,6 @@
-"""The look of every chart on the screen: text that stays text, axes, what a pointer reads of a trial.
+"""Holds the look of every chart on the screen: layout, marks, axes, escaped text, the pointer's text for a trial.
 
-plotly, an extra, is imported by the first chart.
+The first chart imports plotly, an extra.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-ser
 
 
 def shorten(text: object, most: int = 30) -> str:
-    """`text` clipped and escaped."""
+    """`text` clipped and escaped for plotly."""
     return escape(clip(str(text), most))
 
 
 def escape(text: str) -> str:
-    """`text` as plotly shows it letter by letter: no tag, no entity, no template, no formula.
+    """`text` escaped so that plotly shows it letter by letter: no tag, no entity, no template, no formula.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def escape(text: str) -> str:
 
 
 def chart(title: str, height: float, note: str = "") -> Figure:
-    """An empty chart of this height in pixels; its width is the page's."""
+    """An empty chart of this height in pixels, as wide as the page."""
     from plotly.graph_objects import Figure
 
     figure = Figure()
@@ -49,7 +49,7 @@ def chart(title: str, height: float, note: str = "") -> Figure:
 
 
 def dress(figure: Figure, title: str, height: float, note: str = "") -> None:
-    """The look that all charts share."""
+    """Give `figure` the look that all charts share."""
     heading = {"text": title, "x": 0, "xref": "container", "xanchor": "left", "font": {"size": 16}}
     heading |= {"subtitle": {"text": note, "font": {"size": 12, "color": GREY}}} if note else {}
     figure.update_layout(
@@ -69,14 +69,14 @@ def dress(figure: Figure, title: str, height: float, note: str = "") -> None:
 
 
 def look_of(mark: Mark, size: float) -> dict[str, Any]:
-    """A mark of this size in pixels, in plotly's words."""
+    """The options of plotly for a mark of this size in pixels."""
     if mark.filled:
         return {"symbol": mark.shape, "size": size, "color": mark.colour}
     return {"color": "white", "line": {"color": mark.colour, "width": 1.3}, "symbol": mark.shape, "size": size}
 
 
 def point_look(mark: Mark, crowd: float) -> dict[str, Any]:
-    """A mark among many, shrunk by `crowd`; one that is not filled lets others shine through."""
+    """The options of plotly for a mark among many, shrunk by `crowd`; marks that are not filled are transparent."""
     if mark.filled:
         look = {"size": 8 * crowd, "color": mark.colour, "line": {"color": "white", "width": 0.7}}
     else:
@@ -85,12 +85,12 @@ def point_look(mark: Mark, crowd: float) -> dict[str, Any]:
 
 
 def note_at(text: str, **place: Any) -> dict[str, Any]:
-    """A text without an arrow, at a place in plotly's words."""
+    """The annotation `text` without an arrow; `place` holds options of plotly."""
     return {"text": text, "showarrow": False, "yanchor": "middle"} | place
 
 
 def read_of(table: TrialTable, rows: Any, names: Sequence[str], with_cost: bool = False) -> list[tuple[str, ...]]:
-    """What the pointer reads of each trial at `rows`: number, objective, cost where it is known, values."""
+    """The texts that the pointer shows for each trial at `rows`: number, objective, cost if asked for, values."""
     columns = [[str(k) for k in table.index[rows]], [number(y) for y in table.objective[rows]]]
     if with_cost:
         columns.append([number(c) for c in table.cost[rows]])
@@ -102,13 +102,13 @@ def read_of(table: TrialTable, rows: Any, names: Sequence[str], with_cost: bool 
 
 
 def template(names: Sequence[str], label: str) -> str:
-    """What a pointer shows of a trial: `names` before what :func:`read_of` gave each."""
+    """The pointer's text for a trial: `names`, each before its text from :func:`read_of`."""
     lines = [f"{shorten(name)} %{{customdata[{place}]}}" for place, name in enumerate(names)]
     return "<br>".join([f"<b>{lines[0]}</b>, {label}", *lines[1:]]) + "<extra></extra>"
 
 
 def value_axis(its: Scale) -> dict[str, Any]:
-    """The axis of a hyperparameter on its own scale."""
+    """The options of plotly for the axis of a hyperparameter on its own scale."""
     if not its.levels:
         return number_axis(its.at, its.log)
     kept = few_ticks(its.levels)
@@ -116,7 +116,10 @@ def value_axis(its: Scale) -> dict[str, Any]:
 
 
 def number_axis(values: Any, log: bool) -> dict[str, Any]:
-    """The axis of numbers; a logarithmic one has a label at every decade, and where those are few at 2 and 5, too."""
+    """The options of plotly for an axis of numbers.
+
+    A logarithmic axis has a label at up to eight decades, and at 2 and 5 of each if there are less than 2.5 decades.
+    """
     if not log:
         return {"type": "linear"}
     decades = float(np.log10(values.max() / values.min()))
@@ -124,6 +127,6 @@ def number_axis(values: Any, log: bool) -> dict[str, Any]:
 
 
 def side_of(side: tuple[int, int] | None) -> str:
-    """Where plotly writes the text of a point; nothing is written where there is no room."""
+    """The side of a point in plotly's words; any if there is no room, because nothing is written then."""
     across, up = side or (1, 0)
     return f"{('bottom', 'middle', 'top')[up + 1]} {('left', 'center', 'right')[across + 1]}"

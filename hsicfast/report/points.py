@@ -1,4 +1,4 @@
-"""Trials as points: which of them a picture shows, where they lie, what it says about those it leaves out."""
+"""Decides which trials a picture shows as points, where they lie, and what it says about those it leaves out."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ KIND_SHAPES = {
 }
 # Up to MOST_POINTS points can be told apart on a picture, and they keep a page of 100,000 trials small.
 MOST_POINTS = 5000
-# Points keep their full size up to FREE_POINTS of them; beyond, their area shrinks so that together they cover as much.
+# Up to FREE_POINTS points keep their full size; more points shrink so that together they cover the same area.
 FREE_POINTS = 600
 
 
 class Layer(NamedTuple):
-    """Points of one kind: their label, their mark, and which they are, as positions or as a mask."""
+    """Points of one kind: their label, their mark, and their positions or a mask of them."""
 
     label: str
     mark: Mark
@@ -45,13 +45,13 @@ class Cloud(NamedTuple):
     Attributes
     ----------
     first, second : Scale
-        Of the shown trials (m,).
+        Axes of the shown trials (m,).
     rows : array (m,)
         Rows of the table.
     layers : list of Layer
         As masks (m,).
     title, note : str
-        `note` has two lines.
+        The note has two lines.
     """
 
     first: Scale
@@ -68,16 +68,16 @@ class Plane(NamedTuple):
     Attributes
     ----------
     x, y : array (n,)
-        Of all trials of the table.
+        Values of all trials of the table.
     layers : list of Layer
-        As rows of the table, none without a point.
+        As rows of the table; each has a point.
     n_shown : int
     known : bool
         Whether `x` is the cost.
     along_x, along_y : array
         All values that can be shown; `log_x` and `log_y` say whether their axes are logarithmic.
     edge : float or None
-        Of the goal set.
+        Edge of the goal set; None if it is not finite.
     best : tuple of float, or None
         Place of the best trial; None if its cost is unknown.
     title, note, across, up : str
@@ -101,7 +101,7 @@ class Plane(NamedTuple):
 
 
 def some_of(good: Bools, seed: int, most: int = MOST_POINTS) -> Rows:
-    """Positions of at most `most` trials: the good ones as far as half of them goes, others drawn at random.
+    """Positions of at most `most` trials, drawn at random: up to half of them are good, more if there are few others.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def some_of(good: Bools, seed: int, most: int = MOST_POINTS) -> Rows:
 
 
 def crowding(n: int) -> float:
-    """By how much points shrink where there are many of them.
+    """The factor by which points shrink if there are n of them.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def crowding(n: int) -> float:
 
 
 def some_text(good: Bools, shown: Rows) -> str:
-    """Which trials a picture shows.
+    """How many trials a picture shows, in words.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def cloud(sensitivity: Findings, pair: Pair) -> Cloud:
 
 
 def pair_note(sensitivity: Findings, pair: Pair) -> str:
-    """What the tests say about the strongest of the pairs."""
+    """What the test says about the clearest pair."""
     beside = len(sensitivity.pair_indices)
     chosen = f"the clearest of {beside} pairs, " if beside > 1 else ""
     return f"{chosen}interaction alone: p {p_text(pair.pvalue_pure)}" + (", not adjusted" if beside > 1 else "")
@@ -188,26 +188,26 @@ def plane(sensitivity: Findings, trials: TrialTable, best: Trial, metric: str, c
     best_x = best.cost if known else float(best.index)
     across = clip(cost, 60) if known else "trial number"
     return Plane(
-        x,
-        y,
-        [layer for layer in layers if len(layer.points)],
-        len(shown),
-        known,
-        x[able],
-        y[able],
-        known and fits_log_axis(x[able]),
-        fits_log_axis(y[able]),
-        edge if math.isfinite(edge) else None,
-        (best_x, best.objective) if math.isfinite(best_x) else None,
-        f"{clip(metric, 40)} against {across}",
-        plane_note(trials, good, able, shown),
-        across if known else "trial number (costs are unknown)",
-        clip(metric, 60),
+        x=x,
+        y=y,
+        layers=[layer for layer in layers if len(layer.points)],
+        n_shown=len(shown),
+        known=known,
+        along_x=x[able],
+        along_y=y[able],
+        log_x=known and fits_log_axis(x[able]),
+        log_y=fits_log_axis(y[able]),
+        edge=edge if math.isfinite(edge) else None,
+        best=(best_x, best.objective) if math.isfinite(best_x) else None,
+        title=f"{clip(metric, 40)} against {across}",
+        note=plane_note(trials, good, able, shown),
+        across=across if known else "trial number (costs are unknown)",
+        up=clip(metric, 60),
     )
 
 
 def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
-    """Trials by what they are: finished ones of the design, the search and the finals, and those stopped early."""
+    """The kinds of trials: finished ones of the design, the search and the finals, and those stopped early."""
     early, searched, final = trials.status == PRUNED, trials.origin == SEARCH, trials.origin == FINAL
     return [
         ("design" if searched.any() else "trials", ~early & ~searched & ~final),
@@ -218,7 +218,7 @@ def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
 
 
 def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows) -> str:
-    """Which trials are `shown`, and why those that are not `able` to be are not."""
+    """How many trials are `shown`, and why those that are not `able` to be shown are missing."""
     parts = [some_text(good[able], np.searchsorted(np.flatnonzero(able), shown))]
     for status in (DIVERGED, PRUNED):
         missing = int(np.count_nonzero((trials.status == status) & ~able))
