@@ -1,100 +1,231 @@
-"""What of an analysis a picture shows: which names, which trials, and where their values lie on an axis.
+"""Decides what the pictures of an analysis show, once for print and screen: rows, cells, marks, lines and their words.
 
-Here and not in the pictures, so that those in print and those on the screen show the same.
+Both backends, figures.py and charts.py, place what they get from here; they escape names and choose sizes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.indices.findings import ALPHA, Findings, Index, Pair
 from hsicfast.indices.stability import Sweep, over_goals
-from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
-from hsicfast.text import p_text, value_text
+from hsicfast.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Mark
+from hsicfast.text import clip, share_text
+from hsicfast.trials.goal import goal_text
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH
+from hsicfast.trials.trial import Trial
 
-MOST_PAIRED, MOST_MARGINALS, MOST_LEVELS, MOST_RANKED = 15, 6, 12, 8
-# So many points are told apart on a picture, and keep a page of 100,000 trials small.
-MOST_POINTS = 5000
-# Whether a hyperparameter was seen to decide (error, cost).
+# A pair matrix shows up to MOST_PAIRED names, a ranking up to MOST_RANKED, as many as LINES has looks.
+MOST_PAIRED, MOST_RANKED = 15, 8
+# A dot on a cell is white if the cell is darker than this part of its colour scale.
+DARK = 0.55
+# The names of the highest marks need room above them, and the grey band of chance must not fill the picture.
+ROOM_ABOVE_MARKS, ROOM_ABOVE_NOISE = 1.18, 2.5
+# The axes of R2 begin this part of their length below 0, so that a mark at 0 is whole.
+ROOM_BELOW = 0.06
+R2_TICKS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+
+# The keys of INDEX_ and RANK_ say whether there is evidence that a hyperparameter decides.
+INDEX_LABELS = {True: f"matters: Holm p ≤ {ALPHA}", False: "no evidence either way"}
+INDEX_MARKS = {True: Mark("circle", BLUE), False: Mark("diamond", GREY, filled=False)}
+RANK_LABELS = {True: f"evidence that it decides: p ≤ {ALPHA}, not adjusted", False: "none seen"}
+FLOOR_LABEL = "noise floor: mean under independence"
+CHANCE_LABEL = "what chance alone gives on average"
+# The keys say whether there is evidence that a hyperparameter decides (error, cost).
 QUADRANTS = {
     (True, False): "buys error",
     (True, True): "buys error and burns compute",
     (False, True): "only burns compute",
     (False, False): "neither seen",
 }
+QUADRANT_MARKS = {
+    "buys error": Mark("circle", BLUE),
+    "buys error and burns compute": Mark("triangle-up", GREEN),
+    "only burns compute": Mark("square", VERMILION),
+    "neither seen": Mark("diamond", GREY, filled=False),
+}
+# Colour, dash and shape of each line of the ranking; dash and shape tell the lines apart in a grey print.
+LINES = tuple(
+    zip(
+        (BLUE, VERMILION, GREEN, INK, ORANGE, PURPLE, SKY, GREY),
+        ("solid", "dash", "dashdot", "dot", "solid", "dash", "dashdot", "dot"),
+        ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "pentagon"),
+        strict=True,
+    )
+)
 
 
-class Bars(NamedTuple):
-    """Values of one hyperparameter in bars: their left ends, counts of all and of the good, ticks, what each spans."""
+class Heading(NamedTuple):
+    """The heading of a group of indices: its height, the trials that judge the group, and their number."""
 
-    left: Floats
-    width: float
-    everyone: Rows
-    good: Rows
-    ticks: Floats
-    labels: list[str]
-    spans: list[str]
+    y: float
+    where: str
+    n: int
 
 
-class Scale(NamedTuple):
-    """Where values lie on an axis of their own: positions, whether it is logarithmic, and the ticks of levels."""
+class IndexRows(NamedTuple):
+    """The indices as rows from the top down: headings and rows with their heights; the rows end at `bottom`."""
+
+    headings: list[Heading]
+    rows: list[tuple[float, Index]]
+    bottom: float
+    title: str
+    across: str
+
+
+class Half(NamedTuple):
+    """One half of the pair matrix.
+
+    Attributes
+    ----------
+    values : array (q, q)
+        NaN outside the half and for pairs that were not judged.
+    marked : array (q, q) of bool
+        Whether there is evidence.
+    top : float
+        The colour scale runs from 0 to here.
+    label, hue : str
+    dots : list of tuple
+        Row, column and colour of the dot on each marked cell.
+    """
+
+    values: Floats
+    marked: Bools
+    top: float
+    label: str
+    hue: str
+    dots: list[tuple[int, int, str]]
+
+
+class PairMatrix(NamedTuple):
+    """The matrix of pairs: interaction alone above the diagonal, published index below it.
+
+    `cells` holds row and column of the published index of each pair; the interaction alone lies at (column, row).
+    `gaps` holds row and column of the pairs that were not judged.
+    """
+
+    names: list[str]
+    above: Half
+    below: Half
+    cells: list[tuple[int, int, Pair]]
+    gaps: Rows
+    title: str
+    note: str
+
+
+class Corner(NamedTuple):
+    """The name of a quadrant in its corner: a place, the ends of the text that lie there, the text."""
+
+    x: float
+    y: float
+    across: str
+    up: str
+    text: str
+
+
+class RelevanceMap(NamedTuple):
+    """R2 for the goal (y) against R2 for being cheap (x), as square roots.
+
+    Attributes
+    ----------
+    at : array (m, 2)
+    noise, low, top : array (2,)
+        What chance alone gives, and the ends of the axes.
+    marks : list of tuple
+        Each quadrant with its mark and the positions that lie in it.
+    names : list of str (m,)
+    corners : list of Corner
+    title, note, across, up : str
+    """
 
     at: Floats
-    log: bool
-    levels: list[str]
+    noise: Floats
+    low: Floats
+    top: Floats
+    marks: list[tuple[str, Mark, list[int]]]
+    names: list[str]
+    corners: list[Corner]
+    title: str
+    note: str
+    across: str
+    up: str
 
 
-class Cloud(NamedTuple):
-    """The trials in which both of a pair exist: rows of the table, who is good, and which of them are shown."""
+class RankLine(NamedTuple):
+    """One hyperparameter in the ranking: its look, and for each share its rank, R2, p-value and whether p is small."""
 
-    rows: Rows
-    good: Bools
-    shown: Rows
-    first: Scale
-    second: Scale
+    name: str
+    colour: str
+    dash: str
+    shape: str
+    rank: Rows
+    r2: Floats
+    pvalue: Floats
+    seen: Bools
 
 
-class Plane(NamedTuple):
-    """Objective against cost: which rows of the table can be shown, which are, who is good, whether costs are known."""
+class RankLines(NamedTuple):
+    """How the ranking moves.
+
+    Attributes
+    ----------
+    x : array (P,)
+        Shares of good trials in percent; `shares` are their labels.
+    lines : list of RankLine
+    lowest : int
+        The lowest rank of these lines.
+    of : int
+        Hyperparameters in the ranking.
+    asked : float or None
+        The share of the analysis in percent; None if it lies beyond the shares.
+    goal, title, across, up : str
+    """
 
     x: Floats
-    good: Bools
-    able: Bools
-    shown: Rows
-    known: bool
+    shares: list[str]
+    lines: list[RankLine]
+    lowest: int
+    of: int
+    asked: float | None
+    goal: str
+    title: str
+    across: str
+    up: str
+
+
+def pictured(
+    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str, cost: str
+) -> dict[str, dict[str, Any]]:
+    """The parameters that draw each picture, by its name; pictures with nothing to show are left out."""
+    found: dict[str, dict[str, Any]] = {"indices": {"sensitivity": sensitivity}}
+    if sensitivity.pair_indices:
+        found["pairs"] = {"sensitivity": sensitivity}
+        found["goal_set"] = {"sensitivity": sensitivity, "pair": clearest_pairs(sensitivity.pair_indices)[0]}
+    found["marginals"] = {"sensitivity": sensitivity}
+    both = relevance(sensitivity)
+    if both:
+        found["relevance"] = {"both": both, "cost": cost}
+    moves = clearest_ranks(sensitivity)
+    if moves is not None:
+        found["ranking"] = {"sensitivity": sensitivity, "sweep": moves[0], "chosen": moves[1]}
+    found["error_against_cost"] = {"sensitivity": sensitivity, "trials": trials, "best": best}
+    found["error_against_cost"] |= {"metric": metric, "cost": cost}
+    return found
 
 
 def clearest(sensitivity: Findings) -> list[Index]:
-    """The indices by their evidence: in a group of few trials chance alone makes an index large."""
+    """The indices, the clearest evidence first: in a group of few trials chance alone makes an index large."""
     return sorted(sensitivity.indices, key=lambda index: (np.nan_to_num(index.pvalue, nan=2.0), -index.hsic))
 
 
 def clearest_pairs(pairs: Iterable[Pair]) -> list[Pair]:
-    """The pairs by the evidence for their interaction: the published index is large beside any main effect."""
+    """The pairs, the clearest interactions first: the published index is large beside any main effect."""
     return sorted(pairs, key=lambda pair: (pair.pvalue_pure, -pair.pure))
-
-
-def strongest_paired(sensitivity: Findings, most: int = MOST_PAIRED) -> list[str]:
-    """Up to `most` names for the pair matrix, in the order of the indices.
-
-    They are taken in turn from the clearest interactions and from the clearest main effects: by main effects alone the
-    partners of an exclusive-or would be left out.
-    """
-    pairs = clearest_pairs(sensitivity.pair_indices)
-    by_pure = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
-    by_main = [index.name for index in clearest(sensitivity) if index.name in by_pure]
-    turns = [name for turn in zip(by_pure, by_main, strict=True) for name in turn]
-    chosen = list(dict.fromkeys(turns))[:most]
-    return [index.name for index in sensitivity.indices if index.name in chosen]
 
 
 def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
@@ -105,199 +236,82 @@ def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
     return list(groups.items())
 
 
-def some_of(good: Bools, seed: int, most: int = MOST_POINTS) -> Rows:
-    """Positions of at most `most` trials: the good ones as far as half of them goes, others drawn at random.
+def where_text(group: str) -> str:
+    """The trials that judge a group, in words.
 
     Examples
     --------
-    >>> some_of(np.array([False, True, False, False, True]), seed=0, most=4)
-    array([0, 1, 3, 4])
+    >>> where_text("main"), where_text("optimizer=sgd")
+    ('all trials', 'only where optimizer=sgd')
     """
-    inside, outside = np.flatnonzero(good), np.flatnonzero(~good)
-    places = min(len(inside), max(most // 2, most - len(outside)))
-    random = np.random.default_rng(seed)
-    kept = (random.permutation(inside)[:places], random.permutation(outside)[: most - places])
-    return np.sort(np.concatenate(kept))
+    return "all trials" if group == "main" else f"only where {clip(group, 60)}"
 
 
-def crowding(n: int) -> float:
-    """By how much points shrink where there are many of them.
+def index_rows(sensitivity: Findings) -> IndexRows:
+    """The rows of the indices, the main group first."""
+    headings: list[Heading] = []
+    rows: list[tuple[float, Index]] = []
+    bottom = 0.0
+    for group, members in in_groups(sensitivity.indices):
+        bottom += 0.5 if headings else 0.0
+        headings.append(Heading(bottom, where_text(group), members[0].n))
+        rows += [(bottom + 1.0 + place, index) for place, index in enumerate(members)]
+        bottom += 1.0 + len(members)
+    goal = goal_text(sensitivity.goal, sensitivity.question.minimize)
+    return IndexRows(headings, rows, bottom, "What decides", f"HSIC with ending {goal}")
 
-    Examples
-    --------
-    >>> crowding(300), crowding(5000)
-    (1.0, 0.5)
+
+def strongest_paired(sensitivity: Findings, most: int = MOST_PAIRED) -> list[str]:
+    """Up to `most` names for the pair matrix, in the order of the indices.
+
+    The clearest interactions and the clearest main effects give a name in turn: main effects alone would leave out the
+    partners of an exclusive-or.
     """
-    return min(1.0, max(0.5, math.sqrt(600 / max(n, 1))))
+    pairs = clearest_pairs(sensitivity.pair_indices)
+    by_pure = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
+    by_main = [index.name for index in clearest(sensitivity) if index.name in by_pure]
+    turns = [name for turn in zip(by_pure, by_main, strict=True) for name in turn]
+    chosen = list(dict.fromkeys(turns))[:most]
+    return [index.name for index in sensitivity.indices if index.name in chosen]
 
 
-def some_text(good: Bools, shown: Rows) -> str:
-    """Which trials a picture shows.
-
-    Examples
-    --------
-    >>> some_text(np.array([True, False]), np.array([0, 1]))
-    '2 trials, 1 good'
-    >>> some_text(np.array([True, False, False]), np.array([0, 2]))
-    '1 of 1 good and 1 of 2 other trials, drawn at random'
-    """
-    if len(shown) == len(good):
-        return f"{len(good):,} trials, {np.count_nonzero(good):,} good"
-    inside, outside = int(good[shown].sum()), int((~good[shown]).sum())
-    n_good = int(good.sum())
-    return f"{inside:,} of {n_good:,} good and {outside:,} of {len(good) - n_good:,} other trials, drawn at random"
-
-
-def bars(sensitivity: Findings, name: str) -> Bars:
-    """Where all trials of a hyperparameter lie, and where the good ones do."""
-    hyperparameter, table = sensitivity.trials.space[name], sensitivity.trials
-    values, z = table.values[name][table.active(name)], sensitivity.carried(name).z
-    known = levels(hyperparameter)
-    if known:
-        level = _level_of(hyperparameter, values, known)
-        everyone, good = (np.bincount(level[rows], minlength=len(known)) for rows in (slice(None), z))
-        middles, labels = np.arange(len(known), dtype=np.float64), [value_text(value) for value in known]
-        return Bars(middles - 0.4, 0.8, everyone, good, middles, labels, labels)
-    u = hyperparameter.to_unit(values)
-    edges = np.linspace(0.0, 1.0, 1 + int(np.clip(1.5 * math.sqrt(np.sum(z)), 5, 20)))  # a few good trials a bar
-    everyone, good = (np.histogram(u[rows], edges)[0] for rows in (slice(None), z))
-    ends = [value_text(hyperparameter.from_unit(float(edge))) for edge in edges]
-    spans = [f"{low} to {high}" for low, high in pairwise(ends)]
-    return Bars(edges[:-1], float(edges[1]), everyone, good, *ticks(hyperparameter), spans)
-
-
-def ticks(hyperparameter: Hyperparameter) -> tuple[Floats, list[str]]:
-    """Positions on [0, 1] and the hyperparameter's own values there.
-
-    Examples
-    --------
-    >>> ticks(Float(1e-4, 1.0, log=True))
-    (array([0.  , 0.25, 0.5 , 0.75, 1.  ]), ['0.0001', '0.001', '0.01', '0.1', '1'])
-    """
-    if isinstance(hyperparameter, Float) and hyperparameter.log:
-        first, last = math.ceil(math.log10(hyperparameter.low)), math.floor(math.log10(hyperparameter.high))
-        decades = [float(f"1e{k}") for k in range(first, last + 1, max(1, math.ceil((last - first) / 4)))]
-        if len(decades) >= 3:
-            return hyperparameter.to_unit(decades), [value_text(value) for value in decades]
-    if isinstance(hyperparameter, Float) and not hyperparameter.log and hyperparameter.law is None:
-        low, step = hyperparameter.low, _round_step(hyperparameter.high - hyperparameter.low)
-        steps = range(math.ceil(low / step - 1e-9), math.floor(hyperparameter.high / step + 1e-9) + 1)
-        rounded = [min(max(k * step, low), hyperparameter.high) for k in steps]
-        return hyperparameter.to_unit(rounded), [value_text(value) for value in rounded]
-    quarters = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
-    return quarters, [value_text(hyperparameter.from_unit(float(u))) for u in quarters]
-
-
-def _round_step(span: float) -> float:
-    """A round step that fits about four times into `span`."""
-    least = span / 4.01
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= least)
-
-
-def levels(hyperparameter: Hyperparameter) -> list[Any]:
-    """The values of a discrete hyperparameter; none where they are too many to be told apart on an axis."""
-    if hyperparameter.levels is None or hyperparameter.levels > MOST_LEVELS:
-        return []
-    if isinstance(hyperparameter, Choice | Bool):
-        return list(hyperparameter.choices)
-    if isinstance(hyperparameter, Int):
-        return list(range(hyperparameter.low, hyperparameter.high + 1, hyperparameter.step))
-    middles = (np.arange(hyperparameter.levels) + 0.5) / hyperparameter.levels
-    return [hyperparameter.from_unit(float(u)) for u in middles]
-
-
-def scale(hyperparameter: Hyperparameter, values: NDArray[np.object_], random: np.random.Generator) -> Scale:
-    """Values (m,) on an axis of their own; those of a level spread about it, so that a crowd looks like one.
-
-    Examples
-    --------
-    >>> found = scale(Choice(["adam", "sgd"]), np.array(["sgd", "adam"]), np.random.default_rng(0))
-    >>> abs(found.at - [1, 0]).max() <= 0.3, found.log, found.levels
-    (np.True_, False, ['adam', 'sgd'])
-    """
-    known = list(hyperparameter.choices) if isinstance(hyperparameter, Choice | Bool) else levels(hyperparameter)
-    spread = random.uniform(-0.3, 0.3, len(values))
-    if known:
-        at = _level_of(hyperparameter, values, known) + spread
-        return Scale(at, False, [value_text(value) for value in known])
-    numbers = values.astype(np.float64)
-    step = getattr(hyperparameter, "step", None) or 0.0
-    return Scale(numbers + step * spread, bool(getattr(hyperparameter, "log", False)), [])
-
-
-def few_ticks(labels: Sequence[str], most: int = MOST_LEVELS) -> list[int]:
-    """Which levels get a label."""
-    return list(range(0, len(labels), math.ceil(len(labels) / most)))
-
-
-def cloud(sensitivity: Findings, pair: Pair) -> Cloud:
-    """The trials that judged a pair."""
-    table, seed = sensitivity.trials, sensitivity.question.seed
-    rows = np.flatnonzero(table.active(pair.first) & table.active(pair.second))
-    good = sensitivity.question.met(table.objective[rows]).met
-    shown = some_of(good, seed)
-    random = np.random.default_rng(seed)
-    first, second = (
-        scale(table.space[name], table.values[name][rows[shown]], random) for name in (pair.first, pair.second)
+def pair_matrix(sensitivity: Findings) -> PairMatrix:
+    """The pairs of the strongest names; the cells with p at most ALPHA are marked."""
+    names = strongest_paired(sensitivity)
+    place = {name: i for i, name in enumerate(names)}
+    shape = (len(names), len(names))
+    published, pure = np.full((2, *shape), np.nan)
+    below, above = np.zeros((2, *shape), dtype=bool)
+    cells = []
+    for pair in sensitivity.pair_indices:
+        if pair.first in place and pair.second in place:
+            low, high = sorted((place[pair.first], place[pair.second]))
+            cells.append((high, low, pair))
+            published[high, low], pure[low, high] = pair.hsic, pair.pure
+            below[high, low], above[low, high] = pair.pvalue <= ALPHA, pair.pvalue_pure <= ALPHA
+    judged = np.isfinite(published) | np.isfinite(pure)
+    left_out = len({name for pair in sensitivity.pair_indices for name in (pair.first, pair.second)}) - len(names)
+    return PairMatrix(
+        names=names,
+        above=_half(pure, above, "above: interaction alone", "Oranges"),
+        below=_half(published, below, "below: published index", "Blues"),
+        cells=cells,
+        gaps=np.argwhere(~judged & ~judged.T & ~np.eye(len(names), dtype=bool)),
+        title="Which act together" + (f" (the clearest {len(names)}, {left_out} left out)" if left_out else ""),
+        note=f"p ≤ {ALPHA}, not adjusted for many pairs",
     )
-    return Cloud(rows, good, shown, first, second)
 
 
-def pair_note(sensitivity: Findings, pair: Pair) -> str:
-    """What the tests say about the strongest of the pairs."""
-    beside = len(sensitivity.pair_indices)
-    chosen = f"the clearest of {beside} pairs, " if beside > 1 else ""
-    return f"{chosen}interaction alone: p {p_text(pair.pvalue_pure)}" + (", not adjusted" if beside > 1 else "")
-
-
-def plane(sensitivity: Findings, trials: TrialTable) -> Plane:
-    """Objective against cost of `trials`; against their number where costs are unknown.
-
-    A trial stopped early has an objective to show only where the analysis judged it by that.
-    """
-    finished = np.isfinite(trials.objective) & (trials.status != DIVERGED)
-    if sensitivity.pruned != "last":
-        finished &= trials.status != PRUNED
-    known = bool(np.isfinite(trials.cost[finished]).any())
-    x = trials.cost if known else trials.index.astype(np.float64)
-    y, edge = trials.objective, sensitivity.threshold
-    good = y <= edge if sensitivity.question.minimize else y >= edge
-    able = finished & np.isfinite(x)
-    positions = np.flatnonzero(able)
-    return Plane(x, good, able, positions[some_of(good[able], sensitivity.question.seed)], known)
-
-
-def kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
-    """Trials by what they are: finished ones of the design, the search and the finals, and those stopped early."""
-    early, searched, final = trials.status == PRUNED, trials.origin == SEARCH, trials.origin == FINAL
-    return [
-        ("design" if searched.any() else "trials", ~early & ~searched & ~final),
-        ("search", ~early & searched),
-        ("finalists again", ~early & final),
-        ("stopped early", early),
-    ]
-
-
-def plane_note(trials: TrialTable, seen: Plane) -> str:
-    """Which trials are shown, and why the others are not."""
-    parts = [some_text(seen.good[seen.able], np.searchsorted(np.flatnonzero(seen.able), seen.shown))]
-    for status in (DIVERGED, PRUNED):
-        missing = int(np.count_nonzero((trials.status == status) & ~seen.able))
-        if missing:
-            what = "diverged and have no value to show" if status == DIVERGED else "were stopped early"
-            parts.append(f"{missing:,} {what}")
-    unknown = int(np.count_nonzero((trials.status == DONE) & ~seen.able))
-    return "; ".join([*parts, *([f"{unknown:,} of unknown cost"] if unknown else [])])
-
-
-def wide(values: Floats) -> bool:
-    """Whether a logarithmic axis serves: everything positive, over more than a factor of ten."""
-    return bool(len(values) and values.min() > 0 and values.max() > 10 * values.min())
+def _half(values: Floats, marked: Bools, label: str, hue: str) -> Half:
+    # Pairs of few trials are large by chance: if some are marked, these set the scale.
+    top = np.nanmax(values[marked], initial=0.0) or np.nanmax(values, initial=0.0) or 1.0
+    cells = np.argwhere(marked & np.isfinite(values))
+    dots = [(row, column, "white" if values[row, column] > DARK * top else INK) for row, column in cells]
+    return Half(values, marked, top, label, hue, dots)
 
 
 def relevance(sensitivity: Findings) -> list[tuple[Index, Index]]:
-    """Each hyperparameter's index for the goal and for being cheap, where both were judged; the seen ones first."""
+    """Each hyperparameter's index for the goal and for being cheap if both were judged, those that matter first."""
     cost = {index.name: index for index in sensitivity.cost_indices}
     both = [(index, cost[index.name]) for index in sensitivity.indices if index.name in cost]
     judged = [(e, c) for e, c in both if math.isfinite(e.r2) and math.isfinite(c.r2)]
@@ -305,20 +319,51 @@ def relevance(sensitivity: Findings) -> list[tuple[Index, Index]]:
 
 
 def quadrant(error: Index, cost: Index) -> str:
-    """What a hyperparameter does, by the evidence for it."""
+    """The quadrant in which the evidence puts a hyperparameter."""
     return QUADRANTS[error.matters, cost.matters]
 
 
 def noise_r2(indices: Iterable[Index]) -> float:
-    """Where the R2 of these indices would lie by chance alone: the median of their noise floors as R2."""
+    """The R2 that chance alone gives on average: the median of the noise floors of these indices, as R2."""
     floors = [index.r2 * index.noise_floor / index.hsic for index in indices if index.hsic > 0]
     return float(np.median(floors)) if floors else 0.0
 
 
-def ranked(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
-    """The ranking against the goal, and up to `most` of its names: those seen at some goal first, then the highest.
+def relevance_map(both: list[tuple[Index, Index]], cost: str) -> RelevanceMap:
+    """The hyperparameters of :func:`relevance` in the plane of their two R2."""
+    at = np.sqrt([[c.r2, e.r2] for e, c in both])
+    noise = np.sqrt([noise_r2(c for _, c in both), noise_r2(e for e, _ in both)])
+    top = np.maximum(ROOM_ABOVE_MARKS * at.max(axis=0), ROOM_ABOVE_NOISE * noise)
+    low = -ROOM_BELOW * top
+    marks = [
+        (kind, mark, [place for place, two in enumerate(both) if quadrant(*two) == kind])
+        for kind, mark in QUADRANT_MARKS.items()
+    ]
+    # Hyperparameters that only burn compute often lie at the bottom: the name of their quadrant stands above the noise.
+    corners = [
+        Corner(low[0], top[1], "left", "top", "buys error"),
+        Corner(top[0], top[1], "right", "top", "buys error and burns compute"),
+        Corner(top[0], noise[1], "right", "bottom", "only burns compute"),
+    ]
+    return RelevanceMap(
+        at=at,
+        noise=noise,
+        low=low,
+        top=top,
+        marks=marks,
+        names=[clip(error.name, 24) for error, _ in both],
+        corners=corners,
+        title="What buys error, and what only burns compute",
+        note="axes by the square root of R²",
+        across=f"R² for being among the cheapest by {clip(cost)}",
+        up="R² for the goal",
+    )
 
-    None where there is no ranking to move: one hyperparameter, or none that was judged.
+
+def clearest_ranks(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
+    """The ranking against the goal, and up to `most` of its names: those seen to decide at some goal go first.
+
+    None if there is no ranking to move: one hyperparameter, or none that was judged.
     """
     sweep = over_goals(sensitivity)
     if sweep is None or len(sweep.names) < 2:
@@ -328,55 +373,24 @@ def ranked(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[
     return sweep, sorted(chosen.tolist())
 
 
-def place_labels(
-    points: Floats, texts: Sequence[str], size: tuple[float, float], letter: tuple[float, float], clear: float
-) -> list[tuple[int, int] | None]:
-    """Where the label of each point goes so that it covers no point and no label before it.
-
-    Parameters
-    ----------
-    points : array (m, 2)
-        In the same unit as the rest, y upwards.
-    texts : sequence of str (m,)
-    size : tuple of float
-        Of the picture; nothing may leave it.
-    letter : tuple of float
-        Width and height of a letter.
-    clear : float
-        Distance of a label from its point.
-
-    Returns
-    -------
-    list of tuple (m,)
-        To which side, such as (1, 0) to the right and (0, -1) below; None where there is no room.
-
-    Examples
-    --------
-    >>> place_labels(np.array([[5.0, 5.0], [9.0, 5.0]]), ["left", "right"], (20, 10), (1, 1), 1)
-    [(-1, 0), (1, 0)]
-    """
-    taken = [(x - clear, y - clear, x + clear, y + clear) for x, y in points]
-    sides: list[tuple[int, int] | None] = []
-    for place, ((x, y), text) in enumerate(zip(points, texts, strict=True)):
-        width, height = letter[0] * len(text), letter[1]
-        for side in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
-            left = x + side[0] * clear - (width, width / 2, 0)[side[0] + 1]
-            low = y + side[1] * clear - (height, height / 2, 0)[side[1] + 1]
-            box = (left, low, left + width, low + height)
-            inside = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
-            if inside and not any(_overlap(box, other) for i, other in enumerate(taken) if i != place):
-                taken.append(box)
-                sides.append(side)
-                break
-        else:
-            sides.append(None)
-    return sides
-
-
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _level_of(hyperparameter: Hyperparameter, values: NDArray[np.object_], known: list[Any]) -> Rows:
-    """Which of its `known` values each trial has."""
-    return np.abs(hyperparameter.to_unit(values)[:, None] - hyperparameter.to_unit(known)).argmin(axis=1)
+def rank_lines(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> RankLines:
+    """The lines of the `chosen` names of a ranking against the goal."""
+    x = 100 * np.array(sweep.shares)
+    lines = [
+        RankLine(sweep.names[k], *look, sweep.rank[:, k], sweep.r2[:, k], p := sweep.pvalue[:, k], p <= ALPHA)
+        for look, k in zip(LINES, chosen, strict=False)
+    ]
+    asked = 100 * float(sensitivity.met.mean())
+    left_out = len(sweep.names) - len(chosen)
+    return RankLines(
+        x=x,
+        shares=[share_text(share) for share in sweep.shares],
+        lines=lines,
+        lowest=int(sweep.rank[:, chosen].max()),
+        of=len(sweep.names),
+        asked=asked if asked <= x[-1] else None,
+        goal=goal_text(sensitivity.goal, sensitivity.question.minimize),
+        title="How the ranking moves with the goal" + (f" ({left_out} left out)" if left_out else ""),
+        across="share of trials that counts as good",
+        up="rank by the index",
+    )

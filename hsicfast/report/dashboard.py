@@ -1,4 +1,4 @@
-"""An analysis in optuna-dashboard: its pictures beside the study's own, and what to do as the study's note."""
+"""Puts an analysis into optuna-dashboard: its pictures beside those of the study, the verdicts as the study's note."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from hsicfast.text import one_line
 if TYPE_CHECKING:
     import optuna
 
-# What stands between them is ours and is replaced; the rest of a note belongs to whoever wrote it. Markdown shows no
-# definition of a link that nobody uses, where the dashboard shows an HTML comment.
+# The text between BEGIN and END is ours, and each push replaces it; the rest of a note belongs to whoever wrote it.
+# Markdown does not show an unused link definition; the dashboard would show an HTML comment.
 BEGIN, END = "[//]: # (hsicfast)", "[//]: # (/hsicfast)"
 
 
 def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", cost: str = "cost") -> None:
-    """Put the pictures and the verdicts of an analysis into the study they are of; again, and they are replaced.
+    """Put the pictures and the verdicts of an analysis into its study; a second push replaces those of the first.
 
     Parameters
     ----------
     study : optuna Study
-        In a storage that the dashboard shows.
+        Its storage is one that the dashboard shows.
     findings : Findings
-        Of its trials, as :func:`hsicfast.analyse` finds them.
+        The result of :func:`hsicfast.analyse` on the trials of the study.
     metric, cost : str
-        What people call the objective and the cost.
+        Names of the objective and the cost.
 
     Raises
     ------
     InputError
-        Where optuna-dashboard or plotly is not installed.
+        If optuna-dashboard or plotly is not installed.
     """
     missing = [name for name in ("optuna_dashboard", "plotly") if importlib.util.find_spec(name) is None]
     if missing:
@@ -53,7 +53,7 @@ def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", 
 
 
 def note(findings: Findings) -> str:
-    """What to do with each hyperparameter, in Markdown."""
+    """The headline and the verdict on each hyperparameter, in Markdown."""
     found = verdicts(findings)
     rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.evidence)} |" for v in found]
     table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
@@ -61,5 +61,5 @@ def note(findings: Findings) -> str:
 
 
 def _cell(text: str) -> str:
-    """`text` in a cell of a Markdown table, each of its signs for itself."""
+    """`text` escaped for a cell of a Markdown table."""
     return "".join(f"\\{sign}" if sign in r"\`*_[]<>|~" else sign for sign in one_line(text))

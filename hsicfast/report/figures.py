@@ -1,60 +1,88 @@
-"""The pictures of an analysis as matplotlib figures, for print: indices, pairs, marginals; and all of them by name."""
+"""Draws the pictures of an analysis as matplotlib figures, for print."""
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hsicfast.arrays import Floats
+from hsicfast.report.axes import Scale, few_ticks, place_labels
 from hsicfast.report.content import (
-    MOST_MARGINALS,
-    Bars,
-    bars,
-    clearest,
-    clearest_pairs,
-    in_groups,
-    ranked,
-    relevance,
-    strongest_paired,
+    CHANCE_LABEL,
+    FLOOR_LABEL,
+    INDEX_LABELS,
+    INDEX_MARKS,
+    R2_TICKS,
+    RANK_LABELS,
+    Half,
+    index_rows,
+    pair_matrix,
+    pictured,
+    rank_lines,
+    relevance_map,
 )
-from hsicfast.report.rankings import ranking_figure, relevance_figure
-from hsicfast.report.scatters import cost_figure, goal_set_figure
-from hsicfast.report.style import EVERYONE, FLOOR, GOOD, GREY, INK, MATTERS, OPEN, PALE, legend, sheet, shorten, styled
+from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
+from hsicfast.report.points import EDGE_LABEL, cloud, crowding, plane
+from hsicfast.report.style import (
+    BARS,
+    BLUE,
+    DASHES,
+    FLOOR,
+    GREY,
+    INK,
+    MARKERS,
+    PALE,
+    STAR,
+    Mark,
+    escape,
+    legend,
+    look_of,
+    sheet,
+    shorten,
+    styled,
+)
 from hsicfast.text import p_text
-from hsicfast.trials.goal import goal_text
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from hsicfast.indices.findings import Findings, Index
+    from hsicfast.indices.findings import Findings, Index, Pair
+    from hsicfast.indices.stability import Sweep
+
+# Sizes of the marks in the relevance picture. The shapes look equally large; the diamond, for no evidence, is smaller.
+SIZES = {"circle": 9, "triangle-up": 9.5, "square": 8.5, "diamond": 6.5}
+# The keys say whether a point is filled.
+POINTS: dict[bool, dict[str, Any]] = {
+    False: {"s": 16, "facecolor": "none", "linewidths": 0.7, "alpha": 0.8},
+    True: {"s": 30, "edgecolor": "white", "linewidths": 0.6},
+}
 
 
 def pictures(
     sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> dict[str, Callable[[], Figure]]:
-    """How each picture of an analysis is drawn, by its name; those that would have nothing to show are left out.
+    """Functions that draw the pictures of an analysis, by name; pictures with nothing to show are left out.
 
-    `trials` are all of the run, analysed or not; `best` is the one to mark; `metric` and `cost` name the axes.
+    `trials` are all trials of the run, analysed or not; `best` is marked; `metric` and `cost` name the axes.
     """
-    found: dict[str, Callable[[], Figure]] = {"indices": lambda: indices_figure(sensitivity)}
-    if sensitivity.pair_indices:
-        strongest = clearest_pairs(sensitivity.pair_indices)[0]
-        found["pairs"] = lambda: pairs_figure(sensitivity)
-        found["goal_set"] = lambda: goal_set_figure(sensitivity, strongest)
-    found["marginals"] = lambda: marginals_figure(sensitivity)
-    both = relevance(sensitivity)
-    if both:
-        found["relevance"] = lambda: relevance_figure(both, cost=cost)
-    moves = ranked(sensitivity)
-    if moves is not None:
-        found["ranking"] = lambda: ranking_figure(sensitivity, *moves)
-    found["error_against_cost"] = lambda: cost_figure(sensitivity, trials, best, metric=metric, cost=cost)
-    return found
+    draw: dict[str, Callable[..., Figure]] = {
+        "indices": indices_figure,
+        "pairs": pairs_figure,
+        "goal_set": goal_set_figure,
+        "marginals": marginals_figure,
+        "relevance": relevance_figure,
+        "ranking": ranking_figure,
+        "error_against_cost": cost_figure,
+    }
+    found = pictured(sensitivity, trials, best, metric=metric, cost=cost)
+    return {name: functools.partial(draw[name], **given) for name, given in found.items()}
 
 
 def draw_all(
@@ -67,39 +95,32 @@ def draw_all(
 @styled
 def indices_figure(sensitivity: Findings) -> Figure:
     """HSIC of each hyperparameter with its interval, noise floor and p-value, the main group first."""
-    headers: list[tuple[float, Index]] = []
-    rows: list[tuple[float, Index]] = []
-    bottom = 0.0
-    for _, members in in_groups(sensitivity.indices):
-        bottom += 0.5 if headers else 0.0
-        headers.append((bottom, members[0]))
-        rows += [(bottom + 1.0 + place, index) for place, index in enumerate(members)]
-        bottom += 1.0 + len(members)
-    figure = sheet(7.4, 1.9 + 0.27 * bottom)
+    seen = index_rows(sensitivity)
+    looks = {True: look_of(INDEX_MARKS[True], 7.5), False: look_of(INDEX_MARKS[False], 5.5)}
+    figure = sheet(7.4, 1.9 + 0.27 * seen.bottom)
     axes = figure.add_subplot()
     across = axes.get_yaxis_transform()
-    for y, first in headers:
-        where = "all trials" if first.group == "main" else f"only where {shorten(first.group, 60)}"
-        axes.text(0.012, y, f"{where}, n = {first.n}", transform=across, va="center", color=GREY, style="italic")
+    for y, where, n in seen.headings:
+        axes.text(0.012, y, f"{escape(where)}, n = {n}", transform=across, va="center", color=GREY, style="italic")
         axes.axhline(y + 0.45, color=PALE, linewidth=0.8, zorder=0)
-    for y, index in rows:
-        look = MATTERS if index.matters else OPEN
+    for y, index in seen.rows:
+        look = looks[index.matters]
         axes.hlines(y, index.ci_low, index.ci_high, color=look["color"], linewidth=1.6, zorder=2)
         axes.plot(index.noise_floor, y, zorder=1, **FLOOR)
         axes.plot(index.hsic, y, zorder=3, **look)
         axes.text(1.02, y, p_text(index.pvalue_holm), transform=across, va="center")
     axes.text(1.02, -0.9, "p (Holm)", transform=across, va="center", color=GREY)
-    axes.set_yticks([y for y, _ in rows], [shorten(index.name) for _, index in rows])
-    axes.set_ylim(bottom - 0.4, -0.6)
+    axes.set_yticks([y for y, _ in seen.rows], [shorten(index.name) for _, index in seen.rows])
+    axes.set_ylim(seen.bottom - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=6)
     axes.set_xlim(left=min(axes.get_xlim()[0], -0.02 * axes.get_xlim()[1]))
-    axes.set_xlabel(f"HSIC with ending {goal_text(sensitivity.goal, sensitivity.question.minimize)}")
-    axes.set_title("What decides", pad=18)
-    axes.plot([], [], label="matters: Holm p ≤ 0.05", **MATTERS)
-    axes.plot([], [], label="no evidence either way", **OPEN)
+    axes.set_xlabel(seen.across)
+    axes.set_title(seen.title, pad=18)
+    for matters, label in INDEX_LABELS.items():
+        axes.plot([], [], label=label, **looks[matters])
     axes.plot([], [], label=f"{sensitivity.question.confidence:.0%} interval", color=GREY, linewidth=1.6)
-    axes.plot([], [], label="noise floor: mean under independence", **FLOOR)
+    axes.plot([], [], label=FLOOR_LABEL, **FLOOR)
     legend(figure)
     return figure
 
@@ -107,88 +128,200 @@ def indices_figure(sensitivity: Findings) -> Figure:
 @styled
 def pairs_figure(sensitivity: Findings) -> Figure:
     """Matrix of pairs: the published index below the diagonal, the interaction alone above it."""
-    names = strongest_paired(sensitivity)
-    place = {name: i for i, name in enumerate(names)}
-    published, pure = np.full((2, len(names), len(names)), np.nan)
-    marked = np.zeros(published.shape, dtype=bool)
-    for pair in sensitivity.pair_indices:
-        if pair.first in place and pair.second in place:
-            low, high = sorted((place[pair.first], place[pair.second]))
-            published[high, low], pure[low, high] = pair.hsic, pair.pure
-            marked[high, low], marked[low, high] = pair.pvalue <= 0.05, pair.pvalue_pure <= 0.05
-    side = max(3.4, 0.34 * len(names)) + 1.6
+    seen = pair_matrix(sensitivity)
+    side = max(3.4, 0.34 * len(seen.names)) + 1.6
     figure = sheet(side + 1.6, side + 0.9)
     grid = figure.add_gridspec(2, 2, width_ratios=[1, 0.04])
     axes = figure.add_subplot(grid[:, 0])
-    triangles = (
-        (pure, "Oranges", "above: interaction alone"),
-        (published, "Blues", "below: published index"),
-    )
-    for half, (values, colours, label) in enumerate(triangles):
-        # Pairs of few trials are large by chance: where some are marked, these set the scale.
-        top = np.nanmax(values[marked], initial=0.0) or np.nanmax(values, initial=0.0) or 1.0
-        look: dict[str, Any] = {"cmap": colours, "vmin": 0.0, "vmax": top, "edgecolors": "white", "linewidth": 1.2}
-        axes.pcolormesh(np.ma.masked_where(np.isnan(values) | marked, values), alpha=0.35, **look)
-        cells = axes.pcolormesh(np.ma.masked_where(np.isnan(values) | ~marked, values), **look)
-        bar = figure.colorbar(cells, cax=figure.add_subplot(grid[half, 1]))
-        bar.set_label(label)
-        bar.ax.spines[:].set_visible(False)
-        bar.ax.locator_params(nbins=4)
-        for row, column in np.argwhere(marked & np.isfinite(values)):
-            colour = "white" if values[row, column] > 0.55 * top else INK
-            axes.plot(column + 0.5, row + 0.5, marker="o", markersize=5, color=colour)
-    judged = np.isfinite(published) | np.isfinite(pure)
-    for row, column in np.argwhere(~judged & ~judged.T & ~np.eye(len(names), dtype=bool)):
+    for place, half in enumerate((seen.above, seen.below)):
+        _half(axes, figure.add_subplot(grid[place, 1]), half)
+    for row, column in seen.gaps:
         axes.text(column + 0.5, row + 0.5, "–", ha="center", va="center", color=GREY)
-    middles = np.arange(len(names)) + 0.5
-    axes.set_xticks(middles, [shorten(name) for name in names], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(middles, [shorten(name) for name in names])
+    middles = np.arange(len(seen.names)) + 0.5
+    names = [shorten(name) for name in seen.names]
+    axes.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(middles, names)
     axes.set(aspect="equal", xlim=(0, len(names)), ylim=(len(names), 0))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    left_out = len({name for pair in sensitivity.pair_indices for name in (pair.first, pair.second)}) - len(names)
-    axes.set_title("Which act together" + (f" (the clearest {len(names)}, {left_out} left out)" if left_out else ""))
-    axes.plot(
-        [],
-        [],
-        "o",
-        markersize=5,
-        color=INK,
-        label="p ≤ 0.05, not adjusted for many pairs; the others pale",
-    )
+    axes.set_title(seen.title)
+    axes.plot([], [], "o", markersize=5, color=INK, label=f"{seen.note}; the others pale")
+    legend(figure)
+    return figure
+
+
+def _half(axes: Axes, beside: Axes, half: Half) -> None:
+    """Draw one half of the matrix, and the scale of its colours into `beside`."""
+    absent = np.isnan(half.values)
+    look: dict[str, Any] = {"cmap": half.hue, "vmin": 0.0, "vmax": half.top, "edgecolors": "white", "linewidth": 1.2}
+    axes.pcolormesh(np.ma.masked_where(absent | half.marked, half.values), alpha=0.35, **look)
+    cells = axes.pcolormesh(np.ma.masked_where(absent | ~half.marked, half.values), **look)
+    bar = beside.figure.colorbar(cells, cax=beside)
+    bar.set_label(half.label)
+    bar.ax.spines[:].set_visible(False)
+    bar.ax.locator_params(nbins=4)
+    for row, column, colour in half.dots:
+        axes.plot(column + 0.5, row + 0.5, marker="o", markersize=5, color=colour)
+
+
+@styled
+def goal_set_figure(sensitivity: Findings, pair: Pair) -> Figure:
+    """Good trials and the others in the plane of a pair."""
+    seen = cloud(sensitivity, pair)
+    figure = sheet(6.4, 5.4)
+    axes = figure.add_subplot()
+    for label, mark, those in seen.layers:
+        _points(axes, seen.first.at[those], seen.second.at[those], mark, label, len(seen.rows))
+    _own_values(axes.xaxis, axes.set_xscale, pair.first, seen.first)
+    _own_values(axes.yaxis, axes.set_yscale, pair.second, seen.second)
+    axes.set_title(escape(seen.title), pad=34)
+    axes.text(0.0, 1.02, seen.note, transform=axes.transAxes, color=GREY, fontsize=9)
     legend(figure)
     return figure
 
 
 @styled
 def marginals_figure(sensitivity: Findings) -> Figure:
-    """For the strongest hyperparameters: where all trials lie, and where the good ones do."""
-    chosen = clearest(sensitivity)[:MOST_MARGINALS]
-    columns = min(2, len(chosen))
-    rows = math.ceil(len(chosen) / columns)
-    figure = sheet(3.8 * columns + 0.4 * (columns == 1), 2.35 * rows + 0.8)
-    for panel, index in enumerate(chosen):
-        axes = figure.add_subplot(rows, columns, panel + 1)
-        shown = bars(sensitivity, index.name)
-        _marginal(axes, shown)
+    """Values of the clearest hyperparameters, in all trials and in the good ones."""
+    seen = marginals(sensitivity)
+    figure = sheet(3.8 * seen.columns + 0.4 * (seen.columns == 1), 2.35 * seen.rows + 0.8)
+    for panel, (index, bars) in enumerate(seen.panels):
+        axes = figure.add_subplot(seen.rows, seen.columns, panel + 1)
+        _bars(axes, bars)
         axes.set_title(shorten(index.name), fontsize=10.5, pad=16)
-        note = f"n = {shown.everyone.sum()}, {shown.good.sum()} good, Holm p {p_text(index.pvalue_holm)}"
+        note = f"n = {bars.everyone.sum()}, {bars.good.sum()} good, Holm p {p_text(index.pvalue_holm)}"
         note += "" if index.group == "main" else f", {shorten(index.group, 24)}"
         axes.text(0.0, 1.03, note, transform=axes.transAxes, color=GREY, fontsize=8.5)
-        axes.set_ylabel("share of trials" if panel % columns == 0 else "")
+        axes.set_ylabel(SHARE_LABEL if panel % seen.columns == 0 else "")
     legend(figure, axes)
     return figure
 
 
-def _marginal(axes: Axes, shown: Bars) -> None:
-    labels = [shorten(label, 14) for label in shown.labels]
-    axes.set_xticks(shown.ticks, labels)
+def _bars(axes: Axes, bars: Bars) -> None:
+    labels = [shorten(label, 14) for label in bars.labels]
+    axes.set_xticks(bars.ticks, labels)
     if sum(map(len, labels)) > 34:
         axes.tick_params(axis="x", rotation=20)
-    for counts, inset, look, label in (
-        (shown.everyone, 0.0, EVERYONE, "all trials"),
-        (shown.good, 0.18, GOOD, "trials in the goal set"),
-    ):
-        left, width = shown.left + inset * shown.width, (1 - 2 * inset) * shown.width
-        axes.bar(left, counts / max(counts.sum(), 1), width, align="edge", label=label, **look)
+    for good, label, inset, heights in bars.layers:
+        left, width = bars.left + inset * bars.width, (1 - 2 * inset) * bars.width
+        axes.bar(left, heights, width, align="edge", label=label, **BARS[good])
     axes.locator_params(axis="y", nbins=4)
+
+
+@styled
+def relevance_figure(both: list[tuple[Index, Index]], *, cost: str = "cost") -> Figure:
+    """R2 of each hyperparameter for the goal against its R2 for being cheap."""
+    seen = relevance_map(both, cost)
+    low, top = seen.low, seen.top
+    width, height = 7.4, 5.4
+    figure = sheet(width, height)
+    axes = figure.add_subplot()
+    band: dict[str, Any] = {"color": PALE, "alpha": 0.5, "linewidth": 0, "zorder": 0}
+    axes.axvspan(-top[0], seen.noise[0], **band)
+    axes.axhspan(-top[1], seen.noise[1], label=CHANCE_LABEL, **band)
+    for kind, mark, dots in seen.marks:
+        axes.plot(*seen.at[dots].T, label=kind, zorder=3, **look_of(mark, SIZES[mark.shape]))
+    axes.set(xlim=(low[0], top[0]), ylim=(low[1], top[1]))
+    for x, y, across, up, text in seen.corners:
+        # A blank keeps a text off the axis on its left.
+        shown = f" {text}" if across == "left" else text
+        axes.text(x, y, shown, ha=across, va=up, color=GREY, style="italic", fontsize=9.5)
+    # The axes take up the sheet but for about 0.9 by 1.6 inches; a letter is 5.6 points wide.
+    inside = np.array([width - 0.9, height - 1.6]) * 72
+    names = [escape(name) for name in seen.names]
+    sides = place_labels((seen.at - low) / (top - low) * inside, names, (inside[0], inside[1]), (5.6, 11.0), 8.0)
+    for (x, y), name, side in zip(seen.at, names, sides, strict=True):
+        if side is not None:
+            axes.annotate(
+                name,
+                (x, y),
+                xytext=(7 * side[0], 7 * side[1]),
+                textcoords="offset points",
+                ha=("right", "center", "left")[side[0] + 1],
+                va=("top", "center", "bottom")[side[1] + 1],
+                fontsize=9,
+                zorder=4,
+            )
+    for axis, most in ((axes.xaxis, top[0]), (axes.yaxis, top[1])):
+        marks = [r2 for r2 in R2_TICKS if np.sqrt(r2) <= most]
+        axis.set_ticks(np.sqrt(marks), [f"{r2:g}" for r2 in marks])
+    axes.set_xlabel(escape(seen.across))
+    axes.set_ylabel(seen.up)
+    axes.set_title(seen.title, pad=20)
+    unnamed = sum(side is None for side in sides)
+    note = seen.note + (f"; {unnamed} without room for a name" if unnamed else "")
+    axes.text(0.0, 1.02, note, transform=axes.transAxes, color=GREY, fontsize=9)
+    legend(figure)
+    return figure
+
+
+@styled
+def ranking_figure(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> Figure:
+    """Ranks of the main group against the share of trials that counts as good."""
+    moves = rank_lines(sensitivity, sweep, chosen)
+    x = moves.x
+    figure = sheet(7.4, 1.9 + 0.3 * moves.lowest)
+    axes = figure.add_subplot()
+    if moves.asked is not None:
+        axes.axvline(moves.asked, color=PALE, linewidth=6, zorder=0)
+    for line in moves.lines:
+        look: dict[str, Any] = {"color": line.colour, "linestyle": DASHES[line.dash], "linewidth": 1.6}
+        axes.plot(x, line.rank, alpha=0.85 if line.seen.any() else 0.4, zorder=1, **look)
+        for rows, face in ((line.seen, line.colour), (~line.seen, "white")):
+            marker = MARKERS[line.shape]
+            axes.plot(x[rows], line.rank[rows], marker, ms=7, color=line.colour, mfc=face, mew=1.3, zorder=2)
+        axes.text(x[-1] + 1.2, line.rank[-1], shorten(line.name, 24), va="center", color=INK)
+    axes.set_xticks(x, moves.shares)
+    axes.set_xlim(x[0] - 1.5, x[-1] + 1)
+    axes.set_yticks(range(1, moves.lowest + 1))
+    axes.set_ylim(moves.lowest + 0.5, 0.5)
+    axes.tick_params(length=0)
+    axes.set_xlabel(moves.across)
+    axes.set_ylabel(moves.up)
+    axes.set_title(moves.title)
+    axes.plot([], [], "o", ms=7, color=GREY, label=RANK_LABELS[True])
+    axes.plot([], [], "o", ms=7, color=GREY, mfc="white", mew=1.3, label=RANK_LABELS[False])
+    if moves.asked is not None:
+        axes.plot([], [], color=PALE, linewidth=6, label=f"asked here: {moves.goal}")
+    legend(figure)
+    return figure
+
+
+@styled
+def cost_figure(
+    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
+) -> Figure:
+    """Objective against cost, with the goal set and the best trial; against trial number if no cost is known."""
+    seen = plane(sensitivity, trials, best, metric, cost)
+    figure = sheet(7.4, 4.8)
+    axes = figure.add_subplot()
+    for label, mark, those in seen.layers:
+        _points(axes, seen.x[those], seen.y[those], mark, label, seen.n_shown)
+    if seen.edge is not None:
+        axes.axhline(seen.edge, color=BLUE, linewidth=1, linestyle="--", label=EDGE_LABEL)
+    if seen.best is not None:
+        axes.plot(*seen.best, zorder=5, label="best", **STAR)
+    axes.set_xscale("log" if seen.log_x else "linear")
+    axes.set_yscale("log" if seen.log_y else "linear")
+    axes.set_xlabel(escape(seen.across))
+    axes.set_ylabel(escape(seen.up))
+    axes.set_title(escape(seen.title), pad=20)
+    axes.text(0.0, 1.025, seen.note, transform=axes.transAxes, color=GREY, fontsize=9)
+    legend(figure)
+    return figure
+
+
+def _points(axes: Axes, x: Floats, y: Floats, mark: Mark, label: str, among: int) -> None:
+    """Draw some of `among` points as a bitmap, so that a page with 100,000 trials stays small."""
+    look = POINTS[mark.filled] | {"facecolor" if mark.filled else "edgecolor": mark.colour}
+    size = crowding(among) ** 2 * look.pop("s")
+    axes.scatter(x, y, s=size, marker=MARKERS[mark.shape], label=label, rasterized=True, **look)
+
+
+def _own_values(axis: Axis, set_scale: Callable[[str], None], name: str, its: Scale) -> None:
+    """Label an axis with the values of a hyperparameter on its own scale."""
+    set_scale("log" if its.log else "linear")
+    if its.levels:
+        kept = few_ticks(its.levels)
+        axis.set_ticks(np.array(kept, dtype=np.float64), [shorten(its.levels[k], 14) for k in kept])
+    axis.set_label_text(shorten(name))

@@ -1,7 +1,8 @@
-"""An analysis as one self-contained HTML page: it opens from a file, loads nothing, and prints.
+"""Writes an analysis as one self-contained HTML page: it opens from a file, loads nothing, and prints.
 
-Names come from files and people. The templates escape all they are given; marked as safe are the charts' JSON, whose
-brackets are escaped, plotly's own script and ours, and the browser runs no other: it is told their hashes.
+Names come from files and people, so the templates escape all texts. Only three things are marked as safe: the JSON of
+the charts, whose brackets are escaped, plotly's script and ours. The browser runs no other script: the page lists the
+hashes of these two.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
 from hsicfast.files import write_atomically
-from hsicfast.indices.findings import Findings
+from hsicfast.indices.findings import ALPHA, Findings
 from hsicfast.indices.stability import RankInterval, rank_intervals
 from hsicfast.indices.verdicts import fates, headline, verdicts
 from hsicfast.report.charts import charts
@@ -37,17 +39,51 @@ if TYPE_CHECKING:
     from hsicfast.trials.trial import Trial
 
 TOOLS = ("matplotlib", "jinja2", "plotly")
-# What decides the numbers of an analysis.
+# The numbers of an analysis depend on the versions of these packages.
 PACKAGES = ("hsicfast", "numpy", "scipy", "numba", "pandas", "optuna", "torch", "torchvision", "pytorch-lightning")
 
 
+@dataclass(frozen=True)
+class PageContent:
+    """What every page shows.
+
+    Attributes
+    ----------
+    findings : Findings
+    figures : mapping of str to Figure
+        The pictures for print, by name.
+    trials : TrialTable
+        All trials of the run, analysed or not.
+    best : Trial
+        The pictures mark it.
+    title : str
+        Heading of the page.
+    metric, cost : str
+        Names of the objective and the cost.
+    guess : Guess or None
+        Types of the columns and the reasons for them, if they were guessed.
+    notes : tuple of str
+        What a reader must know before believing the numbers, a sentence each.
+    """
+
+    findings: Findings
+    figures: Mapping[str, Figure]
+    trials: TrialTable
+    best: Trial
+    title: str
+    metric: str
+    cost: str
+    guess: Guess | None = None
+    notes: tuple[str, ...] = ()
+
+
 def check_report_tools() -> None:
-    """Raise unless matplotlib, Jinja and plotly are installed; to be called before the training, not after it.
+    """Raise unless matplotlib, Jinja and plotly are installed; call this before the training, not after it.
 
     Raises
     ------
     InputError
-        Naming what is missing and the command that installs it.
+        Names what is missing and the command that installs it.
     """
     missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
     if missing:
@@ -72,14 +108,14 @@ def write_page(
     Parameters
     ----------
     path : str or Path
-        Of the page; its folder is created where it is missing.
+        Place of the page; its folder is created if it is missing.
     findings : Findings
     title : str
         Heading of the page.
     metric, cost : str
-        What people call the objective and the cost.
+        Names of the objective and the cost.
     guess : Guess, optional
-        What the columns were taken for, where that was guessed.
+        Types of the columns and the reasons for them, if they were guessed.
     notes : iterable of str
         What a reader must know before believing the numbers, a sentence each.
 
@@ -90,13 +126,13 @@ def write_page(
     Raises
     ------
     InputError
-        Where a tool is missing or the page cannot be written.
+        If a tool is missing or the page cannot be written.
     """
     check_report_tools()
     trials, best = findings.trials, findings.trials.best(findings.question.minimize)
     figures = draw_all(findings, trials, best, metric=metric, cost=cost)
-    names = {"title": title, "metric": metric, "cost": cost}
-    source = page("page.html.j2", findings, figures, trials, best, **names, guess=guess, notes=list(notes))
+    content = PageContent(findings, figures, trials, best, title, metric, cost, guess, tuple(notes))
+    source = page("page.html.j2", content)
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,26 +144,26 @@ def write_page(
     return path
 
 
-def page(
-    template: str,
-    findings: Findings,
-    figures: Mapping[str, Figure],
-    trials: TrialTable,
-    best: Trial,
-    *,
-    title: str,
-    metric: str,
-    cost: str,
-    guess: Guess | None,
-    notes: list[str],
-    **rest: Any,
-) -> str:
-    """The page as HTML: `template` filled with an analysis, its `figures` for print, its charts and the `rest`."""
+def page(template: str, content: PageContent, **rest: Any) -> str:
+    """The page as HTML: the template filled with `content`, its charts and the `rest`.
+
+    Parameters
+    ----------
+    template : str
+        Name of a file in ``templates``.
+    content : PageContent
+    **rest
+        Further variables of this template.
+
+    Returns
+    -------
+    str
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    # Names come from files and people: everything is escaped that is not marked safe here.
+    # Names come from files and people: Jinja escapes everything that is not marked safe here.
     environment = Environment(
         loader=PackageLoader("hsicfast.report"),
         autoescape=True,
@@ -138,26 +174,28 @@ def page(
     environment.filters |= {"number": number, "p": p_text, "share": share_text, "value": value_text, "ratio": ratio}
     environment.filters |= {"goal": goal_text, "groups": in_groups, "rank": rank_text, "kind": kind_text}
     environment.filters |= {"clearest_pairs": clearest_pairs}
+    findings = content.findings
     found, goal = verdicts(findings), findings.question.goal
-    moving = charts(findings, trials, best, metric=metric, cost=cost)
+    drawn = charts(findings, content.trials, content.best, metric=content.metric, cost=content.cost)
     own = resources.files("hsicfast.report").joinpath("templates", "page.js")
     scripts = [get_plotlyjs(), own.read_text(encoding="utf-8")]
     ranks = rank_intervals(findings)
     return environment.get_template(template).render(
-        title=title,
-        metric=metric,
-        cost=cost,
-        guess=guess,
-        notes=notes,
+        title=content.title,
+        metric=content.metric,
+        cost=content.cost,
+        guess=content.guess,
+        notes=content.notes,
         findings=findings,
-        best=best,
+        best=content.best,
+        alpha=ALPHA,
         headline=headline(findings, found),
         verdicts=found,
         fates=fates(findings),
         ranks={index.name: ranks.get(index.name) for index in findings.indices},
         cheapest=float(findings.met.mean()) if isinstance(goal, Threshold) else goal,
-        pictures={name: _inline(render(figure, "svg")) for name, figure in figures.items()},
-        charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in moving.items()})),
+        pictures={name: _inline(render(figure, "svg")) for name, figure in content.figures.items()},
+        charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in drawn.items()})),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(f"'{fingerprint(script)}'" for script in scripts)),
         versions=_versions(),
@@ -166,7 +204,7 @@ def page(
 
 
 def fingerprint(script: str) -> str:
-    """What a content security policy calls this script.
+    """The hash of a script as a content security policy writes it.
 
     Examples
     --------
@@ -177,7 +215,7 @@ def fingerprint(script: str) -> str:
 
 
 def rank_text(rank: RankInterval | None) -> str:
-    """A rank and where it lies in 90% of resamples.
+    """A rank, and the range it has in 90% of resamples if that is wider.
 
     Examples
     --------
@@ -190,7 +228,7 @@ def rank_text(rank: RankInterval | None) -> str:
 
 
 def kind_text(hyperparameter: Hyperparameter) -> str:
-    """What a column was taken for.
+    """The type of a hyperparameter and its range, in words.
 
     Examples
     --------
@@ -205,7 +243,7 @@ def kind_text(hyperparameter: Hyperparameter) -> str:
 
 
 def _as_data(found: Mapping[str, str]) -> str:
-    r"""JSON texts by name as one for a script element: no bracket can end the element or begin a comment.
+    r"""One JSON object of these JSON texts for a script element: no bracket can end the element or begin a comment.
 
     Examples
     --------
@@ -217,7 +255,7 @@ def _as_data(found: Mapping[str, str]) -> str:
 
 
 def _inline(svg: bytes) -> str:
-    # As an image a figure can run no script and its identifiers cannot clash with those of the next.
+    # A figure inside an image runs no script, and its identifiers cannot clash with those of the next figure.
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 

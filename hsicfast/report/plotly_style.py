@@ -1,6 +1,6 @@
-"""The look of every chart on the screen: text that stays text, axes, what a pointer reads of a trial.
+"""Holds the look of every chart on the screen: layout, marks, axes, escaped text, the pointer's text for a trial.
 
-plotly, an extra, is imported by the first chart.
+The first chart imports plotly, an extra.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hsicfast.report.content import Scale, few_ticks
-from hsicfast.report.style import GREY, INK
+from hsicfast.report.axes import Scale, few_ticks
+from hsicfast.report.style import GREY, INK, Mark
 from hsicfast.text import clip, number, value_text
 from hsicfast.trials.table import TrialTable
 
@@ -23,19 +23,24 @@ if TYPE_CHECKING:
 FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif'
 
 
-def plain(text: object, most: int = 30) -> str:
-    """`text` as plotly shows it letter by letter: no tag, no entity, no template, no formula.
+def shorten(text: object, most: int = 30) -> str:
+    """`text` clipped and escaped for plotly."""
+    return escape(clip(str(text), most))
+
+
+def escape(text: str) -> str:
+    """`text` escaped so that plotly shows it letter by letter: no tag, no entity, no template, no formula.
 
     Examples
     --------
-    >>> plain("<b>%{x}</b> & co")
+    >>> escape("<b>%{x}</b> & co")
     '&lt;b&gt;&#37;{x}&lt;/b&gt; &amp; co'
     """
-    return html.escape(clip(str(text), most), quote=False).replace("%", "&#37;").replace("$", "&#36;")
+    return html.escape(text, quote=False).replace("%", "&#37;").replace("$", "&#36;")
 
 
 def chart(title: str, height: float, note: str = "") -> Figure:
-    """An empty chart of this height in pixels; its width is the page's."""
+    """An empty chart of this height in pixels, as wide as the page."""
     from plotly.graph_objects import Figure
 
     figure = Figure()
@@ -44,7 +49,7 @@ def chart(title: str, height: float, note: str = "") -> Figure:
 
 
 def dress(figure: Figure, title: str, height: float, note: str = "") -> None:
-    """The look that all charts share."""
+    """Give `figure` the look that all charts share."""
     heading = {"text": title, "x": 0, "xref": "container", "xanchor": "left", "font": {"size": 16}}
     heading |= {"subtitle": {"text": note, "font": {"size": 12, "color": GREY}}} if note else {}
     figure.update_layout(
@@ -63,39 +68,58 @@ def dress(figure: Figure, title: str, height: float, note: str = "") -> None:
     figure.update_yaxes(automargin=True, **lines)
 
 
+def look_of(mark: Mark, size: float) -> dict[str, Any]:
+    """The options of plotly for a mark of this size in pixels."""
+    if mark.filled:
+        return {"symbol": mark.shape, "size": size, "color": mark.colour}
+    return {"color": "white", "line": {"color": mark.colour, "width": 1.3}, "symbol": mark.shape, "size": size}
+
+
+def point_look(mark: Mark, crowd: float) -> dict[str, Any]:
+    """The options of plotly for a mark among many, shrunk by `crowd`; marks that are not filled are transparent."""
+    if mark.filled:
+        look = {"size": 8 * crowd, "color": mark.colour, "line": {"color": "white", "width": 0.7}}
+    else:
+        look = {"size": 6 * crowd, "opacity": 0.8, "line": {"color": mark.colour, "width": 1}, "color": "rgba(0,0,0,0)"}
+    return look | {"symbol": mark.shape}
+
+
 def note_at(text: str, **place: Any) -> dict[str, Any]:
-    """A text without an arrow, at a place in plotly's words."""
+    """The annotation `text` without an arrow; `place` holds options of plotly."""
     return {"text": text, "showarrow": False, "yanchor": "middle"} | place
 
 
 def read_of(table: TrialTable, rows: Any, names: Sequence[str], with_cost: bool = False) -> list[tuple[str, ...]]:
-    """What the pointer reads of each trial at `rows`: number, objective, cost where it is known, values."""
+    """The texts that the pointer shows for each trial at `rows`: number, objective, cost if asked for, values."""
     columns = [[str(k) for k in table.index[rows]], [number(y) for y in table.objective[rows]]]
     if with_cost:
         columns.append([number(c) for c in table.cost[rows]])
     for name in names:
         exists = table.active(name)[rows]
         values = zip(table.values[name][rows], exists, strict=True)
-        columns.append([plain(value_text(value)) if there else "–" for value, there in values])
+        columns.append([shorten(value_text(value)) if there else "–" for value, there in values])
     return list(zip(*columns, strict=True))
 
 
 def template(names: Sequence[str], label: str) -> str:
-    """What a pointer shows of a trial: `names` before what :func:`read_of` gave each."""
-    lines = [f"{plain(name)} %{{customdata[{place}]}}" for place, name in enumerate(names)]
+    """The pointer's text for a trial: `names`, each before its text from :func:`read_of`."""
+    lines = [f"{shorten(name)} %{{customdata[{place}]}}" for place, name in enumerate(names)]
     return "<br>".join([f"<b>{lines[0]}</b>, {label}", *lines[1:]]) + "<extra></extra>"
 
 
-def own_values(its: Scale) -> dict[str, Any]:
-    """The axis of a hyperparameter on its own scale."""
+def value_axis(its: Scale) -> dict[str, Any]:
+    """The options of plotly for the axis of a hyperparameter on its own scale."""
     if not its.levels:
-        return numbers(its.at, its.log)
+        return number_axis(its.at, its.log)
     kept = few_ticks(its.levels)
-    return {"type": "linear", "tickvals": kept, "ticktext": [plain(its.levels[k], 14) for k in kept]}
+    return {"type": "linear", "tickvals": kept, "ticktext": [shorten(its.levels[k], 14) for k in kept]}
 
 
-def numbers(values: Any, log: bool) -> dict[str, Any]:
-    """The axis of numbers; a logarithmic one has a label at every decade, and where those are few at 2 and 5, too."""
+def number_axis(values: Any, log: bool) -> dict[str, Any]:
+    """The options of plotly for an axis of numbers.
+
+    A logarithmic axis has a label at up to eight decades, and at 2 and 5 of each if there are less than 2.5 decades.
+    """
     if not log:
         return {"type": "linear"}
     decades = float(np.log10(values.max() / values.min()))
@@ -103,6 +127,6 @@ def numbers(values: Any, log: bool) -> dict[str, Any]:
 
 
 def side_of(side: tuple[int, int] | None) -> str:
-    """Where plotly writes the text of a point; nothing is written where there is no room."""
+    """The side of a point in plotly's words; any if there is no room, because nothing is written then."""
     across, up = side or (1, 0)
     return f"{('bottom', 'middle', 'top')[up + 1]} {('left', 'center', 'right')[across + 1]}"

@@ -1,7 +1,7 @@
-"""The look of every picture: colours and shapes, the sheet it is drawn on, the file it becomes.
+"""Holds the look of every picture: colours and marks for print and screen, and how a matplotlib figure becomes a file.
 
-Colours are Okabe and Ito's, which the colour-blind tell apart; shape, fill or hatch tell the same in a grey print.
-matplotlib, an extra, is imported by the first figure; no pyplot, no state, nothing is shown.
+The colours are those of Okabe and Ito, which colour-blind people can tell apart; in a grey print shape, fill or hatch
+say the same. The first figure imports matplotlib, an extra; pyplot and its state are never used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 import io
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from hsicfast.text import clip
 
@@ -28,19 +28,34 @@ STYLE = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "text.color": INK},
     **{f"{axis}tick.{part}": tone for axis in "xy" for part, tone in (("color", GREY), ("labelcolor", INK))},
     **{"legend.frameon": False, "legend.fontsize": 9, "hatch.linewidth": 0.6},
-    # Text as outlines looks alike everywhere; without a salt every SVG of the same figure differs.
+    # Text drawn as outlines looks the same everywhere; without a salt each SVG of the same figure differs.
     **{"svg.fonttype": "path", "svg.hashsalt": "hsicfast"},
 }
-MATTERS: dict[str, Any] = {"marker": "o", "ms": 7.5, "color": BLUE, "ls": "none"}
-OPEN: dict[str, Any] = {"marker": "D", "ms": 5.5, "color": GREY, "mfc": "white", "ls": "none"}
+# The shapes and dashes of content.py in matplotlib's words.
+MARKERS = {
+    **{"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"},
+    **{"triangle-down": "v", "cross": "P", "x": "X", "pentagon": "p"},
+}
+DASHES = {"solid": "-", "dash": "--", "dashdot": "-.", "dot": ":"}
 FLOOR: dict[str, Any] = {"marker": "|", "ms": 12, "mew": 1.8, "color": VERMILION, "ls": "none"}
 STAR: dict[str, Any] = {"marker": "*", "ms": 17, "color": VERMILION, "mec": "white", "ls": "none"}
-EVERYONE: dict[str, Any] = {"color": PALE, "edgecolor": GREY, "linewidth": 0.8}
-GOOD: dict[str, Any] = {"color": BLUE, "alpha": 0.75, "hatch": "///", "edgecolor": "white", "linewidth": 0.0}
+# The keys say whether the bars are of the good trials.
+BARS: dict[bool, dict[str, Any]] = {
+    False: {"color": PALE, "edgecolor": GREY, "linewidth": 0.8},
+    True: {"color": BLUE, "alpha": 0.75, "hatch": "///", "edgecolor": "white", "linewidth": 0.0},
+}
+
+
+class Mark(NamedTuple):
+    """A mark on print and screen: its shape in plotly's words, its colour, whether it is filled."""
+
+    shape: str
+    colour: str
+    filled: bool = True
 
 
 def styled(draw: Callable[Parameters, Drawn]) -> Callable[Parameters, Drawn]:
-    """Let `draw` work under our style alone, whatever the user's matplotlibrc says."""
+    """Make `draw` use our style alone and ignore the user's matplotlibrc."""
 
     @functools.wraps(draw)
     def drawn(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Drawn:
@@ -54,22 +69,22 @@ def styled(draw: Callable[Parameters, Drawn]) -> Callable[Parameters, Drawn]:
 
 @styled
 def render(figure: Figure, kind: str) -> bytes:
-    """The figure as a ``png`` (150 dpi) or ``svg`` file, the same bytes every time."""
+    """The bytes of the figure as a ``png`` (150 dpi) or ``svg`` file, the same every time."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # A name in a script that matplotlib's font lacks is drawn as boxes; the tables spell it out.
+        # matplotlib draws boxes for letters that its font lacks; the tables spell the name out.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()
 
 
 def sheet(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that a notebook shows."""
+    """An empty figure of this size in inches, which a notebook can show."""
     return _picture()(figsize=(width, height), layout="constrained")
 
 
 def legend(figure: Figure, axes: Axes | None = None) -> None:
-    """One legend below everything, of what is labelled in `axes`, the first by default."""
+    """Add one legend below everything for what has a label in `axes`, by default the first ones."""
     handles, labels = (axes or figure.axes[0]).get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, handletextpad=0.5)
 
@@ -79,7 +94,7 @@ def _picture() -> type[Figure]:
     from matplotlib.figure import Figure
 
     class Picture(Figure):
-        """A notebook asks an object for its picture; matplotlib answers for its figures where pyplot is in use."""
+        """A figure that a notebook shows although pyplot is not in use."""
 
         def _repr_png_(self) -> bytes:
             return render(self, "png")
@@ -87,6 +102,17 @@ def _picture() -> type[Figure]:
     return Picture
 
 
+def look_of(mark: Mark, size: float) -> dict[str, Any]:
+    """The options of matplotlib for a mark of this size in points, without a line."""
+    look = {"marker": MARKERS[mark.shape], "ms": size, "color": mark.colour, "ls": "none"}
+    return look if mark.filled else look | {"mfc": "white"}
+
+
 def shorten(name: str, most: int = 30) -> str:
-    """`name` clipped as matplotlib may draw it: its dollar signs start no formula."""
-    return clip(name, most).replace("$", r"\$")
+    """`name` clipped and escaped for matplotlib."""
+    return escape(clip(name, most))
+
+
+def escape(text: str) -> str:
+    """`text` escaped so that matplotlib draws it letter by letter: no dollar sign starts a formula."""
+    return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Prints tables on the terminal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def print_indices(console: Console, title: str, indices: Sequence[Index]) -> None:
     """Print a table of indices."""
-    said = {True: "matters", False: "open"}
+    words = {True: "matters", False: "open"}
     rows: list[Sequence[Any]] = [
-        (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, said[i.matters]) for i in indices
+        (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, words[i.matters]) for i in indices
     ]
     print_table(console, title, ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
     if not all(i.matters for i in indices):
@@ -38,12 +38,12 @@ def print_pairs(console: Console, pairs: Sequence[Pair]) -> None:
 
 
 def print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table that fits any width; columns of numbers end in ``>``. Without rows nothing is printed."""
+    """Print a table that fits any width; the names of number columns end in ``>``. Without rows, print nothing."""
     if not rows:
         return
-    # Text, for a name such as "[red]" is no markup here.
+    # Text and not str: rich would take a name such as "[red]" for markup.
     cells = [[Text(one_line(str(cell))) for cell in row] for row in rows]
-    # A name broken in the middle is hard to find again: the other columns give way first.
+    # A name broken in the middle is hard to find again, so the other columns shrink first.
     least = min(max(len(row[0]) for row in cells), 26)
     table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for position, column in enumerate(columns):

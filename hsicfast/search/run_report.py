@@ -16,7 +16,7 @@ from hsicfast.errors import InputError
 from hsicfast.files import plain, write_atomically
 from hsicfast.indices.verdicts import headline, verdicts
 from hsicfast.report.figures import draw_all
-from hsicfast.report.page import check_report_tools, page
+from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
 from hsicfast.report.tables import print_indices, print_pairs, print_table
 from hsicfast.search.finals import kept
@@ -76,6 +76,9 @@ def write_report(
     names = {"metric": metric, "test_metric": test_metric, "cost": cost}
     told = chapters(result)
     figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
+    content = PageContent(
+        result.sensitivity, figures, result.trials, result.best, title, metric, cost, notes=tuple(cautions(result))
+    )
     contents: dict[str, str | bytes] = {
         "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
         "sensitivity.json": _json(_analysis(result, planned, told)),
@@ -91,16 +94,8 @@ def write_report(
         **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
         "report.html": page(
             "report.html.j2",
-            result.sensitivity,
-            figures,
-            result.trials,
-            result.best,
-            title=title,
-            metric=metric,
+            content,
             test_metric=test_metric,
-            cost=cost,
-            guess=None,
-            notes=cautions(result),
             result=result,
             test=_tested(result.best, tests),
             fresh=_fresh(result, result.best),

@@ -19,10 +19,9 @@ from hsicfast.report.charts import (
     ranking_chart,
     relevance_chart,
 )
-from hsicfast.report.content import clearest_pairs, quadrant, ranked, relevance
-from hsicfast.report.figures import pictures
-from hsicfast.report.plotly_style import plain
-from hsicfast.report.scatters import cost_figure
+from hsicfast.report.content import clearest_pairs, clearest_ranks, quadrant, relevance
+from hsicfast.report.figures import cost_figure, pictures
+from hsicfast.report.plotly_style import escape
 from hsicfast.text import number, p_text, ratio
 
 
@@ -67,7 +66,7 @@ def test_indices_say_their_numbers(found):
     for index in found.indices:
         (text,) = (text for x, _, text in spots if x == index.hsic)
         assert f"<b>{index.name}</b>" in text
-        assert f"p (Holm) {plain(p_text(index.pvalue_holm))}".replace("&lt;", "<") in text
+        assert f"p (Holm) {escape(p_text(index.pvalue_holm))}".replace("&lt;", "<") in text
         assert f"n = {index.n}" in text
         assert f"R² {ratio(index.r2)}" in text
     names = dict(zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True))
@@ -176,7 +175,7 @@ def test_relevance_puts_each_in_its_quadrant(found):
 
 
 def test_ranking_marks_what_is_seen(found):
-    sweep, chosen = ranked(found)
+    sweep, chosen = clearest_ranks(found)
     figure = ranking_chart(found, sweep, chosen)
     lines = [trace for trace in figure.data if trace.yaxis == "y2"]
     assert len(lines) == len(chosen) == 5

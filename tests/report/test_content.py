@@ -9,18 +9,10 @@ import pytest
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
 from hsicfast.indices.findings import Pair
-from hsicfast.report.content import (
-    bars,
-    clearest,
-    clearest_pairs,
-    levels,
-    noise_r2,
-    place_labels,
-    ranked,
-    some_of,
-    ticks,
-    wide,
-)
+from hsicfast.report.axes import fits_log_axis, levels, place_labels, ticks
+from hsicfast.report.content import clearest, clearest_pairs, clearest_ranks, noise_r2
+from hsicfast.report.marginals import bars
+from hsicfast.report.points import some_of
 
 
 def test_the_clearest_come_first_whatever_their_size():
@@ -45,7 +37,7 @@ def test_noise_level_of_r2_is_the_noise_floor_scaled(run):
 
 
 def test_ranking_prefers_what_is_seen(run):
-    sweep, chosen = ranked(run.sensitivity, most=1)
+    sweep, chosen = clearest_ranks(run.sensitivity, most=1)
     assert [sweep.names[name] for name in chosen] == ["learning_rate"]
 
 
@@ -124,7 +116,7 @@ def test_levels_are_the_values_in_the_order_of_their_intervals():
 
 
 def test_a_log_axis_needs_positive_values_over_a_decade():
-    assert wide(np.array([1.0, 10.5]))
-    assert not wide(np.array([1.0, 9.5]))
-    assert not wide(np.array([0.0, 100.0]))
-    assert not wide(np.array([]))
+    assert fits_log_axis(np.array([1.0, 10.5]))
+    assert not fits_log_axis(np.array([1.0, 9.5]))
+    assert not fits_log_axis(np.array([0.0, 100.0]))
+    assert not fits_log_axis(np.array([]))

@@ -10,16 +10,17 @@ from builders import NASTY, finished_run, too_small_to_judge
 
 from hsicfast import Choice, Float, SearchSpace
 from hsicfast.indices.findings import Pair
-from hsicfast.report.content import (
-    MOST_RANKED,
-    clearest_pairs,
-    ranked,
-    relevance,
-    strongest_paired,
+from hsicfast.report.content import LINES, MOST_RANKED, clearest_pairs, clearest_ranks, relevance, strongest_paired
+from hsicfast.report.figures import (
+    cost_figure,
+    draw_all,
+    goal_set_figure,
+    indices_figure,
+    marginals_figure,
+    pairs_figure,
+    ranking_figure,
+    relevance_figure,
 )
-from hsicfast.report.figures import draw_all, indices_figure, marginals_figure, pairs_figure
-from hsicfast.report.rankings import LINES, ranking_figure, relevance_figure
-from hsicfast.report.scatters import cost_figure, goal_set_figure
 from hsicfast.report.style import render
 
 
@@ -223,7 +224,7 @@ def test_relevance_has_a_mark_each_and_names_that_cover_no_other(run):
 
 
 def test_ranking_is_filled_where_it_is_seen(run):
-    sweep, chosen = ranked(run.sensitivity)
+    sweep, chosen = clearest_ranks(run.sensitivity)
     axes = ranking_figure(run.sensitivity, sweep, chosen).axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == len(sweep.shares)]
     for name in chosen:

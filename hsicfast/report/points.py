@@ -1,0 +1,229 @@
+"""Decides which trials a picture shows as points, where they lie, and what it says about those it leaves out."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.indices.findings import Findings, Pair
+from hsicfast.report.axes import Scale, fits_log_axis, scale
+from hsicfast.report.style import BLUE, GREY, Mark
+from hsicfast.text import clip, p_text
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH, Trial
+
+GOOD_TRIALS = "trials in the goal set"
+EDGE_LABEL = "edge of the goal set"
+GOOD, OTHER = Mark("triangle-up", BLUE), Mark("circle", GREY, filled=False)
+KIND_SHAPES = {
+    "trials": "circle",
+    "design": "circle",
+    "search": "square",
+    "finalists again": "diamond",
+    "stopped early": "triangle-down",
+}
+# Up to MOST_POINTS points can be told apart on a picture, and they keep a page of 100,000 trials small.
+MOST_POINTS = 5000
+# Up to FREE_POINTS points keep their full size; more points shrink so that together they cover the same area.
+FREE_POINTS = 600
+
+
+class Layer(NamedTuple):
+    """Points of one kind: their label, their mark, and their positions or a mask of them."""
+
+    label: str
+    mark: Mark
+    points: Rows | Bools
+
+
+class Cloud(NamedTuple):
+    """The trials in which both hyperparameters of a pair exist, in the plane of the two.
+
+    Attributes
+    ----------
+    first, second : Scale
+        Axes of the shown trials (m,).
+    rows : array (m,)
+        Rows of the table.
+    layers : list of Layer
+        As masks (m,).
+    title, note : str
+        The note has two lines.
+    """
+
+    first: Scale
+    second: Scale
+    rows: Rows
+    layers: list[Layer]
+    title: str
+    note: str
+
+
+class Plane(NamedTuple):
+    """Objective against cost, or against the number of the trial if no cost is known.
+
+    Attributes
+    ----------
+    x, y : array (n,)
+        Values of all trials of the table.
+    layers : list of Layer
+        As rows of the table; each has a point.
+    n_shown : int
+    known : bool
+        Whether `x` is the cost.
+    along_x, along_y : array
+        All values that can be shown; `log_x` and `log_y` say whether their axes are logarithmic.
+    edge : float or None
+        Edge of the goal set; None if it is not finite.
+    best : tuple of float, or None
+        Place of the best trial; None if its cost is unknown.
+    title, note, across, up : str
+    """
+
+    x: Floats
+    y: Floats
+    layers: list[Layer]
+    n_shown: int
+    known: bool
+    along_x: Floats
+    along_y: Floats
+    log_x: bool
+    log_y: bool
+    edge: float | None
+    best: tuple[float, float] | None
+    title: str
+    note: str
+    across: str
+    up: str
+
+
+def some_of(good: Bools, seed: int, most: int = MOST_POINTS) -> Rows:
+    """Positions of at most `most` trials, drawn at random: up to half of them are good, more if there are few others.
+
+    Examples
+    --------
+    >>> some_of(np.array([False, True, False, False, True]), seed=0, most=4)
+    array([0, 1, 3, 4])
+    """
+    inside, outside = np.flatnonzero(good), np.flatnonzero(~good)
+    places = min(len(inside), max(most // 2, most - len(outside)))
+    random = np.random.default_rng(seed)
+    kept = (random.permutation(inside)[:places], random.permutation(outside)[: most - places])
+    return np.sort(np.concatenate(kept))
+
+
+def crowding(n: int) -> float:
+    """The factor by which points shrink if there are n of them.
+
+    Examples
+    --------
+    >>> crowding(300), crowding(5000)
+    (1.0, 0.5)
+    """
+    return min(1.0, max(0.5, math.sqrt(FREE_POINTS / max(n, 1))))
+
+
+def some_text(good: Bools, shown: Rows) -> str:
+    """How many trials a picture shows, in words.
+
+    Examples
+    --------
+    >>> some_text(np.array([True, False]), np.array([0, 1]))
+    '2 trials, 1 good'
+    >>> some_text(np.array([True, False, False]), np.array([0, 2]))
+    '1 of 1 good and 1 of 2 other trials, drawn at random'
+    """
+    if len(shown) == len(good):
+        return f"{len(good):,} trials, {np.count_nonzero(good):,} good"
+    inside, outside = int(good[shown].sum()), int((~good[shown]).sum())
+    n_good = int(good.sum())
+    return f"{inside:,} of {n_good:,} good and {outside:,} of {len(good) - n_good:,} other trials, drawn at random"
+
+
+def cloud(sensitivity: Findings, pair: Pair) -> Cloud:
+    """The trials that judged a pair."""
+    table, seed = sensitivity.trials, sensitivity.question.seed
+    rows = np.flatnonzero(table.active(pair.first) & table.active(pair.second))
+    good = sensitivity.question.met(table.objective[rows]).met
+    shown = some_of(good, seed)
+    random = np.random.default_rng(seed)
+    first, second = (
+        scale(table.space[name], table.values[name][rows[shown]], random) for name in (pair.first, pair.second)
+    )
+    z = good[shown]
+    layers = [Layer("other trials", OTHER, ~z), Layer(GOOD_TRIALS, GOOD, z)]
+    title = f"Goal set: {clip(pair.first, 24)} × {clip(pair.second, 24)}"
+    return Cloud(first, second, rows[shown], layers, title, f"{some_text(good, shown)}\n{pair_note(sensitivity, pair)}")
+
+
+def pair_note(sensitivity: Findings, pair: Pair) -> str:
+    """What the test says about the clearest pair."""
+    beside = len(sensitivity.pair_indices)
+    chosen = f"the clearest of {beside} pairs, " if beside > 1 else ""
+    return f"{chosen}interaction alone: p {p_text(pair.pvalue_pure)}" + (", not adjusted" if beside > 1 else "")
+
+
+def plane(sensitivity: Findings, trials: TrialTable, best: Trial, metric: str, cost: str) -> Plane:
+    """Objective against cost of `trials`, with the edge of the goal set and the best trial.
+
+    A trial stopped early has an objective to show only if the analysis judged it by that.
+    """
+    finished = np.isfinite(trials.objective) & (trials.status != DIVERGED)
+    if sensitivity.pruned != "last":
+        finished &= trials.status != PRUNED
+    known = bool(np.isfinite(trials.cost[finished]).any())
+    x = trials.cost if known else trials.index.astype(np.float64)
+    y, edge = trials.objective, sensitivity.threshold
+    good = y <= edge if sensitivity.question.minimize else y >= edge
+    able = finished & np.isfinite(x)
+    shown = np.flatnonzero(able)[some_of(good[able], sensitivity.question.seed)]
+    layers = [
+        Layer(kind + inside, Mark(KIND_SHAPES[kind], colour, filled=met), shown[rows[shown] & (good[shown] == met)])
+        for kind, rows in trial_kinds(trials)
+        for met, colour, inside in ((False, OTHER.colour, ""), (True, GOOD.colour, ", in the goal set"))
+    ]
+    best_x = best.cost if known else float(best.index)
+    across = clip(cost, 60) if known else "trial number"
+    return Plane(
+        x=x,
+        y=y,
+        layers=[layer for layer in layers if len(layer.points)],
+        n_shown=len(shown),
+        known=known,
+        along_x=x[able],
+        along_y=y[able],
+        log_x=known and fits_log_axis(x[able]),
+        log_y=fits_log_axis(y[able]),
+        edge=edge if math.isfinite(edge) else None,
+        best=(best_x, best.objective) if math.isfinite(best_x) else None,
+        title=f"{clip(metric, 40)} against {across}",
+        note=plane_note(trials, good, able, shown),
+        across=across if known else "trial number (costs are unknown)",
+        up=clip(metric, 60),
+    )
+
+
+def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
+    """The kinds of trials: finished ones of the design, the search and the finals, and those stopped early."""
+    early, searched, final = trials.status == PRUNED, trials.origin == SEARCH, trials.origin == FINAL
+    return [
+        ("design" if searched.any() else "trials", ~early & ~searched & ~final),
+        ("search", ~early & searched),
+        ("finalists again", ~early & final),
+        ("stopped early", early),
+    ]
+
+
+def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows) -> str:
+    """How many trials are `shown`, and why those that are not `able` to be shown are missing."""
+    parts = [some_text(good[able], np.searchsorted(np.flatnonzero(able), shown))]
+    for status in (DIVERGED, PRUNED):
+        missing = int(np.count_nonzero((trials.status == status) & ~able))
+        if missing:
+            what = "diverged and have no value to show" if status == DIVERGED else "were stopped early"
+            parts.append(f"{missing:,} {what}")
+    unknown = int(np.count_nonzero((trials.status == DONE) & ~able))
+    return "; ".join([*parts, *([f"{unknown:,} of unknown cost"] if unknown else [])])
