@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError, reason
-from hsicfast.files import plain
+from hsicfast.files import jsonable
 from hsicfast.runs.watcher import Watcher
 from hsicfast.trials.trial import Trial
 
@@ -59,7 +59,7 @@ class Log(Watcher):
         self._write("end", problem=problem)
 
     def _write(self, event: str, **what: Any) -> None:
-        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **plain(what)}
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **jsonable(what)}
         text = json.dumps(line, allow_nan=False) + "\n"
         try:
             with self._path.open("ab") as file:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, reason
-from hsicfast.files import numbered, plain, put_aside
+from hsicfast.files import jsonable, numbered, put_aside
 from hsicfast.runs.lock import SILENCE, Lock, look
 from hsicfast.runs.results import CHECKPOINTS, RESULTS, read_result, result_files
 from hsicfast.runs.settings import FORMAT, SETTINGS, NewerFormat, described, read_settings, study_name
@@ -272,13 +272,13 @@ def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
     """Whether a study's trial says what the result file does."""
     attributes = {key: value for key, value in frozen.user_attrs.items() if hasattr(trial, key)}
     # A choice that is no scalar goes by its name there.
-    params = plain(trial.params)
+    params = jsonable(trial.params)
     return (
-        plain(frozen.value if frozen.values else None) == plain(trial.objective)
-        and attributes == {key: plain(getattr(trial, key)) for key in attributes}
+        jsonable(frozen.value if frozen.values else None) == jsonable(trial.objective)
+        and attributes == {key: jsonable(getattr(trial, key)) for key in attributes}
         and frozen.params.keys() == params.keys()
         and all(value in (params[name], json.dumps(params[name])) for name, value in frozen.params.items())
-        and plain(frozen.intermediate_values) == plain(dict(trial.curve))
+        and jsonable(frozen.intermediate_values) == jsonable(dict(trial.curve))
     )
 
 

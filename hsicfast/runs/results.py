@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError, reason
-from hsicfast.files import plain, seal_holds, sealed, write_atomically
+from hsicfast.files import jsonable, seal_holds, sealed, write_atomically
 from hsicfast.trials.trial import DONE, PRUNED, STATUSES, Trial
 
 RESULTS, CHECKPOINTS = "results", "checkpoints"
@@ -31,7 +31,7 @@ def write_result(folder: Path, trial: Trial) -> Path:
     """Make the result of `trial` durable in the run folder `folder`; returns its file."""
     path = result_path(folder, trial.index)
     try:
-        write_atomically(path, json.dumps(sealed(plain(asdict(trial))), indent=1, allow_nan=False) + "\n")
+        write_atomically(path, json.dumps(sealed(jsonable(asdict(trial))), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
     checkpoint_path(folder, trial.index).unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def read_result(path: Path) -> Trial:
 
 
 def trial_of(content: Mapping[str, Any]) -> Trial:
-    """The trial that ``plain(asdict(trial))`` describes; missing numbers are NaN."""
+    """The trial that ``jsonable(asdict(trial))`` describes; missing numbers are NaN."""
     known = {"curve": (), "failure": "", "trace": "", **content}  # a result of before these were told has none
     for name in ("objective", "cost"):
         known[name] = math.nan if known[name] is None else float(known[name])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError, reason
-from hsicfast.files import plain, write_atomically
+from hsicfast.files import jsonable, write_atomically
 from hsicfast.space.formats import from_plain
 from hsicfast.space.search_space import SearchSpace
 
@@ -30,7 +30,7 @@ def as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             "settings= may not say 'format', which is the run folder's own, but it does; call it something else"
         )
-    return dict(json.loads(json.dumps(plain(settings))))
+    return dict(json.loads(json.dumps(jsonable(settings))))
 
 
 def write_settings(folder: Path, kept: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError, reason
-from hsicfast.files import plain
+from hsicfast.files import jsonable
 from hsicfast.runs.database import engine_options, made_together, patiently
 from hsicfast.runs.results import rebuild_command
 from hsicfast.space.distributions import distribution
@@ -85,7 +85,7 @@ class Study:
                 value=trial.objective if math.isfinite(trial.objective) else None,
                 params={key: _named_value(self._space, key, trial.params[key]) for key in names},
                 distributions={key: self._distributions[key] for key in names},
-                user_attrs=plain({key: getattr(trial, key) for key in told}),
+                user_attrs=jsonable({key: getattr(trial, key) for key in told}),
                 intermediate_values=dict(trial.curve),
             )
         )
@@ -132,5 +132,5 @@ def _named(optuna: Any, space: SearchSpace, name: str) -> Any:
 
 def _named_value(space: SearchSpace, name: str, value: Any) -> Any:
     """`value` as the study holds it: a choice that is no scalar goes by its name."""
-    value = plain(value)
+    value = jsonable(value)
     return json.dumps(value) if isinstance(value, list | dict) else value

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hsicfast.errors import InputError
-from hsicfast.files import plain, write_atomically
+from hsicfast.files import jsonable, write_atomically
 from hsicfast.indices.verdicts import headline, verdicts
 from hsicfast.report.figures import draw_all
 from hsicfast.report.page import check_report_tools, page
@@ -270,7 +270,7 @@ def _analysis(result: Result, planned: int, told: Sequence[Chapter]) -> dict[str
 
 
 def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from hsicfast.errors import InputError
-from hsicfast.files import plain
+from hsicfast.files import jsonable
 from hsicfast.runs.results import read_result, read_results, result_path, write_result
 from hsicfast.runs.settings import as_kept, described
 from hsicfast.runs.store import Store, check_writable
@@ -125,12 +125,12 @@ class TestResultFiles:
     )
 )
 def test_plain_is_strict_json_and_stays(value):
-    once = plain(value)
-    assert plain(json.loads(json.dumps(once, allow_nan=False))) == once
+    once = jsonable(value)
+    assert jsonable(json.loads(json.dumps(once, allow_nan=False))) == once
 
 
 def test_plain_names_what_json_lacks():
-    assert plain([math.sin, object(), Float]) == ["sin", "object", "Float"]
+    assert jsonable([math.sin, object(), Float]) == ["sin", "object", "Float"]
 
 
 class TestFolder:
