@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import require, writing
 from hsicfast.files import write_atomically
 from hsicfast.indices.findings import Findings
 from hsicfast.indices.stability import RankInterval, rank_intervals
@@ -49,12 +49,7 @@ def check_report_tools() -> None:
     InputError
         Naming what is missing and the command that installs it.
     """
-    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"a report needs {', '.join(TOOLS[:-1])} and {TOOLS[-1]}, but {' and '.join(missing)} cannot be found; "
-            'pip install "hsicfast[report]"'
-        )
+    require(*TOOLS, user="a report", extra="report")
 
 
 def write_page(
@@ -98,13 +93,9 @@ def write_page(
     names = {"title": title, "metric": metric, "cost": cost}
     source = page("page.html.j2", findings, figures, trials, best, **names, guess=guess, notes=list(notes))
     path = Path(path)
-    try:
+    with writing("the place of a page", path, "make room or pass another path"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, source)
-    except OSError as error:
-        raise InputError(
-            f"the place of a page must be writable, but {path} gave: {error.strerror}; make room or pass another path"
-        ) from error
     return path
 
 

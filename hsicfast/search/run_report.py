@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from hsicfast.errors import InputError
+from hsicfast.errors import writing
 from hsicfast.files import jsonable, write_atomically
 from hsicfast.indices.verdicts import headline, verdicts
 from hsicfast.report.figures import draw_all
@@ -70,7 +70,9 @@ def write_report(
     Raises
     ------
     InputError
-        Where a tool is missing or the folder cannot be written.
+        If a tool is missing.
+    RunError
+        If the folder cannot be written.
     """
     check_report_tools()
     names = {"metric": metric, "test_metric": test_metric, "cost": cost}
@@ -285,12 +287,8 @@ def _settings(folder: Path) -> str:
 
 
 def _write(path: Path, content: str | bytes) -> Path:
-    try:
+    way_out = "make room or pass another folder, the results of the trials are kept"
+    with writing("the folder of a report", path, way_out):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
-    except OSError as error:
-        raise InputError(
-            f"the folder of a report must be writable, but {path} gave: {error.strerror}; "
-            "make room or pass another folder, the results of the trials are kept"
-        ) from error
     return path
