@@ -39,7 +39,7 @@ from scipy.stats import wilcoxon
 
 from benches.problems import KINDS, TASKS, kind_of, problem_of, problems_of
 from benches.strategies import STRATEGIES
-from hsicfast.files import plain, write_atomically
+from hsicfast.files import jsonable, write_atomically
 from hsicfast.report.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, legend, render, sheet, styled
 from hsicfast.trials.goal import as_good_as
 
@@ -126,7 +126,7 @@ def conduct(plan: Plan, results: Path, surrogate: Path | None, data: Path) -> No
     }
     path = plan.path(results)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(plain(content), allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(jsonable(content), allow_nan=False) + "\n")
 
 
 def read(path: Path) -> Run:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsicfast.dependence.anova import AnovaIndices, anova_indices
 from hsicfast.dependence.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, RunError
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.goal import Threshold
@@ -38,6 +38,7 @@ __all__ = [
     "ParquetTrials",
     "Reading",
     "Result",
+    "RunError",
     "SearchSpace",
     "Sensitivity",
     "Spectrum",

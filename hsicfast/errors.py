@@ -1,5 +1,11 @@
-"""The one error that speaks to a person."""
+"""What failed, in one sentence for a person: the errors, the checks that many share, and the helpers that word them."""
 
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +19,113 @@ class InputError(ValueError):
     """
 
 
+class RunError(InputError):
+    """What a run stands on failed, not what it was given: a disk, a database, a lock, a cluster, a worker's start.
+
+    A program tells by it "try again" from "correct your input": the same command goes on once what the text names is
+    mended, and the results of the trials that have ended are kept.
+
+    Examples
+    --------
+    >>> def in_words(action):
+    ...     try:
+    ...         return action()
+    ...     except RunError:
+    ...         return "try again"
+    ...     except InputError:
+    ...         return "correct your input"
+    >>> def fail(error):
+    ...     raise error
+    >>> in_words(lambda: fail(RunError("the disk is full"))), in_words(lambda: fail(InputError("goal is 2")))
+    ('try again', 'correct your input')
+    """
+
+
+def unwritable(what: str, path: Path | str, error: BaseException, way_out: str) -> RunError:
+    """The error for `what` at `path`, which `error` kept from being written."""
+    return RunError(f"{what} must be writable, but {path} gave: {first_line(error)}; {way_out}")
+
+
+@contextmanager
+def writing(what: str, path: Path | str, way_out: str) -> Iterator[None]:
+    """Write `what` to `path` inside: what the system refuses, a full disk say, becomes one sentence.
+
+    Parameters
+    ----------
+    what : str
+        What is written, as the subject of the sentence.
+    path : Path or str
+        Where to.
+    way_out : str
+        What a person can do about it.
+
+    Raises
+    ------
+    RunError
+        If the system refuses, with its reason.
+
+    Examples
+    --------
+    >>> import pytest
+    >>> with pytest.raises(RunError, match="the log must be writable, but /none/log gave: .*; make room"):
+    ...     with writing("the log", "/none/log", "make room"):
+    ...         open("/none/log", "w")
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(what, path, error, way_out) from error
+
+
+def require(*packages: str, user: str, extra: str = "", way_out: str = "") -> None:
+    """Check that packages are installed, without importing them.
+
+    Parameters
+    ----------
+    *packages : str
+        Their names, as they are imported.
+    user : str
+        What needs them, as the subject of the sentence.
+    extra : str
+        The extra of hsicfast that installs them; by default pip installs the packages by their own names.
+    way_out : str
+        Another way out than to install them.
+
+    Raises
+    ------
+    InputError
+        Naming what is missing and the command that installs it.
+
+    Examples
+    --------
+    >>> require("numpy", user="a matrix")
+    >>> require("numpy", "oracle", user="a forecast", extra="future")
+    Traceback (most recent call last):
+    ...
+    hsicfast.errors.InputError: a forecast needs numpy and oracle, but oracle cannot be found; pip install
+    "hsicfast[future]"
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        wanted = f'"hsicfast[{extra}]"' if extra else " ".join(missing)
+        raise InputError(
+            f"{user} needs {_listed(packages)}, but {_listed(missing)} cannot be found; pip install {wanted}"
+            + (f", or {way_out}" if way_out else "")
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
+
+
 def check_one_of(name: str, value: Any, options: tuple[Any, ...], way_out: str = "choose one of them") -> None:
+    """Raise an InputError unless `value` is one of `options`."""
     if value not in options:
         raise InputError(f"{name} must be one of {options}, but got {value!r}; {way_out}")
 
 
 def check_share(name: str, value: Any, usual: float = 0.1, zero: bool = False) -> None:
-    """Refuse a `value` outside (0, 1), or with `zero` outside [0, 1)."""
+    """Raise an InputError unless `value` lies in (0, 1), or with `zero` in [0, 1); `usual` is the way out."""
     inside = isinstance(value, int | float | np.number) and not isinstance(value, bool) and 0 <= value < 1
     if not inside or (value == 0 and not zero):
         raise InputError(
@@ -28,6 +134,7 @@ def check_share(name: str, value: Any, usual: float = 0.1, zero: bool = False) -
 
 
 def is_whole(value: Any) -> bool:
+    """Whether `value` is a whole number of Python's; True and False are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -39,13 +146,19 @@ def check_seed(seed: Any) -> None:
 
 def check_repeats(repeats: Any) -> None:
     """Raise an InputError unless `repeats` is a whole number from 1."""
-    if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
+    if not is_whole(repeats) or repeats < 1:
         raise InputError(f"`repeats >= 1` must hold, but got repeats={repeats!r}; give a whole number")
 
 
-def reason(error: BaseException) -> str:
-    """The innermost error in one line."""
+def first_line(error: BaseException) -> str:
+    """The first line of the innermost error; of the system's errors without the path, which the sentence names.
+
+    >>> first_line(FileNotFoundError(2, "No such file or directory", "trials.csv"))
+    'No such file or directory'
+    >>> first_line(KeyError())
+    'KeyError'
+    """
     while error.__cause__ is not None:
         error = error.__cause__
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0]
+    text = str(getattr(error, "strerror", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

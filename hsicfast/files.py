@@ -73,14 +73,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """`value` in JSON's own types: NaN and inf become null, what JSON lacks becomes its name."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy or torch
-        return plain(value.item())
+        return jsonable(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):

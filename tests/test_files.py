@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsicfast.files import plain
+from hsicfast.files import jsonable
 from hsicfast.space.search_space import Float
 
 
@@ -18,9 +18,9 @@ from hsicfast.space.search_space import Float
     )
 )
 def test_plain_is_strict_json_and_stays(value):
-    once = plain(value)
-    assert plain(json.loads(json.dumps(once, allow_nan=False))) == once
+    once = jsonable(value)
+    assert jsonable(json.loads(json.dumps(once, allow_nan=False))) == once
 
 
 def test_plain_names_what_json_lacks():
-    assert plain([math.sin, object(), Float]) == ["sin", "object", "Float"]
+    assert jsonable([math.sin, object(), Float]) == ["sin", "object", "Float"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
-from hsicfast.errors import InputError
+from hsicfast.errors import require
 from hsicfast.indices.findings import Findings
 from hsicfast.indices.verdicts import fates, headline, verdicts
 from hsicfast.report.charts import charts
@@ -36,12 +35,7 @@ def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", 
     InputError
         If optuna-dashboard or plotly is not installed.
     """
-    missing = [name for name in ("optuna_dashboard", "plotly") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"the dashboard's pictures need optuna-dashboard and plotly, but {' and '.join(missing)} cannot be found; "
-            'pip install "hsicfast[dashboard]"'
-        )
+    require("optuna_dashboard", "plotly", user="a study with pictures", extra="dashboard")
     from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
     best = findings.trials.best(findings.question.minimize)

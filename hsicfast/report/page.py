@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import require, writing
 from hsicfast.files import write_atomically
 from hsicfast.indices.findings import ALPHA, Findings
 from hsicfast.indices.stability import RankInterval, rank_intervals
@@ -85,12 +85,7 @@ def check_report_tools() -> None:
     InputError
         Names what is missing and the command that installs it.
     """
-    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"a report needs {', '.join(TOOLS[:-1])} and {TOOLS[-1]}, but {' and '.join(missing)} cannot be found; "
-            'pip install "hsicfast[report]"'
-        )
+    require(*TOOLS, user="a report", extra="report")
 
 
 def write_page(
@@ -134,13 +129,9 @@ def write_page(
     content = PageContent(findings, figures, trials, best, title, metric, cost, guess, tuple(notes))
     source = page("page.html.j2", content)
     path = Path(path)
-    try:
+    with writing("the place of a page", path, "make room or pass another path"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, source)
-    except OSError as error:
-        raise InputError(
-            f"the place of a page must be writable, but {path} gave: {error.strerror}; make room or pass another path"
-        ) from error
     return path
 
 

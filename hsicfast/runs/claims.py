@@ -17,7 +17,7 @@ from dataclasses import asdict
 from datetime import UTC
 from typing import Any, TypeVar
 
-from hsicfast.files import plain
+from hsicfast.files import jsonable
 from hsicfast.runs.database import engine_options, made_together, patiently
 from hsicfast.runs.results import trial_of
 from hsicfast.trials.trial import Trial
@@ -75,7 +75,7 @@ class Claims:
 
     def accept(self, trial: Trial) -> Trial:
         """Tell the result of a trial; returns the one that counts, which is another one if that was told before."""
-        text = json.dumps(plain(asdict(trial)), allow_nan=False)
+        text = json.dumps(jsonable(asdict(trial)), allow_nan=False)
 
         def tell(connection: Any, now: float) -> str:
             told = self._update(trial.index).where(self._columns.result.is_(None)).values(result=text, beat=now)

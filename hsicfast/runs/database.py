@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hsicfast.errors import InputError
+from hsicfast.errors import RunError
 from hsicfast.text import hide_password
 
 Answer = TypeVar("Answer")
@@ -40,8 +40,8 @@ def patiently(action: Callable[[], Answer], url: str) -> Answer:
 
     Raises
     ------
-    InputError
-        Where it stays away for `PATIENCE` seconds.
+    RunError
+        If it stays away for `PATIENCE` seconds.
     """
     deadline, pause = time.monotonic() + PATIENCE, 0.1
     while True:
@@ -51,7 +51,7 @@ def patiently(action: Callable[[], Answer], url: str) -> Answer:
             if not _is_away(error):
                 raise
             if time.monotonic() > deadline:
-                raise InputError(
+                raise RunError(
                     f"the database of the study must answer, but {hide_password(url)} has not for {PATIENCE:g} s; "
                     "bring it back, and the same command in the same folder goes on with the results, which are kept"
                 ) from error

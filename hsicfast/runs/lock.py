@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from hsicfast.errors import InputError, reason
+from hsicfast.errors import RunError, first_line, writing
 from hsicfast.files import seal_holds, sealed
 
 LOCK = "lock"
@@ -105,7 +105,7 @@ class Lock:
 
     Raises
     ------
-    InputError
+    RunError
         Where somebody alive holds it, this process included; where the folder cannot be written.
     """
 
@@ -116,14 +116,9 @@ class Lock:
         self._own = Holder(
             os.getpid(), socket.gethostname(), _namespace(), psutil.Process().create_time(), secrets.token_hex(8)
         )
-        try:
+        with writing("the run folder", self._path, "make room, or pass another hydra.run.dir="):
             while not self._created():
                 _clear(self._path)
-        except OSError as error:
-            raise InputError(
-                f"the run folder must be writable, but {self._path} gave: {reason(error)}; make room, or pass another "
-                "hydra.run.dir="
-            ) from error
         self._ended = threading.Event()
         threading.Thread(target=self._refresh, name="hsicfast-lock", daemon=True).start()
 
@@ -134,9 +129,9 @@ class Lock:
         self.release()
 
     def check(self) -> None:
-        """Raise an InputError where the lock is not this process's any more: it was asleep for long, or robbed."""
+        """Raise a RunError where the lock is not this process's any more: it was asleep for long, or robbed."""
         if not self._is_own():
-            raise InputError(
+            raise RunError(
                 f"a run folder has one writer at a time, but {self._path} is not this run's any more (deleted, or "
                 f"taken over after {SILENCE:.0f} s of silence); see who writes there, and run the same command "
                 "again to go on"
@@ -183,20 +178,20 @@ def look(folder: Path) -> Look | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InputError(
-            f"the lock of a run folder must be readable, but {folder / LOCK} gave: {reason(error)}; see whose it is"
+        raise RunError(
+            f"the lock of a run folder must be readable, but {folder / LOCK} gave: {first_line(error)}; see whose it is"
         ) from error
 
 
 def check_free(folder: Path) -> None:
-    """Raise an InputError where somebody alive holds the run folder, by a mere look."""
+    """Raise a RunError where somebody alive holds the run folder, by a mere look."""
     seen = look(folder)
     if seen is not None and seen.alive:
         raise _held(folder / LOCK, seen)
 
 
 def _clear(path: Path) -> None:
-    """Remove the lock of a dead holder; an InputError where it is alive."""
+    """Remove the lock of a dead holder; a RunError where it is alive."""
     with suppress(FileNotFoundError), _alone(path) as there:  # not found: it was let go of meanwhile
         if there:
             seen = _look(path, _file_clock(path.parent))
@@ -258,16 +253,16 @@ def _read(path: Path) -> Holder | None:
     return holder if 0 < holder.pid < 2**31 and 0 <= holder.started < LATEST else None
 
 
-def _held(path: Path, seen: Look) -> InputError:
+def _held(path: Path, seen: Look) -> RunError:
     rule = f"a run folder has one writer at a time, but {path.parent}"
     if seen.holder is None:
         left = max(SILENCE - seen.silent, 1)
-        return InputError(
+        return RunError(
             f"{rule} has a lock that {seen.text}; delete {path} if nobody writes there, or wait {left:.0f} s and it "
             "counts as left by the dead"
         )
     way = f"after {SILENCE:.0f} s of silence its place is taken" if not seen.holder.is_here else "wait for it"
-    return InputError(f"{rule} is {seen.text}; {way}, end it, or pass another hydra.run.dir=")
+    return RunError(f"{rule} is {seen.text}; {way}, end it, or pass another hydra.run.dir=")
 
 
 def _file_clock(folder: Path) -> float:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError, reason
-from hsicfast.files import plain
+from hsicfast.errors import writing
+from hsicfast.files import jsonable
 from hsicfast.runs.watcher import Watcher
 from hsicfast.trials.trial import Trial
 
@@ -59,16 +59,11 @@ class Log(Watcher):
         self._write("end", problem=problem)
 
     def _write(self, event: str, **what: Any) -> None:
-        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **plain(what)}
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **jsonable(what)}
         text = json.dumps(line, allow_nan=False) + "\n"
-        try:
-            with self._path.open("ab") as file:
-                # One write: a line of a killed run may be torn, and then the next begins on its own.
-                file.write((b"" if self._whole() else b"\n") + text.encode())
-        except OSError as error:
-            raise InputError(
-                f"the log must be writable, but {self._path} gave: {reason(error)}; make room and run again"
-            ) from error
+        with writing("the log", self._path, "make room and run again"), self._path.open("ab") as file:
+            # One write: a line of a killed run may be torn, and then the next begins on its own.
+            file.write((b"" if self._whole() else b"\n") + text.encode())
 
     def _whole(self) -> bool:
         with self._path.open("rb") as file:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError, reason
-from hsicfast.files import numbered, plain, put_aside
+from hsicfast.errors import InputError, RunError, first_line, unwritable
+from hsicfast.files import jsonable, numbered, put_aside
 from hsicfast.runs.lock import SILENCE, Lock, look
 from hsicfast.runs.results import CHECKPOINTS, RESULTS, read_result, result_files
 from hsicfast.runs.settings import FORMAT, SETTINGS, NewerFormat, described, read_settings, study_name
@@ -88,8 +88,10 @@ def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
 
     Raises
     ------
+    RunError
+        If `folder` is held by a live writer, or cannot be written.
     InputError
-        Where `folder` is no run folder, is held by a live writer, is of a newer format, or cannot be written.
+        If `folder` is no run folder, or of a newer format.
     """
     _check_run(folder)
     try:
@@ -97,10 +99,7 @@ def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
             return list(_rebuilt(folder, numbered(folder / BROKEN), elsewhere))
     except OSError as error:
         where = error.filename or folder
-        raise InputError(
-            f"a run folder that is rebuilt must be writable, but {where} gave: {reason(error)}; make room, or pass a "
-            "copy of it"
-        ) from error
+        raise unwritable("a run folder that is rebuilt", where, error, "make room, or pass a copy of it") from error
 
 
 def _rebuilt(folder: Path, aside: Path, elsewhere: bool) -> Iterator[str]:
@@ -148,7 +147,7 @@ def _settings(folder: Path) -> tuple[dict[str, Any] | None, Finding]:
     except NewerFormat:
         raise
     except InputError as error:
-        return None, Finding(SETTINGS, f"cannot be read ({reason(error)})", False)
+        return None, Finding(SETTINGS, f"cannot be read ({first_line(error)})", False)
     return kept, Finding(SETTINGS, f"format {FORMAT}, study {study_name(kept)}")
 
 
@@ -161,7 +160,7 @@ def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
             trial = read_result(path)
             trials[trial.index] = trial
         except InputError as error:
-            broken[path] = reason(error)
+            broken[path] = first_line(error)
     return trials, broken
 
 
@@ -197,7 +196,7 @@ def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Tri
         try:
             return _sqlite_fault(copy) or _index_fault(_loaded(copy, study_name(kept)), trials)
         except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-            return f"cannot be read ({reason(error)})"
+            return f"cannot be read ({first_line(error)})"
         except (ValueError, TypeError, KeyError) as error:  # what a row holds is no JSON, no state, no date
             return f"holds what Optuna did not write ({type(error).__name__})"
 
@@ -210,9 +209,9 @@ def _copied(folder: Path) -> Iterator[Path]:
             for path in _database(folder):
                 shutil.copy(path, temporary)
         except OSError as error:
-            raise InputError(
-                f"a study is looked at as a copy, but copying {folder / STUDY} gave: {reason(error)}; make room for it "
-                f"in {tempfile.gettempdir()}, or set TMPDIR"
+            raise RunError(
+                f"a study is looked at as a copy, but copying {folder / STUDY} gave: {first_line(error)}; make room "
+                f"for it in {tempfile.gettempdir()}, or set TMPDIR"
             ) from error
         yield Path(temporary) / STUDY
 
@@ -272,13 +271,13 @@ def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
     """Whether a study's trial says what the result file does."""
     attributes = {key: value for key, value in frozen.user_attrs.items() if hasattr(trial, key)}
     # A choice that is no scalar goes by its name there.
-    params = plain(trial.params)
+    params = jsonable(trial.params)
     return (
-        plain(frozen.value if frozen.values else None) == plain(trial.objective)
-        and attributes == {key: plain(getattr(trial, key)) for key in attributes}
+        jsonable(frozen.value if frozen.values else None) == jsonable(trial.objective)
+        and attributes == {key: jsonable(getattr(trial, key)) for key in attributes}
         and frozen.params.keys() == params.keys()
         and all(value in (params[name], json.dumps(params[name])) for name, value in frozen.params.items())
-        and plain(frozen.intermediate_values) == plain(dict(trial.curve))
+        and jsonable(frozen.intermediate_values) == jsonable(dict(trial.curve))
     )
 
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError, reason
-from hsicfast.files import plain, seal_holds, sealed, write_atomically
+from hsicfast.errors import InputError, first_line, writing
+from hsicfast.files import jsonable, seal_holds, sealed, write_atomically
 from hsicfast.trials.trial import DONE, PRUNED, STATUSES, Trial
 
 RESULTS, CHECKPOINTS = "results", "checkpoints"
@@ -30,10 +30,8 @@ def checkpoint_path(folder: Path, index: int) -> Path:
 def write_result(folder: Path, trial: Trial) -> Path:
     """Make the result of `trial` durable in the run folder `folder`; returns its file."""
     path = result_path(folder, trial.index)
-    try:
-        write_atomically(path, json.dumps(sealed(plain(asdict(trial))), indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
+    with writing("the run folder", path, "make room"):
+        write_atomically(path, json.dumps(sealed(jsonable(asdict(trial))), indent=1, allow_nan=False) + "\n")
     checkpoint_path(folder, trial.index).unlink(missing_ok=True)
     return path
 
@@ -58,14 +56,14 @@ def read_result(path: Path) -> Trial:
             raise ValueError("it is not the trial it is named after")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"a result file must hold one whole trial, but {path} does not ({reason(error)}); "
+            f"a result file must hold one whole trial, but {path} does not ({first_line(error)}); "
             f"`{rebuild_command(path.parent.parent)}` sets it aside, and its trial runs again"
         ) from error
     return trial
 
 
 def trial_of(content: Mapping[str, Any]) -> Trial:
-    """The trial that ``plain(asdict(trial))`` describes; missing numbers are NaN."""
+    """The trial that ``jsonable(asdict(trial))`` describes; missing numbers are NaN."""
     known = {"curve": (), "failure": "", "trace": "", **content}  # a result of before these were told has none
     for name in ("objective", "cost"):
         known[name] = math.nan if known[name] is None else float(known[name])

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError, reason
-from hsicfast.files import plain, write_atomically
+from hsicfast.errors import InputError, first_line, writing
+from hsicfast.files import jsonable, write_atomically
 from hsicfast.space.formats import from_plain
 from hsicfast.space.search_space import SearchSpace
 
@@ -30,16 +30,14 @@ def as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             "settings= may not say 'format', which is the run folder's own, but it does; call it something else"
         )
-    return dict(json.loads(json.dumps(plain(settings))))
+    return dict(json.loads(json.dumps(jsonable(settings))))
 
 
 def write_settings(folder: Path, kept: Mapping[str, Any]) -> None:
     """Keep settings in a run folder."""
     path = folder / SETTINGS
-    try:
+    with writing("the run folder", path, "make room"):
         write_atomically(path, json.dumps({"format": FORMAT, **kept}, indent=1) + "\n")
-    except OSError as error:
-        raise InputError(f"the run folder must be writable, but {path} gave: {reason(error)}; make room") from error
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -60,8 +58,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
             raise ValueError(f"its format is {known!r}")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"the settings of a run must be readable, but {path} is not ({reason(error)}); pass resume=force if you "
-            "are sure that this is the run, for every stored trial is checked as well"
+            f"the settings of a run must be readable, but {path} is not ({first_line(error)}); pass resume=force if "
+            "you are sure that this is the run, for every stored trial is checked as well"
         ) from error
     if known > FORMAT:
         raise NewerFormat(

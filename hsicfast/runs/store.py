@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from hsicfast.errors import InputError, reason
+from hsicfast.errors import InputError, writing
 from hsicfast.files import numbered, put_aside, write_atomically
 from hsicfast.runs.claims import WRITER, Claims
 from hsicfast.runs.lock import Lock
@@ -60,9 +61,11 @@ class Store:
 
     Raises
     ------
+    RunError
+        A folder that cannot be written, or that somebody else writes in.
     InputError
-        A folder that cannot be written, that somebody else writes in, that belongs to a run with other settings or
-        to a newer version; a broken result file; a study that cannot be opened.
+        A folder that belongs to a run with other settings or to a newer version; a broken result file; a study that
+        cannot be opened.
     """
 
     def __init__(
@@ -89,7 +92,8 @@ class Store:
             return
         kept = as_kept(settings)
         name = study_name(kept)
-        _make_folder(folder)
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(folder)
         try:
             check_writable(folder / RESULTS)
@@ -232,23 +236,12 @@ def check_resume(resume: Any, url: str | None = None) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Create `folder` and raise an InputError unless a file can be written in it."""
-    _make_folder(folder)
-    try:
+    """Create `folder` and raise a RunError unless a file can be written in it."""
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", "")
         (folder / ".writable").unlink()
-    except OSError as error:
-        raise _unwritable(folder, error) from error
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(
-        f"the run folder must be writable, but {folder} gave: {reason(error)}; pass another hydra.run.dir="
-    )
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    return writing("the run folder", folder, "pass another hydra.run.dir=")

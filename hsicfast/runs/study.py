@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError, reason
-from hsicfast.files import plain
+from hsicfast.errors import InputError, first_line, unwritable
+from hsicfast.files import jsonable
 from hsicfast.runs.database import engine_options, made_together, patiently
 from hsicfast.runs.results import rebuild_command
 from hsicfast.space.distributions import distribution
@@ -85,7 +85,7 @@ class Study:
                 value=trial.objective if math.isfinite(trial.objective) else None,
                 params={key: _named_value(self._space, key, trial.params[key]) for key in names},
                 distributions={key: self._distributions[key] for key in names},
-                user_attrs=plain({key: getattr(trial, key) for key in told}),
+                user_attrs=jsonable({key: getattr(trial, key) for key in told}),
                 intermediate_values=dict(trial.curve),
             )
         )
@@ -101,14 +101,12 @@ class Study:
         self._storage.engine.dispose()
 
     def _explained(self, error: BaseException) -> InputError:
-        if self._own is not None and any(word in reason(error) for word in WITHOUT_FAULT):
-            return InputError(
-                f"the study must be writable, but {self._own} gave: {reason(error)}; make room, see that nobody else "
-                "holds it, and run the same command again: the results are kept"
-            )
+        if self._own is not None and any(word in first_line(error) for word in WITHOUT_FAULT):
+            way_out = "make room, see that nobody else holds it, and run the same command again: the results are kept"
+            return unwritable("the study", self._own, error, way_out)
         if self._own is not None:
             return InputError(
-                f"the study must be an Optuna database, but {self._own} cannot be used as one ({reason(error)}); "
+                f"the study must be an Optuna database, but {self._own} cannot be used as one ({first_line(error)}); "
                 f"`{rebuild_command(self._own.parent)}` sets it aside and builds it again from the result files"
             )
         if isinstance(error, ImportError):
@@ -132,5 +130,5 @@ def _named(optuna: Any, space: SearchSpace, name: str) -> Any:
 
 def _named_value(space: SearchSpace, name: str, value: Any) -> Any:
     """`value` as the study holds it: a choice that is no scalar goes by its name."""
-    value = plain(value)
+    value = jsonable(value)
     return json.dumps(value) if isinstance(value, list | dict) else value

@@ -153,6 +153,8 @@ def minimize(
     InputError
         Where a rule above is broken; where no trial ends with a finite objective, or none that does is known to cost
         at most `max_cost`; where 1,000 configurations drawn in a row are too dear. What was trained stays in `folder`.
+    RunError
+        If a disk, a database, a lock, a cluster or the start of the workers fails: the same call goes on from `folder`.
     Interrupted
         Stopped before there were 4 trials to analyse.
 

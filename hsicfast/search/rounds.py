@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.errors import InputError
-from hsicfast.files import plain
+from hsicfast.files import jsonable
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.samplers import design, propose
@@ -328,9 +328,9 @@ class Run:
         places = [(name, trial.params.get(name, "absent"), job.params.get(name, "absent")) for name in names]
         places += [("seed", trial.seed, job.seed), ("origin", trial.origin, job.origin)]
         for name, old, new in places:
-            if plain(old) != plain(new):
+            if jsonable(old) != jsonable(new):
                 if not self._store.forced:
-                    raise self._another_plan(job, name, old, plain(new))
+                    raise self._another_plan(job, name, old, jsonable(new))
                 self._store.replace(job.index)
                 return None
         return replace(trial, params=job.params)

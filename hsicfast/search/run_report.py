@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from hsicfast.errors import InputError
-from hsicfast.files import plain, write_atomically
+from hsicfast.errors import writing
+from hsicfast.files import jsonable, write_atomically
 from hsicfast.indices.verdicts import headline, verdicts
 from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
@@ -70,7 +70,9 @@ def write_report(
     Raises
     ------
     InputError
-        Where a tool is missing or the folder cannot be written.
+        If a tool is missing.
+    RunError
+        If the folder cannot be written.
     """
     check_report_tools()
     names = {"metric": metric, "test_metric": test_metric, "cost": cost}
@@ -265,7 +267,7 @@ def _analysis(result: Result, planned: int, told: Sequence[Chapter]) -> dict[str
 
 
 def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
@@ -280,12 +282,8 @@ def _settings(folder: Path) -> str:
 
 
 def _write(path: Path, content: str | bytes) -> Path:
-    try:
+    way_out = "make room or pass another folder, the results of the trials are kept"
+    with writing("the folder of a report", path, way_out):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
-    except OSError as error:
-        raise InputError(
-            f"the folder of a report must be writable, but {path} gave: {error.strerror}; "
-            "make room or pass another folder, the results of the trials are kept"
-        ) from error
     return path

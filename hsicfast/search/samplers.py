@@ -8,7 +8,6 @@ an uninterrupted one.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import math
 import os
 import sys
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.arrays import Floats
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, require
 from hsicfast.search.transforms import bounded, log_costs, log_excess, warped
 from hsicfast.space.distributions import distribution, position, quiet, suggested
 from hsicfast.space.search_space import SearchSpace
@@ -181,10 +180,8 @@ def check_method(role: str, method: str, methods: Sequence[str]) -> None:
     """Raise an InputError unless `method` is one of `methods`; for "gp", unless torch is there."""
     if method not in methods:
         raise InputError(f"{role} must be one of {', '.join(methods)}, but got {method!r}; choose one of them")
-    if method == "gp" and importlib.util.find_spec("torch") is None:
-        raise InputError(
-            'optimizer "gp" needs torch, but it is not installed; run pip install torch, or choose optimizer "tpe"'
-        )
+    if method == "gp":
+        require("torch", user='optimizer "gp"', way_out='choose optimizer "tpe"')
 
 
 def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler:

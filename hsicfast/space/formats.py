@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, first_line
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int, SearchSpace
 
 TYPES = {"Float": Float, "Int": Int, "Choice": Choice, "Bool": Bool}
@@ -39,10 +39,13 @@ def read_space(path: str | Path) -> SearchSpace:
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"a space is read from a YAML file, but {path} gave: {error.strerror}; correct it") from error
+        raise InputError(
+            f"a space is read from a YAML file, but {path} gave: {first_line(error)}; correct it"
+        ) from error
     except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"a space is read from a YAML file, but {path} is none ({reason}); correct it") from error
+        raise InputError(
+            f"a space is read from a YAML file, but {path} is none ({first_line(error)}); correct it"
+        ) from error
     if not isinstance(entries, Mapping):
         raise InputError(
             f"a space maps names to hyperparameters, but {path} holds {type(entries).__name__}; correct it"

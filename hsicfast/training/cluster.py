@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, RunError, first_line, require
 from hsicfast.runs.results import write_result
 from hsicfast.training.attempts import Loss, attempted, side_by_side
 from hsicfast.training.resources import THREAD_VARIABLES, VISIBLE, check_settings, cores, sigint_blocked
@@ -99,8 +98,7 @@ class Ray:
                 f"executor.address must be host:port, but got {self.address}; run the command on a node of the "
                 "cluster, for example by `ray job submit`"
             )
-        if find_spec("ray") is None:
-            raise InputError('executor=ray needs a package, but ray is missing; run pip install "hsicfast[ray]"')
+        require("ray", user="executor=ray", extra="ray")
 
     def run(
         self,
@@ -204,7 +202,7 @@ class Ray:
         elif now - self._had_room >= PATIENCE:  # Ray itself would wait for ever
             asked = f"cpus={self.request['CPU']:g} and gpus={self.request['GPU']:g}"
             have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "none"
-            raise InputError(
+            raise RunError(
                 f"a trial must fit on one node of the Ray cluster, but it asks for {asked} and the nodes have {have}; "
                 "lower executor.cpus or executor.gpus, or add a node"
             )
@@ -243,8 +241,8 @@ class Ray:
 
         Raises
         ------
-        InputError
-            Where every other trial would end the same way.
+        RunError
+            If every other trial would end the same way.
         """
         from ray import exceptions
 
@@ -265,7 +263,7 @@ class Ray:
         if isinstance(cause, InputError):
             raise cause
         lines = str(cause or error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
+        raise RunError(
             f"every node must be able to run a trial, but one said: {lines[-1]}; install hsicfast and what evaluate "
             "imports on all of them"
         ) from error
@@ -375,10 +373,9 @@ def _check_answers(address: str) -> None:
 
 
 def _no_cluster(address: str, error: Exception) -> InputError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     return InputError(
-        f"executor.address must lead to a Ray cluster, but {address} gave: {lines[0]}; start one by `ray start "
-        "--head`, or leave the address out"
+        f"executor.address must lead to a Ray cluster, but {address} gave: {first_line(error)}; start one by `ray "
+        "start --head`, or leave the address out"
     )
 
 

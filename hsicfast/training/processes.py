@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, RunError
 from hsicfast.training.attempts import Loss, attempted, side_by_side
 from hsicfast.training.resources import THREAD_VARIABLES, check_settings, cores, shares, sigint_blocked, take_share
 from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
@@ -126,9 +127,6 @@ class Processes:
         if self._shares:
             self._slots = tempfile.TemporaryDirectory(prefix="hsicfast-", ignore_cleanup_errors=True)
             take = partial(take_share, Path(self._slots.name), self.size, self._shares)
-        main = sys.modules["__main__"]
-        if getattr(main, "__file__", None) == "<stdin>":
-            del main.__file__  # a spawned process would look for a script of this name
         # Fork would copy locks and threads of a parent that has trained or drawn before.
         return ProcessPool(
             max_workers=self.size,
@@ -161,7 +159,7 @@ class Processes:
     def _after_broken_pool(self) -> Loss:
         self._broken += 1
         if self._broken >= BROKEN_STARTS * self.size:
-            raise InputError(
+            raise RunError(
                 f"worker processes must survive their start, but they died {self._broken} times in a row; call "
                 'hsicfast under `if __name__ == "__main__":`, or run with executor=local'
             )
@@ -174,6 +172,11 @@ class _Spawned(SpawnProcess):
     Pebble takes code 0 for an end in good order, and would wait for that trial's result for ever.
     """
 
+    def start(self) -> None:
+        """Start the process; pebble does so from a thread of its own, too, for each worker that replaces a dead one."""
+        with _without_stdin_as_file():
+            super().start()
+
     @property
     def exitcode(self) -> int | None:
         code = super().exitcode
@@ -182,6 +185,29 @@ class _Spawned(SpawnProcess):
 
 class _Spawn(SpawnContext):
     Process = _Spawned
+
+
+# Two pools may start workers at once.
+_main_file = threading.Lock()
+
+
+@contextmanager
+def _without_stdin_as_file() -> Iterator[None]:
+    """Hide that ``__main__.__file__`` is "<stdin>": a process spawned inside would look for a script of this name.
+
+    The parent reads the name while it starts a process, whenever that is; outside the attribute is the program's own.
+    """
+    with _main_file:
+        main = sys.modules["__main__"]
+        file = getattr(main, "__file__", None)
+        if file != "<stdin>":
+            yield
+            return
+        del main.__file__
+        try:
+            yield
+        finally:
+            main.__file__ = file
 
 
 _worker: dict[str, Any] = {}
@@ -217,6 +243,7 @@ def _work(job: Job, folder: Path | None) -> Trial | Loss:
 
 
 def _unpicklable(error: BaseException) -> InputError:
+    # Not its first_line: an import that fails names its file nowhere else.
     lines = str(error).splitlines() or [type(error).__name__]
     return InputError(
         f"evaluate must be picklable to run in processes, but got: {lines[0]}; define it at the top of a module, or "

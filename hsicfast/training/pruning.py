@@ -13,7 +13,7 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, first_line
 from hsicfast.space.distributions import quiet
 from hsicfast.trials.trial import DONE, PRUNED, Trial
 
@@ -142,7 +142,7 @@ def check_pruner(pruner: Any) -> None:
         pickle.dumps(pruner)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError(
-            f"a pruner must be picklable, but got: {str(error).splitlines()[0]}; define it at the top of a module"
+            f"a pruner must be picklable, but got: {first_line(error)}; define it at the top of a module"
         ) from error
     Report(Pruning(pruner, True, (Trial(0, {}, 0.0, curve=((1, 0.0),)),)), 1)(1, 1.0)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, first_line, require
 
 if TYPE_CHECKING:
     import optuna
@@ -146,7 +146,7 @@ def _csv(path: Path) -> pd.DataFrame:
             low_memory=False,  # a column has one type from top to bottom
         )
     except (pd.errors.ParserError, csv.Error, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0].split("error: ")[-1]
+        reason = first_line(error).split("error: ")[-1]
         raise InputError(
             f"a CSV file needs a line of names and a row a trial in UTF-8, but {path}: {reason}; correct it"
         ) from error
@@ -193,11 +193,11 @@ def _parquet(path: Path) -> pd.DataFrame:
 
     try:
         return pd.read_parquet(path).reset_index(drop=True)
-    except ImportError as error:
-        raise InputError("a Parquet file needs pyarrow, but it is not installed; run pip install pyarrow") from error
+    except ImportError:
+        require("pyarrow", user="a Parquet file")
+        raise
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"a Parquet file must be whole, but {path}: {reason}; write it again") from error
+        raise InputError(f"a Parquet file must be whole, but {path}: {first_line(error)}; write it again") from error
 
 
 def _multirun(folder: Path) -> pd.DataFrame:
@@ -214,8 +214,9 @@ def _multirun(folder: Path) -> pd.DataFrame:
             row = {f"params_{name}": yaml.safe_load(value) for name, _, value in given if not name.startswith("~")}
             found = json.loads(result.read_text()) if result.is_file() else {}
         except yaml.YAMLError as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"a job's overrides must be YAML, but {overrides}: {reason}; correct it") from error
+            raise InputError(
+                f"a job's overrides must be YAML, but {overrides}: {first_line(error)}; correct it"
+            ) from error
         except ValueError as error:
             raise InputError(f"a job's {RESULT} must hold JSON, but {result}: {error}; correct it") from error
         rows.append(row | (found if isinstance(found, dict) else {"objective": found}))
@@ -262,11 +263,9 @@ def opened_study(storage: str | Path, name: str | None = None) -> Iterator[optun
             raise InputError(f"`study` must name a study of the storage, but {wanted}; choose one of {names}")
         yield optuna.load_study(study_name=name, storage=held)
     except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, ImportError, RuntimeError) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else None
-        reason = str(cause or error).strip().splitlines()[0]
         raise InputError(
-            f"an Optuna storage must be readable, but {hide_password(url)} gave: {reason}; see that it is whole and "
-            "that nobody else holds it"
+            f"an Optuna storage must be readable, but {hide_password(url)} gave: {first_line(error)}; see that it is "
+            "whole and that nobody else holds it"
         ) from error
     finally:
         if held is not None:

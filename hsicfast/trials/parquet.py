@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numba
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, check_one_of, first_line, require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,10 +65,7 @@ class ParquetTrials:
     workers: str | None = None
 
     def __post_init__(self) -> None:
-        if self.workers not in WORKERS:
-            raise InputError(
-                f"workers must be one of {WORKERS}, but got {self.workers!r}; leave it out for this process"
-            )
+        check_one_of("workers", self.workers, WORKERS, "leave it out for this process")
 
 
 class Portion(NamedTuple):
@@ -149,16 +146,14 @@ def _files(source: Path) -> list[Path]:
 
 
 def _opened(path: str, texts: Sequence[str] = ()) -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise InputError("a Parquet file needs pyarrow, but it is not installed; run pip install pyarrow") from error
+    require("pyarrow", user="a Parquet file")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return pq.ParquetFile(path, read_dictionary=list(texts))
     except (OSError, pa.ArrowInvalid) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"a Parquet file must be whole, but {path}: {reason}; write it again") from error
+        raise InputError(f"a Parquet file must be whole, but {path}: {first_line(error)}; write it again") from error
 
 
 def _check_same(schema: pa.Schema, own: pa.Schema, first: Path, path: Path) -> None:
@@ -184,8 +179,9 @@ def read(portion: Portion, names: Sequence[str], threads: bool = True) -> Iterat
             BATCH, row_groups=list(portion.groups), columns=list(names), use_threads=threads
         )
     except (OSError, pa.ArrowInvalid) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"a Parquet file must be whole, but {portion.path}: {reason}; write it again") from error
+        raise InputError(
+            f"a Parquet file must be whole, but {portion.path}: {first_line(error)}; write it again"
+        ) from error
 
 
 def of_each(
@@ -233,10 +229,9 @@ def _on_ray(
     names: Sequence[str],
     function: Callable[[Portion, Iterator[pa.RecordBatch]], T],
 ) -> Iterator[T]:
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError('workers="ray" needs Ray, but it is not installed; pip install "hsicfast[ray]"') from error
+    require("ray", user='workers="ray"', extra="ray")
+    import ray
+
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     task: Any = ray.remote(num_cpus=1)(_task)

@@ -245,7 +245,9 @@ class TestWorkers:
 
     def test_without_ray(self, monkeypatch, folder):
         monkeypatch.setitem(sys.modules, "ray", None)
-        with pytest.raises(InputError, match=r'but it is not installed; pip install "hsicfast\[ray\]"'):
+        with pytest.raises(
+            InputError, match=r'workers="ray" needs ray, but ray cannot be found; pip install "hsicfast\[ray\]"'
+        ):
             analyse(SPACE, ParquetTrials(folder, workers="ray"))
 
 

@@ -358,5 +358,5 @@ def test_unknown_optimiser_and_missing_torch(monkeypatch):
     with pytest.raises(InputError, match="optimizer must be one of gp, tpe, random, but got 'cma'"):
         propose(SPACE, {}, [], method="cma", seed=0, index=0, count=1)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r'optimizer "gp" needs torch, but it is not installed; .* optimizer "tpe"'):
+    with pytest.raises(InputError, match=r'optimizer "gp" needs torch, but torch cannot be found; .* optimizer "tpe"'):
         propose(SPACE, {}, [], method="gp", seed=0, index=0, count=1)

@@ -219,8 +219,10 @@ class TestRefused:
             Ray(**changes)
 
     def test_ray_is_missing(self, monkeypatch):
-        monkeypatch.setattr(cluster, "find_spec", lambda name: None)
-        with pytest.raises(InputError, match=r'executor=ray needs a package, .*; run pip install "hsicfast\[ray\]"'):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(
+            InputError, match=r'executor=ray needs ray, but ray cannot be found; pip install "hsicfast\[ray\]"'
+        ):
             Ray()
 
 

@@ -240,6 +240,26 @@ class TestProcesses:
         assert ended.stdout == "[0.0, 1.0]\n", ended.stderr
 
     @pytest.mark.slow
+    def test_from_standard_input_the_main_module_keeps_its_file(self):
+        program = textwrap.dedent("""
+            import os, signal
+            from hsicfast.training.executors import Processes
+            from hsicfast.training.worker import Job
+            def evaluate(params):
+                if params["x"] == 0.0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return params["x"]
+            pool = Processes(workers=1)
+            trials = list(pool.run(evaluate, [Job(i, {"x": float(i)}, 0, "design") for i in range(3)]))
+            running = __file__
+            pool.close()
+            print([trial.status for trial in trials], running, __file__)
+            """)
+        ended = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, timeout=120)
+        # The worker that replaces the killed one starts as the first did.
+        assert ended.stdout == "['lost', 'done', 'done'] <stdin> <stdin>\n", ended.stderr
+
+    @pytest.mark.slow
     def test_from_a_notebook_kernel(self, monkeypatch):
         manager = pytest.importorskip("jupyter_client").manager
         said = []

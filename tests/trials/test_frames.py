@@ -256,7 +256,9 @@ class TestStudies:
         content = (tmp_path / "study.db").read_bytes()
         size = 4096
         written(tmp_path, content[: (page - 1) * size] + b"\x07" * size + content[page * size :], "study.db")
-        with pytest.raises(InputError, match=r"must be readable, but .* gave: \(sqlite3.*malformed") as refused:
+        with pytest.raises(
+            InputError, match=r"must be readable, but .* gave: database disk image is malformed; see"
+        ) as refused:
             read_frame(f"sqlite:///{tmp_path}/study.db")
         assert "\n" not in str(refused.value)
 
