@@ -16,7 +16,9 @@ from hsicfast.files import plain
 from hsicfast.runs.results import read_result, read_results, result_path, write_result
 from hsicfast.runs.settings import as_kept, described
 from hsicfast.runs.store import Store, check_writable
-from hsicfast.search.orchestrator import _description, minimize
+from hsicfast.search.orchestrator import minimize
+from hsicfast.search.plan import RunPlan
+from hsicfast.search.strategies import Random
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.store import main
 from hsicfast.trials.trial import DESIGN, DIVERGED, LOST, PRUNED, Trial
@@ -262,7 +264,7 @@ class TestSpaceOfSettings:
     """The way back from settings.json."""
 
     def back(self, space, direction="minimize"):
-        return described(as_kept(_description(space, 0.1, 0, direction, None)))
+        return described(as_kept(RunPlan(space, 8, Random(), direction=direction).description))
 
     def test_is_the_space(self):
         space = SearchSpace(

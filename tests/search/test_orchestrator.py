@@ -16,12 +16,13 @@ from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search import rounds
 from hsicfast.search.orchestrator import minimize
+from hsicfast.search.plan import RunPlan
 from hsicfast.search.rounds import Interrupted, Run
 from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Hsic, Random, TwoStep
+from hsicfast.search.transforms import Best
 from hsicfast.space.search_space import Bool, Choice, Float, SearchSpace
 from hsicfast.training.executors import Local, Processes
-from hsicfast.trials.costs import CostLimit
 from hsicfast.trials.trial import DESIGN, trial_seed
 
 SPACE = SearchSpace(
@@ -179,7 +180,7 @@ class TestHsic:
         asked = []
 
         def recorded(*args, **named):
-            asked.append((named["method"], named["limit"] is None and named["most"] is None))
+            asked.append((named["method"], isinstance(named["wish"], Best) and named["wish"].most is None))
             return real(*args, **named)
 
         real = rounds.propose
@@ -249,7 +250,7 @@ class TestTwoStep:
         asked = []
 
         def recorded(*args, **named):
-            asked.append((named["index"], named["count"], len(args[2])))
+            asked.append((args[3].index, args[3].count, len(args[2])))
             return real(*args, **named)
 
         real = rounds.propose
@@ -303,13 +304,13 @@ class TestMaxCost:
         assert [trial.params for trial in everything.trials] == design(SPACE, 12, 0)
 
     def test_points_that_are_drawn_later_go_on_with_the_sequence(self):
-        limit = CostLimit(1.4, price)
-        run = Run(train, SPACE, 20, 0, 0.1, True, Local(), Store(SPACE, {}, True), Watcher(), costs=limit)
+        plan = RunPlan(SPACE, 20, Random(), max_cost=1.4, price=price)
+        run = Run(plan, train, Local(), Store(SPACE, {}, True), Watcher())
         for name in ("early", "late"):
             run.train(name, DESIGN, run.design(6, "sobol"), "drawn")
         points = design(SPACE, 100, 0, "sobol")
         affordable = [params for params in points if price(params) <= 1.4]
-        assert [trial.params for trial in run.in_order()] == affordable[:12]
+        assert [trial.params for trial in run.ledger.in_order()] == affordable[:12]
         early, late = (points.index(affordable[last]) + 1 - (last + 1) for last in (5, 11))
         assert [part.too_dear for part in run.rounds] == [early, late - early]
         assert 0 < early < late
