@@ -76,7 +76,7 @@ def conduct(cfg: DictConfig) -> bool:
     """One run, as configured; returns whether it was interrupted."""
     # Imported here, so that --help, --cfg and a wrong task answer at once.
     from hsicfast.runs.progress import ProgressBar
-    from hsicfast.search.finals import kept
+    from hsicfast.search.finals import network_to_keep
     from hsicfast.search.orchestrator import execute
     from hsicfast.search.plan import RunPlan
     from hsicfast.search.run_report import check_report_tools, print_report, write_report
@@ -115,7 +115,7 @@ def conduct(cfg: DictConfig) -> bool:
     tests: dict[int, float] = {}
     for name, trial in saved.items():
         Console(stderr=True).print(Text(f"the {name} network is trained once more, and tested"), soft_wrap=True)
-        seed = kept(result.trials, trial).seed
+        seed = network_to_keep(result.trials, trial).seed
         again = evaluate.save_best(trial.params, seed, folder / name) or {}
         if "test" in again:
             tests[trial.index] = again["test"]
@@ -132,7 +132,7 @@ def conduct(cfg: DictConfig) -> bool:
 
 
 def _conduct_and_exit(cfg: DictConfig) -> None:
-    from hsicfast.search.rounds import Interrupted
+    from hsicfast.search.ledger import Interrupted
 
     try:
         interrupted = conduct(cfg)

@@ -12,9 +12,9 @@ import numpy as np
 
 from hsicfast.errors import InputError, check_share, is_whole
 from hsicfast.indices.reduction import Reduction, reduce
-from hsicfast.search.branches import Branching, best_of, branching, conditions_inside, worth_more
-from hsicfast.search.economy import Hunt, cheap_enough, dear_ends, dearer, decades
-from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, noise
+from hsicfast.search.branches import Branching, best_of, branching, conditions_inside, promising
+from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
+from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, seed_noise
 from hsicfast.search.narrowing import decided, narrow
 from hsicfast.search.plan import Strategy
 from hsicfast.search.rounds import LEAST_TRIALS, Run
@@ -196,7 +196,7 @@ class Hsic:
             self._search(run, f"search {number + 1}", branches, left, stop, reduction, note)
             reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
-                left, learnt = worth_more(branches, left, run.ledger.judged, math.ceil(len(left) / 2))
+                left, learnt = promising(branches, left, run.ledger.judged, math.ceil(len(left) / 2))
                 run.learn(learnt)
         # 5. The best few again with fresh seeds: the best of many was lucky, too. They also say how far seeds scatter.
         if candidates and run.left and not run.stopped():
@@ -212,14 +212,14 @@ class Hsic:
     def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
         """One dear trial a branch, where the cost is known to depend on numbers."""
         trials = run.ledger.judged
-        ends = dear_ends(run.space, trials)
+        ends = expensive_ends(run.space, trials)
         tried = [trial.params for trial in trials]
         proposals = []
         for value in left:
             best = best_of(_inside(branches, value, trials))
             if best is None:
                 continue
-            dear = dearer(best.params, ends)
+            dear = at_expensive_ends(best.params, ends)
             if dear not in tried and run.admits(dear):
                 proposals.append(dear)
         if proposals and not run.stopped():
@@ -228,24 +228,24 @@ class Hsic:
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
     def _economise(self, run: Run, branches: Branching | None, reduction: Reduction) -> None:
-        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that.
+        """Look for cheaper trials in the branch of the cheapest one that is as good as the winner.
 
-        In turns the cheapest that is expected to be as good, and the best that is to be had for so much less
-        (:class:`~hsicfast.search.economy.Hunt`): the one gets to the end where the process knows what is good, the
-        other learns that where it does not.
+        Two wishes take turns: the cheapest trial that is expected to be as good, and the best trial at a lower cost
+        (:class:`~hsicfast.search.economy.CostBisection`). The first gets to the end if the Gaussian process knows what
+        is good; the second teaches it that if it does not.
         """
-        hunt, in_turns = Hunt(), cycle((True, False))
+        bisection, in_turns = CostBisection(), cycle((True, False))
         while run.left and not run.stopped():
             trials = run.ledger.judged
             finals = finals_of(trials)
             best, cheap = best_and_economical(run.affordable(), finals, run.plan.tolerance)
-            limit = as_good_as(losses_of(best.objective, run.plan.minimize), run.plan.tolerance, noise(finals))
+            limit = as_good_as(losses_of(best.objective, run.plan.minimize), run.plan.tolerance, seed_noise(finals))
             value = cheap.params[branches.name] if branches else None
             wish: Wish
             if next(in_turns):
                 wish = CheapAndAsGoodAs(limit, cheap_enough(cheap.cost, _inside(branches, value, trials)), warp=True)
             else:
-                wish = BestBelow(warp=True, most=hunt.most(cheap.cost, trials))
+                wish = BestBelow(warp=True, most=bisection.most(cheap.cost, trials))
             proposals = self._propose(run, branches, value, 1, reduction, wish=wish)
             note = f"proposed to be cheap, with an objective as good as {losses_of(limit, run.plan.minimize):.6g}"
             run.train("economise", SEARCH, proposals, note)
