@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import optuna
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, minimize
-from hsicfast.search.finals import kept
+from hsicfast.search.finals import network_to_keep
 from hsicfast.search.strategies import Strategy, TwoStep
 from hsicfast.training.worker import Job, accepts_seed, run_trial
 from hsicfast.trials.trial import SEARCH, trial_seed
@@ -71,7 +71,7 @@ def with_us(
     result = minimize(evaluate, space, n_trials, strategy, seed=seed, tolerance=tolerance)
     if result.interrupted:  # a run that is cut short is no result
         raise KeyboardInterrupt
-    best, economical = (kept(result.trials, chosen) for chosen in (result.best, result.economical))
+    best, economical = (network_to_keep(result.trials, chosen) for chosen in (result.best, result.economical))
     return History(list(result.trials), best.index, economical.index)
 
 

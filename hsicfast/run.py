@@ -75,49 +75,37 @@ class CheckFirst(Callback):
 def conduct(cfg: DictConfig) -> bool:
     """One run, as configured; returns whether it was interrupted."""
     # Imported here, so that --help, --cfg and a wrong task answer at once.
-    from hsicfast.errors import check_repeats, check_seed, check_share
     from hsicfast.runs.progress import ProgressBar
-    from hsicfast.search.finals import kept
-    from hsicfast.search.orchestrator import minimize
+    from hsicfast.search.finals import network_to_keep
+    from hsicfast.search.orchestrator import execute
+    from hsicfast.search.plan import RunPlan
     from hsicfast.search.run_report import check_report_tools, print_report, write_report
-    from hsicfast.trials.costs import check_max_cost
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     task = _task(cfg)
     title, metric, test_metric, cost = (task[key] for key in ("name", "metric", "test_metric", "cost"))
     goal = task["goal"] if cfg.goal is None else cfg.goal
     n_trials = task["n_trials"] if cfg.n_trials is None else cfg.n_trials
-    # 1. Everything that can be refused is, before data are loaded or anything is trained.
-    check_share("goal", goal)
-    check_seed(cfg.seed)
-    check_max_cost(cfg.max_cost)
-    check_repeats(cfg.repeats)
+    # 1. The plan: everything that can be refused is, before data are loaded or anything is trained.
     check_report_tools()
-    strategy, executor = _made(cfg, "strategy"), _made(cfg, "executor")
-    pruner = _made(cfg, "pruner") or None  # pruner=none is an empty group
-    strategy.check(n_trials)
-    space, evaluate = _made(cfg, "task.space"), _made(cfg, "task.evaluate")
+    plan = RunPlan(
+        space=_made(cfg, "task.space"),
+        n_trials=n_trials,
+        strategy=_made(cfg, "strategy"),
+        seed=cfg.seed,
+        goal=goal,
+        direction="minimize" if task["minimize"] else "maximize",
+        tolerance=cfg.tolerance,
+        max_cost=cfg.max_cost,
+        pruner=_made(cfg, "pruner") or None,  # pruner=none is an empty group
+        repeats=cfg.repeats,
+        resume=cfg.resume,
+    )
+    executor, evaluate = _made(cfg, "executor"), _made(cfg, "task.evaluate")
     # 2. Rounds of training and analysis.
-    with ProgressBar(Console(stderr=True), metric, task["minimize"], cfg.max_cost) as progress:
-        result = minimize(
-            evaluate,
-            space,
-            n_trials,
-            strategy,
-            seed=cfg.seed,
-            store=cfg.store,
-            executor=executor,
-            goal=goal,
-            direction="minimize" if task["minimize"] else "maximize",
-            folder=folder,
-            settings={"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}},
-            watcher=progress,
-            tolerance=cfg.tolerance,
-            max_cost=cfg.max_cost,
-            pruner=pruner,
-            repeats=cfg.repeats,
-            resume=cfg.resume,
-        )
+    with ProgressBar(Console(stderr=True), metric, plan.minimize, plan.max_cost) as progress:
+        settings = {"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}}
+        result = execute(plan, evaluate, executor, folder=folder, store=cfg.store, settings=settings, watcher=progress)
     # 3. What was chosen, trained once more from its best seed: now that nothing is left to choose the test metric is
     # read.
     chosen = {"best": result.best}
@@ -127,7 +115,7 @@ def conduct(cfg: DictConfig) -> bool:
     tests: dict[int, float] = {}
     for name, trial in saved.items():
         Console(stderr=True).print(Text(f"the {name} network is trained once more, and tested"), soft_wrap=True)
-        seed = kept(result.trials, trial).seed
+        seed = network_to_keep(result.trials, trial).seed
         again = evaluate.save_best(trial.params, seed, folder / name) or {}
         if "test" in again:
             tests[trial.index] = again["test"]
@@ -144,7 +132,7 @@ def conduct(cfg: DictConfig) -> bool:
 
 
 def _conduct_and_exit(cfg: DictConfig) -> None:
-    from hsicfast.search.rounds import Interrupted
+    from hsicfast.search.ledger import Interrupted
 
     try:
         interrupted = conduct(cfg)

@@ -347,7 +347,7 @@ class TestRefusals:
         assert "its trial runs again" in err
 
     def test_other_errors_keep_their_traceback(self, command, monkeypatch):
-        monkeypatch.setattr("hsicfast.search.orchestrator.minimize", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("hsicfast.search.orchestrator.execute", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             command(*QUICK)
 

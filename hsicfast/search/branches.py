@@ -78,7 +78,7 @@ def conditions_inside(space: SearchSpace) -> bool:
     return bool(parents - {branches.name if branches else None})
 
 
-def worth_more(branches: Branching, left: Sequence[Any], trials: TrialTable, keep: int) -> tuple[list[Any], str]:
+def promising(branches: Branching, left: Sequence[Any], trials: TrialTable, keep: int) -> tuple[list[Any], str]:
     """The branches of `left` that are worth more trials, at most `keep`, the most promising first; and why.
 
     A branch goes where it has so few of the best fifth of the trials that chance alone brings it in one case of twenty

@@ -1,9 +1,9 @@
 """Does spending more help, and how much less would do?
 
-What makes a training dear (width, depth, rounds of boosting) often makes it better as well, out to the end of its
-range, where a design of few trials has nothing: :func:`dearer` goes there. And often it does not: :func:`decades` says
-how much there is to be saved, :func:`cheap_enough` what is worth saving, and :class:`Hunt` for how much less the next
-one is looked for.
+What makes a training expensive (width, depth, rounds of boosting) often makes it better, too, out to the end of its
+range, where a design of few trials has nothing: :func:`at_expensive_ends` goes there. Often it does not:
+:func:`decades` says how much there is to be saved, :func:`cheap_enough` what is worth saving, and
+:class:`CostBisection` which cost to try next.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRIES, WORTH = 3, 1.2
 BETTER, LEAP = 1 / 2, 4.0
 
 
-def dear_ends(space: SearchSpace, trials: TrialTable) -> dict[str, Any]:
+def expensive_ends(space: SearchSpace, trials: TrialTable) -> dict[str, Any]:
     """The numbers that the cost rises or falls with (Spearman, Holm's p <= 5%), each with its dear end.
 
     Parameters
@@ -44,7 +44,7 @@ def dear_ends(space: SearchSpace, trials: TrialTable) -> dict[str, Any]:
     >>> space = SearchSpace({"width": Int(1, 9), "rate": Float(0, 1)})
     >>> width = np.arange(1, 10)
     >>> columns = {"width": width, "rate": width * 0.6 % 1}
-    >>> dear_ends(space, TrialTable.from_arrays(space, columns, np.zeros(9), cost=width**2.0))
+    >>> expensive_ends(space, TrialTable.from_arrays(space, columns, np.zeros(9), cost=width**2.0))
     {'width': 9}
     """
     parents = {parent for name in space for parent in space[name].conditions}
@@ -61,7 +61,7 @@ def dear_ends(space: SearchSpace, trials: TrialTable) -> dict[str, Any]:
     return {name: end for name, end in ends.items() if adjusted[name] <= ALPHA}
 
 
-def dearer(params: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
+def at_expensive_ends(params: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
     """`params` with those of the `ends` that they have."""
     return params | {name: end for name, end in ends.items() if name in params}
 
@@ -99,10 +99,11 @@ def cheap_enough(cost: float, trials: TrialTable) -> float:
 
 
 @dataclass
-class Hunt:
-    """For how much the next one is looked for: half way, in factors, from the cheapest that is as good to the cheapest.
+class CostBisection:
+    """Bisects the cost on a log scale between the cheapest trial that is good enough and the cheapest trial.
 
-    Where three in a row at one level were not as good, half way up again, and near the top from the bottom again.
+    After TRIES trials in a row at one level that were not good enough it goes half way up again, and near the top it
+    starts from the bottom once more.
 
     Attributes
     ----------
@@ -115,10 +116,11 @@ class Hunt:
 
     Examples
     --------
-    >>> hunt, tried = Hunt(), TrialTable.from_arrays(SearchSpace({"x": Int(1, 9)}), {"x": [1]}, [0.9], cost=[1.0])
-    >>> [hunt.most(cost, tried) for cost in (100.0, 100.0, 100.0, 100.0)]
+    >>> space, bisection = SearchSpace({"x": Int(1, 9)}), CostBisection()
+    >>> tried = TrialTable.from_arrays(space, {"x": [1]}, [0.9], cost=[1.0])
+    >>> [bisection.most(cost, tried) for cost in (100.0, 100.0, 100.0, 100.0)]
     [10.0, 10.0, 10.0, 31.622776601683793]
-    >>> hunt.most(25.0, tried)
+    >>> bisection.most(25.0, tried)
     15.811388300841896
     """
 

@@ -99,12 +99,12 @@ def best_and_economical(table: TrialTable, finals: Sequence[Final], tolerance: f
     The winner is the finalist with the best mean over its fresh seeds; without finals, or where each finalist diverged
     with one of its fresh seeds, the trial with the best objective.
 
-    For the economical one like is compared with like, and by default what is no further off than the seeds scatter is
-    as good (:func:`noise`). A finalist is as good as the winner where its mean is, for that is known better than by its
-    own trial. Any other trial has one objective, by which it was picked out among many, and so has the trial by which
-    the winner was chosen: its objective is held against that one's, and not against the winner's mean, below which luck
-    alone brings many a worse configuration. Of equal cost the one closest to the winner is taken, hence the winner
-    itself where it is one of them.
+    To find the economical trial we compare like with like. By default a difference no larger than the scatter between
+    seeds (:func:`seed_noise`) counts as equally good. A finalist is judged by its mean over fresh seeds, which says
+    more than its first trial. Every other trial has a single objective, and was picked among many because that one was
+    good; the same is true of the trial by which the winner was chosen. So we hold the one against the other, and not
+    against the winner's mean: luck alone takes many a worse configuration below that. Among trials of equal cost we
+    take the one closest to the winner, which is the winner itself if it is among them.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def best_and_economical(table: TrialTable, finals: Sequence[Final], tolerance: f
     trials = list(searched)
     place = {trial.index: row for row, trial in enumerate(trials)}
     best = trials[place[finals[0].trial]]
-    loss, scatter = searched.losses, noise(finals)
+    loss, scatter = searched.losses, seed_noise(finals)
     reached = float(loss[place[best.index]])
     good = loss <= as_good_as(reached, tolerance, scatter)
     behind = loss - reached
@@ -142,12 +142,12 @@ def best_and_economical(table: TrialTable, finals: Sequence[Final], tolerance: f
     return best, trials[int(np.lexsort((loss, behind, cost, ~good))[0])]
 
 
-def noise(finals: Sequence[Final]) -> float:
+def seed_noise(finals: Sequence[Final]) -> float:
     """How far the objectives of one configuration scatter between seeds, pooled over the finalists; 0 if unknown.
 
     Examples
     --------
-    >>> noise([Final(7, 2, 0, 1.0, 0.3), Final(4, 2, 0, 1.2, 0.4), Final(9, 1, 0, 1.0, math.nan)])
+    >>> seed_noise([Final(7, 2, 0, 1.0, 0.3), Final(4, 2, 0, 1.2, 0.4), Final(9, 1, 0, 1.0, math.nan)])
     0.3535533905932738
     """
     known = [(final.n - 1, final.sd) for final in finals if math.isfinite(final.sd)]
@@ -155,7 +155,7 @@ def noise(finals: Sequence[Final]) -> float:
     return math.sqrt(sum(own * sd**2 for own, sd in known) / freedom) if freedom else 0.0
 
 
-def kept(trials: TrialTable, chosen: Trial) -> Trial:
+def network_to_keep(trials: TrialTable, chosen: Trial) -> Trial:
     """Of the trainings of a configuration the one with the best objective, the earliest of equals.
 
     The configuration is `chosen` by fresh seeds; of the networks that it made this is the one to keep.

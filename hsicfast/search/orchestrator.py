@@ -6,28 +6,25 @@ result. What a round is made of stands in :mod:`hsicfast.search.rounds`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError, check_seed, check_share
+from hsicfast.errors import InputError
 from hsicfast.indices.reduction import Reduction
 from hsicfast.runs.log import Log
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers
 from hsicfast.search.finals import Final, best_and_economical, finals_of
+from hsicfast.search.plan import RunPlan
 from hsicfast.search.rounds import Round, Run, stop_on_signals
 from hsicfast.search.strategies import STRATEGIES, Strategy
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.training.executors import Executor, Local
-from hsicfast.training.pruning import check_pruner, described
-from hsicfast.training.repeats import repeated
-from hsicfast.training.worker import accepts_report
-from hsicfast.trials.costs import CostLimit, Price, check_max_cost
+from hsicfast.trials.costs import Price
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
@@ -166,64 +163,61 @@ def minimize(
     >>> result.best.objective < 0.01, result.sensitivity.significant()
     (True, ['x'])
     """
-    check_share("goal", goal)
-    if direction not in ("minimize", "maximize"):
-        raise InputError(f"direction must be minimize or maximize, but got {direction!r}; choose one of them")
-    check_seed(seed)
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-        raise InputError(f"`tolerance >= 0` must hold, but got {tolerance}; give it in the unit of the objective")
-    check_max_cost(max_cost)
-    if max_cost is None and price is not None:
-        raise InputError("price= is asked where max_cost= limits the cost, but max_cost=None; give both or neither")
-    costs = None if max_cost is None else CostLimit(float(max_cost), price or getattr(evaluate, "price", None))
-    if pruner is not None:
-        check_pruner(pruner)
-        if not accepts_report(evaluate):
-            raise InputError(
-                "a pruner needs an evaluate that takes `report` beside the params, but this one does not; add it, call "
-                "`report(step, value)` as the training goes on, and return once it answers False"
-            )
-        if repeats != 1:
-            raise InputError(f"a pruner judges single trainings, but got repeats={repeats!r}; leave one of both out")
-    plan = _strategy(strategy)
-    plan.check(n_trials)
-    trained = repeated(evaluate, repeats)
-    lower_is_better = direction == "minimize"
-    executor = executor or Local()
-    watcher = watcher or Watcher()
-    if folder is not None:
-        watcher = Watchers(Log(Path(folder)), watcher)
-    known = dict(settings or {}) | _description(space, goal, seed, direction, plan)
-    if pruner is not None:
-        known["pruner"] = described(pruner)
-    if repeats > 1:  # folders of runs that knew no repeats go on
-        known["repeats"] = repeats
-    if max_cost is not None:
-        known["max_cost"] = float(max_cost)
-    kept = Store(space, known, lower_is_better, Path(folder) if folder is not None else None, store, resume)
+    plan = RunPlan(
+        space=space,
+        n_trials=n_trials,
+        strategy=_strategy(strategy),
+        seed=seed,
+        goal=goal,
+        direction=direction,
+        tolerance=tolerance,
+        max_cost=max_cost,
+        price=price,
+        pruner=pruner,
+        repeats=repeats,
+        resume=resume,
+    )
+    return execute(plan, evaluate, executor, folder=folder, store=store, settings=settings, watcher=watcher)
+
+
+def execute(
+    plan: RunPlan,
+    evaluate: Callable[..., Any],
+    executor: Executor | None = None,
+    *,
+    folder: str | Path | None = None,
+    store: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    watcher: Watcher | None = None,
+) -> Result:
+    """Carry out a plan; parameters, result and errors as of :func:`minimize`."""
+    executor, watcher = executor or Local(), watcher or Watcher()
+    where = None if folder is None else Path(folder)
+    if where is not None:
+        watcher = Watchers(Log(where), watcher)
+    plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
+    kept = Store(plan.space, dict(settings or {}) | plan.description, plan.minimize, where, store, plan.resume)
     try:
-        run = Run(
-            trained, space, n_trials, seed, goal, lower_is_better, executor, kept, watcher, tolerance, pruner, costs
-        )
-        watcher.on_start(n_trials)
+        run = Run(plan, evaluate, executor, kept, watcher)
+        watcher.on_start(plan.n_trials)
         with stop_on_signals(run, watcher):
-            sensitivity, reduction = plan.conduct(run)
+            sensitivity, reduction = plan.strategy.conduct(run)
         affordable = run.affordable()
         # Cut short, the finals have given some more seeds than others.
-        finals = () if run.stopped() else finals_of(run.judged())
-        best, economical = best_and_economical(affordable, finals, tolerance)
+        finals = () if run.stopped() else finals_of(run.ledger.judged)
+        best, economical = best_and_economical(affordable, finals, plan.tolerance)
         result = Result(
             best=best,
-            trials=run.table(),
+            trials=run.ledger.table,
             sensitivity=sensitivity,
             reduction=reduction,
             rounds=tuple(run.rounds),
-            goal=goal,
+            goal=plan.goal,
             interrupted=run.stopped(),
             economical=economical,
             finals=finals,
-            max_cost=max_cost,
-            tolerance=tolerance,
+            max_cost=plan.max_cost,
+            tolerance=plan.tolerance,
         )
         watcher.on_end("")
         return result
@@ -242,18 +236,3 @@ def _strategy(strategy: str | Strategy) -> Strategy:
     if strategy not in STRATEGIES:
         raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {strategy!r}; choose one of them")
     return STRATEGIES[strategy]()
-
-
-def _description(space: SearchSpace, goal: float, seed: int, direction: str, strategy: Any) -> dict[str, Any]:
-    """What the trials and indices of a run depend on, beside `evaluate`."""
-    return {
-        "goal": goal,
-        "seed": seed,
-        "direction": direction,
-        "strategy": {"name": type(strategy).__name__, **_fields(strategy)},
-        "space": {name: {"type": type(space[name]).__name__, **_fields(space[name])} for name in space},
-    }
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else {}

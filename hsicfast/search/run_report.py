@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
@@ -19,16 +20,72 @@ from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
 from hsicfast.report.tables import print_indices, print_pairs, print_table
-from hsicfast.search.finals import kept
-from hsicfast.search.story import Chapter, chapters
+from hsicfast.search.finals import best_and_economical, network_to_keep
 from hsicfast.text import number, one_line, value_text
 from hsicfast.trials.costs import meets
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH, STATUSES, Trial
 
 if TYPE_CHECKING:
     from hsicfast.search.finals import Final
     from hsicfast.search.orchestrator import Result
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One round of a run.
+
+    Attributes
+    ----------
+    name : str
+    first, last : int
+        Its trials are ``first, ..., last - 1``.
+    did : str
+        How its trials were chosen, and how many of them did not end well.
+    objective, cost : float
+        Of the best trial after it; NaN before there is one.
+    cheapest : float
+        Cost of the cheapest trial as good as that within the tolerance; NaN where no cost is known.
+    learnt : tuple of str
+        What its trials said, and what was decided by it.
+    """
+
+    name: str
+    first: int
+    last: int
+    did: str
+    objective: float
+    cost: float
+    cheapest: float
+    learnt: tuple[str, ...]
+
+
+def chapters(result: Result) -> tuple[Chapter, ...]:
+    """The rounds of a run in their order, each with where it left things.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, SearchSpace, minimize
+    >>> space = SearchSpace({"x": Float(-1, 1), "y": Float(-1, 1)})
+    >>> result = minimize(lambda params: params["x"] ** 2, space, n_trials=16, strategy="random")
+    >>> [(chapter.name, chapter.objective < 0.1) for chapter in chapters(result)]
+    [('design', True)]
+    """
+    told = []
+    affordable = result.trials.within(result.max_cost)
+    for part in result.rounds:
+        own = result.trials.select((result.trials.index >= part.first) & (result.trials.index < part.last))
+        counts = {status: int((own.status == status).sum()) for status in (DIVERGED, PRUNED)}
+        failed = [f"{count} {status}" for status, count in counts.items() if count]
+        did = ", ".join([part.story, *failed])
+        so_far = affordable.select(affordable.index < part.last)
+        left_at = (np.nan, np.nan, np.nan)
+        if (so_far.contenders.status == DONE).any():
+            finals = result.finals if (so_far.origin == FINAL).any() else ()
+            best, cheap = best_and_economical(so_far, finals, result.tolerance)
+            left_at = (best.objective, best.cost, cheap.cost)
+        told.append(Chapter(part.name, part.first, part.last, did, *left_at, part.learnt))
+    return tuple(told)
 
 
 def write_report(
@@ -101,7 +158,7 @@ def write_report(
             result=result,
             test=_tested(result.best, tests),
             fresh=_fresh(result, result.best),
-            network=kept(result.trials, result.best),
+            network=network_to_keep(result.trials, result.best),
             finalists=_finalists(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
@@ -271,7 +328,7 @@ def _json(content: Mapping[str, Any]) -> str:
 
 
 def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
-    network = kept(result.trials, trial)
+    network = network_to_keep(result.trials, trial)
     trained = {"trial": network.index, "seed": network.seed, "objective": network.objective}
     return {"test": tests.get(trial.index)} | asdict(trial) | {"network": trained}
 

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count as counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ import numpy as np
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError, require
-from hsicfast.search.transforms import bounded, log_costs, log_excess, warped
+from hsicfast.search.transforms import BEST, Wish, log_excess, over_limit
 from hsicfast.space.distributions import distribution, position, quiet, suggested
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.costs import MOST_DRAWN, CostLimit
@@ -85,12 +86,13 @@ def _points(d: int, seed: int, method: str) -> Iterator[Floats]:
     """The points (d,) of a design, without end."""
     if method == "random":
         yield from (np.random.default_rng([seed, index]).random(d) for index in counter())
-    from scipy.stats import qmc
+    else:
+        from scipy.stats import qmc
 
-    sequence = qmc.Sobol(d=d, scramble=True, seed=np.random.default_rng(seed))
-    yield from sequence.random_base2(0)
-    for doublings in counter():  # powers of two: the sequence is balanced there, and scipy warns elsewhere
-        yield from sequence.random_base2(doublings)
+        sequence = qmc.Sobol(d=d, scramble=True, seed=np.random.default_rng(seed))
+        yield from sequence.random_base2(0)
+        for doublings in counter():  # powers of two: the sequence is balanced there, and scipy warns elsewhere
+            yield from sequence.random_base2(doublings)
 
 
 def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,78 +104,76 @@ def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str
     return {name: params[name] for name in space if name in params}
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Trials that are proposed together, none of which waits for another's result.
+
+    Parameters
+    ----------
+    seed : int
+        Of the run.
+    index : int
+        Of the first of them.
+    count : int
+    """
+
+    seed: int
+    index: int
+    count: int = 1
+
+
 def propose(
     space: SearchSpace,
     fixed: Mapping[str, Any],
     trials: TrialTable,
+    turn: Turn,
     *,
     method: str = "gp",
-    seed: int,
-    index: int,
-    count: int,
-    limit: float | None = None,
-    least: float = 0.0,
-    most: float | None = None,
+    wish: Wish = BEST,
     costs: CostLimit | None = None,
-    whole: SearchSpace | None = None,
-    warp: bool = False,
 ) -> list[dict[str, Any]]:
-    """Params of the trials ``index, ..., index + count - 1``, proposed by an optimiser that has seen `trials`.
+    """Configurations for the trials of a `turn`, proposed by an optimiser that has seen `trials`.
 
     Parameters
     ----------
     space : SearchSpace
-        The whole space.
+        Where to search: that of the `trials`, perhaps with narrower ranges.
     fixed : mapping of str to value
-        Hyperparameters that are not searched any more; what is left is.
+        Hyperparameters that are not searched any more; the others are.
     trials : TrialTable
-        Lost ones are no evidence; a diverged one counts as a bad objective, one stopped early by its last value.
+        Lost ones teach nothing; a diverged one counts as a bad objective, one stopped early by its last value.
+    turn : Turn
     method : {"gp", "tpe", "random"}
-        Gaussian process (needs torch), tree of Parzen estimators, or random search. The optimisers search each range
-        uniformly, or uniformly in the logarithm: a hyperparameter's own `law` is the design's alone.
-    seed, index : int
-        Seed of the run, index of the first trial proposed.
-    count : int
-        Proposals that do not wait for each other's results.
-    limit : float, optional
-        What is minimised is then the cost, among what is expected to have a loss of at most this ("gp", "tpe").
-    least : float
-        With a `limit`: what costs less than this is worth no more than what costs this.
-    most : float > 0, optional
-        What is looked for is expected to cost at most this ("gp" and "tpe"), by the costs of `trials`.
+        Gaussian process (needs torch), tree-structured Parzen estimator, or random search. The optimisers search each
+        range uniformly, or uniformly in the logarithm: a hyperparameter's own distribution is the design's alone.
+    wish : Wish
+        What it is to look for; "random" looks for nothing.
     costs : CostLimit, optional
-        The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After 8 of
-        these it is passed over for the first affordable of 1,000 configurations drawn from the law of `space`, what is
-        fixed kept, and where none is, of those drawn from the law of `whole`.
-    whole : SearchSpace, optional
-        Of which `space` is a part; `space` itself by default.
-    warp : bool
-        Whether the optimiser sees the objectives by the power that makes them most normal
-        (:func:`~hsicfast.search.transforms.warped`), and a `limit` by the same, or as they are.
+        The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After
+        MOST_ASKED of these it is passed over for the first affordable of MOST_DRAWN configurations drawn from `space`,
+        what is fixed kept, and if none is, of those drawn from the space of the `trials`.
 
     Raises
     ------
     InputError
-        Where `method` is unknown, or is "gp" without torch; where 1,000 in a row drawn from `whole` are too dear.
+        Where `method` is unknown, or is "gp" without torch; where MOST_DRAWN in a row drawn from the whole space cost
+        too much.
     """
     check_method("optimizer", method, OPTIMIZERS)
     left = space.fix(fixed)
-    spare = _spare(space, fixed, left, whole or space, costs, stream_seed(seed, index, SPARE)) if costs else iter(())
+    spare = _spare(space, fixed, left, trials.space, costs, turn) if costs else iter(())
     if left is None:
         alone = complete(space, fixed, {})
-        return [alone if costs is None or costs.admits(alone) else next(spare) for _ in range(count)]
+        return [alone if costs is None or costs.admits(alone) else next(spare) for _ in range(turn.count)]
     import optuna
 
     if method == "gp":
         _import_torch()
     with quiet(optuna):
-        study = optuna.create_study(
-            sampler=_sampler(optuna, method, stream_seed(seed, index, PROPOSAL)),
-        )
-        if costs is not None:
-            most = costs.most if most is None else min(most, costs.most)
-        study.add_trials(_seen(optuna, left, trials, limit, most, least, warp))
-        return [_ask(study, space, fixed, left, limit, costs) or next(spare) for _ in range(count)]
+        study = optuna.create_study(sampler=_sampler(optuna, method, stream_seed(turn.seed, turn.index, PROPOSAL)))
+        limits = [most for most in (wish.most, costs.most if costs else None) if most is not None]
+        study.add_trials(_seen(optuna, left, trials.evidence, wish, min(limits, default=None)))
+        return [_ask(study, space, fixed, left, wish, costs) or next(spare) for _ in range(turn.count)]
 
 
 def check_method(role: str, method: str, methods: Sequence[str]) -> None:
@@ -200,39 +200,23 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
 
 
 def _seen(
-    optuna: Any,
-    space: SearchSpace,
-    trials: TrialTable,
-    limit: float | None,
-    most: float | None,
-    least: float,
-    warp: bool,
+    optuna: Any, space: SearchSpace, trials: TrialTable, wish: Wish, most: float | None
 ) -> list[optuna.trial.FrozenTrial]:
-    evidence = trials.evidence
+    """The trials within `space` as the optimiser sees them."""
     distributions = {name: distribution(space[name]) for name in space}
-    values = bounded(evidence)
-    if warp and limit is not None:
-        *values, limit = warped([*values, limit])
-    elif warp:
-        values = warped(values)
-    excess: list[dict[str, float]] = [{} for _ in evidence]
-    if limit is not None:
-        excess = [{"objective": value - limit} for value in values]
-        values = log_costs(evidence, least)
+    values, constraints = wish.lessons(trials)
     if most is not None:
-        over = log_excess(evidence.cost, most)
-        # An unknown cost says nothing for or against the limit.
-        usual = float(np.mean(over[np.isfinite(over)])) if np.isfinite(over).any() else 0.0
-        excess = [own | {"cost": x} for own, x in zip(excess, np.nan_to_num(over, nan=usual).tolist(), strict=True)]
+        constraints = [own | {"cost": x} for own, x in zip(constraints, over_limit(trials.cost, most), strict=True)]
     seen = []
-    for trial, value, constraints in zip(evidence, values, excess, strict=True):
+    for trial, value, own in zip(trials, values, constraints, strict=True):
         known = _within(space, trial.params)
         if known is not None and math.isfinite(value):
-            inside = {name: position(space[name], known[name]) for name in known}
-            own = {name: distributions[name] for name in known}
             seen.append(
                 optuna.trial.create_trial(
-                    params=inside, distributions=own, value=value, constraints=constraints or None
+                    params={name: position(space[name], known[name]) for name in known},
+                    distributions={name: distributions[name] for name in known},
+                    value=value,
+                    constraints=own or None,
                 )
             )
     return seen
@@ -254,7 +238,7 @@ def _ask(
     space: SearchSpace,
     fixed: Mapping[str, Any],
     left: SearchSpace,
-    limit: float | None,
+    wish: Wish,
     costs: CostLimit | None,
 ) -> dict[str, Any] | None:
     """The next proposal that may be trained; None where one after the other is too dear."""
@@ -263,14 +247,12 @@ def _ask(
         params = complete(space, fixed, suggested(trial, left))
         if costs is None or costs.admits(params):
             return params
-        # Told as infeasible, so that the next goes elsewhere. Nothing is known of its objective: the mean says least.
+        # It counts as infeasible, so that the next goes elsewhere.
         known = [own for own in study.get_trials(deepcopy=False) if own.state.is_finished()]
         excess = float(log_excess([costs.price(params)], costs.most)[0])
-        value = float(np.mean([own.value for own in known])) if known else 0.0
-        if limit is not None:
-            objectives = [own.constraints["objective"] for own in known]
-            trial.set_constraint("objective", float(np.mean(objectives)) if known else 0.0)
-            value = excess + math.log(costs.most)
+        value, constraints = wish.refused(known, excess, costs.most)
+        for name, constraint in constraints.items():
+            trial.set_constraint(name, constraint)
         trial.set_constraint("cost", excess)
         study.tell(trial, value)
     return None
@@ -282,10 +264,10 @@ def _spare(
     left: SearchSpace | None,
     whole: SearchSpace,
     costs: CostLimit,
-    seed: int,
+    turn: Turn,
 ) -> Iterator[dict[str, Any]]:
     """Affordable configurations drawn from the law of the space with what is fixed, and then of the whole space."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(stream_seed(turn.seed, turn.index, SPARE))
     if left is not None:
         inside = (complete(space, fixed, left.from_unit(random.random(len(left)))) for _ in range(MOST_DRAWN))
         yield from filter(costs.admits, inside)

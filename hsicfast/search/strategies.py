@@ -6,18 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from hsicfast.errors import InputError, check_share, is_whole
 from hsicfast.indices.reduction import Reduction, reduce
-from hsicfast.search.branches import Branching, best_of, branching, conditions_inside, worth_more
-from hsicfast.search.economy import Hunt, cheap_enough, dear_ends, dearer, decades
-from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, noise
+from hsicfast.search.branches import Branching, best_of, branching, conditions_inside, promising
+from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
+from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, seed_noise
 from hsicfast.search.narrowing import decided, narrow
+from hsicfast.search.plan import Strategy
 from hsicfast.search.rounds import LEAST_TRIALS, Run
 from hsicfast.search.samplers import DESIGNS, OPTIMIZERS, check_method
+from hsicfast.search.transforms import Best, BestBelow, CheapAndAsGoodAs, Wish
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.text import value_text
 from hsicfast.trials.goal import as_good_as, losses_of
@@ -37,16 +39,8 @@ TREE_SHARE = 1 / 2
 MOST_ECONOMY = 0.2
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
-
-
-class Strategy(Protocol):
-    """How a run spends its trials."""
-
-    def check(self, n_trials: int) -> None:
-        """Raise an InputError where the strategy cannot be conducted with `n_trials`."""
-
-    def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
-        """Spend the trials of `run`; returns what decides, and what was fixed."""
+# Losses are seen by the power that makes them most normal.
+WARPED_BEST = Best(warp=True)
 
 
 @dataclass(frozen=True)
@@ -65,11 +59,11 @@ class Random:
         check_method("strategy.design", self.design, DESIGNS)
 
     def check(self, n_trials: int) -> None:
-        """See :meth:`Strategy.check`."""
+        """See :meth:`~hsicfast.search.plan.Strategy.check`."""
         _check_trials("random", n_trials, LEAST_TRIALS)
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
-        """See :meth:`Strategy.conduct`."""
+        """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         proposals = run.design(run.left, self.design)
         run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
         return run.analyse(), None
@@ -106,14 +100,14 @@ class TwoStep:
         _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
-        """See :meth:`Strategy.check`."""
+        """See :meth:`~hsicfast.search.plan.Strategy.check`."""
         _check_trials("two_step", n_trials, LEAST_TWO_STEP)
         check_method("strategy.optimizer", self.optimizer, OPTIMIZERS)
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
-        """See :meth:`Strategy.conduct`."""
+        """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         # 1. Sample the space by its own law, and train what was drawn.
-        drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
+        drawn = min(max(round(self.design_share * run.plan.n_trials), LEAST_TRIALS), run.plan.n_trials - 1)
         proposals = run.design(drawn, self.design)
         run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
         # 2. Which hyperparameters decide who ends among the best?
@@ -127,7 +121,7 @@ class TwoStep:
         # 4. Optimise what is left, in batches, so that proposals do not depend on who is ready first.
         while run.left and not run.stopped():
             count = min(self.batch, run.left)
-            proposals = run.propose(reduction.fixed, run.table(), count, method=self.optimizer)
+            proposals = run.propose(reduction.fixed, run.ledger.table, count, method=self.optimizer)
             run.train("optimise", SEARCH, proposals, note)
         return sensitivity, reduction
 
@@ -169,24 +163,24 @@ class Hsic:
         _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
-        """See :meth:`Strategy.check`."""
+        """See :meth:`~hsicfast.search.plan.Strategy.check`."""
         _check_trials("hsic", n_trials, LEAST_TWO_STEP)
         check_method("strategy", "gp", OPTIMIZERS)
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
-        """See :meth:`Strategy.conduct`."""
+        """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         # 1. A Sobol design, and what it says.
-        drawn = min(max(round(self.design_share * run.n_trials), LEAST_TRIALS), run.n_trials - 1)
+        drawn = min(max(round(self.design_share * run.plan.n_trials), LEAST_TRIALS), run.plan.n_trials - 1)
         run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
         reduction = _learn(run)
-        economy = round(min(self.economy_share * decades(run.judged().cost), MOST_ECONOMY) * run.n_trials)
-        candidates, seeds = final_plan(round(self.final_share * run.n_trials)) if run.seeded else (0, 0)
+        economy = round(min(self.economy_share * decades(run.ledger.judged.cost), MOST_ECONOMY) * run.plan.n_trials)
+        candidates, seeds = final_plan(round(self.final_share * run.plan.n_trials)) if run.seeded else (0, 0)
         spared = economy + candidates * seeds
         # 2. What every trial has, over all branches; a process that knows every trial chooses among them.
         branches = branching(run.space)
         aside = ", half of them in all there is" if conditions_inside(run.space) else ""
         if branches:
-            stop = run.left - min(round(self.shared_share * run.n_trials), run.left - spared)
+            stop = run.left - min(round(self.shared_share * run.plan.n_trials), run.left - spared)
             note = f"proposed in what every trial has, over all branches{aside}"
             self._search(run, "shared", None, [None], stop, reduction, note)
             reduction = _learn(run, reduction)
@@ -202,7 +196,7 @@ class Hsic:
             self._search(run, f"search {number + 1}", branches, left, stop, reduction, note)
             reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
-                left, learnt = worth_more(branches, left, run.judged(), math.ceil(len(left) / 2))
+                left, learnt = promising(branches, left, run.ledger.judged, math.ceil(len(left) / 2))
                 run.learn(learnt)
         # 5. The best few again with fresh seeds: the best of many was lucky, too. They also say how far seeds scatter.
         if candidates and run.left and not run.stopped():
@@ -217,15 +211,15 @@ class Hsic:
 
     def _spend(self, run: Run, branches: Branching | None, left: list[Any], spared: int) -> None:
         """One dear trial a branch, where the cost is known to depend on numbers."""
-        trials = run.judged()
-        ends = dear_ends(run.space, trials)
+        trials = run.ledger.judged
+        ends = expensive_ends(run.space, trials)
         tried = [trial.params for trial in trials]
         proposals = []
         for value in left:
             best = best_of(_inside(branches, value, trials))
             if best is None:
                 continue
-            dear = dearer(best.params, ends)
+            dear = at_expensive_ends(best.params, ends)
             if dear not in tried and run.admits(dear):
                 proposals.append(dear)
         if proposals and not run.stopped():
@@ -234,27 +228,26 @@ class Hsic:
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
     def _economise(self, run: Run, branches: Branching | None, reduction: Reduction) -> None:
-        """In the branch of the cheapest trial that is as good as the winner, one after the other cheaper than that.
+        """Look for cheaper trials in the branch of the cheapest one that is as good as the winner.
 
-        In turns the cheapest that is expected to be as good, and the best that is to be had for so much less
-        (:class:`~hsicfast.search.economy.Hunt`): the one gets to the end where the process knows what is good, the
-        other learns that where it does not.
+        Two wishes take turns: the cheapest trial that is expected to be as good, and the best trial at a lower cost
+        (:class:`~hsicfast.search.economy.CostBisection`). The first gets to the end if the Gaussian process knows what
+        is good; the second teaches it that if it does not.
         """
-        hunt, in_turns = Hunt(), cycle((True, False))
+        bisection, in_turns = CostBisection(), cycle((True, False))
         while run.left and not run.stopped():
-            trials = run.judged()
+            trials = run.ledger.judged
             finals = finals_of(trials)
-            best, cheap = best_and_economical(run.affordable(), finals, run.tolerance)
-            limit = as_good_as(losses_of(best.objective, run.minimize), run.tolerance, noise(finals))
+            best, cheap = best_and_economical(run.affordable(), finals, run.plan.tolerance)
+            limit = as_good_as(losses_of(best.objective, run.plan.minimize), run.plan.tolerance, seed_noise(finals))
             value = cheap.params[branches.name] if branches else None
-            wanted: dict[str, Any]
+            wish: Wish
             if next(in_turns):
-                seen = _inside(branches, value, trials)
-                wanted = {"limit": limit, "least": cheap_enough(cheap.cost, seen)}
+                wish = CheapAndAsGoodAs(limit, cheap_enough(cheap.cost, _inside(branches, value, trials)), warp=True)
             else:
-                wanted = {"most": hunt.most(cheap.cost, trials)}
-            proposals = self._propose(run, branches, value, 1, reduction, **wanted)
-            note = f"proposed to be cheap, with an objective as good as {losses_of(limit, run.minimize):.6g}"
+                wish = BestBelow(warp=True, most=bisection.most(cheap.cost, trials))
+            proposals = self._propose(run, branches, value, 1, reduction, wish=wish)
+            note = f"proposed to be cheap, with an objective as good as {losses_of(limit, run.plan.minimize):.6g}"
             run.train("economise", SEARCH, proposals, note)
 
     def _search(
@@ -289,29 +282,17 @@ class Hsic:
         count: int,
         reduction: Reduction,
         ahead: int = 0,
-        limit: float | None = None,
-        least: float = 0.0,
-        most: float | None = None,
+        wish: Wish = WARPED_BEST,
     ) -> list[dict[str, Any]]:
         """What an optimiser proposes in a branch by the trials there; a share outside the narrowed ranges."""
         fixed = reduction.fixed | ({branches.name: value} if branches else {})
-        seen = _inside(branches, value, run.table())
-        draw = np.random.default_rng([run.seed, run.planned + ahead])
+        seen = _inside(branches, value, run.ledger.table)
+        draw = np.random.default_rng([run.plan.seed, run.planned + ahead])
         space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
         # Of what is cheap and as good Parzen estimators know next to nothing, for few trials are.
-        trees = limit is None and most is None and conditions_inside(run.space) and draw.random() < TREE_SHARE
-        return run.propose(
-            fixed,
-            seen,
-            count,
-            space=space,
-            method="tpe" if trees else "gp",
-            ahead=ahead,
-            limit=limit,
-            least=least,
-            most=most,
-            warp=True,
-        )
+        anything = isinstance(wish, Best) and wish.most is None
+        trees = anything and conditions_inside(run.space) and draw.random() < TREE_SHARE
+        return run.propose(fixed, seen, count, wish, space=space, method="tpe" if trees else "gp", ahead=ahead)
 
 
 def _inside(branches: Branching | None, value: Any, trials: TrialTable) -> TrialTable:

@@ -1,8 +1,11 @@
-"""What an optimiser is told of the trials: numbers that it can learn from."""
+"""What an optimiser learns from: losses and costs transformed, by what is wanted of it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,9 +14,112 @@ from hsicfast.arrays import Floats
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED
 
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
 # 1 leaves the objectives as they are, 0 is the logarithm. Below it the best few would be all that is seen, and above 1
 # the worst.
 POWERS = (0.0, 1.0)
+
+
+class Wish(Protocol):
+    """What an optimiser is to look for."""
+
+    @property
+    def most(self) -> float | None:
+        """The most that it is expected to cost; None if it may cost anything."""
+
+    def lessons(self, trials: TrialTable) -> tuple[list[float], list[dict[str, float]]]:
+        """The values (n,) to minimise, NaN if a trial teaches nothing, and the constraints (n,), met at 0 or below."""
+
+    def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
+        """The value and the constraints of a proposal whose price is over the limit `most`, by `excess` (logarithm).
+
+        `known` are the trials that the optimiser has seen.
+        """
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best objective.
+
+    Parameters
+    ----------
+    warp : bool
+        Whether the optimiser sees the losses by the power that makes them most normal (:func:`warped`).
+    """
+
+    warp: bool = False
+    most: float | None = field(default=None, init=False)
+
+    def lessons(self, trials: TrialTable) -> tuple[list[float], list[dict[str, float]]]:
+        """See :meth:`Wish.lessons`."""
+        losses = bounded(trials)
+        return warped(losses) if self.warp else losses, [{} for _ in losses]
+
+    def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
+        """See :meth:`Wish.refused`: nothing is known of its objective, and the mean says least."""
+        return _mean([own.value for own in known]), {}
+
+
+# What is wanted unless something else is said.
+BEST = Best()
+
+
+@dataclass(frozen=True)
+class BestBelow(Best):
+    """The best objective that is expected to cost at most this.
+
+    Parameters
+    ----------
+    warp : bool
+        As of :class:`Best`.
+    most : float > 0
+    """
+
+    most: float | None = None
+
+
+@dataclass(frozen=True)
+class CheapAndAsGoodAs:
+    """The lowest cost with a loss that is expected to be at most `limit`.
+
+    Parameters
+    ----------
+    limit : float
+        A loss.
+    least : float
+        What costs less is worth no more than what costs this.
+    warp : bool
+        As of :class:`Best`, the limit by the same power.
+    """
+
+    limit: float
+    least: float = 0.0
+    warp: bool = False
+    most: float | None = field(default=None, init=False)
+
+    def lessons(self, trials: TrialTable) -> tuple[list[float], list[dict[str, float]]]:
+        """See :meth:`Wish.lessons`."""
+        losses, limit = bounded(trials), self.limit
+        if self.warp:
+            *losses, limit = warped([*losses, limit])
+        return log_costs(trials, self.least), [{"objective": loss - limit} for loss in losses]
+
+    def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
+        """See :meth:`Wish.refused`: its cost is its price."""
+        return excess + math.log(most), {"objective": _mean([own.constraints["objective"] for own in known])}
+
+
+def over_limit(costs: Floats, most: float) -> list[float]:
+    """How far costs (n,) are over the limit, in logarithms; an unknown one counts as their mean."""
+    over = log_excess(costs, most)
+    usual = float(np.mean(over[np.isfinite(over)])) if np.isfinite(over).any() else 0.0
+    return np.nan_to_num(over, nan=usual).tolist()
+
+
+def _mean(values: Sequence[Any]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
 
 
 def bounded(trials: TrialTable) -> list[float]:

@@ -8,7 +8,8 @@ from scipy.stats import norm
 
 from hsicfast.errors import InputError
 from hsicfast.runs.settings import as_kept, described
-from hsicfast.search.orchestrator import _description
+from hsicfast.search.plan import RunPlan
+from hsicfast.search.strategies import Random
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 
 
@@ -16,7 +17,7 @@ class TestSpaceOfSettings:
     """The way back from settings.json."""
 
     def back(self, space, direction="minimize"):
-        return described(as_kept(_description(space, 0.1, 0, direction, None)))
+        return described(as_kept(RunPlan(space, 8, Random(), direction=direction).description))
 
     def test_is_the_space(self):
         space = SearchSpace(

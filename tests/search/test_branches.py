@@ -5,7 +5,7 @@ import math
 import pytest
 from builders import NESTED
 
-from hsicfast.search.branches import branching, worth_more
+from hsicfast.search.branches import branching, promising
 from hsicfast.space.search_space import Bool, Float, Int, SearchSpace
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
@@ -51,36 +51,36 @@ class TestWorthMore:
         # By its last value it would be one of the best fifth, and its branch would stay.
         early = [Trial(index, {**BESIDE, "kind": "a"}, 0.0, status="pruned") for index in range(90, 100)]
         seen = [*trials(a=[9.0], b=[1.0] * 10), *early]
-        kept, why = worth_more(branching(NESTED), ["a", "b"], table(seen), 2)
+        kept, why = promising(branching(NESTED), ["a", "b"], table(seen), 2)
         assert kept == ["b"]
         assert "a has 0 of the best fifth in 11 trials" in why
 
     def test_the_worst_best_goes_until_so_many_are_left(self):
         seen = trials(a=[5.0, 3.0], b=[1.0, 9.0], c=[2.0, 4.0])
-        kept, why = worth_more(branching(NESTED), ["a", "b", "c"], table(seen), 2)
+        kept, why = promising(branching(NESTED), ["a", "b", "c"], table(seen), 2)
         assert kept == ["b", "c"]
         assert why == "kind b or c is searched on: a has a worse best (3)"
 
     def test_maximising(self):
         seen = trials(a=[5.0, 3.0], b=[1.0, 9.0], c=[2.0, 4.0])
-        kept, why = worth_more(branching(NESTED), ["a", "b", "c"], table(seen, minimize=False), 1)
+        kept, why = promising(branching(NESTED), ["a", "b", "c"], table(seen, minimize=False), 1)
         assert kept == ["b"]
         assert why == "kind b is searched on: a has a worse best (5); c has a worse best (4)"
 
     def test_evidence_drops_more_than_was_asked_for(self):
         seen = trials(a=[float(i) for i in range(20)], b=[100.0 + i for i in range(20)], c=[0.5 + i for i in range(20)])
-        kept, why = worth_more(branching(NESTED), ["a", "b", "c"], table(seen), 3)
+        kept, why = promising(branching(NESTED), ["a", "b", "c"], table(seen), 3)
         assert kept == ["a", "c"]
         # 12 of 60 are good; none of 20 in b: C(40, 12) / C(60, 12) = 0.004
         assert why == "kind a or c is searched on: b has 0 of the best fifth in 20 trials (p 0.004)"
 
     def test_all_are_kept_where_there_is_room_and_no_evidence(self):
         seen = trials(a=[1.0, 4.0], b=[2.0, 5.0], c=[3.0, 6.0])
-        assert worth_more(branching(NESTED), ["a", "b", "c"], table(seen), 3)[1] == ("kind a or b or c is searched on")
+        assert promising(branching(NESTED), ["a", "b", "c"], table(seen), 3)[1] == ("kind a or b or c is searched on")
 
     @pytest.mark.parametrize("left", [["a", "b"], ["b", "a"]])
     def test_a_branch_that_always_diverges_is_the_last(self, left):
         seen = trials(a=[math.nan, math.nan], b=[7.0, 8.0])
-        kept, why = worth_more(branching(NESTED), left, table(seen), 1)
+        kept, why = promising(branching(NESTED), left, table(seen), 1)
         assert kept == ["b"]
         assert why.endswith("a has a worse best (none)")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsicfast.search.economy import Hunt, cheap_enough, dear_ends, dearer, decades
+from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
 from hsicfast.search.samplers import design
 from hsicfast.space.search_space import Choice, Float, Int, SearchSpace
 from hsicfast.trials.table import TrialTable
@@ -32,12 +32,12 @@ def table(trials, space=SPACE, minimize=True):
 
 
 def test_what_the_cost_rises_and_falls_with():
-    assert dear_ends(SPACE, drawn(lambda p: p["width"] * (1.1 - p["rate"]))) == {"width": 256, "rate": 0}
+    assert expensive_ends(SPACE, drawn(lambda p: p["width"] * (1.1 - p["rate"]))) == {"width": 256, "rate": 0}
 
 
 def test_noise_drives_nothing():
     costs = iter(np.random.default_rng(1).random(128))
-    assert dear_ends(SPACE, drawn(lambda p: next(costs))) == {}
+    assert expensive_ends(SPACE, drawn(lambda p: next(costs))) == {}
 
 
 def test_one_of_many_that_is_as_clear_as_chance_allows_drives_nothing():
@@ -45,31 +45,31 @@ def test_one_of_many_that_is_as_clear_as_chance_allows_drives_nothing():
     rng = np.random.default_rng(0)
     space = SearchSpace({f"x{i}": Float(0, 1) for i in range(40)})
     trials = [Trial(i, space.from_unit(u), 1.0, u[0] + 5 * rng.random()) for i, u in enumerate(rng.random((60, 40)))]
-    assert dear_ends(space, table(trials, space)) == {}
+    assert expensive_ends(space, table(trials, space)) == {}
     trials = [Trial(t.index, t.params, 1.0, t.params["x0"]) for t in trials]
-    assert dear_ends(space, table(trials, space)) == {"x0": 1}
+    assert expensive_ends(space, table(trials, space)) == {"x0": 1}
 
 
 @pytest.mark.parametrize("trials", [[], [Trial(i, {**BESIDE, "width": i + 1}, 0.0, cost=i) for i in range(4)]])
 def test_of_fewer_than_five_nothing_is_known(trials):
-    assert dear_ends(SPACE, table(trials)) == {}
+    assert expensive_ends(SPACE, table(trials)) == {}
 
 
 def test_unknown_costs_are_left_out():
     trials = [Trial(i, {**BESIDE, "width": i + 1}, 0.0, cost=float(i) if i < 9 else np.nan) for i in range(30)]
-    assert dear_ends(SPACE, table(trials)) == {"width": 256}
+    assert expensive_ends(SPACE, table(trials)) == {"width": 256}
 
 
 def test_what_others_depend_on_is_left_alone():
     space = SearchSpace({"depth": Int(1, 2), "second": Int(1, 9, active_if={"depth": 2}), "first": Int(1, 9)})
     drawn = [space.from_unit(u) for u in np.random.default_rng(0).random((60, 3))]
     trials = [Trial(i, p, 0.0, p["first"] + 20.0 * p["depth"] + p.get("second", 0)) for i, p in enumerate(drawn)]
-    assert "depth" not in dear_ends(space, table(trials, space))
-    assert dear_ends(space, table([t for t in trials if t.params["depth"] == 1], space)) == {"first": 9}
+    assert "depth" not in expensive_ends(space, table(trials, space))
+    assert expensive_ends(space, table([t for t in trials if t.params["depth"] == 1], space)) == {"first": 9}
 
 
-def test_dearer_takes_what_there_is():
-    assert dearer({"width": 8, "kind": "a"}, {"width": 256, "depth": 6}) == {"width": 256, "kind": "a"}
+def test_at_expensive_ends_takes_what_there_is():
+    assert at_expensive_ends({"width": 8, "kind": "a"}, {"width": 256, "depth": 6}) == {"width": 256, "kind": "a"}
 
 
 def test_decades_between_the_tenths():
@@ -103,12 +103,12 @@ class TestCheapEnough:
         assert cheap_enough(cost, table(self.TRIALS)) == 0
 
 
-class TestHunt:
+class TestCostBisection:
     CHEAPEST = (Trial(0, ONE, 0.9, cost=1.0), Trial(1, ONE, math.nan, cost=1e-9, status="diverged"))
 
     def levels(self, costs, trials=CHEAPEST):
-        hunt, trials = Hunt(), table(trials)
-        return [hunt.most(cost, trials) for cost in costs]
+        bisection, trials = CostBisection(), table(trials)
+        return [bisection.most(cost, trials) for cost in costs]
 
     def test_what_was_found_is_the_next_start(self):
         assert self.levels([10_000.0, 100.0, 4.0]) == [100, 10, 2]

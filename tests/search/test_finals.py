@@ -17,8 +17,8 @@ from hsicfast.search.finals import (
     final_plan,
     finalists,
     finals_of,
-    kept,
-    noise,
+    network_to_keep,
+    seed_noise,
 )
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.strategies import Hsic
@@ -158,15 +158,15 @@ class TestBestAndEconomical:
 def test_of_the_networks_of_a_configuration_the_best_is_kept():
     rows = [(0, 0.5), (1, 0.1), (0, 0.3, FINAL), (0, 0.3, FINAL), (0, DIVERGED, FINAL), (1, 0.2, FINAL)]
     table = TrialTable.from_trials(SPACE, trials(*rows), minimize)
-    assert [kept(table, table[row]).index for row in (0, 1)] == [2, 1]
-    assert [kept(table.toward(False), table[row]).index for row in (0, 1)] == [0, 5]
+    assert [network_to_keep(table, table[row]).index for row in (0, 1)] == [2, 1]
+    assert [network_to_keep(table.toward(False), table[row]).index for row in (0, 1)] == [0, 5]
 
 
 def test_noise_is_pooled_over_the_finalists():
-    assert noise(()) == 0
-    assert noise([Final(0, 1, 0, 1.0, NAN)]) == 0
+    assert seed_noise(()) == 0
+    assert seed_noise([Final(0, 1, 0, 1.0, NAN)]) == 0
     # Each deviation counts by its n - 1: (2 * 0.3^2 + 1 * 0.6^2) / 3.
-    assert noise([Final(0, 3, 0, 1.0, 0.3), Final(1, 2, 0, 1.0, 0.6), Final(2, 1, 0, 1.0, NAN)]) == pytest.approx(
+    assert seed_noise([Final(0, 3, 0, 1.0, 0.3), Final(1, 2, 0, 1.0, 0.6), Final(2, 1, 0, 1.0, NAN)]) == pytest.approx(
         math.sqrt(0.18)
     )
 
@@ -217,7 +217,7 @@ class TestRuns:
         assert {final.trial for final in whole.finals} == {trial.index for trial in candidates}
 
     def test_what_is_cheaper_is_looked_for_as_far_off_as_the_seeds_scatter(self, whole):
-        limit = whole.best.objective + max(0.05 * whole.best.objective, noise(whole.finals))
+        limit = whole.best.objective + max(0.05 * whole.best.objective, seed_noise(whole.finals))
         assert whole.rounds[3].note == f"proposed to be cheap, with an objective as good as {limit:.6g}"
 
     def test_the_winner_has_the_best_mean(self, whole):

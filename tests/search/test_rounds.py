@@ -14,12 +14,12 @@ from hsicfast.runs.results import read_results
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.orchestrator import minimize
+from hsicfast.search.plan import RunPlan
 from hsicfast.search.rounds import Interrupted, Run
 from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Hsic, Random, TwoStep
 from hsicfast.space.search_space import Choice, Float, SearchSpace
 from hsicfast.training.executors import Local, Processes
-from hsicfast.trials.costs import CostLimit
 from hsicfast.trials.trial import DESIGN
 
 
@@ -45,13 +45,13 @@ class TestMaxCost:
         assert [trial.params for trial in everything.trials] == design(SPACE, 12, 0)
 
     def test_points_that_are_drawn_later_go_on_with_the_sequence(self):
-        limit = CostLimit(1.4, price)
-        run = Run(train, SPACE, 20, 0, 0.1, True, Local(), Store(SPACE, {}, True), Watcher(), costs=limit)
+        plan = RunPlan(SPACE, 20, Random(), max_cost=1.4, price=price)
+        run = Run(plan, train, Local(), Store(SPACE, {}, True), Watcher())
         for name in ("early", "late"):
             run.train(name, DESIGN, run.design(6, "sobol"), "drawn")
         points = design(SPACE, 100, 0, "sobol")
         affordable = [params for params in points if price(params) <= 1.4]
-        assert [trial.params for trial in run.in_order()] == affordable[:12]
+        assert [trial.params for trial in run.ledger.in_order()] == affordable[:12]
         early, late = (points.index(affordable[last]) + 1 - (last + 1) for last in (5, 11))
         assert [part.too_dear for part in run.rounds] == [early, late - early]
         assert 0 < early < late

@@ -13,7 +13,8 @@ from scipy import stats
 
 from hsicfast.errors import InputError
 from hsicfast.search import samplers
-from hsicfast.search.samplers import complete, design
+from hsicfast.search.samplers import Turn, complete, design
+from hsicfast.search.transforms import BestBelow, CheapAndAsGoodAs
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.costs import CostLimit
 from hsicfast.trials.table import TrialTable
@@ -32,10 +33,10 @@ SPACE = SearchSpace(
 )
 
 
-def propose(space, fixed, trials, *, minimize=True, whole=None, **wanted):
+def propose(space, fixed, trials, *, seed, index, count, minimize=True, whole=None, **wanted):
     """What an optimiser proposes that has seen these trials of `space`, or of the `whole` that it is a part of."""
     table = TrialTable.from_trials(whole or space, trials, minimize)
-    return samplers.propose(space, fixed, table, whole=whole, **wanted)
+    return samplers.propose(space, fixed, table, Turn(seed, index, count), **wanted)
 
 
 def loss(params):
@@ -310,7 +311,7 @@ def test_a_refused_proposal_moves_the_next_one():
 def test_cheaper_ones_within_the_limit(method, sign):
     seen = priced(48, lambda p: sign * abs(p["x"] - 0.5), CostLimit(math.inf, price))
     for costs in (None, CostLimit(9.0, price)):
-        told = {"method": method, "limit": 0.2, "minimize": sign == 1, "costs": costs}
+        told = {"method": method, "wish": CheapAndAsGoodAs(0.2), "minimize": sign == 1, "costs": costs}
         proposals = propose(FLAT, {}, seen, seed=0, index=48, count=3, **told)
         assert 0.25 < np.mean([p["x"] for p in proposals]) < 0.45
     assert costs.refused == 0
@@ -319,7 +320,7 @@ def test_cheaper_ones_within_the_limit(method, sign):
 def test_below_the_least_cost_cheaper_is_no_better():
     seen = priced(24, lambda p: abs(p["x"] - 0.5), CostLimit(11.0, price))
     (cheapest,), (enough,) = (
-        propose(FLAT, {}, seen, seed=0, index=24, count=1, limit=0.3, least=least) for least in (0.0, 5.0)
+        propose(FLAT, {}, seen, seed=0, index=24, count=1, wish=CheapAndAsGoodAs(0.3, least)) for least in (0.0, 5.0)
     )
     assert cheapest["x"] < 0.25
     # All below 5 is worth the same, so that being as good decides there.
@@ -330,10 +331,12 @@ def test_the_best_that_is_to_be_had_for_less():
     # The best of all is at 0.9, where the price is 10 and not 4.
     seen = priced(24, lambda p: abs(p["x"] - 0.9), CostLimit(math.inf, price))
     for costs in (None, CostLimit(9.0, price)):
-        proposals = propose(FLAT, {}, seen, seed=0, index=24, count=3, most=4.0, costs=costs, warp=True)
+        proposals = propose(FLAT, {}, seen, seed=0, index=24, count=3, wish=BestBelow(warp=True, most=4.0), costs=costs)
         assert all(0.3 < p["x"] < 0.5 for p in proposals)
     # The lower of both bounds counts.
-    proposals = propose(FLAT, {}, seen, seed=0, index=24, count=3, most=9.0, costs=CostLimit(4.0, price))
+    proposals = propose(
+        FLAT, {}, seen, seed=0, index=24, count=3, wish=BestBelow(most=9.0), costs=CostLimit(4.0, price)
+    )
     assert all(0.3 < p["x"] < 0.5 for p in proposals)
 
 

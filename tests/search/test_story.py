@@ -6,7 +6,7 @@ import pytest
 
 from hsicfast import Float, SearchSpace, TrialTable, minimize
 from hsicfast.search.rounds import Round
-from hsicfast.search.story import chapters
+from hsicfast.search.run_report import chapters
 from hsicfast.search.strategies import Random
 from hsicfast.trials.trial import FINAL, Trial
 

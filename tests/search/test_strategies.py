@@ -9,6 +9,7 @@ from hsicfast.search import rounds
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Hsic, TwoStep
+from hsicfast.search.transforms import Best
 from hsicfast.space.search_space import Bool, Float, SearchSpace
 from hsicfast.trials.trial import trial_seed
 
@@ -93,7 +94,7 @@ class TestHsic:
         asked = []
 
         def recorded(*args, **named):
-            asked.append((named["method"], named["limit"] is None and named["most"] is None))
+            asked.append((named["method"], isinstance(named["wish"], Best) and named["wish"].most is None))
             return real(*args, **named)
 
         real = rounds.propose
@@ -163,7 +164,7 @@ class TestTwoStep:
         asked = []
 
         def recorded(*args, **named):
-            asked.append((named["index"], named["count"], len(args[2])))
+            asked.append((args[3].index, args[3].count, len(args[2])))
             return real(*args, **named)
 
         real = rounds.propose

@@ -1,0 +1,157 @@
+"""The trials of a run that have ended, and the rounds they came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hsicfast.errors import InputError
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.text import number
+from hsicfast.trials.costs import meets
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, Trial
+
+
+class Interrupted(InputError):
+    """A run was stopped by a signal before it had enough trials for a report; what is stored stays."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen and what was learnt from them.
+
+    `too_dear` configurations were passed over on the way, since they were known to exceed the limit of the cost.
+    """
+
+    number: int
+    name: str
+    first: int
+    last: int
+    note: str
+    learnt: tuple[str, ...] = ()
+    too_dear: int = 0
+
+    @property
+    def story(self) -> str:
+        """The note, and what was passed over."""
+        return f"{self.note}; passed over as dearer than max_cost: {self.too_dear:,}" if self.too_dear else self.note
+
+
+class Ledger:
+    """The trials of a run that have ended, by their index, and its rounds.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    minimize : bool
+        Whether small objectives are good.
+    max_cost : float, optional
+        The limit of the cost.
+    folder : Path, optional
+        Where the results are kept, for what is said to people.
+    """
+
+    def __init__(
+        self, space: SearchSpace, minimize: bool, max_cost: float | None = None, folder: Path | None = None
+    ) -> None:
+        self.space, self.minimize, self.max_cost, self.folder = space, minimize, max_cost, folder
+        self.rounds: list[Round] = []
+        self._trials: dict[int, Trial] = {}
+        self._table: TrialTable | None = None  # of the trials, until another one is written down
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._trials
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __getitem__(self, index: int) -> Trial:
+        return self._trials[index]
+
+    def write(self, trial: Trial) -> None:
+        """Write down a trial that has ended, in place of what is known of it."""
+        self._trials[trial.index] = trial
+        self._table = None
+
+    def indices(self) -> list[int]:
+        """Indices of the trials that have ended."""
+        return sorted(self._trials)
+
+    def in_order(self) -> list[Trial]:
+        """The trials that have ended, by their index."""
+        return [self._trials[index] for index in self.indices()]
+
+    @property
+    def table(self) -> TrialTable:
+        """The trials that have ended, as a table."""
+        if self._table is None:
+            self._table = TrialTable.from_trials(self.space, self.in_order(), self.minimize)
+        return self._table
+
+    @property
+    def judged(self) -> TrialTable:
+        """The trials that have ended; what is not known to be within the limit of the cost has no objective.
+
+        What a finalist makes of a fresh seed stays: the trial by which it was chosen is within the limit.
+        """
+        table = self.table
+        over = (table.status == DONE) & (table.origin != FINAL) & ~meets(table.cost, self.max_cost)
+        status = np.where(over, DIVERGED, table.status)
+        return replace(table, objective=np.where(over, np.nan, table.objective), status=status)
+
+    def affordable(self, interrupted: bool = False) -> TrialTable:
+        """The trials that have ended and are known to be within the limit of the cost: the best is among them.
+
+        Raises
+        ------
+        InputError
+            Where trials ended well, but none of these is.
+        Interrupted
+            The same, of a run that was stopped.
+        """
+        done, within = self.table.select(self.table.status == DONE), self.table.within(self.max_cost)
+        if len(done) and not (within.status == DONE).any():
+            raise self.nothing_within(done, interrupted)
+        return within
+
+    def open(self, name: str, first: int, last: int, note: str, too_dear: int) -> Round | None:
+        """Write down that the trials ``first, ..., last - 1`` are planned; returns the round if it is a new one."""
+        if self.rounds and self.rounds[-1].name == name:
+            before = self.rounds[-1]
+            self.rounds[-1] = replace(before, last=last, too_dear=before.too_dear + too_dear)
+            return None
+        self.rounds.append(Round(len(self.rounds) + 1, name, first, last, note, too_dear=too_dear))
+        return self.rounds[-1]
+
+    def learn(self, text: str) -> None:
+        """Write down what the latest round said, and what is decided by it."""
+        self.rounds[-1] = replace(self.rounds[-1], learnt=(*self.rounds[-1].learnt, text))
+
+    def nothing_within(self, done: TrialTable, interrupted: bool) -> InputError:
+        """What to say if none of the trials that ended well is known to be within the limit of the cost."""
+        limit = f"max_cost={number(self.max_cost)}"
+        if not np.isfinite(done.cost).any():
+            return InputError(
+                f"{limit} needs the costs of the trials, but none of the {len(done)} that ended well has one; return "
+                f"`cost` from evaluate, or pass price={self.kept}"
+            )
+        said = (
+            f"at least one trial must cost at most {limit}, but the cheapest of the {len(done)} that ended well costs "
+            f"{number(np.nanmin(done.cost))}"
+        )
+        if interrupted:
+            return Interrupted(f"{said}, and the run was interrupted; {self.go_on}")
+        return InputError(f"{said}; raise max_cost, or make the space cheaper{self.kept}")
+
+    @property
+    def kept(self) -> str:
+        """Where the results stay, as the end of a sentence."""
+        return f"; their results stay in {self.folder}" if self.folder else ""
+
+    @property
+    def go_on(self) -> str:
+        """How a run that was interrupted goes on."""
+        return "run the same command in the same folder to go on" if self.folder else "pass folder= to keep them"

@@ -1,0 +1,160 @@
+"""What a run is to do, as one frozen object that is checked once, before data are loaded or anything is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hsicfast.errors import InputError, check_repeats, check_seed, check_share
+from hsicfast.indices.reduction import Reduction
+from hsicfast.sensitivity import Sensitivity
+from hsicfast.space.search_space import SearchSpace
+from hsicfast.training.pruning import check_pruner, described
+from hsicfast.training.repeats import repeated
+from hsicfast.training.worker import accepts_report
+from hsicfast.trials.costs import CostLimit, Price, check_max_cost
+
+if TYPE_CHECKING:
+    import optuna
+
+DIRECTIONS = ("minimize", "maximize")
+
+
+class Strategy(Protocol):
+    """How a run spends its trials."""
+
+    def check(self, n_trials: int) -> None:
+        """Raise an InputError if the strategy cannot be conducted with `n_trials`."""
+
+    def conduct(self, run: Any) -> tuple[Sensitivity, Reduction | None]:
+        """Spend the trials of `run`; returns what decides, and what was fixed.
+
+        `run` is a :class:`hsicfast.search.rounds.Run`, which is made of a plan: its type cannot be named here.
+        """
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The settings of a run.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        What may be tried.
+    n_trials : int
+        Budget of trials.
+    strategy : Strategy
+        How the budget is spent.
+    seed : int >= 0
+    goal : float in (0, 1)
+        The best fraction that counts as good.
+    direction : {"minimize", "maximize"}
+    tolerance : float >= 0, optional
+        How far from the best a cheaper trial may be to be the economical one, in the unit of the objective.
+    max_cost : float > 0, optional
+        The most that the best trial may cost.
+    price : callable, optional
+        What a configuration costs before it is trained; by default the method ``price`` of `evaluate`, if it has one.
+    pruner : optuna.pruners.BasePruner, optional
+    repeats : int >= 1
+        Seeds with which each trial trains its configuration.
+    resume : {None, "force"}
+
+    Raises
+    ------
+    InputError
+        Where one of these rules is broken, or the strategy needs more trials.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, Random
+    >>> plan = RunPlan(SearchSpace({"x": Float(0, 1)}), 20, Random(), direction="maximize")
+    >>> plan.minimize, plan.description["strategy"]
+    (False, {'name': 'Random', 'design': 'random'})
+    """
+
+    space: SearchSpace
+    n_trials: int
+    strategy: Strategy
+    seed: int = 0
+    goal: float = 0.1
+    direction: str = "minimize"
+    tolerance: float | None = None
+    max_cost: float | None = None
+    price: Price | None = None
+    pruner: optuna.pruners.BasePruner | None = None
+    repeats: int = 1
+    resume: str | None = None
+
+    def __post_init__(self) -> None:
+        check_share("goal", self.goal)
+        if self.direction not in DIRECTIONS:
+            raise InputError(f"direction must be minimize or maximize, but got {self.direction!r}; choose one of them")
+        check_seed(self.seed)
+        if self.tolerance is not None and not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise InputError(
+                f"`tolerance >= 0` must hold, but got {self.tolerance}; give it in the unit of the objective"
+            )
+        check_max_cost(self.max_cost)
+        if self.max_cost is None and self.price is not None:
+            raise InputError("price= is asked where max_cost= limits the cost, but max_cost=None; give both or neither")
+        if self.pruner is not None:
+            check_pruner(self.pruner)
+            if self.repeats != 1:
+                raise InputError(
+                    f"a pruner judges single trainings, but got repeats={self.repeats!r}; leave one of both out"
+                )
+        check_repeats(self.repeats)
+        self.strategy.check(self.n_trials)
+
+    @property
+    def minimize(self) -> bool:
+        """Whether small objectives are good."""
+        return self.direction == "minimize"
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What trials and indices depend on beside `evaluate`, as it is kept in a run folder."""
+        known: dict[str, Any] = {
+            "goal": self.goal,
+            "seed": self.seed,
+            "direction": self.direction,
+            "strategy": {"name": type(self.strategy).__name__, **_fields(self.strategy)},
+            "space": {
+                name: {"type": type(self.space[name]).__name__, **_fields(self.space[name])} for name in self.space
+            },
+        }
+        if self.pruner is not None:
+            known["pruner"] = described(self.pruner)
+        if self.repeats > 1:  # folders of runs that knew no repeats go on
+            known["repeats"] = self.repeats
+        if self.max_cost is not None:
+            known["max_cost"] = float(self.max_cost)
+        return known
+
+    def trained(self, evaluate: Callable[..., Any]) -> Callable[..., Any]:
+        """`evaluate` as the trials call it, with several seeds each if the plan says so.
+
+        Raises
+        ------
+        InputError
+            Where it does not take what the plan hands it: a `seed` for repeats, a `report` for a pruner.
+        """
+        if self.pruner is not None and not accepts_report(evaluate):
+            raise InputError(
+                "a pruner needs an evaluate that takes `report` beside the params, but this one does not; add it, call "
+                "`report(step, value)` as the training goes on, and return once it answers False"
+            )
+        return repeated(evaluate, self.repeats)
+
+    def cost_limit(self, evaluate: Callable[..., Any]) -> CostLimit | None:
+        """The limit of the cost, and who says what a configuration costs before it is trained; None without a limit."""
+        if self.max_cost is None:
+            return None
+        return CostLimit(float(self.max_cost), self.price or getattr(evaluate, "price", None))
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else {}
