@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import wide
-from hsicfast.engines.triangle import ROWS, SLOTS, first_row, turns
+from hsicfast.engines.loops import ROWS, SLOTS, first_row, turns, wide
 
 STRETCH = 512  # distances of a row made at once, in the first-level cache; a multiple of ROWS and of 8
 

@@ -47,7 +47,8 @@ def _first_within(ordered, j, distance):
 
 
 # Where a pointer that follows each value stops, no processor can guess. A block of values is compared in full with the
-# few among which their pointers end, STEP by STEP: some 20 comparisons a value, many at once.
+# few among which their pointers end, STEP by STEP: some 20 comparisons a value, many at once. The counts are whole
+# numbers and the differences stand alone: of the flags reassoc is the only one that matters here.
 @njit(cache=True, fastmath={"reassoc"})
 def _beyond(block, step, distance):
     """How many pairs of a block and a step are more than `distance` apart, and how many of its last value."""

@@ -11,9 +11,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import cosine_and_sine, exp_negative, wide
+from hsicfast.engines.loops import FASTMATH, cosine_and_sine, exp_negative, wide
 
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}  # without nnan and ninf, see hsicfast.engines.spectral
 POWERS = 16  # moments kept a cell, enough for a phase of 0.6 either way: 0.6^16 / 16! = 1e-17
 BLOCK = 128  # samples worked on at once, in the first-level cache
 SLOT = 1024  # samples a parallel iteration

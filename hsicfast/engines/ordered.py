@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Floats
 from hsicfast.engines import kernels, spectral
 
-# No reassoc: it would make F + F expm1(-t) an F (1 + expm1(-t)), and a million small steps would lose what expm1
-# keeps. No nnan and ninf, so that a NaN stays one.
-FASTMATH = {"contract", "nsz"}
+# The flags of hsicfast.engines.loops.FASTMATH without reassoc and arcp: reassociation would make F + F expm1(-t) an
+# F (1 + expm1(-t)), and a million small steps would lose what expm1 keeps; a reciprocal would round each step again.
+AS_WRITTEN = {"contract", "nsz"}
 SLOT = 4096  # steps a parallel iteration
 LANES = 16  # permuted goals walked side by side, in vector registers
 MOST_MEMBERS = 2**23  # entries of the membership matrix of some permutations, 64 MiB
@@ -169,7 +169,7 @@ def _sums(
     return out
 
 
-@njit(cache=True, fastmath=FASTMATH, parallel=True)
+@njit(cache=True, fastmath=AS_WRITTEN, parallel=True)
 def _steps(ordered, c, bandwidth, near_one):
     """Steps between neighbours; column i is that from value i - 1 to i, columns 0 and n are 0.
 
@@ -217,7 +217,7 @@ def _steps(ordered, c, bandwidth, near_one):
     return out
 
 
-@njit(cache=True, fastmath=FASTMATH, parallel=True)
+@njit(cache=True, fastmath=AS_WRITTEN, parallel=True)
 def _walks(steps, weights, mixture, orders, decays, near_one, out):
     """Both walks for each row of weights: ``out[a, i] = sum_j w_aj k_ij``, or of k - 1 where `near_one`.
 
@@ -234,7 +234,7 @@ def _walks(steps, weights, mixture, orders, decays, near_one, out):
         _walk(steps, weights[a], mixture, orders, decays, near_one, False, out[a])
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@njit(cache=True, fastmath=AS_WRITTEN)
 def _walk(steps, weights, mixture, orders, decays, near_one, up, out):
     """Up: ``out[i]`` is set to the sum over j <= i. Down: the sum over j > i is added."""
     n = weights.shape[0]
@@ -294,7 +294,7 @@ def _walk(steps, weights, mixture, orders, decays, near_one, up, out):
                 f4 += w
 
 
-@njit(cache=True, fastmath=FASTMATH, parallel=True)
+@njit(cache=True, fastmath=AS_WRITTEN, parallel=True)
 def _quadratic_forms(steps, membership, order, mean, mixture, decays):
     """``w^T K w`` of w = z - mean for each column z of `membership` (n, B), B a multiple of LANES.
 

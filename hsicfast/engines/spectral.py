@@ -16,11 +16,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import cosine_and_sine, exp_negative, wide
+from hsicfast.engines.loops import FASTMATH, cosine_and_sine, exp_negative, wide
 
-# Reassociation lets sums vectorise. nnan and ninf are left out: they would let the compiler assume away the NaN
-# that a broken input must show.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 BLOCK = 128  # samples worked on at once, in the first-level cache with their features
 SLOT = 1024  # samples a parallel iteration
 DRAWS = 16  # permutations a parallel iteration; part of the random stream, so not to be tuned per machine

@@ -15,11 +15,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import exp_negative, wide
-from hsicfast.engines.triangle import ROWS, SLOTS, first_row, turns
+from hsicfast.engines.loops import FASTMATH, ROWS, SLOTS, exp_negative, first_row, turns, wide
 
-# Without nnan and ninf, so that a NaN stays one; see hsicfast.engines.spectral.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
 
 
