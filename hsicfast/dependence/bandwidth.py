@@ -18,8 +18,8 @@ from hsicfast.errors import InputError
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
 FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
-# Of more values every THIN-th one first tells where to look.
-FEWEST, THIN = 64, 8
+# From more than MIN_THINNED values every THIN-th one alone says first where to look for the median.
+MIN_THINNED, THIN = 64, 8
 MOST_STEPS, MOST_GUESSES = 30, 4
 
 
@@ -67,7 +67,7 @@ def median_on_line(ordered: Floats) -> float:
     n = len(ordered)
     zero, pairs = distances_1d.tied_pairs(ordered), n * (n - 1) // 2
     first, last = _middle_ranks(zero, pairs)
-    if n <= FEWEST:
+    if n <= MIN_THINNED:
         distances = np.sort((ordered[:, None] - ordered).ravel())[-pairs:]
         return float(distances[[first, last]].mean())
     middle = (first + last) / 2
@@ -117,7 +117,7 @@ def _bracketed(ordered: Floats, rank: float) -> tuple[float, float]:
     n = len(ordered)
     low, high = 0.0, float(ordered[-1] - ordered[0])
     at_low, at_high = 0, n * (n - 1) // 2
-    if n <= FEWEST:
+    if n <= MIN_THINNED:
         distances = np.sort((ordered[:, None] - ordered).ravel())[-at_high:]
         places = np.clip(int(rank) + np.array([-n, 0, n]), 0, at_high - 1)
         before, guess, after = distances[places]

@@ -4,7 +4,7 @@
 - ordered: Laplace, Matern and distance of one, O(n log n); the Gaussian, too, over windows where it is not zero;
 - tile: any kernel and dimension, O(n^2) time and O(n) memory; gpu: the same on a CUDA device.
 
-A goal's data answer with an :class:`Evidence` whichever engine ran; tests and intervals are then the same for all.
+A goal's data answer with an :class:`Estimate` whichever engine ran; tests and intervals are then the same for all.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import bandwidth as bandwidths
 from hsicfast.dependence import inference
-from hsicfast.dependence.estimate import Evidence, HSICResult, deviation, evidence_of, unbiased
+from hsicfast.dependence.estimate import Estimate, HSICResult, deviation, estimate, unbiased
 from hsicfast.dependence.features import TAIL, TERMS, carried_features, n_terms, negligible, product_features
 from hsicfast.dependence.gram import anchored, eigenvalues, tiled, typical
-from hsicfast.dependence.spectrum import MOST_TERMS, goal_evidence, statistics
+from hsicfast.dependence.spectrum import MOST_TERMS, goal_estimate, statistics
 from hsicfast.engines import gpu, kernels, ordered, spectral, tiles
 from hsicfast.engines.kernels import Kernel
 from hsicfast.errors import InputError
@@ -73,7 +73,7 @@ def estimate_cost(engine: str, n: int, d: int, kernel: Kernel, bandwidth: float)
     return n * terms**4 * PRODUCT if terms**2 <= MOST_PRODUCTS else math.inf
 
 
-class GoalData:
+class GoalSample:
     """Carried values and goal, checked: what both engines work on."""
 
     def __init__(
@@ -150,20 +150,20 @@ class GoalData:
             return columns[0]
         return product_features(*columns)
 
-    def evidence(self, h: float) -> Evidence:
+    def estimate(self, h: float) -> Estimate:
         """Statistic and moments at bandwidth `h`."""
         engine = self.choose(h)
         if engine != "spectral":
             return self._from_rows(engine, h)
         if self.on_line:
             in_order = self.ordered if "ordered" in self.__dict__ else None  # not sorted for this alone
-            return goal_evidence(self.x[0], self.z, h, self.edge, in_order)
-        return evidence_of(self.features(h), self.w, self.edge)
+            return goal_estimate(self.x[0], self.z, h, self.edge, in_order)
+        return estimate(self.features(h), self.w, self.edge)
 
     def statistics(self, bandwidths: Floats) -> Callable[[Floats], Floats]:
         """S at bandwidths (H,), to be asked for about as many as these, which ascend, and none beyond them."""
         if not self.on_line:
-            return lambda asked: np.array([self.evidence(float(h)).statistic for h in asked])
+            return lambda asked: np.array([self.estimate(float(h)).statistic for h in asked])
         n, low, high = len(self.z), float(bandwidths[0]), float(bandwidths[-1])
         near_pairs = n**2 / 2 * np.minimum(TAIL * bandwidths, 1.0).sum()
         terms = TERMS * (1 + TAIL * high) / low
@@ -219,7 +219,7 @@ class GoalData:
         features = n_permutations * size * terms + n * terms**2 + 20 * terms**3
         return terms > MOST_TERMS or windows < features
 
-    def _from_rows(self, engine: str, h: float) -> Evidence:
+    def _from_rows(self, engine: str, h: float) -> Estimate:
         """Evidence from the row sums of the tile engine, here or on a device, or of the ordered one."""
         n, w, edge = len(self.z), self.w, self.edge
         kernel = (self.kernel.code, h, typical(self.x, self.kernel, h))
@@ -237,7 +237,7 @@ class GoalData:
         form = max(float(w @ rows[:, 0]), 0.0)
         squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
         diagonal = float(rows[:, 3].sum())
-        return Evidence(
+        return Estimate(
             n=n,
             statistic=form / n**2,
             unbiased=unbiased(n, form, total, diagonal, weight, float(w**2 @ rows[:, 3]), float(w**2 @ rows[:, 1])),
@@ -250,7 +250,7 @@ class GoalData:
         )
 
 
-def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, confidence: float) -> HSICResult:
+def maximised(data: GoalSample, test: str | None, n_permutations: int, seed: int, confidence: float) -> HSICResult:
     """The published "max" bandwidth.
 
     The test compares like with like: the maximum over one grid of bandwidths, of the data and of each permutation.
@@ -272,7 +272,7 @@ def maximised(data: GoalData, test: str | None, n_permutations: int, seed: int, 
     return evidence.result(pvalue, confidence, best)
 
 
-def _refined(data: GoalData, low: float, high: float, reached: float, at: float) -> tuple[Evidence, float]:
+def _refined(data: GoalSample, low: float, high: float, reached: float, at: float) -> tuple[Estimate, float]:
     """The bandwidth in [low, high] that maximises S, at least as good as that `at` which S was `reached`; evidence."""
     nodes, fine, interpolation = _interpolation()
     statistics = data.statistics(np.linspace(low, high, ZOOMS * NODES))
@@ -285,9 +285,9 @@ def _refined(data: GoalData, low: float, high: float, reached: float, at: float)
         middle += half * fine[(interpolation @ values).argmax()]
         half /= ZOOM
     best = min(max(math.exp(middle), low), high)
-    evidence = data.evidence(best)
+    evidence = data.estimate(best)
     # The last digits of S differ between a bandwidth alone and among others.
-    return (evidence, best) if evidence.statistic >= reached * (1 - 1e-12) else (data.evidence(float(at)), float(at))
+    return (evidence, best) if evidence.statistic >= reached * (1 - 1e-12) else (data.estimate(float(at)), float(at))
 
 
 @lru_cache

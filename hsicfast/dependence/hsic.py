@@ -16,8 +16,8 @@ from hsicfast.arrays import Floats
 from hsicfast.dependence import bandwidth as bandwidths
 from hsicfast.dependence import checks, spectrum
 from hsicfast.dependence.estimate import HSICResult
-from hsicfast.dependence.goal_oriented import GoalData, maximised
-from hsicfast.dependence.two_samples import PairedData
+from hsicfast.dependence.goal_oriented import GoalSample, maximised
+from hsicfast.dependence.two_samples import TwoSamples
 from hsicfast.engines import gpu, kernels, matrices, tiles
 from hsicfast.errors import InputError, check_share
 from hsicfast.trials.goal import best_fraction, near_edge
@@ -103,11 +103,11 @@ def goal_hsic(
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # No trial differs from another in the goal or in u: exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
-    data = GoalData(x, lengths, z, kind, engine, near_edge(objective, goal, minimize), precision)
+    data = GoalSample(x, lengths, z, kind, engine, near_edge(objective, goal, minimize), precision)
     if bandwidth == "max":
         return maximised(data, test, n_permutations, seed, confidence)
     h = data.bandwidth(bandwidth)
-    evidence = data.evidence(h)
+    evidence = data.estimate(h)
     pvalue = None
     if test == "permutation":
         pvalue = data.permutation_pvalue(h, evidence.statistic, n_permutations, seed)
@@ -183,11 +183,11 @@ def hsic(
         ci = None if confidence is None else (0.0, 0.0)
         return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile", 0.0)
     h_x, h_y = bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
-    pair = PairedData(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
+    pair = TwoSamples(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
     return pair.result(test, n_permutations, seed, confidence)
 
 
-class Spectrum(spectrum.Spectrum):
+class Spectrum(spectrum.SpectralMoments):
     """HSIC of carried values with a number per sample, over a stream or a cluster, in memory that does not grow.
 
     Batches add up, and so do the spectra of machines that each saw a part of the samples. Any bandwidth from `smallest`
@@ -238,12 +238,14 @@ class Spectrum(spectrum.Spectrum):
         The interval takes the numbers w as they are: where they are a goal whose edge was found from the same samples,
         that of :func:`goal_hsic` is narrower.
         """
-        if self.n < 4:
-            raise InputError(f"at least 4 samples are needed, but this spectrum has {self.n}; update it with more")
+        if self.n < checks.MIN_SAMPLES:
+            raise InputError(
+                f"at least {checks.MIN_SAMPLES} samples are needed, but this spectrum has {self.n}; update it with more"
+            )
         if test not in (None, "asymptotic", "gamma"):
             raise InputError(f"a spectrum is tested by 'asymptotic' or 'gamma', but got {test!r}; it keeps no samples")
         check_share("confidence", confidence, usual=0.9)
-        evidence = self.evidence(bandwidth)
+        evidence = self.estimate(bandwidth)
         return evidence.result(None if test is None else evidence.pvalue(test), confidence, bandwidth)
 
 

@@ -20,7 +20,7 @@ MOST_KEPT = 3000
 SHARED = 16
 
 
-class PairedData:
+class TwoSamples:
     """Two samples and their kernels, checked."""
 
     def __init__(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import ROWS, SLOTS, first_row, turns, wide
+from hsicfast.engines.loops import ROWS, SLOTS, first_row, turns, use_wide_vectors
 
 STRETCH = 512  # distances of a row made at once, in the first-level cache; a multiple of ROWS and of 8
 
@@ -17,7 +17,7 @@ STRETCH = 512  # distances of a row made at once, in the first-level cache; a mu
 @njit(cache=True)
 def _fill_squares(x, i, start, row):
     """Squared distances of sample i and those from `start` on; `x` is (d, n)."""
-    wide()
+    use_wide_vectors()
     stop = start + row.shape[0]
     row[:] = 0.0
     d = x.shape[0]
@@ -36,7 +36,7 @@ def _fill_squares(x, i, start, row):
 @njit(cache=True)
 def _count(row, low):
     """How many are 0, and how many below `low`."""
-    wide()
+    use_wide_vectors()
     zero = below = 0
     for t in range(row.shape[0]):
         zero += row[t] == 0.0
@@ -46,7 +46,7 @@ def _count(row, low):
 
 @njit(cache=True)
 def _mark(row, low, high, marks):
-    wide()
+    use_wide_vectors()
     marks[row.shape[0] // 8 * 8 :] = 0
     for t in range(row.shape[0]):
         marks[t] = (row[t] >= low) & (row[t] <= high)
@@ -129,7 +129,7 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
     counts = np.zeros((SLOTS, 5), dtype=np.int64)
     inside = np.empty((SLOTS, capacity + STRETCH))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty(STRETCH, coarse.dtype)
         marks = np.empty(STRETCH, dtype=np.uint8)
         places = np.empty(2 * STRETCH + 1, dtype=np.int64)
@@ -178,7 +178,7 @@ def square_histogram(x, low, shift):
     n = x.shape[1]
     counts = np.zeros((SLOTS, 65536), dtype=np.int64)
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty(STRETCH)
         for turn in range(turns(n)):
             first = first_row(np.int64(slot), turn)

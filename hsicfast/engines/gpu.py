@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 ENTRIES = 2**24  # of a block of Gram rows; a few of them are alive at once, 128 MiB each
 # Below, copying to the device and starting its kernels takes longer than the processor needs.
-FEWEST = 10_000
+MIN_GPU_SAMPLES = 10_000
 
 
 def pays(n: int) -> bool:
     """Whether to take the device unasked: torch sees one, this program uses torch, and there is enough to do."""
     torch = sys.modules.get("torch")
-    return n >= FEWEST and torch is not None and bool(torch.cuda.is_available())
+    return n >= MIN_GPU_SAMPLES and torch is not None and bool(torch.cuda.is_available())
 
 
 def check() -> None:

@@ -49,7 +49,7 @@ SINE = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(1, 9))
 COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(2, 10))
 
 
-def wide() -> None:
+def use_wide_vectors() -> None:
     """Ask for vectors of 512 bits in the kernel that calls this, or in the body of its parallel loop.
 
     On processors that have them LLVM still takes 256 by default, as early ones slowed down under them. Loops of
@@ -58,7 +58,7 @@ def wide() -> None:
 
 
 @intrinsic
-def _widen(typing_context):
+def _prefer_512_bits(typing_context):
     def generate(context, builder, signature, arguments):
         # llvmlite's own add() knows attributes without a value only.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
@@ -67,9 +67,9 @@ def _widen(typing_context):
     return types.void(), generate
 
 
-@overload(wide, inline="always")
-def _wide():
-    return lambda: _widen()
+@overload(use_wide_vectors, inline="always")
+def _use_wide_vectors():
+    return lambda: _prefer_512_bits()
 
 
 def exp_negative(x):

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import FASTMATH, ROWS, SLOTS, exp_negative, first_row, turns, wide
+from hsicfast.engines.loops import FASTMATH, ROWS, SLOTS, exp_negative, first_row, turns, use_wide_vectors
 
 STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
 
@@ -23,7 +23,7 @@ STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a
 @njit(cache=True, fastmath=FASTMATH)
 def _fill_squares(x, i, start, row):
     """Squared distances of sample i and those from `start` on; 4 coordinates a turn spare loads and stores."""
-    wide()
+    use_wide_vectors()
     d = x.shape[0]
     stop = start + row.shape[0]
     row[:] = 0.0
@@ -47,7 +47,7 @@ def fill_row(x, i, start, row, code, bandwidth):
     x : (d, n), coordinates first, so that neighbours along a row lie together
     row : (m,), filled
     """
-    wide()
+    use_wide_vectors()
     m = row.shape[0]
     d = x.shape[0]
     if code == 5:  # linear
@@ -99,7 +99,7 @@ def gram(x, code, bandwidth, out):
     """Fill ``out[i, j] = k(x_i, x_j)``; `x` is (d, n), `out` (n, n)."""
     n = x.shape[1]
     for i in prange(n):
-        wide()
+        use_wide_vectors()
         fill_row(x, i, 0, out[i], code, bandwidth)
 
 
@@ -116,7 +116,7 @@ def diagonal(x, code, bandwidth, shift):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_weighted(row, w, at, column):
     """Add ``w_i row`` to the column's sums; returns ``sum_j w_j row_j``."""
-    wide()
+    use_wide_vectors()
     total = 0.0
     for t in range(row.shape[0]):
         total += w[t] * row[t]
@@ -127,7 +127,7 @@ def _add_weighted(row, w, at, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_total(row, column):
     """Add the row to the column's sums; returns its sum and that of its squares."""
-    wide()
+    use_wide_vectors()
     total = 0.0
     squares = 0.0
     for t in range(row.shape[0]):
@@ -140,7 +140,7 @@ def _add_total(row, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_shifted(row, shift, column):
     """:func:`_add_total` of the row less `shift`, which it leaves there."""
-    wide()
+    use_wide_vectors()
     off = row.dtype.type(shift)
     total = 0.0
     squares = 0.0
@@ -155,7 +155,7 @@ def _add_shifted(row, shift, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_product(a, b, column):
     """Add ``a b`` to the column's sums; returns its sum."""
-    wide()
+    use_wide_vectors()
     total = 0.0
     for t in range(a.shape[0]):
         product = a[t] * b[t]
@@ -166,7 +166,7 @@ def _add_product(a, b, column):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _dot(a, b):
-    wide()
+    use_wide_vectors()
     total = 0.0
     for t in range(a.shape[0]):
         total += a[t] * b[t]
@@ -175,7 +175,7 @@ def _dot(a, b):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _fill_shifted(x, i, start, row, code, bandwidth, shift):
-    wide()
+    use_wide_vectors()
     fill_row(x, i, start, row, code, bandwidth)
     off = row.dtype.type(shift)
     for t in range(row.shape[0]):
@@ -187,7 +187,7 @@ def _added_up(sums):
     """(SLOTS, columns, n) summed over the slots in order, as (n, columns)."""
     out = np.zeros((sums.shape[2], sums.shape[1]))
     for j in prange(sums.shape[2]):
-        wide()
+        use_wide_vectors()
         for slot in range(sums.shape[0]):
             for c in range(sums.shape[1]):
                 out[j, c] += sums[slot, c, j]
@@ -215,7 +215,7 @@ def weighted_rows(x, w, code, bandwidth, shift):
     sums = np.zeros((SLOTS, 2, n))
     out = np.zeros((n, 4))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty(STRETCH, x.dtype)
         weighted = sums[slot, 0]
         totals = sums[slot, 1]
@@ -259,7 +259,7 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
     sums = np.zeros((SLOTS, 3, n))
     squares = np.zeros((SLOTS, 2))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty((2, STRETCH), x.dtype)
         both = sums[slot, 0]
         totals_x = sums[slot, 1]
@@ -302,7 +302,7 @@ def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth
     draws = shuffled.shape[0]
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty((2, STRETCH), x.dtype)
         for turn in range(turns(n)):
             first = first_row(np.int64(slot), turn)
@@ -346,14 +346,14 @@ def subset_sums(x, members, code, bandwidth, shift):
     blocks = (n + ROWS - 1) // ROWS
     before = np.zeros((blocks + 1, draws), dtype=np.int32)  # members of b before each block of rows
     for b in prange(draws):
-        wide()
+        use_wide_vectors()
         for p in range(m):
             before[members[b, p] // ROWS + 1, b] += 1
         for block in range(blocks):
             before[block + 1, b] += before[block, b]
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         tile = np.empty((ROWS, STRETCH), x.dtype)
         added = np.empty(STRETCH)
         for turn in range(turns(n)):

@@ -14,8 +14,8 @@ from hsicfast.engines import scans
 from hsicfast.errors import InputError, check_share
 from hsicfast.text import number, share_text
 
-# From so many trials on a sample says about where the goal's edge lies.
-MANY, SAMPLE = 50_000, 16_384
+# From SAMPLED_FROM trials on, at least EDGE_SAMPLE of them say first about where the goal's edge lies.
+SAMPLED_FROM, EDGE_SAMPLE = 50_000, 16_384
 # Pairs compared at once: their marks stay in a processor's second cache.
 PAIRS = 1 << 20
 
@@ -125,7 +125,7 @@ def best_fraction(objective: ArrayLike, goal: float, minimize: bool = True) -> G
     y = np.asarray(objective, dtype=np.float64)
     loss = y if minimize else -y
     place = max(round(float(goal) * len(y)), 1) - 1
-    edge = _smallest(loss, place) if len(y) >= MANY else None
+    edge = _smallest(loss, place) if len(y) >= SAMPLED_FROM else None
     if edge is None:
         finite = np.isfinite(y)
         if not finite.any():
@@ -142,7 +142,7 @@ def _smallest(loss: Floats, place: int) -> float | None:
     None where the sample misleads, or where minus infinity fails, too.
     """
     n = len(loss)
-    sample = np.sort(loss[:: n // SAMPLE])
+    sample = np.sort(loss[:: n // EDGE_SAMPLE])
     share = (place + 1) / n
     slack = 4 * math.sqrt(len(sample) * share * (1 - share)) + 2  # 4 standard deviations of the edge's rank
     low, high = (min(max(int(len(sample) * share + side), 0), len(sample) - 1) for side in (-slack, slack))

@@ -12,7 +12,7 @@ from hypothesis import given
 import hsicfast
 from hsicfast import InputError, goal_hsic, hsic
 from hsicfast.dependence import bandwidth, two_samples
-from hsicfast.dependence.goal_oriented import GoalData
+from hsicfast.dependence.goal_oriented import GoalSample
 from hsicfast.engines import distances, loops, matrices, tiles
 from hsicfast.engines.kernels import GAUSSIAN, KERNELS
 
@@ -285,13 +285,13 @@ class TestPermutations:
     def test_permuted_goals_of_both_engines(self, p):
         u = uniform(1, 50)
         z = np.arange(50) < 50 * p
-        first, second = (GoalData(u, np.empty(0), z, GAUSSIAN, engine) for engine in ("spectral", "tile"))
+        first, second = (GoalSample(u, np.empty(0), z, GAUSSIAN, engine) for engine in ("spectral", "tile"))
         assert np.allclose(first.permuted(0.3, 20, 5), second.permuted(0.3, 20, 5), rtol=1e-11)
 
     @pytest.mark.parametrize("kernels", [("gaussian", "laplace"), ("linear", "energy"), ("dirac", "matern52")])
     def test_kept_and_made_anew(self, monkeypatch, kernels):
         x, y = np.round(uniform(2, 30), 1), np.round(uniform(1, 30, seed=1), 1)
-        pair = two_samples.PairedData(x, y, *(KERNELS[kernel] for kernel in kernels), 0.3, 0.2)
+        pair = two_samples.TwoSamples(x, y, *(KERNELS[kernel] for kernel in kernels), 0.3, 0.2)
         rng = np.random.default_rng(7)
         orders = [rng.permutation(30) for _ in range(19)]
         want = [naive.hsic(x.T, y[:, order].T, *kernels, 0.3, 0.2) for order in orders]
@@ -316,7 +316,7 @@ def test_one_and_two_threads_give_the_same_bits(monkeypatch):
     results = []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         numba.set_num_threads(threads)
-        pair = two_samples.PairedData(x.T.copy(), y.T.copy(), GAUSSIAN, GAUSSIAN, 2.0, 1.0)
+        pair = two_samples.TwoSamples(x.T.copy(), y.T.copy(), GAUSSIAN, GAUSSIAN, 2.0, 1.0)
         kept = pair.permuted(20, 0)
         with monkeypatch.context() as patch:
             patch.setattr(two_samples, "MOST_KEPT", 0)
