@@ -16,7 +16,8 @@ from hsicfast.arrays import Floats
 from hsicfast.dependence import bandwidth as bandwidths
 from hsicfast.dependence import checks, spectrum
 from hsicfast.dependence.estimate import HSICResult
-from hsicfast.dependence.goal_oriented import GoalSample, maximised
+from hsicfast.dependence.goal_engines import GoalSample
+from hsicfast.dependence.goal_oriented import GoalHSIC, maximised
 from hsicfast.dependence.two_samples import TwoSamples
 from hsicfast.engines import gpu, kernels, matrices, tiles
 from hsicfast.errors import InputError, check_share
@@ -67,9 +68,8 @@ def goal_hsic(
     seed : int >= 0
         Of the permutations.
     engine : {"auto", "spectral", "ordered", "tile", "gpu"}
-        "auto" takes the cheapest by :func:`hsicfast.dependence.goal_oriented.estimate_cost`; for many samples a CUDA
-        device makes the
-        tiles, where the program has imported torch and torch sees one.
+        "auto" takes the cheapest (:mod:`hsicfast.dependence.goal_engines`). For many samples a CUDA device makes the
+        tiles, if the program has imported torch and torch sees one.
     width : array_like (n,), optional
         Where a value stands for an interval of [0, 1] (an Int, Choice or Bool), its length, `u` being the middle.
         The kernel is then the mean over both intervals.
@@ -103,17 +103,18 @@ def goal_hsic(
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # No trial differs from another in the goal or in u: exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
-    data = GoalSample(x, lengths, z, kind, engine, near_edge(objective, goal, minimize), precision)
+    sample = GoalSample(x, lengths, z, kind, near_edge(objective, goal, minimize), precision)
+    index = GoalHSIC(sample, engine)
     if bandwidth == "max":
-        return maximised(data, test, n_permutations, seed, confidence)
-    h = data.bandwidth(bandwidth)
-    evidence = data.estimate(h)
+        return maximised(index, test, n_permutations, seed, confidence)
+    h = index.bandwidth(bandwidth)
+    estimate = index.estimate(h)
     pvalue = None
     if test == "permutation":
-        pvalue = data.permutation_pvalue(h, evidence.statistic, n_permutations, seed)
+        pvalue = index.permutation_pvalue(h, estimate.statistic, n_permutations, seed)
     elif test is not None:
-        pvalue = evidence.pvalue(test)
-    return evidence.result(pvalue, confidence, h)
+        pvalue = estimate.pvalue(test)
+    return estimate.result(pvalue, confidence, h)
 
 
 def hsic(
@@ -245,8 +246,8 @@ class Spectrum(spectrum.SpectralMoments):
         if test not in (None, "asymptotic", "gamma"):
             raise InputError(f"a spectrum is tested by 'asymptotic' or 'gamma', but got {test!r}; it keeps no samples")
         check_share("confidence", confidence, usual=0.9)
-        evidence = self.estimate(bandwidth)
-        return evidence.result(None if test is None else evidence.pvalue(test), confidence, bandwidth)
+        estimate = self.estimate(bandwidth)
+        return estimate.result(None if test is None else estimate.pvalue(test), confidence, bandwidth)
 
 
 def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "median") -> Floats:

@@ -34,6 +34,7 @@ SLOT = 4096  # steps a parallel iteration
 LANES = 16  # permuted goals walked side by side, in vector registers
 MOST_MEMBERS = 2**23  # entries of the membership matrix of some permutations, 64 MiB
 
+KERNELS = (kernels.LAPLACE, kernels.MATERN32, kernels.MATERN52, kernels.ENERGY)
 # (kernel, power): c, and the weights of T_0, T_1, ... in k^power; for the distance 0, and those of d^p / p!.
 MIXTURES = {
     (kernels.LAPLACE.code, 1): (1.0, (1.0,)),

@@ -12,7 +12,8 @@ from hypothesis import given
 import hsicfast
 from hsicfast import InputError, goal_hsic, hsic
 from hsicfast.dependence import bandwidth, two_samples
-from hsicfast.dependence.goal_oriented import GoalSample
+from hsicfast.dependence.goal_engines import GoalSample
+from hsicfast.dependence.goal_oriented import GoalHSIC
 from hsicfast.engines import distances, loops, matrices, tiles
 from hsicfast.engines.kernels import GAUSSIAN, KERNELS
 
@@ -285,7 +286,8 @@ class TestPermutations:
     def test_permuted_goals_of_both_engines(self, p):
         u = uniform(1, 50)
         z = np.arange(50) < 50 * p
-        first, second = (GoalSample(u, np.empty(0), z, GAUSSIAN, engine) for engine in ("spectral", "tile"))
+        sample = GoalSample(u, np.empty(0), z, GAUSSIAN)
+        first, second = (GoalHSIC(sample, engine) for engine in ("spectral", "tile"))
         assert np.allclose(first.permuted(0.3, 20, 5), second.permuted(0.3, 20, 5), rtol=1e-11)
 
     @pytest.mark.parametrize("kernels", [("gaussian", "laplace"), ("linear", "energy"), ("dirac", "matern52")])
