@@ -62,12 +62,22 @@ def _square(x, i, j):
 
 
 @njit(cache=True)
-def _keep(x, i, begin, marks, places, size, low, high, kept, place):
-    """Of the marked few, write those strictly between behind the first `place` kept ones, count the others.
+def _keep(x, i, begin, size, scratch, bracket, kept, place):
+    """Write the marked squares strictly inside `bracket` behind the first `place` kept ones, and count the others.
 
-    Where they are no processor can guess, so they are found without a branch: eight marks at once, read as one number,
-    then those of the eights that have any.
+    Marks are rare and a processor cannot guess where they are, so they are found without a branch: eight marks at a
+    time are read as one number, then the marks of those eights that are not zero.
+
+    Parameters
+    ----------
+    begin, size : int
+        The row holds the squares of sample i and of `size` samples from `begin` on.
+    scratch : (marks, places)
+        A mark for each square of the row, and room for places.
+    bracket : (low, high)
     """
+    marks, places = scratch
+    low, high = bracket
     eights = marks.view(np.uint64)
     full = 0
     for eight in range((size + 7) // 8):
@@ -133,6 +143,7 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
         buffer = np.empty(STRETCH, coarse.dtype)
         marks = np.empty(STRETCH, dtype=np.uint8)
         places = np.empty(2 * STRETCH + 1, dtype=np.int64)
+        scratch = (marks, places)
         from_low = coarse.dtype.type(coarse_low)
         to_high = coarse.dtype.type(coarse_high)
         kept = inside[slot]
@@ -149,7 +160,7 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
                     _mark(row, from_low, to_high, marks)
                     # Past the capacity each stretch writes over the one before: the count alone goes on.
                     place = min(between, capacity)
-                    end, lower, lows, highs = _keep(x, i, begin, marks, places, row.shape[0], low, high, kept, place)
+                    end, lower, lows, highs = _keep(x, i, begin, row.shape[0], scratch, (low, high), kept, place)
                     zero += zeros
                     below += less + lower
                     between += end - place

@@ -48,41 +48,6 @@ MIXTURES = {
 }
 
 
-def kernel_sums(ordered: Floats, weights: Floats, code: int, bandwidth: float) -> Floats:
-    """``out[i, a] = sum_j k(x_i, x_j) w_ja``, j = i included.
-
-    Parameters
-    ----------
-    ordered : (n,), sorted
-    weights : (n, c)
-    code : int
-        Of Laplace, Matern 3/2, Matern 5/2 or the distance kernel, see :mod:`hsicfast.engines.kernels`.
-    bandwidth : float
-        h; the distance kernel does not read it.
-
-    Returns
-    -------
-    (n, c), a column at a time in memory; cost O(n c)
-
-    Examples
-    --------
-    >>> kernel_sums(np.array([0.0, 1.0, 3.0]), np.ones((3, 1)), kernels.ENERGY.code, np.nan)[:, 0].tolist()
-    [-4.0, -3.0, -5.0]
-    """
-    return _sums(ordered, np.ascontiguousarray(weights.T), code, bandwidth, 1, False).T
-
-
-def squared_kernel_sums(ordered: Floats, code: int, bandwidth: float) -> Floats:
-    """``out[i] = sum_j k(x_i, x_j)^2``, in O(n).
-
-    Examples
-    --------
-    >>> squared_kernel_sums(np.array([0.0, 1.0, 3.0]), kernels.ENERGY.code, np.nan).tolist()
-    [10.0, 5.0, 13.0]
-    """
-    return _sums(ordered, np.ones((1, len(ordered))), code, bandwidth, 2, False)[0]
-
-
 def goal_sums(ordered: Floats, w: Floats, code: int, bandwidth: float, shift: float) -> Floats:
     """What :func:`hsicfast.engines.tiles.weighted_rows` gives, for sorted values and in O(n).
 
@@ -98,7 +63,12 @@ def goal_sums(ordered: Floats, w: Floats, code: int, bandwidth: float, shift: fl
 
     Returns
     -------
-    (n, 4): a row i holds ``sum_j w_j k_ij``, ``sum_j k_ij``, ``sum_j k_ij^2``, ``k_ii``, all of k - shift.
+    (n, 4): row i holds ``sum_j w_j k_ij``, ``sum_j k_ij``, ``sum_j k_ij^2``, ``k_ii``, all of k - shift
+
+    Examples
+    --------
+    >>> goal_sums(np.array([0.0, 1.0, 3.0]), np.ones(3), kernels.ENERGY.code, np.nan, 0.0)[:, [0, 2]].tolist()
+    [[-4.0, 10.0], [-3.0, 5.0], [-5.0, 13.0]]
     """
     n = len(ordered)
     near_one = shift > 0.5 and code != kernels.ENERGY.code
@@ -160,14 +130,25 @@ def _sums(
     bandwidth: float,
     power: int,
     near_one: bool,
-    out: Floats | None = None,
-) -> Floats:
-    """Sums (c, n) of ``w_aj k_ij^power``, or of ``w_aj (k_ij^power - 1)``, over all j; `weights` is (c, n)."""
+    out: Floats,
+) -> None:
+    """Fill `out` (c, n) with the sums of ``w_aj k_ij^power``, or of ``w_aj (k_ij^power - 1)``, over all j.
+
+    Parameters
+    ----------
+    ordered : (n,), sorted
+    weights : (c, n)
+    code : int
+        Of one of KERNELS.
+    bandwidth : float
+        The distance kernel does not read it.
+    power : {1, 2}
+    near_one : bool
+        Whether 1 is taken off every entry.
+    """
     c, mixture = MIXTURES[code, power]
     padded = np.append(mixture, np.zeros(5 - len(mixture)))
-    out = np.empty(weights.shape) if out is None else out
     _walks(_steps(ordered, c, bandwidth, near_one), weights, padded, len(mixture), c > 0, near_one, out)
-    return out
 
 
 @njit(cache=True, fastmath=AS_WRITTEN, parallel=True)

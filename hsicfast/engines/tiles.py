@@ -15,6 +15,15 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from hsicfast.engines.kernels import (
+    DIRAC_CODE,
+    GAUSSIAN_CODE,
+    LAPLACE_CODE,
+    LINEAR_CODE,
+    MATERN32_CODE,
+    MATERN52_CODE,
+    SOBOLEV_CODE,
+)
 from hsicfast.engines.loops import FASTMATH, ROWS, SLOTS, exp_negative, first_row, turns, use_wide_vectors
 
 STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
@@ -50,21 +59,21 @@ def fill_row(x, i, start, row, code, bandwidth):
     use_wide_vectors()
     m = row.shape[0]
     d = x.shape[0]
-    if code == 5:  # linear
+    if code == LINEAR_CODE:
         row[:] = 0.0
         for c in range(d):
             a = x[c, start : start + m]
             for t in range(m):
                 row[t] += a[t] * x[c, i]
         return
-    if code == 6:  # dirac
+    if code == DIRAC_CODE:
         row[:] = 1.0
         for c in range(d):
             a = x[c, start : start + m]
             for t in range(m):
                 row[t] = row[t] if a[t] == x[c, i] else 0.0
         return
-    if code == 7:  # sobolev
+    if code == SOBOLEV_CODE:
         row[:] = 1.0
         for c in range(d):
             a, at = x[c, start : start + m], x[c, i]
@@ -73,19 +82,19 @@ def fill_row(x, i, start, row, code, bandwidth):
                 row[t] *= 1.0 + (at - 0.5) * (a[t] - 0.5) + 0.5 * (gap * gap - gap + 1.0 / 6.0)
         return
     _fill_squares(x, i, start, row)
-    if code == 0:  # gaussian
+    if code == GAUSSIAN_CODE:
         scale = row.dtype.type(-0.5 / (bandwidth * bandwidth))
         for t in range(m):
             row[t] = exp_negative(scale * row[t])
-    elif code == 1:  # laplace
+    elif code == LAPLACE_CODE:
         scale = row.dtype.type(-1.0 / bandwidth)
         for t in range(m):
             row[t] = exp_negative(scale * math.sqrt(row[t]))
-    elif code == 2:  # matern32
+    elif code == MATERN32_CODE:
         for t in range(m):
             a = math.sqrt(3.0 * row[t]) / bandwidth
             row[t] = (1.0 + a) * exp_negative(-a)
-    elif code == 3:  # matern52
+    elif code == MATERN52_CODE:
         for t in range(m):
             a = math.sqrt(5.0 * row[t]) / bandwidth
             row[t] = (1.0 + a + a * a / 3.0) * exp_negative(-a)
@@ -241,12 +250,14 @@ def weighted_rows(x, w, code, bandwidth, shift):
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
-def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y):
+def paired_rows(x, y, kernel_x, kernel_y):
     """Both kernels in one pass over the pairs.
 
     Parameters
     ----------
     x : (d, n), y : (e, n)
+    kernel_x, kernel_y : (int, float, float)
+        Code, bandwidth, and the shift that is taken off every entry.
 
     Returns
     -------
@@ -255,6 +266,8 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
     squares : (2,)
         The sums over i != j of ``k_ij^2`` and ``l_ij^2``.
     """
+    code_x, bandwidth_x, shift_x = kernel_x
+    code_y, bandwidth_y, shift_y = kernel_y
     n = x.shape[1]
     sums = np.zeros((SLOTS, 3, n))
     squares = np.zeros((SLOTS, 2))
@@ -285,7 +298,7 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
-def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y):
+def paired_products(x, shuffled, kernel_x, kernel_y):
     """``sum_(i < j) k_ij l_ij`` of several orders of y, each stretch of K serving all of them.
 
     Parameters
@@ -293,11 +306,15 @@ def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth
     x : (d, n)
     shuffled : (B, e, n)
         y in each order.
+    kernel_x, kernel_y : (int, float, float)
+        As of :func:`paired_rows`.
 
     Returns
     -------
     (B,)
     """
+    code_x, bandwidth_x, shift_x = kernel_x
+    code_y, bandwidth_y, shift_y = kernel_y
     n = x.shape[1]
     draws = shuffled.shape[0]
     sums = np.zeros((SLOTS, draws))

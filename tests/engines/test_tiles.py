@@ -76,7 +76,7 @@ class TestRows:
     def test_every_pair_is_made_once(self, n):
         x, y, w = uniform(2, n), uniform(3, n, seed=1), uniform(n, seed=2)
         k, other = naive.gram(x.T, "laplace", 0.5) - 0.25, naive.gram(y.T, "gaussian", 0.5) - 0.5
-        rows, squares = tiles.paired_rows(x, y, 1, 0.5, 0.25, 0, 0.5, 0.5)
+        rows, squares = tiles.paired_rows(x, y, (1, 0.5, 0.25), (0, 0.5, 0.5))
         want = np.stack([(matrix * (1 - np.eye(n))).sum(axis=1) for matrix in (k * other, k, other)], axis=1)
         assert np.allclose(rows, want, rtol=1e-12, atol=1e-12 * n)
         want = [(matrix**2).sum() - (np.diag(matrix) ** 2).sum() for matrix in (k, other)]
