@@ -196,7 +196,7 @@ def _excess(level: Rows, low: Floats, high: Floats, z: Bools) -> float:
     """R2 of levels (m,), steps [low, high] of [0, 1] (L,), and a goal (m,), less its mean over permutations; not < 0.
 
     With C the covariance of the features psi, ``(|cov(psi, z)|^2 / var(z) - tr C / (m - 1)) / |C|``. Any 2 trials will
-    do, where the U-statistic of an :class:`hsicfast.dependence.estimate.Evidence` needs 4.
+    do, where the U-statistic of an :class:`hsicfast.dependence.estimate.Estimate` needs 4.
 
     Examples
     --------

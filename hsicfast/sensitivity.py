@@ -17,7 +17,7 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import inference
-from hsicfast.dependence.estimate import Evidence
+from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of
@@ -393,7 +393,7 @@ def _nothing(group: str, names: list[str], n: int) -> list[Index]:
 
 
 def _as_indices(
-    group: str, names: list[str], evidence: list[Evidence], pvalues: list[float], question: Question
+    group: str, names: list[str], evidence: list[Estimate], pvalues: list[float], question: Question
 ) -> list[Index]:
     """Indices from their evidence, p-values not yet adjusted."""
     nan = math.nan

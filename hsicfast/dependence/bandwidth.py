@@ -18,9 +18,17 @@ from hsicfast.errors import InputError
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
 FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
-# Of more values every THIN-th one first tells where to look.
-FEWEST, THIN = 64, 8
+# From more than MIN_THINNED values every THIN-th one alone says first where to look for the median.
+MIN_THINNED, THIN = 64, 8
 MOST_STEPS, MOST_GUESSES = 30, 4
+# A guess is near enough once the pairs between it and the median are at most the larger of FEW_MISSING and a
+# NEAR_SHARE-th of the values: collecting them then takes less time than one more count.
+FEW_MISSING, NEAR_SHARE = 2000, 32
+# The number of pairs in an interval of distances scatters like a Poisson number. The interval that is collected reaches
+# SPREAD standard deviations and MARGIN pairs further than expected; a corrected guess aims AIM pairs below the median.
+SPREAD, MARGIN, AIM = 8, 64, 8
+# Counts on the thinned values narrow the bracket to NARROW times the few pairs, looking at steps of its REACH-th part.
+NARROW, REACH = 8, 16
 
 
 def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
@@ -67,24 +75,23 @@ def median_on_line(ordered: Floats) -> float:
     n = len(ordered)
     zero, pairs = distances_1d.tied_pairs(ordered), n * (n - 1) // 2
     first, last = _middle_ranks(zero, pairs)
-    if n <= FEWEST:
+    if n <= MIN_THINNED:
         distances = np.sort((ordered[:, None] - ordered).ravel())[-pairs:]
         return float(distances[[first, last]].mean())
     middle = (first + last) / 2
     guess, density = _near(ordered, middle)
-    few = max(n // 32, 2000)
+    few = max(n // NEAR_SHARE, FEW_MISSING)
     within = distances_1d.pairs_within(ordered, guess)
     for _ in range(MOST_GUESSES):
         missing = middle - int(within.sum())
         # Half a pair beyond, one of the two distances in the middle is on either side.
         if missing != -0.5 and abs(missing) <= few:
             break
-        guess = max(guess + (missing - 8) / density, 0.0)
+        guess = max(guess + (missing - AIM) / density, 0.0)
         within = distances_1d.pairs_within(ordered, guess)
     count = int(within.sum())
     missing = middle - count
-    # The pairs on the way are as many as expected up to the square root of their number, and a few.
-    spread = 8 * math.sqrt(abs(missing)) + 64
+    spread = SPREAD * math.sqrt(abs(missing)) + MARGIN
     other = max(guess + (missing + math.copysign(spread, missing)) / density, 0.0)
     found, kept = distances_1d.distances_between(ordered, within, guess, other, int(abs(missing) + spread))
     below = count if other > guess else count - int(found.sum())
@@ -117,13 +124,13 @@ def _bracketed(ordered: Floats, rank: float) -> tuple[float, float]:
     n = len(ordered)
     low, high = 0.0, float(ordered[-1] - ordered[0])
     at_low, at_high = 0, n * (n - 1) // 2
-    if n <= FEWEST:
+    if n <= MIN_THINNED:
         distances = np.sort((ordered[:, None] - ordered).ravel())[-at_high:]
         places = np.clip(int(rank) + np.array([-n, 0, n]), 0, at_high - 1)
         before, guess, after = distances[places]
         return float(guess), max(float(places[2] - places[0]), 1.0) / max(float(after - before), 1e-300)
     guess, density = _near(ordered, rank)
-    few = 8 * math.sqrt(n * THIN)
+    few = SPREAD * math.sqrt(n * THIN)
     reach = few / density
     for _ in range(MOST_STEPS):
         for distance in (guess - reach, guess + reach):
@@ -135,9 +142,9 @@ def _bracketed(ordered: Floats, rank: float) -> tuple[float, float]:
                     high, at_high = distance, count
         density = max(at_high - at_low, 1) / (high - low)
         guess = low + (rank - at_low) / density
-        if at_high - at_low <= 8 * few:
+        if at_high - at_low <= NARROW * few:
             break
-        reach = (high - low) / 16
+        reach = (high - low) / REACH
     return guess, density
 
 

@@ -10,6 +10,8 @@ from hsicfast.engines import scans
 from hsicfast.errors import InputError, check_one_of, check_share
 
 PRECISIONS = ("double", "single")
+# The unbiased index divides by n - 3.
+MIN_SAMPLES = 4
 TESTS = (None, "permutation", "asymptotic", "gamma")
 
 
@@ -30,8 +32,8 @@ def samples(x: ArrayLike, name: str, finite: bool = True) -> Floats:
     array = numbers(x, name, finite)
     if array.ndim not in (1, 2) or array.size == 0:
         raise InputError(f"{name} must have shape (n,) or (n, d), but got {array.shape}; reshape it")
-    if len(array) < 4:
-        raise InputError(f"at least 4 samples are needed, but {name} has {len(array)}; add some")
+    if len(array) < MIN_SAMPLES:
+        raise InputError(f"at least {MIN_SAMPLES} samples are needed, but {name} has {len(array)}; add some")
     return np.ascontiguousarray(array.reshape(len(array), -1).T)
 
 

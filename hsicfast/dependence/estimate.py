@@ -53,7 +53,7 @@ class HSICResult:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Estimate:
     """Moments of the centred kernel beside S.
 
     Attributes
@@ -112,12 +112,12 @@ class Evidence:
         )
 
 
-def evidence_of(psi: Floats, w: Floats, edge: Rows | None = None) -> Evidence:
+def estimate(psi: Floats, w: Floats, edge: Rows | None = None) -> Estimate:
     """Evidence in features `psi` (n, r) of samples, weights `w` (n,) that sum to 0, `edge` as in :func:`deviation`."""
-    return _evidence(psi, np.ones(len(w)), w, w**2, lambda projected: deviation(w, projected, edge))
+    return _estimate(psi, np.ones(len(w)), w, w**2, lambda projected: deviation(w, projected, edge))
 
 
-def evidence_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -> Evidence:
+def estimate_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -> Estimate:
     """Evidence in features `psi` (L, r) of levels, where a goal is all that is known of each sample.
 
     Parameters
@@ -134,12 +134,12 @@ def evidence_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -
         mean = pulls @ beyond / n
         return 2 * math.sqrt(max(float(squares @ beyond**2 / n - mean**2), 0.0))
 
-    return _evidence(psi, counts, pulls, squares, spread)
+    return _estimate(psi, counts, pulls, squares, spread)
 
 
-def _evidence(
+def _estimate(
     psi: Floats, counts: Floats, pulls: Floats, squares: Floats, spread: Callable[[Floats], float]
-) -> Evidence:
+) -> Estimate:
     """Evidence in features (L, r) of so many samples each, with the sums (L,) of their weights and of the squares.
 
     `spread` makes the standard deviation of a sample's influence of ``g_i`` as in :func:`deviation`.
@@ -151,7 +151,7 @@ def _evidence(
     statistic, weight = float(direction @ direction), float(squares.sum())
     sizes = (centred**2).sum(axis=1)
     total = float(counts @ sizes)
-    return Evidence(
+    return Estimate(
         n=n,
         statistic=statistic,
         # Row sums of the centred kernel are zero.

@@ -25,6 +25,17 @@ def n_terms(bandwidth: float) -> int:
     return math.ceil(TERMS * (1 + TAIL * bandwidth) / bandwidth)
 
 
+def smallest_bandwidth(terms: int) -> float:
+    """The bandwidth whose series has `terms` cosines, as :func:`n_terms` counts them; those of larger ones are shorter.
+
+    Examples
+    --------
+    >>> n_terms(smallest_bandwidth(400) * 1.0001), n_terms(smallest_bandwidth(400) * 0.999)
+    (400, 401)
+    """
+    return TERMS / (terms - TERMS * TAIL)
+
+
 def gaussian_series(bandwidth: float) -> tuple[float, Floats]:
     """The Gaussian on [-1, 1] as a cosine series.
 

@@ -16,8 +16,9 @@ from hsicfast.arrays import Floats
 from hsicfast.dependence import bandwidth as bandwidths
 from hsicfast.dependence import checks, spectrum
 from hsicfast.dependence.estimate import HSICResult
-from hsicfast.dependence.goal_oriented import GoalData, maximised
-from hsicfast.dependence.two_samples import PairedData
+from hsicfast.dependence.goal_engines import GoalSample
+from hsicfast.dependence.goal_oriented import GoalHSIC, maximised
+from hsicfast.dependence.two_samples import TwoSamples
 from hsicfast.engines import gpu, kernels, matrices, tiles
 from hsicfast.errors import InputError, check_share
 from hsicfast.trials.goal import best_fraction, losses_of, near_edge
@@ -67,9 +68,8 @@ def goal_hsic(
     seed : int >= 0
         Of the permutations.
     engine : {"auto", "spectral", "ordered", "tile", "gpu"}
-        "auto" takes the cheapest by :func:`hsicfast.dependence.goal_oriented.estimate_cost`; for many samples a CUDA
-        device makes the
-        tiles, where the program has imported torch and torch sees one.
+        "auto" takes the cheapest (:mod:`hsicfast.dependence.goal_engines`). For many samples a CUDA device makes the
+        tiles, if the program has imported torch and torch sees one.
     width : array_like (n,), optional
         Where a value stands for an interval of [0, 1] (an Int, Choice or Bool), its length, `u` being the middle.
         The kernel is then the mean over both intervals.
@@ -104,17 +104,18 @@ def goal_hsic(
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # No trial differs from another in the goal or in u: exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
-    data = GoalData(x, lengths, z, kind, engine, near_edge(losses, goal), precision)
+    sample = GoalSample(x, lengths, z, kind, near_edge(losses, goal), precision)
+    index = GoalHSIC(sample, engine)
     if bandwidth == "max":
-        return maximised(data, test, n_permutations, seed, confidence)
-    h = data.bandwidth(bandwidth)
-    evidence = data.evidence(h)
+        return maximised(index, test, n_permutations, seed, confidence)
+    h = index.bandwidth(bandwidth)
+    estimate = index.estimate(h)
     pvalue = None
     if test == "permutation":
-        pvalue = data.permutation_pvalue(h, evidence.statistic, n_permutations, seed)
+        pvalue = index.permutation_pvalue(h, estimate.statistic, n_permutations, seed)
     elif test is not None:
-        pvalue = evidence.pvalue(test)
-    return evidence.result(pvalue, confidence, h)
+        pvalue = estimate.pvalue(test)
+    return estimate.result(pvalue, confidence, h)
 
 
 def hsic(
@@ -184,11 +185,11 @@ def hsic(
         ci = None if confidence is None else (0.0, 0.0)
         return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile", 0.0)
     h_x, h_y = bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
-    pair = PairedData(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
+    pair = TwoSamples(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
     return pair.result(test, n_permutations, seed, confidence)
 
 
-class Spectrum(spectrum.Spectrum):
+class Spectrum(spectrum.SpectralMoments):
     """HSIC of carried values with a number per sample, over a stream or a cluster, in memory that does not grow.
 
     Batches add up, and so do the spectra of machines that each saw a part of the samples. Any bandwidth from `smallest`
@@ -239,13 +240,15 @@ class Spectrum(spectrum.Spectrum):
         The interval takes the numbers w as they are: where they are a goal whose edge was found from the same samples,
         that of :func:`goal_hsic` is narrower.
         """
-        if self.n < 4:
-            raise InputError(f"at least 4 samples are needed, but this spectrum has {self.n}; update it with more")
+        if self.n < checks.MIN_SAMPLES:
+            raise InputError(
+                f"at least {checks.MIN_SAMPLES} samples are needed, but this spectrum has {self.n}; update it with more"
+            )
         if test not in (None, "asymptotic", "gamma"):
             raise InputError(f"a spectrum is tested by 'asymptotic' or 'gamma', but got {test!r}; it keeps no samples")
         check_share("confidence", confidence, usual=0.9)
-        evidence = self.evidence(bandwidth)
-        return evidence.result(None if test is None else evidence.pvalue(test), confidence, bandwidth)
+        estimate = self.estimate(bandwidth)
+        return estimate.result(None if test is None else estimate.pvalue(test), confidence, bandwidth)
 
 
 def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "median") -> Floats:

@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike
 
 from hsicfast.arrays import Floats
 
+# Searches for a root reach FAR standard deviations out, beyond any level and confidence in use.
+FAR = 10
+
 
 def permutation_pvalue(statistic: float, permuted: Floats) -> float:
     """``p = (1 + #{S_b >= S}) / (B + 1)``, valid at every B (Phipson and Smyth 2010).
@@ -117,7 +120,7 @@ def critical_value(weights: ArrayLike, alpha: float) -> float:
     from scipy import optimize
 
     a = np.asarray(weights, dtype=np.float64)
-    most = a.sum() + math.sqrt(2 * (a**2).sum()) * (10 - 10 * math.log(alpha))
+    most = a.sum() + math.sqrt(2 * (a**2).sum()) * (FAR - FAR * math.log(alpha))
     return float(optimize.brentq(lambda x: weighted_chi2_pvalue(x, a) - alpha, 0.0, most))
 
 
@@ -150,7 +153,7 @@ def upper_bound(statistic: float, weights: ArrayLike, confidence: float) -> floa
 
     if missing(0.0) >= 0:
         return 0.0
-    most = (math.sqrt(statistic / a.max()) + 10) ** 2
+    most = (math.sqrt(statistic / a.max()) + FAR) ** 2
     return float(optimize.brentq(missing, 0.0, most, xtol=1e-6) * a.max())
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Complexes, Floats, Rows
-from hsicfast.dependence.estimate import Evidence, unbiased
+from hsicfast.dependence.estimate import Estimate, unbiased
 from hsicfast.dependence.features import TAIL, TERMS, gaussian_coefficients
 from hsicfast.engines import fourier
 from hsicfast.errors import InputError
@@ -41,7 +41,7 @@ MOST_PRODUCTS = 100
 MOST_TERMS = 400
 
 
-class Spectrum:
+class SpectralMoments:
     """Moments of samples that came in batches, and the evidence in them; :class:`hsicfast.Spectrum` checks the input.
 
     Parameters
@@ -94,7 +94,7 @@ class Spectrum:
         self.sum_of_squares += other.sum_of_squares
         return self
 
-    def evidence(self, h: float, edge: Floats | None = None) -> Evidence:
+    def estimate(self, h: float, edge: Floats | None = None) -> Estimate:
         """The index at bandwidth `h` and all its evidence, in O(K log K) whatever the number of samples.
 
         `edge` holds the carried values of samples at the edge of a goal, see
@@ -104,7 +104,7 @@ class Spectrum:
         moments = [*self._centred()]
         if edge is not None and len(edge):
             moments.append(moments_of(edge, np.empty(0), self.cells) / len(edge))
-        return _evidence(h, self.n, self._weight(), *read(np.stack(moments), h, h, 2))
+        return _estimate(h, self.n, self._weight(), *read(np.stack(moments), h, h, 2))
 
     def _weight(self) -> float:
         """Sum of ``(w - mean(w))^2``."""
@@ -134,12 +134,12 @@ def _slots(n: int, cells: int) -> int:
     return min(max(n // max(SLOT, cells), 1), MOST_SLOTS)
 
 
-def goal_evidence(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Floats | None) -> Evidence:
+def goal_estimate(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Floats | None) -> Estimate:
     """The index of carried values `u` (n,) under a goal `z` (n,), and all its evidence, as the class has it."""
     n, period = len(u), 1 + TAIL * h
     terms = _terms(period, h, 2)
     if n * terms > MOST_TURNS:
-        return Spectrum(h).update(u, z, ordered).evidence(h, None if edge is None else u[edge])
+        return SpectralMoments(h).update(u, z, ordered).estimate(h, None if edge is None else u[edge])
     share = int(np.count_nonzero(z)) / n
     weights = [z - share, np.ones(n)]
     if edge is not None and len(edge):
@@ -148,7 +148,7 @@ def goal_evidence(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Flo
     centred, ones, *rest = fourier.spectra(u, np.stack(weights), 2 * math.pi / period, terms)
     # A goal less its mean takes two values, 1 - p and -p: its square is linear in it.
     squared = (1 - 2 * share) * centred + share * (1 - share) * ones
-    return _evidence(h, n, n * share * (1 - share), period, np.stack((centred, ones, squared, *rest)))
+    return _estimate(h, n, n * share * (1 - share), period, np.stack((centred, ones, squared, *rest)))
 
 
 def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[Floats], Floats]:
@@ -168,7 +168,7 @@ def _terms(period: float, h: float, times: int) -> int:
     return times * math.ceil(TERMS * period / h) + 1
 
 
-def _evidence(h: float, n: int, weight: float, period: float, spectra: Complexes) -> Evidence:
+def _estimate(h: float, n: int, weight: float, period: float, spectra: Complexes) -> Estimate:
     """Evidence in the spectra (3 or 4, 2 K + 1) of weights w that sum to 0, of 1, of w^2 and of the edge's samples.
 
     `weight` is the sum of w^2; see :func:`hsicfast.dependence.estimate.deviation` for the edge, whose spectrum is a
@@ -189,7 +189,7 @@ def _evidence(h: float, n: int, weight: float, period: float, spectra: Complexes
     # k^2 is the Gaussian of bandwidth h / sqrt(2).
     square = float(gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
     squares = square / n**2 - 2 * _sum_over(_square(rows), ones) / n + (total / n**2) ** 2
-    return Evidence(
+    return Estimate(
         n=n,
         statistic=statistic,
         unbiased=unbiased(n, n**2 * statistic, total, n, weight, weight, n * _sum_over(rows, squared)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from types import ModuleType
 
 import numpy as np
@@ -20,7 +21,7 @@ MOST_KEPT = 3000
 SHARED = 16
 
 
-class PairedData:
+class TwoSamples:
     """Two samples and their kernels, checked."""
 
     def __init__(
@@ -39,15 +40,44 @@ class PairedData:
         self.n = x.shape[1]
         self.first = (kernel_x.code, h_x, typical(self.x, kernel_x, h_x))
         self.second = (kernel_y.code, h_y, typical(self.y, kernel_y, h_y))
-        # Of the kernels less their typical entry: sums over the other samples, and the diagonals.
         self.engine = ("gpu" if gpu.pays(self.n) else "tile") if engine == "auto" else engine
         self.tiled_x, self.tiled_y = tiled(self.x, kernel_x, precision), tiled(self.y, kernel_y, precision)
-        self.rows, self.squares = self._sums().paired_rows(self.tiled_x, self.tiled_y, *self.first, *self.second)
-        self.k_ii, self.l_ii = tiles.diagonal(self.x, *self.first), tiles.diagonal(self.y, *self.second)
-        self.k_i, self.l_i = self.rows[:, 1] + self.k_ii, self.rows[:, 2] + self.l_ii
+
+    # All of the kernels less their typical entry.
+
+    @cached_property
+    def _pass(self) -> tuple[Floats, Floats]:
+        """One pass over the pairs i != j: sums of k l, k and l by rows (n, 3), and those of k^2 and l^2 (2,)."""
+        return self._sums().paired_rows(self.tiled_x, self.tiled_y, self.first, self.second)
+
+    @property
+    def rows(self) -> Floats:
+        return self._pass[0]
+
+    @property
+    def squares(self) -> Floats:
+        return self._pass[1]
+
+    @cached_property
+    def k_ii(self) -> Floats:
+        return tiles.diagonal(self.x, *self.first)
+
+    @cached_property
+    def l_ii(self) -> Floats:
+        return tiles.diagonal(self.y, *self.second)
+
+    @cached_property
+    def k_i(self) -> Floats:
+        """Row sums (n,) of k, diagonal included."""
+        return self.rows[:, 1] + self.k_ii
+
+    @cached_property
+    def l_i(self) -> Floats:
+        """Row sums (n,) of l, diagonal included."""
+        return self.rows[:, 2] + self.l_ii
 
     def _sums(self) -> ModuleType:
-        """The room that makes the sums of this engine."""
+        """The module that makes the sums of this engine."""
         return gpu if self.engine == "gpu" else tiles
 
     def v_statistic(self) -> float:
@@ -97,7 +127,7 @@ class PairedData:
                 found.append(matrices.permuted_products(*kept, orders) / self.n**2)
                 continue
             shuffled = np.ascontiguousarray(self.tiled_y[:, orders].transpose(1, 0, 2))
-            pairs = tiles.paired_products(self.tiled_x, shuffled, *self.first, *self.second)
+            pairs = tiles.paired_products(self.tiled_x, shuffled, self.first, self.second)
             found.append(self._centred(2 * pairs + self.l_ii[orders] @ self.k_ii, self.l_i[orders] @ self.k_i))
         return np.concatenate(found)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import wide
-from hsicfast.engines.triangle import ROWS, SLOTS, first_row, turns
+from hsicfast.engines.loops import ROWS, SLOTS, first_row, turns, use_wide_vectors
 
 STRETCH = 512  # distances of a row made at once, in the first-level cache; a multiple of ROWS and of 8
 
@@ -18,7 +17,7 @@ STRETCH = 512  # distances of a row made at once, in the first-level cache; a mu
 @njit(cache=True)
 def _fill_squares(x, i, start, row):
     """Squared distances of sample i and those from `start` on; `x` is (d, n)."""
-    wide()
+    use_wide_vectors()
     stop = start + row.shape[0]
     row[:] = 0.0
     d = x.shape[0]
@@ -37,7 +36,7 @@ def _fill_squares(x, i, start, row):
 @njit(cache=True)
 def _count(row, low):
     """How many are 0, and how many below `low`."""
-    wide()
+    use_wide_vectors()
     zero = below = 0
     for t in range(row.shape[0]):
         zero += row[t] == 0.0
@@ -47,7 +46,7 @@ def _count(row, low):
 
 @njit(cache=True)
 def _mark(row, low, high, marks):
-    wide()
+    use_wide_vectors()
     marks[row.shape[0] // 8 * 8 :] = 0
     for t in range(row.shape[0]):
         marks[t] = (row[t] >= low) & (row[t] <= high)
@@ -63,12 +62,22 @@ def _square(x, i, j):
 
 
 @njit(cache=True)
-def _keep(x, i, begin, marks, places, size, low, high, kept, place):
-    """Of the marked few, write those strictly between behind the first `place` kept ones, count the others.
+def _keep(x, i, begin, size, scratch, bracket, kept, place):
+    """Write the marked squares strictly inside `bracket` behind the first `place` kept ones, and count the others.
 
-    Where they are no processor can guess, so they are found without a branch: eight marks at once, read as one number,
-    then those of the eights that have any.
+    Marks are rare and a processor cannot guess where they are, so they are found without a branch: eight marks at a
+    time are read as one number, then the marks of those eights that are not zero.
+
+    Parameters
+    ----------
+    begin, size : int
+        The row holds the squares of sample i and of `size` samples from `begin` on.
+    scratch : (marks, places)
+        A mark for each square of the row, and room for places.
+    bracket : (low, high)
     """
+    marks, places = scratch
+    low, high = bracket
     eights = marks.view(np.uint64)
     full = 0
     for eight in range((size + 7) // 8):
@@ -130,10 +139,11 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
     counts = np.zeros((SLOTS, 5), dtype=np.int64)
     inside = np.empty((SLOTS, capacity + STRETCH))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty(STRETCH, coarse.dtype)
         marks = np.empty(STRETCH, dtype=np.uint8)
         places = np.empty(2 * STRETCH + 1, dtype=np.int64)
+        scratch = (marks, places)
         from_low = coarse.dtype.type(coarse_low)
         to_high = coarse.dtype.type(coarse_high)
         kept = inside[slot]
@@ -150,7 +160,7 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
                     _mark(row, from_low, to_high, marks)
                     # Past the capacity each stretch writes over the one before: the count alone goes on.
                     place = min(between, capacity)
-                    end, lower, lows, highs = _keep(x, i, begin, marks, places, row.shape[0], low, high, kept, place)
+                    end, lower, lows, highs = _keep(x, i, begin, row.shape[0], scratch, (low, high), kept, place)
                     zero += zeros
                     below += less + lower
                     between += end - place
@@ -179,7 +189,7 @@ def square_histogram(x, low, shift):
     n = x.shape[1]
     counts = np.zeros((SLOTS, 65536), dtype=np.int64)
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty(STRETCH)
         for turn in range(turns(n)):
             first = first_row(np.int64(slot), turn)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import wide
+from hsicfast.engines.loops import use_wide_vectors
 
 SLOTS = 16  # parallel iterations, whatever the number of threads
 BLOCK, STEP = 16, 8  # values compared at once with as many that may lie at the distance
@@ -47,11 +47,12 @@ def _first_within(ordered, j, distance):
 
 
 # Where a pointer that follows each value stops, no processor can guess. A block of values is compared in full with the
-# few among which their pointers end, STEP by STEP: some 20 comparisons a value, many at once.
+# few among which their pointers end, STEP by STEP: some 20 comparisons a value, many at once. The counts are whole
+# numbers and the differences stand alone: of the flags reassoc is the only one that matters here.
 @njit(cache=True, fastmath={"reassoc"})
 def _beyond(block, step, distance):
     """How many pairs of a block and a step are more than `distance` apart, and how many of its last value."""
-    wide()
+    use_wide_vectors()
     count = 0
     for i in range(STEP):
         for t in range(BLOCK):
@@ -92,7 +93,7 @@ def pairs_within(ordered, distance):
     blocks = (n + BLOCK - 1) // BLOCK
     within = np.empty(blocks, dtype=np.int64)
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         first = slot * blocks // SLOTS
         near = _first_within(ordered, min(first * BLOCK, n - 1), distance)
         for block in range(first, (slot + 1) * blocks // SLOTS):
@@ -128,7 +129,7 @@ def distances_between(ordered, within, distance, other, room):
     found = np.zeros(SLOTS, dtype=np.int64)
     kept = np.empty((SLOTS, room))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         first = slot * blocks // SLOTS
         near = _first_within(ordered, min(first * BLOCK, n - 1), other)
         count = 0

@@ -11,9 +11,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import cosine_and_sine, exp_negative, wide
+from hsicfast.engines.loops import FASTMATH, cosine_and_sine, exp_negative, use_wide_vectors
 
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}  # without nnan and ninf, see hsicfast.engines.spectral
 POWERS = 16  # moments kept a cell, enough for a phase of 0.6 either way: 0.6^16 / 16! = 1e-17
 BLOCK = 128  # samples worked on at once, in the first-level cache
 SLOT = 1024  # samples a parallel iteration
@@ -24,7 +23,7 @@ def cell_moments(u, w, cells, slots):
     """Moments of samples within the cells of a grid: ``out[c, q] = sum_j w_j t_j^q`` over the samples of cell c.
 
     ``t = cells u - c - 1/2``, in [-1/2, 1/2]. All that any spectrum needs to know of the samples, whatever its
-    bandwidth, see :class:`hsicfast.dependence.spectrum.Spectrum`.
+    bandwidth, see :class:`hsicfast.dependence.spectrum.SpectralMoments`.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ def cell_moments(u, w, cells, slots):
     n = u.shape[0]
     parts = np.zeros((slots, cells, POWERS))
     for slot in prange(slots):
-        wide()
+        use_wide_vectors()
         for j in range(slot * n // slots, (slot + 1) * n // slots):
             _add_moments(parts[slot], u[j], w[j] if w.shape[0] > 0 else 1.0)
     return _total(parts)
@@ -54,7 +53,7 @@ def met_moments(u, met, cells, slots):
     n = u.shape[0]
     parts = np.zeros((slots, cells, POWERS))
     for slot in prange(slots):
-        wide()
+        use_wide_vectors()
         chosen = np.empty(SLOT + 1)
         stop = (slot + 1) * n // slots
         for start in range(slot * n // slots, stop, SLOT):
@@ -106,7 +105,7 @@ def sorted_moments(ordered, cells):
     ends = np.searchsorted(ordered, np.arange(1, cells) / cells)
     out = np.zeros((cells, POWERS))
     for cell in prange(cells):
-        wide()
+        use_wide_vectors()
         start = ends[cell - 1] if cell > 0 else 0
         stop = ends[cell] if cell < cells - 1 else n
         t = np.empty(BLOCK)
@@ -156,7 +155,7 @@ def spectra(u, weights, omega, terms):
     slots = (n + SLOT - 1) // SLOT
     parts = np.zeros((slots, 2, kinds, terms))
     for slot in prange(slots):
-        wide()
+        use_wide_vectors()
         cos1 = np.empty(BLOCK)
         sin1 = np.empty(BLOCK)
         cosk = np.empty(BLOCK)
@@ -191,7 +190,7 @@ def cosine_sums(powers, bandwidths, period):
 
     The c_k are those of :func:`hsicfast.dependence.features.gaussian_coefficients`.
     """
-    wide()
+    use_wide_vectors()
     out = np.empty(bandwidths.shape[0])
     for b in range(bandwidths.shape[0]):
         step = math.pi * bandwidths[b] / period

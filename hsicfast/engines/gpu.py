@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.arrays import Floats
+from hsicfast.engines.kernels import (
+    DIRAC_CODE,
+    GAUSSIAN_CODE,
+    LAPLACE_CODE,
+    LINEAR_CODE,
+    MATERN32_CODE,
+    MATERN52_CODE,
+    SOBOLEV_CODE,
+)
 from hsicfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,13 +30,13 @@ if TYPE_CHECKING:
 
 ENTRIES = 2**24  # of a block of Gram rows; a few of them are alive at once, 128 MiB each
 # Below, copying to the device and starting its kernels takes longer than the processor needs.
-FEWEST = 10_000
+MIN_GPU_SAMPLES = 10_000
 
 
 def pays(n: int) -> bool:
     """Whether to take the device unasked: torch sees one, this program uses torch, and there is enough to do."""
     torch = sys.modules.get("torch")
-    return n >= FEWEST and torch is not None and bool(torch.cuda.is_available())
+    return n >= MIN_GPU_SAMPLES and torch is not None and bool(torch.cuda.is_available())
 
 
 def check() -> None:
@@ -45,17 +54,15 @@ def check() -> None:
 def paired_rows(
     x: Floats,
     y: Floats,
-    code_x: int,
-    bandwidth_x: float,
-    shift_x: float,
-    code_y: int,
-    bandwidth_y: float,
-    shift_y: float,
+    kernel_x: tuple[int, float, float],
+    kernel_y: tuple[int, float, float],
     device: str = "cuda",
 ) -> tuple[Floats, Floats]:
     """As :func:`hsicfast.engines.tiles.paired_rows`."""
     import torch
 
+    code_x, bandwidth_x, shift_x = kernel_x
+    code_y, bandwidth_y, shift_y = kernel_y
     a, b = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (x, y))
     n = x.shape[1]
     rows, squares = torch.empty((n, 3), dtype=a.dtype, device=device), torch.zeros(2, dtype=a.dtype, device=device)
@@ -91,23 +98,23 @@ def _blocks(n: int) -> list[tuple[int, int]]:
 def _gram_rows(x: torch.Tensor, start: int, stop: int, code: int, h: float) -> Any:
     """Gram rows start to stop of `x` (d, n); codes as in :mod:`hsicfast.engines.kernels`."""
     pairs = [(c[start:stop, None], c[None, :]) for c in x]
-    if code == 5:  # linear
+    if code == LINEAR_CODE:
         return x[:, start:stop].T @ x
-    if code == 6:  # dirac
+    if code == DIRAC_CODE:
         return math.prod((a == b).to(x.dtype) for a, b in pairs)
-    if code == 7:  # sobolev
+    if code == SOBOLEV_CODE:
         gaps = ((a, b, (a - b).abs()) for a, b in pairs)
         return math.prod(1 + (a - 0.5) * (b - 0.5) + 0.5 * (gap * gap - gap + 1 / 6) for a, b, gap in gaps)
     squares = sum((a - b) ** 2 for a, b in pairs)
-    if code == 0:  # gaussian
+    if code == GAUSSIAN_CODE:
         return (-0.5 / h**2 * squares).exp()
     distance = squares.sqrt()
-    if code == 1:  # laplace
+    if code == LAPLACE_CODE:
         return (-distance / h).exp()
-    if code == 2:  # matern32
+    if code == MATERN32_CODE:
         s = math.sqrt(3) / h * distance
         return (1 + s) * (-s).exp()
-    if code == 3:  # matern52
+    if code == MATERN52_CODE:
         s = math.sqrt(5) / h * distance
         return (1 + s + s * s / 3) * (-s).exp()
     return -distance  # energy

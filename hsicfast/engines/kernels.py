@@ -43,16 +43,20 @@ class Kernel:
             )
 
 
-GAUSSIAN = Kernel("gaussian", 0, "exp(-d^2 / 2h^2)")
-LAPLACE = Kernel("laplace", 1, "exp(-d / h)")
-MATERN32 = Kernel("matern32", 2, "(1 + sqrt(3) d / h) exp(-sqrt(3) d / h)")
-MATERN52 = Kernel("matern52", 3, "(1 + sqrt(5) d / h + 5 d^2 / 3h^2) exp(-sqrt(5) d / h)")
-ENERGY = Kernel("energy", 4, "-d", has_bandwidth=False)
-LINEAR = Kernel("linear", 5, "x . y", has_bandwidth=False)
-DIRAC = Kernel("dirac", 6, "1 where x = y, else 0", has_bandwidth=False)
+# How compiled code knows the kernels: numbers of their own, as it cannot read a Kernel.
+GAUSSIAN_CODE, LAPLACE_CODE, MATERN32_CODE, MATERN52_CODE = range(4)
+ENERGY_CODE, LINEAR_CODE, DIRAC_CODE, SOBOLEV_CODE = range(4, 8)
+
+GAUSSIAN = Kernel("gaussian", GAUSSIAN_CODE, "exp(-d^2 / 2h^2)")
+LAPLACE = Kernel("laplace", LAPLACE_CODE, "exp(-d / h)")
+MATERN32 = Kernel("matern32", MATERN32_CODE, "(1 + sqrt(3) d / h) exp(-sqrt(3) d / h)")
+MATERN52 = Kernel("matern52", MATERN52_CODE, "(1 + sqrt(5) d / h + 5 d^2 / 3h^2) exp(-sqrt(5) d / h)")
+ENERGY = Kernel("energy", ENERGY_CODE, "-d", has_bandwidth=False)
+LINEAR = Kernel("linear", LINEAR_CODE, "x . y", has_bandwidth=False)
+DIRAC = Kernel("dirac", DIRAC_CODE, "1 where x = y, else 0", has_bandwidth=False)
 SOBOLEV = Kernel(
     "sobolev",
-    7,
+    SOBOLEV_CODE,
     "product over the coordinates of 1 + (x - 1/2)(y - 1/2) + (|x - y|^2 - |x - y| + 1/6) / 2, on [0, 1]",
     has_bandwidth=False,
     domain=(0.0, 1.0),

@@ -1,6 +1,7 @@
-"""What lets a loop use the whole width of the processor: a request for wide vectors, exponential, cosine and sine.
+"""What compiled loops share: fast-math flags, wide vectors, exponential, cosine and sine, and pairs dealt to threads.
 
-The C library's functions are called one value at a time; these vectorise, at a fifth of the time.
+The C library computes its exponential, cosine and sine one value at a time. Those of this file vectorise and take a
+fifth of the time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,15 @@ import math
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic, overload
+
+# The fast-math flags of every kernel that does not say otherwise. Reassociation lets sums vectorise, contraction joins
+# a product and a sum, arcp divides by multiplying, nsz lets 0 and -0 be one. Left out are:
+# - nnan and ninf, as they would let the compiler assume away the NaN and infinity that a broken input must show;
+# - afn, as approximate functions would differ from one processor to the next.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+# How the pairs i < j of n samples are dealt to parallel iterations: rows of a triangle, ROWS at a time.
+ROWS = 16  # rows that share a stretch of samples while it is in the cache
+SLOTS = 16  # parallel iterations, whatever the number of threads
 
 # exp: ln 2 in two parts, the first with 21 zeros at its end so that its multiples are exact; a number whose last bit
 # is worth 1, so that adding it rounds to a whole number kept in the low bits; (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2,
@@ -39,7 +49,7 @@ SINE = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(1, 9))
 COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(2, 10))
 
 
-def wide() -> None:
+def use_wide_vectors() -> None:
     """Ask for vectors of 512 bits in the kernel that calls this, or in the body of its parallel loop.
 
     On processors that have them LLVM still takes 256 by default, as early ones slowed down under them. Loops of
@@ -48,7 +58,7 @@ def wide() -> None:
 
 
 @intrinsic
-def _widen(typing_context):
+def _prefer_512_bits(typing_context):
     def generate(context, builder, signature, arguments):
         # llvmlite's own add() knows attributes without a value only.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
@@ -57,9 +67,9 @@ def _widen(typing_context):
     return types.void(), generate
 
 
-@overload(wide, inline="always")
-def _wide():
-    return lambda: _widen()
+@overload(use_wide_vectors, inline="always")
+def _use_wide_vectors():
+    return lambda: _prefer_512_bits()
 
 
 def exp_negative(x):
@@ -126,3 +136,15 @@ def cosine_and_sine(x):
     cosine = s if quarter else c
     sine = c if quarter else s
     return (-cosine if half | (k == 1.0) else cosine), (-sine if half | (k == -1.0) else sine)
+
+
+@njit(cache=True)
+def turns(n):
+    """How many times each slot gets rows."""
+    return (n + ROWS * SLOTS - 1) // (ROWS * SLOTS)
+
+
+@njit(cache=True)
+def first_row(slot, turn):
+    """First of the ROWS rows a slot works on in a turn; dealt forth and back, as later rows have fewer pairs."""
+    return ROWS * (turn * SLOTS + (slot if turn % 2 == 0 else SLOTS - 1 - slot))

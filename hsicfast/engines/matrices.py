@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-# Without nnan and ninf, so that a NaN stays one; see hsicfast.engines.spectral.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+from hsicfast.engines.loops import FASTMATH
+
 ROWS = 8  # rows a parallel iteration
 
 

@@ -27,13 +27,14 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Floats
 from hsicfast.engines import kernels, spectral
 
-# No reassoc: it would make F + F expm1(-t) an F (1 + expm1(-t)), and a million small steps would lose what expm1
-# keeps. No nnan and ninf, so that a NaN stays one.
-FASTMATH = {"contract", "nsz"}
+# The flags of hsicfast.engines.loops.FASTMATH without reassoc and arcp: reassociation would make F + F expm1(-t) an
+# F (1 + expm1(-t)), and a million small steps would lose what expm1 keeps; a reciprocal would round each step again.
+AS_WRITTEN = {"contract", "nsz"}
 SLOT = 4096  # steps a parallel iteration
 LANES = 16  # permuted goals walked side by side, in vector registers
 MOST_MEMBERS = 2**23  # entries of the membership matrix of some permutations, 64 MiB
 
+KERNELS = (kernels.LAPLACE, kernels.MATERN32, kernels.MATERN52, kernels.ENERGY)
 # (kernel, power): c, and the weights of T_0, T_1, ... in k^power; for the distance 0, and those of d^p / p!.
 MIXTURES = {
     (kernels.LAPLACE.code, 1): (1.0, (1.0,)),
@@ -45,41 +46,6 @@ MIXTURES = {
     (kernels.ENERGY.code, 1): (0.0, (0.0, -1.0)),
     (kernels.ENERGY.code, 2): (0.0, (0.0, 0.0, 2.0)),
 }
-
-
-def kernel_sums(ordered: Floats, weights: Floats, code: int, bandwidth: float) -> Floats:
-    """``out[i, a] = sum_j k(x_i, x_j) w_ja``, j = i included.
-
-    Parameters
-    ----------
-    ordered : (n,), sorted
-    weights : (n, c)
-    code : int
-        Of Laplace, Matern 3/2, Matern 5/2 or the distance kernel, see :mod:`hsicfast.engines.kernels`.
-    bandwidth : float
-        h; the distance kernel does not read it.
-
-    Returns
-    -------
-    (n, c), a column at a time in memory; cost O(n c)
-
-    Examples
-    --------
-    >>> kernel_sums(np.array([0.0, 1.0, 3.0]), np.ones((3, 1)), kernels.ENERGY.code, np.nan)[:, 0].tolist()
-    [-4.0, -3.0, -5.0]
-    """
-    return _sums(ordered, np.ascontiguousarray(weights.T), code, bandwidth, 1, False).T
-
-
-def squared_kernel_sums(ordered: Floats, code: int, bandwidth: float) -> Floats:
-    """``out[i] = sum_j k(x_i, x_j)^2``, in O(n).
-
-    Examples
-    --------
-    >>> squared_kernel_sums(np.array([0.0, 1.0, 3.0]), kernels.ENERGY.code, np.nan).tolist()
-    [10.0, 5.0, 13.0]
-    """
-    return _sums(ordered, np.ones((1, len(ordered))), code, bandwidth, 2, False)[0]
 
 
 def goal_sums(ordered: Floats, w: Floats, code: int, bandwidth: float, shift: float) -> Floats:
@@ -97,7 +63,12 @@ def goal_sums(ordered: Floats, w: Floats, code: int, bandwidth: float, shift: fl
 
     Returns
     -------
-    (n, 4): a row i holds ``sum_j w_j k_ij``, ``sum_j k_ij``, ``sum_j k_ij^2``, ``k_ii``, all of k - shift.
+    (n, 4): row i holds ``sum_j w_j k_ij``, ``sum_j k_ij``, ``sum_j k_ij^2``, ``k_ii``, all of k - shift
+
+    Examples
+    --------
+    >>> goal_sums(np.array([0.0, 1.0, 3.0]), np.ones(3), kernels.ENERGY.code, np.nan, 0.0)[:, [0, 2]].tolist()
+    [[-4.0, 10.0], [-3.0, 5.0], [-5.0, 13.0]]
     """
     n = len(ordered)
     near_one = shift > 0.5 and code != kernels.ENERGY.code
@@ -159,17 +130,28 @@ def _sums(
     bandwidth: float,
     power: int,
     near_one: bool,
-    out: Floats | None = None,
-) -> Floats:
-    """Sums (c, n) of ``w_aj k_ij^power``, or of ``w_aj (k_ij^power - 1)``, over all j; `weights` is (c, n)."""
+    out: Floats,
+) -> None:
+    """Fill `out` (c, n) with the sums of ``w_aj k_ij^power``, or of ``w_aj (k_ij^power - 1)``, over all j.
+
+    Parameters
+    ----------
+    ordered : (n,), sorted
+    weights : (c, n)
+    code : int
+        Of one of KERNELS.
+    bandwidth : float
+        The distance kernel does not read it.
+    power : {1, 2}
+    near_one : bool
+        Whether 1 is taken off every entry.
+    """
     c, mixture = MIXTURES[code, power]
     padded = np.append(mixture, np.zeros(5 - len(mixture)))
-    out = np.empty(weights.shape) if out is None else out
     _walks(_steps(ordered, c, bandwidth, near_one), weights, padded, len(mixture), c > 0, near_one, out)
-    return out
 
 
-@njit(cache=True, fastmath=FASTMATH, parallel=True)
+@njit(cache=True, fastmath=AS_WRITTEN, parallel=True)
 def _steps(ordered, c, bandwidth, near_one):
     """Steps between neighbours; column i is that from value i - 1 to i, columns 0 and n are 0.
 
@@ -217,7 +199,7 @@ def _steps(ordered, c, bandwidth, near_one):
     return out
 
 
-@njit(cache=True, fastmath=FASTMATH, parallel=True)
+@njit(cache=True, fastmath=AS_WRITTEN, parallel=True)
 def _walks(steps, weights, mixture, orders, decays, near_one, out):
     """Both walks for each row of weights: ``out[a, i] = sum_j w_aj k_ij``, or of k - 1 where `near_one`.
 
@@ -234,7 +216,7 @@ def _walks(steps, weights, mixture, orders, decays, near_one, out):
         _walk(steps, weights[a], mixture, orders, decays, near_one, False, out[a])
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@njit(cache=True, fastmath=AS_WRITTEN)
 def _walk(steps, weights, mixture, orders, decays, near_one, up, out):
     """Up: ``out[i]`` is set to the sum over j <= i. Down: the sum over j > i is added."""
     n = weights.shape[0]
@@ -294,7 +276,7 @@ def _walk(steps, weights, mixture, orders, decays, near_one, up, out):
                 f4 += w
 
 
-@njit(cache=True, fastmath=FASTMATH, parallel=True)
+@njit(cache=True, fastmath=AS_WRITTEN, parallel=True)
 def _quadratic_forms(steps, membership, order, mean, mixture, decays):
     """``w^T K w`` of w = z - mean for each column z of `membership` (n, B), B a multiple of LANES.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from hsicfast.engines.loops import FASTMATH
+
 SLOTS = 64  # parallel iterations; rows are dealt round robin, as later ones have fewer pairs
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}  # without nnan and ninf, see hsicfast.engines.spectral
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import wide
+from hsicfast.engines.loops import use_wide_vectors
 
 SLOTS = 16  # parallel iterations, whatever the number of threads
 BLOCK = 16  # values counted at once; the few blocks with one inside are gone through again
@@ -21,7 +21,7 @@ def all_within(x, low, high):
     n = x.shape[0]
     within = np.zeros(SLOTS, dtype=np.int64)
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         count = 0
         for j in range(slot * n // SLOTS, (slot + 1) * n // SLOTS):
             count += (x[j] >= low) & (x[j] <= high)
@@ -42,7 +42,7 @@ def between(x, low, high):
     counts = np.zeros((SLOTS, 3), dtype=np.int64)
     kept = np.empty((SLOTS, n // SLOTS + 2))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         part = x[slot * n // SLOTS : (slot + 1) * n // SLOTS]
         row = kept[slot]
         found = below = endless = 0

@@ -16,11 +16,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import cosine_and_sine, exp_negative, wide
+from hsicfast.engines.loops import FASTMATH, cosine_and_sine, exp_negative, use_wide_vectors
 
-# Reassociation lets sums vectorise. nnan and ninf are left out: they would let the compiler assume away the NaN
-# that a broken input must show.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 BLOCK = 128  # samples worked on at once, in the first-level cache with their features
 SLOT = 1024  # samples a parallel iteration
 DRAWS = 16  # permutations a parallel iteration; part of the random stream, so not to be tuned per machine
@@ -50,7 +47,7 @@ def features(u, width, omega, even, odd):
     r = r_even + odd.shape[1]
     out = np.empty((n, r))
     for slot in prange((n + SLOT - 1) // SLOT):
-        wide()
+        use_wide_vectors()
         cos1 = np.empty(BLOCK)
         sin1 = np.empty(BLOCK)
         cosk = np.empty(BLOCK)
@@ -136,7 +133,7 @@ def subset_membership(n, m, n_permutations, seed):
     size = min(m, n - m)
     out = np.zeros((n, n_permutations))
     for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
-        wide()
+        use_wide_vectors()
         order = np.arange(n)
         state = _start(seed, slot)
         for b in range(slot * DRAWS, min(n_permutations, (slot + 1) * DRAWS)):
@@ -175,7 +172,7 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
         for a in range(total_rank):
             total[a] += psi[j, a]
     for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
-        wide()
+        use_wide_vectors()
         order = np.arange(n)
         state = _start(seed, slot)
         chosen = np.empty(total_rank)
@@ -197,7 +194,7 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
 @njit(cache=True, fastmath=FASTMATH)
 def _neighbours(values, earlier, w, w_earlier, scale, reach):
     """``sum_t w_t w'_t k(values_t, earlier_t)``, and how many of these pairs are within `reach`."""
-    wide()
+    use_wide_vectors()
     form = 0.0
     near = 0
     for t in range(values.shape[0]):
@@ -278,7 +275,7 @@ def window_rows(ordered, w, bandwidth, reach):
     scale = -0.5 / (bandwidth * bandwidth)
     out = np.ones((n, 4))
     for slot in prange((n + SLOT - 1) // SLOT):
-        wide()
+        use_wide_vectors()
         first = 0
         last = 0
         for i in range(slot * SLOT, min(n, (slot + 1) * SLOT)):
@@ -327,7 +324,7 @@ def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach
         total += rows[i]
     out = np.empty(n_permutations)
     for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
-        wide()
+        use_wide_vectors()
         order = np.arange(n)
         state = _start(seed, slot)
         ranks = np.empty(size, dtype=np.int64)

@@ -15,18 +15,24 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hsicfast.engines.loops import exp_negative, wide
-from hsicfast.engines.triangle import ROWS, SLOTS, first_row, turns
+from hsicfast.engines.kernels import (
+    DIRAC_CODE,
+    GAUSSIAN_CODE,
+    LAPLACE_CODE,
+    LINEAR_CODE,
+    MATERN32_CODE,
+    MATERN52_CODE,
+    SOBOLEV_CODE,
+)
+from hsicfast.engines.loops import FASTMATH, ROWS, SLOTS, exp_negative, first_row, turns, use_wide_vectors
 
-# Without nnan and ninf, so that a NaN stays one; see hsicfast.engines.spectral.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
 
 
 @njit(cache=True, fastmath=FASTMATH)
 def _fill_squares(x, i, start, row):
     """Squared distances of sample i and those from `start` on; 4 coordinates a turn spare loads and stores."""
-    wide()
+    use_wide_vectors()
     d = x.shape[0]
     stop = start + row.shape[0]
     row[:] = 0.0
@@ -50,24 +56,24 @@ def fill_row(x, i, start, row, code, bandwidth):
     x : (d, n), coordinates first, so that neighbours along a row lie together
     row : (m,), filled
     """
-    wide()
+    use_wide_vectors()
     m = row.shape[0]
     d = x.shape[0]
-    if code == 5:  # linear
+    if code == LINEAR_CODE:
         row[:] = 0.0
         for c in range(d):
             a = x[c, start : start + m]
             for t in range(m):
                 row[t] += a[t] * x[c, i]
         return
-    if code == 6:  # dirac
+    if code == DIRAC_CODE:
         row[:] = 1.0
         for c in range(d):
             a = x[c, start : start + m]
             for t in range(m):
                 row[t] = row[t] if a[t] == x[c, i] else 0.0
         return
-    if code == 7:  # sobolev
+    if code == SOBOLEV_CODE:
         row[:] = 1.0
         for c in range(d):
             a, at = x[c, start : start + m], x[c, i]
@@ -76,19 +82,19 @@ def fill_row(x, i, start, row, code, bandwidth):
                 row[t] *= 1.0 + (at - 0.5) * (a[t] - 0.5) + 0.5 * (gap * gap - gap + 1.0 / 6.0)
         return
     _fill_squares(x, i, start, row)
-    if code == 0:  # gaussian
+    if code == GAUSSIAN_CODE:
         scale = row.dtype.type(-0.5 / (bandwidth * bandwidth))
         for t in range(m):
             row[t] = exp_negative(scale * row[t])
-    elif code == 1:  # laplace
+    elif code == LAPLACE_CODE:
         scale = row.dtype.type(-1.0 / bandwidth)
         for t in range(m):
             row[t] = exp_negative(scale * math.sqrt(row[t]))
-    elif code == 2:  # matern32
+    elif code == MATERN32_CODE:
         for t in range(m):
             a = math.sqrt(3.0 * row[t]) / bandwidth
             row[t] = (1.0 + a) * exp_negative(-a)
-    elif code == 3:  # matern52
+    elif code == MATERN52_CODE:
         for t in range(m):
             a = math.sqrt(5.0 * row[t]) / bandwidth
             row[t] = (1.0 + a + a * a / 3.0) * exp_negative(-a)
@@ -102,7 +108,7 @@ def gram(x, code, bandwidth, out):
     """Fill ``out[i, j] = k(x_i, x_j)``; `x` is (d, n), `out` (n, n)."""
     n = x.shape[1]
     for i in prange(n):
-        wide()
+        use_wide_vectors()
         fill_row(x, i, 0, out[i], code, bandwidth)
 
 
@@ -119,7 +125,7 @@ def diagonal(x, code, bandwidth, shift):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_weighted(row, w, at, column):
     """Add ``w_i row`` to the column's sums; returns ``sum_j w_j row_j``."""
-    wide()
+    use_wide_vectors()
     total = 0.0
     for t in range(row.shape[0]):
         total += w[t] * row[t]
@@ -130,7 +136,7 @@ def _add_weighted(row, w, at, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_total(row, column):
     """Add the row to the column's sums; returns its sum and that of its squares."""
-    wide()
+    use_wide_vectors()
     total = 0.0
     squares = 0.0
     for t in range(row.shape[0]):
@@ -143,7 +149,7 @@ def _add_total(row, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_shifted(row, shift, column):
     """:func:`_add_total` of the row less `shift`, which it leaves there."""
-    wide()
+    use_wide_vectors()
     off = row.dtype.type(shift)
     total = 0.0
     squares = 0.0
@@ -158,7 +164,7 @@ def _add_shifted(row, shift, column):
 @njit(cache=True, fastmath=FASTMATH)
 def _add_product(a, b, column):
     """Add ``a b`` to the column's sums; returns its sum."""
-    wide()
+    use_wide_vectors()
     total = 0.0
     for t in range(a.shape[0]):
         product = a[t] * b[t]
@@ -169,7 +175,7 @@ def _add_product(a, b, column):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _dot(a, b):
-    wide()
+    use_wide_vectors()
     total = 0.0
     for t in range(a.shape[0]):
         total += a[t] * b[t]
@@ -178,7 +184,7 @@ def _dot(a, b):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _fill_shifted(x, i, start, row, code, bandwidth, shift):
-    wide()
+    use_wide_vectors()
     fill_row(x, i, start, row, code, bandwidth)
     off = row.dtype.type(shift)
     for t in range(row.shape[0]):
@@ -190,7 +196,7 @@ def _added_up(sums):
     """(SLOTS, columns, n) summed over the slots in order, as (n, columns)."""
     out = np.zeros((sums.shape[2], sums.shape[1]))
     for j in prange(sums.shape[2]):
-        wide()
+        use_wide_vectors()
         for slot in range(sums.shape[0]):
             for c in range(sums.shape[1]):
                 out[j, c] += sums[slot, c, j]
@@ -218,7 +224,7 @@ def weighted_rows(x, w, code, bandwidth, shift):
     sums = np.zeros((SLOTS, 2, n))
     out = np.zeros((n, 4))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty(STRETCH, x.dtype)
         weighted = sums[slot, 0]
         totals = sums[slot, 1]
@@ -244,12 +250,14 @@ def weighted_rows(x, w, code, bandwidth, shift):
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
-def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y):
+def paired_rows(x, y, kernel_x, kernel_y):
     """Both kernels in one pass over the pairs.
 
     Parameters
     ----------
     x : (d, n), y : (e, n)
+    kernel_x, kernel_y : (int, float, float)
+        Code, bandwidth, and the shift that is taken off every entry.
 
     Returns
     -------
@@ -258,11 +266,13 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
     squares : (2,)
         The sums over i != j of ``k_ij^2`` and ``l_ij^2``.
     """
+    code_x, bandwidth_x, shift_x = kernel_x
+    code_y, bandwidth_y, shift_y = kernel_y
     n = x.shape[1]
     sums = np.zeros((SLOTS, 3, n))
     squares = np.zeros((SLOTS, 2))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty((2, STRETCH), x.dtype)
         both = sums[slot, 0]
         totals_x = sums[slot, 1]
@@ -288,7 +298,7 @@ def paired_rows(x, y, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
-def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth_y, shift_y):
+def paired_products(x, shuffled, kernel_x, kernel_y):
     """``sum_(i < j) k_ij l_ij`` of several orders of y, each stretch of K serving all of them.
 
     Parameters
@@ -296,16 +306,20 @@ def paired_products(x, shuffled, code_x, bandwidth_x, shift_x, code_y, bandwidth
     x : (d, n)
     shuffled : (B, e, n)
         y in each order.
+    kernel_x, kernel_y : (int, float, float)
+        As of :func:`paired_rows`.
 
     Returns
     -------
     (B,)
     """
+    code_x, bandwidth_x, shift_x = kernel_x
+    code_y, bandwidth_y, shift_y = kernel_y
     n = x.shape[1]
     draws = shuffled.shape[0]
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         buffer = np.empty((2, STRETCH), x.dtype)
         for turn in range(turns(n)):
             first = first_row(np.int64(slot), turn)
@@ -349,14 +363,14 @@ def subset_sums(x, members, code, bandwidth, shift):
     blocks = (n + ROWS - 1) // ROWS
     before = np.zeros((blocks + 1, draws), dtype=np.int32)  # members of b before each block of rows
     for b in prange(draws):
-        wide()
+        use_wide_vectors()
         for p in range(m):
             before[members[b, p] // ROWS + 1, b] += 1
         for block in range(blocks):
             before[block + 1, b] += before[block, b]
     sums = np.zeros((SLOTS, draws))
     for slot in prange(SLOTS):
-        wide()
+        use_wide_vectors()
         tile = np.empty((ROWS, STRETCH), x.dtype)
         added = np.empty(STRETCH)
         for turn in range(turns(n)):

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats, Rows
-from hsicfast.dependence.estimate import Evidence, evidence_of_levels
+from hsicfast.dependence.estimate import Estimate, estimate_of_levels
 from hsicfast.dependence.features import carried_features, gaussian_features, negligible, principal
-from hsicfast.dependence.spectrum import goal_evidence
+from hsicfast.dependence.spectrum import goal_estimate
 from hsicfast.trials.table import TrialTable
 
 
@@ -42,13 +42,13 @@ def rank_steps(counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
     return np.cumsum(share) - share / 2, np.where(counts > 1, share, 0.0)
 
 
-def index_evidence(u: Floats, width: Floats, z: Bools, edge: Rows, h: float) -> Evidence:
+def index_evidence(u: Floats, width: Floats, z: Bools, edge: Rows, h: float) -> Estimate:
     """Evidence of the index of carried values (m,) with the goal `z` (m,)."""
     if not width.any() and np.ptp(u) > 0:
-        return goal_evidence(u, z, h, edge, None)
+        return goal_estimate(u, z, h, edge, None)
     psi, level = features(u, width, h)
     kinds = (level, level[z], level[edge])
-    return evidence_of_levels(psi, *(np.bincount(kind, minlength=len(psi)).astype(np.float64) for kind in kinds))
+    return estimate_of_levels(psi, *(np.bincount(kind, minlength=len(psi)).astype(np.float64) for kind in kinds))
 
 
 def features(u: Floats, width: Floats, h: float) -> tuple[Floats, Rows]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
-from hsicfast.dependence.estimate import Evidence
+from hsicfast.dependence.estimate import Estimate
 from hsicfast.indices.batches import FATES, Fates, Rules, carried_columns, existing, fates_of, is_level, labels_of
 from hsicfast.indices.findings import Question
 from hsicfast.indices.interactions import MOST_FOR_LAW
@@ -108,7 +108,7 @@ class Group(NamedTuple):
     name: str
     names: list[str]
     n: int
-    evidence: list[Evidence] | None
+    evidence: list[Estimate] | None
 
 
 class Collected(NamedTuple):

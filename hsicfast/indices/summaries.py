@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats, Rows
-from hsicfast.dependence.estimate import Evidence, evidence_of_levels
-from hsicfast.dependence.spectrum import Spectrum
+from hsicfast.dependence.estimate import Estimate, estimate_of_levels
+from hsicfast.dependence.spectrum import SpectralMoments
 from hsicfast.engines import scans
 from hsicfast.indices.carried import level_features, rank_steps
 
@@ -39,7 +39,7 @@ class Continuum:
 
     def __init__(self, h: float) -> None:
         self.h = h
-        self.spectrum = Spectrum(h)
+        self.spectrum = SpectralMoments(h)
         self.edge = np.empty(0)
         self.low, self.high = np.inf, -np.inf
 
@@ -58,13 +58,13 @@ class Continuum:
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         return self
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> Estimate:
         """The index of all trials so far, and its evidence."""
         if self.low == self.high:  # a constant says nothing, without the help of rounding
             spectrum, edge = self.spectrum, len(self.edge)
             counts = np.array([[spectrum.n], [spectrum.sum], [edge]], dtype=np.float64)
-            return evidence_of_levels(level_features(np.array([self.low]), np.zeros(1), self.h), *counts)
-        return self.spectrum.evidence(self.h, self.edge)
+            return estimate_of_levels(level_features(np.array([self.low]), np.zeros(1), self.h), *counts)
+        return self.spectrum.estimate(self.h, self.edge)
 
 
 class Levels:
@@ -91,11 +91,11 @@ class Levels:
         self.counts += other.counts
         return self
 
-    def evidence(self, h: float, steps: tuple[Floats, Floats] | None) -> Evidence:
+    def evidence(self, h: float, steps: tuple[Floats, Floats] | None) -> Estimate:
         """The index at bandwidth `h`; `steps` are the levels' middles and widths (L,), by default those of ranks."""
         seen = self.counts[0] > 0
         u, width = rank_steps(self.counts[0, seen]) if steps is None else (steps[0][seen], steps[1][seen])
-        return evidence_of_levels(level_features(u, width, h), *self.counts[:, seen].astype(np.float64))
+        return estimate_of_levels(level_features(u, width, h), *self.counts[:, seen].astype(np.float64))
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from hsicfast.text import number, share_text
 
 Objective = TypeVar("Objective", float, NDArray[np.float64])
 
-# From so many trials on a sample says about where the goal's edge lies.
-MANY, SAMPLE = 50_000, 16_384
+# From SAMPLED_FROM trials on, at least EDGE_SAMPLE of them say first about where the goal's edge lies.
+SAMPLED_FROM, EDGE_SAMPLE = 50_000, 16_384
 # What is no further from the best than this share of the best's own size is as good, unless a tolerance is given.
 TOLERANCE = 0.05
 # Pairs compared at once: their marks stay in a processor's second cache.
@@ -135,7 +135,7 @@ def best_fraction(losses: ArrayLike, goal: float) -> Goal:
     check_share("goal", goal)
     loss = np.asarray(losses, dtype=np.float64)
     place = max(round(float(goal) * len(loss)), 1) - 1
-    edge = _smallest(loss, place) if len(loss) >= MANY else None
+    edge = _smallest(loss, place) if len(loss) >= SAMPLED_FROM else None
     if edge is None:
         finite = np.isfinite(loss)
         if not finite.any():
@@ -152,7 +152,7 @@ def _smallest(loss: Floats, place: int) -> float | None:
     None where the sample misleads, or where minus infinity fails, too.
     """
     n = len(loss)
-    sample = np.sort(loss[:: n // SAMPLE])
+    sample = np.sort(loss[:: n // EDGE_SAMPLE])
     share = (place + 1) / n
     slack = 4 * math.sqrt(len(sample) * share * (1 - share)) + 2  # 4 standard deviations of the edge's rank
     low, high = (min(max(int(len(sample) * share + side), 0), len(sample) - 1) for side in (-slack, slack))

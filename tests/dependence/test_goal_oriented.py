@@ -6,7 +6,8 @@ import pytest
 from builders import uniform
 
 from hsicfast import goal_hsic
-from hsicfast.dependence.goal_oriented import GoalData
+from hsicfast.dependence.goal_engines import GoalSample
+from hsicfast.dependence.goal_oriented import GoalHSIC
 from hsicfast.engines.kernels import GAUSSIAN
 
 
@@ -22,5 +23,6 @@ def test_reference_of_a_goal(engine):
 def test_permuted_goals_of_both_engines(p):
     u = uniform(1, 50)
     z = np.arange(50) < 50 * p
-    first, second = (GoalData(u, np.empty(0), z, GAUSSIAN, engine) for engine in ("spectral", "tile"))
+    sample = GoalSample(u, np.empty(0), z, GAUSSIAN)
+    first, second = (GoalHSIC(sample, engine) for engine in ("spectral", "tile"))
     assert np.allclose(first.permuted(0.3, 20, 5), second.permuted(0.3, 20, 5), rtol=1e-11)

@@ -32,7 +32,7 @@ class TestUStatistic:
 @pytest.mark.parametrize("kernels", [("gaussian", "laplace"), ("linear", "energy"), ("dirac", "matern52")])
 def test_kept_and_made_anew(monkeypatch, kernels):
     x, y = np.round(uniform(2, 30), 1), np.round(uniform(1, 30, seed=1), 1)
-    pair = two_samples.PairedData(x, y, *(KERNELS[kernel] for kernel in kernels), 0.3, 0.2)
+    pair = two_samples.TwoSamples(x, y, *(KERNELS[kernel] for kernel in kernels), 0.3, 0.2)
     rng = np.random.default_rng(7)
     orders = [rng.permutation(30) for _ in range(19)]
     want = [naive.hsic(x.T, y[:, order].T, *kernels, 0.3, 0.2) for order in orders]

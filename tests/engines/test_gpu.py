@@ -29,7 +29,7 @@ class TestSums:
     def test_of_two_samples(self, kernel, d):
         random = np.random.default_rng(1)
         x, y = random.random((d, 61)).round(2), random.random((2, 61))
-        options = (kernel.code, 0.3, 0.1, 0, 0.5, 0.7)
+        options = ((kernel.code, 0.3, 0.1), (0, 0.5, 0.7))
         rows, squares = gpu.paired_rows(x, y, *options, device="cpu")
         want_rows, want_squares = tiles.paired_rows(x, y, *options)
         np.testing.assert_allclose(rows, want_rows, rtol=1e-10, atol=1e-12)

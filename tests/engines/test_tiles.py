@@ -37,7 +37,7 @@ class TestRows:
     def test_every_pair_is_made_once(self, n):
         x, y, w = uniform(2, n), uniform(3, n, seed=1), uniform(n, seed=2)
         k, other = naive.gram(x.T, "laplace", 0.5) - 0.25, naive.gram(y.T, "gaussian", 0.5) - 0.5
-        rows, squares = tiles.paired_rows(x, y, 1, 0.5, 0.25, 0, 0.5, 0.5)
+        rows, squares = tiles.paired_rows(x, y, (1, 0.5, 0.25), (0, 0.5, 0.5))
         want = np.stack([(matrix * (1 - np.eye(n))).sum(axis=1) for matrix in (k * other, k, other)], axis=1)
         assert np.allclose(rows, want, rtol=1e-12, atol=1e-12 * n)
         want = [(matrix**2).sum() - (np.diag(matrix) ** 2).sum() for matrix in (k, other)]
@@ -114,7 +114,7 @@ def test_one_and_two_threads_give_the_same_bits(monkeypatch):
     results = []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         numba.set_num_threads(threads)
-        pair = two_samples.PairedData(x.T.copy(), y.T.copy(), GAUSSIAN, GAUSSIAN, 2.0, 1.0)
+        pair = two_samples.TwoSamples(x.T.copy(), y.T.copy(), GAUSSIAN, GAUSSIAN, 2.0, 1.0)
         kept = pair.permuted(20, 0)
         with monkeypatch.context() as patch:
             patch.setattr(two_samples, "MOST_KEPT", 0)

@@ -30,8 +30,8 @@ def met_by_sorting(y, share, minimize):
 @pytest.mark.parametrize("law", OBJECTIVES)
 @pytest.mark.parametrize("many", [10**9, 100])
 def test_best_fraction(monkeypatch, many, law, minimize):
-    monkeypatch.setattr(goal, "MANY", many)
-    monkeypatch.setattr(goal, "SAMPLE", 100)
+    monkeypatch.setattr(goal, "SAMPLED_FROM", many)
+    monkeypatch.setattr(goal, "EDGE_SAMPLE", 100)
     y = OBJECTIVES[law](np.random.default_rng(0), 400)
     for share in (0.001, 0.1, 0.5, 0.999):
         found = goal.best_fraction(goal.losses_of(y, minimize), share)
@@ -41,7 +41,7 @@ def test_best_fraction(monkeypatch, many, law, minimize):
 
 
 def test_a_sample_finds_the_edge_of_smooth_objectives(monkeypatch):
-    monkeypatch.setattr(goal, "SAMPLE", 100)
+    monkeypatch.setattr(goal, "EDGE_SAMPLE", 100)
     y = np.random.default_rng(1).standard_normal(400)
     assert goal._smallest(y, 40) == np.sort(y)[40]
 
