@@ -100,11 +100,14 @@ class TestSobolev:
         t = (np.arange(400) + 0.5) / 400
         assert hsicfast.gram(t, "sobolev").mean(axis=1) == pytest.approx(1.0, abs=1e-5)
 
-    @pytest.mark.parametrize(("face", "name"), [(hsic, "x"), (lambda x, *_: hsicfast.gram(x, "sobolev"), "x")])
+    @pytest.mark.parametrize(
+        ("face", "name"),
+        [(lambda x, y: hsic(x, y, kernel_x="sobolev"), "x"), (lambda x, _: hsicfast.gram(x, "sobolev"), "x")],
+    )
     def test_needs_its_domain(self, face, name):
         text = rf"kernel 'sobolev' needs values in \[0, 1\], but {name} runs from 0 to 1.5; carry them there by ranks"
         with pytest.raises(InputError, match=text):
-            face([0, 0.5, 1.0, 1.5], [0, 1, 2, 3], "sobolev")
+            face([0, 0.5, 1.0, 1.5], [0, 1, 2, 3])
         with pytest.raises(InputError, match=r"kernel 'sobolev' .* but y runs from -2 to 1"):
             hsic([0, 1, 2, 3], [0, 0.5, 1.0, -2], kernel_y="sobolev")
 
@@ -116,7 +119,8 @@ class TestUStatistic:
         y += x[:, 0]
         x, y = np.round(x, 1), np.round(y / 2, 1)
         want = naive.u_statistic(x, y, kernel, kernel, 0.4, 0.6)
-        assert hsic(x, y, kernel, kernel, 0.4, 0.6).unbiased == pytest.approx(want, rel=1e-12)
+        result = hsic(x, y, kernel_x=kernel, kernel_y=kernel, bandwidth_x=0.4, bandwidth_y=0.6)
+        assert result.unbiased == pytest.approx(want, rel=1e-12)
 
     @pytest.mark.parametrize("engine", ["spectral", "tile"])
     def test_reference_of_a_goal(self, engine):
@@ -130,7 +134,7 @@ class TestUStatistic:
         from itertools import permutations
 
         x, y = np.array([0.0, 0.3, 0.4, 1.0]), np.array([2.0, 0.0, 0.5, 0.1])
-        found = [hsic(x, y[list(order)], "energy", "gaussian").unbiased for order in permutations(range(4))]
+        found = [hsic(x, y[list(order)], kernel_x="energy").unbiased for order in permutations(range(4))]
         assert np.mean(found) == pytest.approx(0.0, abs=1e-16)
         assert min(found) < 0
 
@@ -324,6 +328,6 @@ def test_one_and_two_threads_give_the_same_bits(monkeypatch):
             patch.setattr(two_samples, "MOST_KEPT", 0)
             results.append((kept.tolist(), pair.permuted(20, 0).tolist()))
         results.append(hsic(x, y, confidence=0.9, **options))
-        results.append(hsic(u, u[:, :1], "sobolev", "matern32", **options))
+        results.append(hsic(u, u[:, :1], kernel_x="sobolev", kernel_y="matern32", **options))
         results.append(goal_hsic(u, u[:, 0], kernel="laplace", **options))
     assert results[:4] == results[4:]
