@@ -300,14 +300,15 @@ def reference(plan: Plan) -> Iterator[Line]:
             if engine == "spectral" and d == 2 and h < 0.05:
                 continue  # tens of thousands of features: "auto" takes the tiles
             want = naive.goal_hsic(u[:, :d], naive.goal(y, goal), h=h)
-            got = goal_hsic(u[:, :d], y, goal, bandwidth=h, engine=engine).statistic
+            got = goal_hsic(u[:, :d], y, goal=goal, bandwidth=h, engine=engine).statistic
             errors.append((abs(got / want - 1), f"goal {engine}, h = {h}, d = {d}, n = {n}"))
         x = (u[:, :1] + 0.5 * rng.random((n, 3))) / 1.5
         for kernel in KERNELS:
             got = goal_hsic(u[:, :1], y, kernel=kernel, bandwidth=h)
             want = naive.goal_hsic(u[:, :1], naive.goal(y, 0.1), kernel, h)
             errors.append((abs(got.statistic / want - 1), f"goal {kernel} ({got.engine}), h = {h}, n = {n}"))
-            got, want = hsic(x, u, kernel, kernel, h, h).statistic, naive.hsic(x, u, kernel, kernel, h, h)
+            got = hsic(x, u, kernel_x=kernel, kernel_y=kernel, bandwidth_x=h, bandwidth_y=h).statistic
+            want = naive.hsic(x, u, kernel, kernel, h, h)
             errors.append((abs(got / want - 1), f"hsic {kernel}, h = {h}, n = {n}"))
     what, (worst, case) = f"{len(KERNELS)} kernels, every engine", max(errors)
     agreement = f"worst of {len(errors)}: {worst:.1e}, {case}"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from collections.abc import Iterator, Sequence
+import inspect
+import types
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+# The release that takes no more positions beyond the first ones.
+REFUSED_FROM = "0.3"
 
 
 class InputError(ValueError):
@@ -162,3 +171,64 @@ def first_line(error: BaseException) -> str:
         error = error.__cause__
     text = str(getattr(error, "strerror", None) or error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def keyword_only_after(
+    first: int, last: str
+) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
+    """Let a function whose signature has become keyword-only still take the positions it used to take, with a warning.
+
+    Signature, docstring and types stay those of the function as it is written.
+
+    Parameters
+    ----------
+    first : int
+        How many parameters the function takes by position.
+    last : str
+        The last of those behind them that callers may still give by position.
+
+    Warns
+    -----
+    FutureWarning
+        Names the keywords of the positions in use.
+
+    Examples
+    --------
+    >>> @keyword_only_after(1, last="power")
+    ... def raised(x, *, power=2):
+    ...     return x**power
+    >>> raised(3, power=3), str(inspect.signature(raised))
+    (27, '(x, *, power=2)')
+    """
+
+    def decorate(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+        names = list(inspect.signature(function).parameters)
+        moved = names[first : names.index(last) + 1]
+        name = getattr(function, "__name__", "function")
+
+        def with_keywords(arguments: tuple[Any, ...], options: dict[str, Any]) -> Returned:
+            given = moved[: max(len(arguments) - first, 0)]
+            if not given or len(arguments) > first + len(moved):
+                return function(*arguments, **options)
+            spelt = ", ".join(f"{key}=..." for key in given)
+            warnings.warn(
+                f"{name} takes at most {first} arguments by position, but got {len(arguments)}; write {spelt}, as "
+                f"release {REFUSED_FROM} refuses them by position",
+                FutureWarning,
+                stacklevel=3,
+            )
+            twice = [key for key in given if key in options]
+            if twice:
+                raise TypeError(f"{name}() got multiple values for argument {twice[0]!r}")
+            return function(*arguments[:first], **dict(zip(given, arguments[first:], strict=True)), **options)
+
+        def caller(*arguments: Any, **options: Any) -> Any:
+            return with_keywords(arguments, options)
+
+        # doctest looks only at functions whose globals are those of its module, and skips any other wrapper.
+        of_module = types.FunctionType(
+            caller.__code__, getattr(function, "__globals__", globals()), name, None, caller.__closure__
+        )
+        return cast(Callable[Parameters, Returned], functools.wraps(function)(of_module))
+
+    return decorate

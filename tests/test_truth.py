@@ -59,12 +59,15 @@ def test_intervals_cover(bandwidth):
         return u, (u - 0.3) ** 2 + 0.1 * random.standard_normal(n)
 
     truth = np.mean(
-        [goal_hsic(*trials(np.random.default_rng(s), 200_000), 0.2, bandwidth=bandwidth).unbiased for s in range(8)]
+        [
+            goal_hsic(*trials(np.random.default_rng(s), 200_000), goal=0.2, bandwidth=bandwidth).unbiased
+            for s in range(8)
+        ]
     )
     covered = 0
     for seed in range(SETS):
         u, y = trials(np.random.default_rng(1000 + seed), 400)
-        low, high = goal_hsic(u, y, 0.2, bandwidth=bandwidth).ci
+        low, high = goal_hsic(u, y, goal=0.2, bandwidth=bandwidth).ci
         covered += low <= truth <= high
     assert 0.87 <= covered / SETS <= 0.93
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -9,10 +11,15 @@ from hsicfast.arrays import Floats
 from hsicfast.engines import scans
 from hsicfast.errors import InputError, check_one_of, check_share
 
-PRECISIONS = ("double", "single")
+KernelName = Literal["gaussian", "laplace", "matern32", "matern52", "energy", "linear", "dirac", "sobolev"]
+GoalEngineName = Literal["auto", "spectral", "ordered", "tile", "gpu"]
+EngineName = Literal["auto", "tile", "gpu"]
+IndependenceTest = Literal["permutation", "asymptotic", "gamma"]
+Precision = Literal["double", "single"]
+PRECISIONS = get_args(Precision)
 # The unbiased index divides by n - 3.
 MIN_SAMPLES = 4
-TESTS = (None, "permutation", "asymptotic", "gamma")
+TESTS = (None, *get_args(IndependenceTest))
 
 
 def numbers(x: ArrayLike, name: str, finite: bool = True) -> Floats:

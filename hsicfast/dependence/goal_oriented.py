@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 
 from hsicfast.arrays import Bools, Floats
 from hsicfast.dependence import bandwidth as bandwidths
 from hsicfast.dependence import inference
+from hsicfast.dependence.checks import GoalEngineName, IndependenceTest
 from hsicfast.dependence.estimate import Estimate, HSICResult
 from hsicfast.dependence.features import TAIL, TERMS, carried_features, negligible
 from hsicfast.dependence.goal_engines import (
@@ -32,7 +34,7 @@ from hsicfast.dependence.spectrum import statistics
 from hsicfast.engines import gpu, kernels, spectral
 from hsicfast.errors import InputError
 
-ENGINES = ("auto", "spectral", "ordered", "tile", "gpu")
+ENGINES = get_args(GoalEngineName)
 # "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
 SMALLEST, LARGEST, MAX_GRID, MAX_PARTS = 1e-4, 5.0, 16, (4, 6, 10, 13)
 # Features are made from a bandwidth of this many times the smallest one on, which rounding may miss.
@@ -52,7 +54,7 @@ class GoalHSIC:
     engine : {"auto", "spectral", "ordered", "tile", "gpu"}
     """
 
-    def __init__(self, sample: GoalSample, engine: str = "auto") -> None:
+    def __init__(self, sample: GoalSample, engine: GoalEngineName = "auto") -> None:
         if engine not in ENGINES:
             raise InputError(f"engine must be one of {ENGINES}, but got {engine!r}; choose one of them")
         if engine == "gpu":
@@ -137,7 +139,9 @@ class GoalHSIC:
         return min(rivals, key=lambda engine: engine.permutation_cost(h, n_permutations))
 
 
-def maximised(index: GoalHSIC, test: str | None, n_permutations: int, seed: int, confidence: float) -> HSICResult:
+def maximised(
+    index: GoalHSIC, test: IndependenceTest | None, n_permutations: int, seed: int, confidence: float
+) -> HSICResult:
     """The published "max" bandwidth.
 
     The test compares like with like: the maximum over one grid of bandwidths, of the data and of each permutation.

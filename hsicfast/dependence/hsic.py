@@ -7,7 +7,7 @@ Everything here checks its input, chooses an engine, and turns sums from :mod:`h
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,32 +15,34 @@ from numpy.typing import ArrayLike
 from hsicfast.arrays import Floats
 from hsicfast.dependence import bandwidth as bandwidths
 from hsicfast.dependence import checks, spectrum
+from hsicfast.dependence.checks import EngineName, GoalEngineName, IndependenceTest, KernelName, Precision
 from hsicfast.dependence.estimate import HSICResult
 from hsicfast.dependence.goal_engines import GoalSample
 from hsicfast.dependence.goal_oriented import GoalHSIC, maximised
 from hsicfast.dependence.two_samples import TwoSamples
 from hsicfast.engines import gpu, kernels, matrices, tiles
-from hsicfast.errors import InputError, check_share
+from hsicfast.errors import InputError, check_share, keyword_only_after
 from hsicfast.trials.goal import best_fraction, losses_of, near_edge
 
 __all__ = ["HSICResult", "Spectrum", "center", "goal_hsic", "gram", "hsic"]
 
 
+@keyword_only_after(2, last="engine")
 def goal_hsic(
     u: ArrayLike,
     y: ArrayLike,
+    *,
     goal: float = 0.1,
-    kernel: str = "gaussian",
-    bandwidth: str | float = "median",
+    kernel: KernelName = "gaussian",
+    bandwidth: Literal["median", "max"] | float = "median",
     minimize: bool = True,
-    test: str | None = None,
+    test: IndependenceTest | None = None,
     n_permutations: int = 1000,
     seed: int = 0,
-    engine: str = "auto",
-    *,
+    engine: GoalEngineName = "auto",
     width: ArrayLike | None = None,
     confidence: float = 0.9,
-    precision: str = "double",
+    precision: Precision = "double",
 ) -> HSICResult:
     """Goal-oriented index of a carried hyperparameter, or of several together.
 
@@ -118,20 +120,21 @@ def goal_hsic(
     return estimate.result(pvalue, confidence, h)
 
 
+@keyword_only_after(2, last="engine")
 def hsic(
     x: ArrayLike,
     y: ArrayLike,
-    kernel_x: str = "gaussian",
-    kernel_y: str = "gaussian",
-    bandwidth_x: str | float = "median",
-    bandwidth_y: str | float = "median",
-    test: str | None = None,
+    *,
+    kernel_x: KernelName = "gaussian",
+    kernel_y: KernelName = "gaussian",
+    bandwidth_x: Literal["median"] | float = "median",
+    bandwidth_y: Literal["median"] | float = "median",
+    test: IndependenceTest | None = None,
     n_permutations: int = 1000,
     seed: int = 0,
-    engine: str = "auto",
-    *,
+    engine: EngineName = "auto",
     confidence: float | None = None,
-    precision: str = "double",
+    precision: Precision = "double",
 ) -> HSICResult:
     """HSIC of two samples with any kernels, in O(n) memory but for permutations of few samples.
 
@@ -165,7 +168,7 @@ def hsic(
     Examples
     --------
     >>> x = np.arange(8.0)
-    >>> round(hsic(x, x, "linear", "linear").statistic, 6)  # the squared variance
+    >>> round(hsic(x, x, kernel_x="linear", kernel_y="linear").statistic, 6)  # the squared variance
     27.5625
     """
     a, b = checks.samples(x, "x"), checks.samples(y, "y")
@@ -234,7 +237,7 @@ class Spectrum(spectrum.SpectralMoments):
             )
         return super().update(values, weights, ordered)
 
-    def hsic(self, bandwidth: float, test: str | None = None, confidence: float = 0.9) -> HSICResult:
+    def hsic(self, bandwidth: float, test: IndependenceTest | None = None, confidence: float = 0.9) -> HSICResult:
         """The index of all samples so far under the Gaussian kernel; `test` may be "asymptotic" or "gamma".
 
         The interval takes the numbers w as they are: where they are a goal whose edge was found from the same samples,
@@ -251,7 +254,7 @@ class Spectrum(spectrum.SpectralMoments):
         return estimate.result(None if test is None else estimate.pvalue(test), confidence, bandwidth)
 
 
-def gram(x: ArrayLike, kernel: str = "gaussian", bandwidth: str | float = "median") -> Floats:
+def gram(x: ArrayLike, kernel: KernelName = "gaussian", bandwidth: Literal["median"] | float = "median") -> Floats:
     """The Gram matrix (n, n) of `x` (n,) or (n, d), made in parallel without a temporary beside it.
 
     Examples

@@ -36,11 +36,11 @@ class TestFacts:
 
     def test_linear_hsic_is_squared_covariance(self):
         x, y = np.array([0.0, 1, 2, 5]), np.array([1.0, 1, 4, 3])
-        assert close(hsic(x, y, "linear", "linear").statistic, np.cov(x, y, ddof=0)[0, 1] ** 2)
+        assert close(hsic(x, y, kernel_x="linear", kernel_y="linear").statistic, np.cov(x, y, ddof=0)[0, 1] ** 2)
 
     def test_dirac_of_itself(self):
         # centred Dirac kernel of two balanced classes has entries +-1/2
-        assert close(hsic([0, 0, 1, 1], [5, 5, 7, 7], "dirac", "dirac").statistic, 0.25)
+        assert close(hsic([0, 0, 1, 1], [5, 5, 7, 7], kernel_x="dirac", kernel_y="dirac").statistic, 0.25)
 
     def test_failed_trials_miss_the_goal(self):
         u = np.array([0.1, 0.2, 0.8, 0.9])
@@ -123,7 +123,8 @@ class TestReference:
         x = np.round(rng.random((130, 3)), 1)  # in [0, 1] for sobolev
         y = np.round(x[:, :2] + rng.standard_normal((130, 2)), 0)
         want = naive.hsic(x, y, kernel_x, kernel_y, 1.3, 0.7)
-        assert close(hsic(x, y, kernel_x, kernel_y, 1.3, 0.7).statistic, want)
+        result = hsic(x, y, kernel_x=kernel_x, kernel_y=kernel_y, bandwidth_x=1.3, bandwidth_y=0.7)
+        assert close(result.statistic, want)
 
     def test_interval_of_a_discrete_value(self):
         width = np.repeat([0.25, 0.5, 0.25], 20)
@@ -290,7 +291,7 @@ class TestCorners:
         x = np.random.default_rng(13).random(50)
         y = x**2
         want = naive.hsic(x, y, "linear", "linear")
-        assert hsic(x + 1e8, y, "linear", "linear").statistic == pytest.approx(want, rel=1e-6)
+        assert hsic(x + 1e8, y, kernel_x="linear", kernel_y="linear").statistic == pytest.approx(want, rel=1e-6)
         assert hsic(x + 1e8, y + 1e8, bandwidth_x=0.3, bandwidth_y=0.3).statistic == pytest.approx(
             naive.hsic(x, y, h_x=0.3, h_y=0.3), rel=1e-6
         )

@@ -17,14 +17,16 @@ class TestUStatistic:
         y += x[:, 0]
         x, y = np.round(x, 1), np.round(y / 2, 1)
         want = naive.u_statistic(x, y, kernel, kernel, 0.4, 0.6)
-        assert hsic(x, y, kernel, kernel, 0.4, 0.6).unbiased == pytest.approx(want, rel=1e-12)
+        assert hsic(x, y, kernel_x=kernel, kernel_y=kernel, bandwidth_x=0.4, bandwidth_y=0.6).unbiased == pytest.approx(
+            want, rel=1e-12
+        )
 
     def test_is_unbiased(self):
         # the mean over all 4! orders of y is the mean under independence, 0
         from itertools import permutations
 
         x, y = np.array([0.0, 0.3, 0.4, 1.0]), np.array([2.0, 0.0, 0.5, 0.1])
-        found = [hsic(x, y[list(order)], "energy", "gaussian").unbiased for order in permutations(range(4))]
+        found = [hsic(x, y[list(order)], kernel_x="energy").unbiased for order in permutations(range(4))]
         assert np.mean(found) == pytest.approx(0.0, abs=1e-16)
         assert min(found) < 0
 

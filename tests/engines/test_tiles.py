@@ -120,6 +120,6 @@ def test_one_and_two_threads_give_the_same_bits(monkeypatch):
             patch.setattr(two_samples, "MOST_KEPT", 0)
             results.append((kept.tolist(), pair.permuted(20, 0).tolist()))
         results.append(hsic(x, y, confidence=0.9, **options))
-        results.append(hsic(u, u[:, :1], "sobolev", "matern32", **options))
+        results.append(hsic(u, u[:, :1], kernel_x="sobolev", kernel_y="matern32", **options))
         results.append(goal_hsic(u, u[:, 0], kernel="laplace", **options))
     assert results[:4] == results[4:]
