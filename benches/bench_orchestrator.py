@@ -69,7 +69,7 @@ def a_trial(training: Callable[..., Any], n_trials: int, executor: Any) -> float
     """Seconds a trial in a run with its folder."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        minimize(training, SPACE, n_trials, "random", folder=folder, executor=executor, watcher=clock)
+        minimize(training, SPACE, n_trials=n_trials, strategy="random", folder=folder, executor=executor, watcher=clock)
     return clock.a_trial
 
 

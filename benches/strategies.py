@@ -68,7 +68,7 @@ def with_us(
     tolerance: float | None,
 ) -> History:
     """One of our own strategies."""
-    result = minimize(evaluate, space, n_trials, strategy, seed=seed, tolerance=tolerance)
+    result = minimize(evaluate, space, n_trials=n_trials, strategy=strategy, seed=seed, tolerance=tolerance)
     if result.interrupted:  # a run that is cut short is no result
         raise KeyboardInterrupt
     best, economical = (network_to_keep(result.trials, chosen) for chosen in (result.best, result.economical))

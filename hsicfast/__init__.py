@@ -1,9 +1,9 @@
 """Which hyperparameters decide whether a network ends among the good ones, how sure that is, and what to do about it.
 
-The flow, from the inside out:
+From the inside out:
 
-1. a :class:`SearchSpace` says what each hyperparameter may be and carries it to [0, 1];
-2. :func:`goal_hsic` measures how much a carried hyperparameter decides about reaching the goal;
+1. a :class:`SearchSpace` says what each hyperparameter may be and maps it to [0, 1];
+2. :func:`goal_hsic` measures how much a hyperparameter decides about reaching the goal;
 3. :func:`analyse` does so for a whole table of trials, with tests, pairs and conditional groups;
 4. :func:`minimize` alternates rounds of training and analysis, and finds the good, cheap network.
 
@@ -11,6 +11,7 @@ Method: Novello, Poëtte, Lugato, Congedo, Goal-oriented sensitivity analysis of
 J. Sci. Comput. 94:45 (2023).
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.dependence.anova import AnovaIndices, anova_indices
@@ -25,7 +26,11 @@ from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
     from hsicfast.search.orchestrator import Result, minimize
+    from hsicfast.search.strategies import Hsic, Random, TwoStep
+    from hsicfast.training.executors import Local, Processes, Ray
     from hsicfast.trials.sources import Reading, read_trials
+
+    __version__: str
 
 __all__ = [
     "AnovaIndices",
@@ -33,9 +38,14 @@ __all__ = [
     "Choice",
     "Float",
     "HSICResult",
+    "Hsic",
     "InputError",
     "Int",
+    "Local",
     "ParquetTrials",
+    "Processes",
+    "Random",
+    "Ray",
     "Reading",
     "Result",
     "RunError",
@@ -45,6 +55,8 @@ __all__ = [
     "Threshold",
     "Trial",
     "TrialTable",
+    "TwoStep",
+    "__version__",
     "analyse",
     "anova_indices",
     "center",
@@ -55,15 +67,25 @@ __all__ = [
     "read_trials",
 ]
 
+# Names that are imported when somebody asks for them: whoever only measures needs no pools, stores or formats.
+_LAZY = {
+    **dict.fromkeys(("Result", "minimize"), "hsicfast.search.orchestrator"),
+    **dict.fromkeys(("Hsic", "Random", "TwoStep"), "hsicfast.search.strategies"),
+    **dict.fromkeys(("Local", "Processes", "Ray"), "hsicfast.training.executors"),
+    **dict.fromkeys(("Reading", "read_trials"), "hsicfast.trials.sources"),
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Rounds and readers when they are asked for: whoever only measures need not wait for pools, stores and formats."""
-    if name in ("Result", "minimize"):
-        from hsicfast.search import orchestrator
+    """A name that is imported on demand."""
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return getattr(orchestrator, name)
-    if name in ("Reading", "read_trials"):
-        from hsicfast.trials import sources
-
-        return getattr(sources, name)
+        return version("hsicfast")
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "Any", "import_module"})

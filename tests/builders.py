@@ -175,7 +175,7 @@ def small_train(params, seed):
 
 def small_run(folder=None, n=SMALL_N, train=small_train, **more):
     plan = TwoStep(design_share=0.5, optimizer="random")
-    return minimize(train, CONDITIONAL, n, plan, seed=1, folder=folder, **more)
+    return minimize(train, CONDITIONAL, n_trials=n, strategy=plan, seed=1, folder=folder, **more)
 
 
 class After(Watcher):

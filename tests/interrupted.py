@@ -77,7 +77,7 @@ def main():
     executor = Processes(workers=workers) if workers else Local()
     n_trials = int(os.environ.get("TRIALS", "16"))
     strategy = "random" if workers else TwoStep(optimizer="tpe")
-    result = minimize(evaluate, FLAT, n_trials, strategy, folder=folder, executor=executor)
+    result = minimize(evaluate, FLAT, n_trials=n_trials, strategy=strategy, folder=folder, executor=executor)
     (folder / "found.json").write_text(result.sensitivity.to_frame().to_json() + result.trials.to_frame().to_json())
     if "REPORT" in os.environ:
         run_report.write_report(

@@ -356,7 +356,7 @@ def test_config_is_printed_with_and_without_a_task(command):
     code, out, err = command("--cfg", "job")
     assert (code, err) == (0, "")
     assert "n_trials: null" in out
-    assert "_target_: hsicfast.training.executors.Processes" in out
+    assert "_target_: hsicfast.Processes" in out
     code, out, _ = command("+task=toy", "--cfg", "job", "--resolve")
     assert code == 0
     assert "test_metric: test loss" in out

@@ -28,7 +28,7 @@ class TestCommand:
     @pytest.fixture
     def done(self, tmp_path):
         space = SearchSpace({"x": Float(0, 1), "on": Bool()})
-        minimize(lambda params: params["x"], space, 5, "random", folder=tmp_path)
+        minimize(lambda params: params["x"], space, n_trials=5, strategy="random", folder=tmp_path)
         return tmp_path
 
     def files(self, folder):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, keyword_only_after
 from hsicfast.indices.reduction import Reduction
 from hsicfast.runs.log import Log
 from hsicfast.runs.store import Store
@@ -64,16 +64,17 @@ class Result:
         return self.trials.contenders.within(self.max_cost).front()
 
 
+@keyword_only_after(2, last="goal")
 def minimize(
     evaluate: Callable[..., Any],
     space: SearchSpace,
+    *,
     n_trials: int,
     strategy: str | Strategy = "hsic",
     seed: int = 0,
     store: str | None = None,
     executor: Executor | None = None,
     goal: float = 0.1,
-    *,
     direction: str = "minimize",
     folder: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,

@@ -19,7 +19,7 @@ def lines(folder):
 
 
 def test_of_a_run_and_of_its_going_on(tmp_path):
-    run = lambda n: minimize(lambda params: params["x"], FLAT, n, "random", folder=tmp_path)  # noqa: E731
+    run = lambda n: minimize(lambda params: params["x"], FLAT, n_trials=n, strategy="random", folder=tmp_path)  # noqa: E731
     run(6)
     run(8)
     told = [(line["event"], line.get("index")) for line in lines(tmp_path)]
@@ -39,7 +39,7 @@ def test_of_a_failure_with_its_last_lines(tmp_path):
 
 def test_what_ended_a_run(tmp_path):
     with pytest.raises(InputError, match="first 4 trials all ended"):
-        minimize(lambda params: 1 / 0, FLAT, 4, "random", folder=tmp_path)
+        minimize(lambda params: 1 / 0, FLAT, n_trials=4, strategy="random", folder=tmp_path)
     assert "ZeroDivisionError" in lines(tmp_path)[-1]["problem"]
 
 
@@ -70,10 +70,10 @@ class TestATrainingThatCannotWork:
             r"first 10 trials all ended with 'FileNotFoundError: no data in folder 1'; correct the training, and the "
         )
         with pytest.raises(InputError, match=said):
-            minimize(broken, FLAT, 20, "random", folder=tmp_path)
+            minimize(broken, FLAT, n_trials=20, strategy="random", folder=tmp_path)
         assert len(tried) == 10
         assert len(list(tmp_path.glob("replaced/1/results/*.json"))) == 10
-        result = minimize(lambda params: params["x"], FLAT, 20, "random", folder=tmp_path)
+        result = minimize(lambda params: params["x"], FLAT, n_trials=20, strategy="random", folder=tmp_path)
         assert set(result.trials.status) == {"done"}
 
     def test_one_that_works_somewhere_goes_on(self):
@@ -82,7 +82,7 @@ class TestATrainingThatCannotWork:
                 raise ValueError("too small")
             return params["x"]
 
-        result = minimize(sometimes, FLAT, 60, "random", seed=1)
+        result = minimize(sometimes, FLAT, n_trials=60, strategy="random", seed=1)
         assert (result.trials.status == DIVERGED).sum() > 20
 
     def test_different_exceptions_are_no_one_mistake(self):
@@ -92,4 +92,4 @@ class TestATrainingThatCannotWork:
             raise next(kinds)("no")
 
         with pytest.raises(InputError, match="all 12 diverged"):
-            minimize(broken, FLAT, 12, "random")
+            minimize(broken, FLAT, n_trials=12, strategy="random")

@@ -231,7 +231,7 @@ def test_a_study_that_is_rebuilt_is_the_study(tmp_path):
     def trials():
         return [(t.state, t.values, t.params, t.distributions, t.user_attrs) for t in study_of(tmp_path).trials]
 
-    minimize(evaluate, space, 12, "random", folder=tmp_path, direction="maximize")
+    minimize(evaluate, space, n_trials=12, strategy="random", folder=tmp_path, direction="maximize")
     before = trials()
     (tmp_path / "study.db").unlink()
     main(["rebuild", str(tmp_path)])

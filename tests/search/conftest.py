@@ -8,9 +8,9 @@ from hsicfast.search.orchestrator import minimize
 
 @pytest.fixture(scope="session")
 def whole():
-    return minimize(train, SPACE, 40, QUICK, seed=1)
+    return minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1)
 
 
 @pytest.fixture(scope="session")
 def economised():
-    return minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05)
+    return minimize(train, SPACE, n_trials=40, strategy=ECONOMISE, seed=0, tolerance=0.05)

@@ -198,7 +198,7 @@ class Stopper(Watcher):
 
 @pytest.fixture(scope="module")
 def whole():
-    return minimize(noisy, PLANE, 20, SHORT, seed=5)
+    return minimize(noisy, PLANE, n_trials=20, strategy=SHORT, seed=5)
 
 
 class TestRuns:
@@ -236,7 +236,7 @@ class TestRuns:
         assert set(whole.sensitivity.trials.origin) == {"design"}
 
     def test_without_a_seed_nothing_is_noisy(self):
-        result = minimize(exact, PLANE, 20, SHORT, seed=5)
+        result = minimize(exact, PLANE, n_trials=20, strategy=SHORT, seed=5)
         assert result.finals == ()
         assert result.rounds[-1].name == "economise"
         assert "final" not in result.trials.origin
@@ -244,24 +244,28 @@ class TestRuns:
 
     @pytest.mark.parametrize("share", [0, 0.05])
     def test_without_two_candidates_there_are_none(self, share):
-        result = minimize(noisy, PLANE, 20, Hsic(final_share=share), seed=5)
+        result = minimize(noisy, PLANE, n_trials=20, strategy=Hsic(final_share=share), seed=5)
         assert result.finals == ()
         assert (len(result.trials), result.rounds[-1].name) == (20, "economise")
 
     def test_more_trials_than_are_left_and_fewer_configurations_than_planned(self):
         space = SearchSpace({"kind": Choice(["a", "b"])})
         result = minimize(
-            lambda params, seed: seed / 2**31, space, 20, Hsic(design_share=0.35, final_share=0.9), seed=0
+            lambda params, seed: seed / 2**31,
+            space,
+            n_trials=20,
+            strategy=Hsic(design_share=0.35, final_share=0.9),
+            seed=0,
         )
         assert [(r.name, r.first, r.last) for r in result.rounds] == [("design", 0, 7), ("finals", 7, 20)]
         assert sorted(final.n for final in result.finals) == [6, 7]
 
     @pytest.mark.parametrize("after", [11, 14])
     def test_cut_short_they_choose_nothing_and_the_run_goes_on(self, whole, tmp_path, after):
-        part = minimize(noisy, PLANE, 20, SHORT, seed=5, folder=tmp_path, watcher=Stopper(after))
+        part = minimize(noisy, PLANE, n_trials=20, strategy=SHORT, seed=5, folder=tmp_path, watcher=Stopper(after))
         assert (part.interrupted, len(part.trials), part.finals) == (True, after, ())
         assert part.best.index == int(np.argmin(whole.trials.objective[:11]))
-        again = minimize(noisy, PLANE, 20, SHORT, seed=5, folder=tmp_path)
+        again = minimize(noisy, PLANE, n_trials=20, strategy=SHORT, seed=5, folder=tmp_path)
         assert again.trials.to_frame().equals(whole.trials.to_frame())
         assert (again.best.index, again.economical.index, again.finals) == (
             whole.best.index,
@@ -272,7 +276,7 @@ class TestRuns:
         assert json.loads((tmp_path / "settings.json").read_text())["strategy"]["final_share"] == 0.3
 
     def test_the_same_in_processes(self, whole):
-        again = minimize(noisy, PLANE, 20, SHORT, seed=5, executor=Processes(workers=2))
+        again = minimize(noisy, PLANE, n_trials=20, strategy=SHORT, seed=5, executor=Processes(workers=2))
         assert again.trials.to_frame().equals(whole.trials.to_frame())
         assert again.finals == whole.finals
 
@@ -280,7 +284,7 @@ class TestRuns:
         def better_where_dear(params, seed):
             return {"objective": -params["y"] + seed / 2**34, "cost": 1 + params["y"]}
 
-        found = minimize(better_where_dear, PLANE, 20, SHORT, seed=5, max_cost=1.5)
+        found = minimize(better_where_dear, PLANE, n_trials=20, strategy=SHORT, seed=5, max_cost=1.5)
         before = [trial for trial in found.trials if trial.origin != FINAL]
         assert min(before, key=lambda trial: trial.objective).cost > 1.5
         assert len(found.finals) == 3
@@ -289,6 +293,6 @@ class TestRuns:
         assert found.economical.cost <= 1.5
 
     def test_with_several_seeds_a_trial(self):
-        result = minimize(noisy, PLANE, 20, SHORT, seed=5, repeats=2)
+        result = minimize(noisy, PLANE, n_trials=20, strategy=SHORT, seed=5, repeats=2)
         assert len(result.finals) == 3
         assert np.isfinite(result.trials.metrics["objective_sd"]).all()

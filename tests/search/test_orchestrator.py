@@ -19,26 +19,28 @@ from hsicfast.training.executors import Local, Processes
 
 class TestSameSeedSameRun:
     def test_twice(self, whole):
-        same(whole, minimize(train, SPACE, 40, QUICK, seed=1))
+        same(whole, minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1))
 
     def test_another_seed(self, whole):
-        assert not whole.trials.to_frame().equals(minimize(train, SPACE, 40, QUICK, seed=2).trials.to_frame())
+        assert not whole.trials.to_frame().equals(
+            minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=2).trials.to_frame()
+        )
 
     def test_in_processes(self, whole):
-        same(whole, minimize(train, SPACE, 40, QUICK, seed=1, executor=Processes(workers=2)))
+        same(whole, minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, executor=Processes(workers=2)))
 
     def test_in_a_folder(self, whole, tmp_path):
-        same(whole, minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path))
+        same(whole, minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path))
         assert len(read_results(tmp_path)) == 40
 
     def test_sobol(self):
-        result = minimize(train, SPACE, 8, Random("sobol"), seed=4)
+        result = minimize(train, SPACE, n_trials=8, strategy=Random("sobol"), seed=4)
         assert [trial.params for trial in result.trials] == design(SPACE, 8, 4, "sobol")
 
 
 class TestAnotherRunInTheFolder:
     def test_other_settings_are_refused(self, tmp_path):
-        minimize(train, SPACE, 8, "random", folder=tmp_path)
+        minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path)
         for changes, said in [
             ({"seed": 7}, "seed was 0 and is 7 now"),
             ({"goal": 0.2}, "goal was 0.1 and is 0.2 now"),
@@ -47,34 +49,34 @@ class TestAnotherRunInTheFolder:
             ({"settings": {"epochs": 3}}, "epochs was absent and is 3 now"),
         ]:
             with pytest.raises(InputError, match="keeps the settings it was started with") as error:
-                minimize(train, SPACE, 8, **{"strategy": "random", "folder": tmp_path, **changes})
+                minimize(train, SPACE, n_trials=8, **{"strategy": "random", "folder": tmp_path, **changes})
             assert said in str(error.value)
         other = SearchSpace({**SPACE, "size": Float(0.0, 2.0)})
         with pytest.raises(InputError, match=r"space\.size\.high was 1\.0 and is 2\.0 now"):
-            minimize(train, other, 8, "random", folder=tmp_path)
+            minimize(train, other, n_trials=8, strategy="random", folder=tmp_path)
         assert len(read_results(tmp_path)) == 8
 
     def test_more_trials_go_on_and_fewer_leave_the_others_alone(self, tmp_path):
-        minimize(train, SPACE, 8, "random", folder=tmp_path)
+        minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path)
         stopper = Stopper(-1)
-        more = minimize(train, SPACE, 12, "random", folder=tmp_path, watcher=stopper)
+        more = minimize(train, SPACE, n_trials=12, strategy="random", folder=tmp_path, watcher=stopper)
         assert (stopper.stored, stopper.fresh) == (8, 4)
-        same(more, minimize(train, SPACE, 12, "random"))
-        assert len(minimize(train, SPACE, 6, "random", folder=tmp_path).trials) == 6
+        same(more, minimize(train, SPACE, n_trials=12, strategy="random"))
+        assert len(minimize(train, SPACE, n_trials=6, strategy="random", folder=tmp_path).trials) == 6
         assert len(read_results(tmp_path)) == 12
 
     def test_another_plan_is_refused(self, tmp_path):
-        minimize(train, SPACE, 16, QUICK, folder=tmp_path)
+        minimize(train, SPACE, n_trials=16, strategy=QUICK, folder=tmp_path)
         with pytest.raises(InputError, match=r"but trial 8 has .* where .* is asked for .*; set n_trials back"):
-            minimize(train, SPACE, 24, QUICK, folder=tmp_path)
+            minimize(train, SPACE, n_trials=24, strategy=QUICK, folder=tmp_path)
 
     def test_changed_seed_of_a_stored_trial_is_refused(self, tmp_path):
         from hsicfast.runs.results import write_result
 
-        minimize(train, SPACE, 8, "random", folder=tmp_path)
+        minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path)
         write_result(tmp_path, replace(read_results(tmp_path)[5], seed=3))
         with pytest.raises(InputError, match=r"trial 5 has seed=3 where \d+ is asked for"):
-            minimize(train, SPACE, 8, "random", folder=tmp_path)
+            minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path)
 
     def test_choices_that_json_does_not_know(self, tmp_path):
         space = SearchSpace({"act": Choice([math.tanh, math.sin, (1, 2)]), "x": Float(0, 1)})
@@ -82,15 +84,15 @@ class TestAnotherRunInTheFolder:
         def evaluate(params):
             return params["x"]
 
-        first = minimize(evaluate, space, 8, "random", folder=tmp_path)
+        first = minimize(evaluate, space, n_trials=8, strategy="random", folder=tmp_path)
         stopper = Stopper(-1)
-        same(first, minimize(evaluate, space, 8, "random", folder=tmp_path, watcher=stopper))
+        same(first, minimize(evaluate, space, n_trials=8, strategy="random", folder=tmp_path, watcher=stopper))
         assert stopper.fresh == 0
 
 
 class TestOutcome:
     def test_maximise(self):
-        result = minimize(lambda p: p["size"], SPACE, 40, QUICK, direction="maximize")
+        result = minimize(lambda p: p["size"], SPACE, n_trials=40, strategy=QUICK, direction="maximize")
         assert result.best.objective == result.trials.objective.max() > 0.95
         assert not result.minimize
         assert "size" in result.reduction.space
@@ -100,7 +102,7 @@ class TestOutcome:
             InputError,
             match=r"all 8 diverged, most often with 'FloatingPointError: loss is nan'; correct .* results stay in",
         ):
-            minimize(diverge, SPACE, 16, QUICK, folder=tmp_path)
+            minimize(diverge, SPACE, n_trials=16, strategy=QUICK, folder=tmp_path)
         assert len(read_results(tmp_path)) == 8
 
     def test_diverged_trials_are_in_the_table(self, whole):
@@ -109,7 +111,7 @@ class TestOutcome:
 
     def test_no_result_stops_the_run(self, tmp_path):
         with pytest.raises(InputError, match="a dict with `objective`"):
-            minimize(lambda p: {"loss": 1}, SPACE, 8, folder=tmp_path)
+            minimize(lambda p: {"loss": 1}, SPACE, n_trials=8, folder=tmp_path)
 
     def test_watcher_hears_everything(self):
         heard = []
@@ -124,7 +126,7 @@ class TestOutcome:
             def on_trial(self, trial, stored):
                 heard.append(trial.index)
 
-        minimize(train, SPACE, 8, TwoStep(0.5, optimizer="random", batch=2), watcher=Ears())
+        minimize(train, SPACE, n_trials=8, strategy=TwoStep(0.5, optimizer="random", batch=2), watcher=Ears())
         assert heard == [8, "design", 0, 1, 2, 3, "optimise", 4, 5, 6, 7]
 
 

@@ -27,7 +27,7 @@ class TestMaxCost:
     @pytest.mark.parametrize("strategy", [Random(), Random("sobol"), QUICK, TwoStep(0.7), Hsic()])
     def test_too_dear_is_never_trained(self, strategy):
         evaluate = Priced()
-        result = minimize(evaluate, SPACE, 16, strategy, seed=1, max_cost=1.4)
+        result = minimize(evaluate, SPACE, n_trials=16, strategy=strategy, seed=1, max_cost=1.4)
         assert len(result.trials) == len(evaluate.trained) == 16
         assert max(evaluate.trained) <= 0.4
         assert result.trials.cost.max() <= 1.4
@@ -36,11 +36,11 @@ class TestMaxCost:
         assert result.max_cost == 1.4
 
     def test_the_design_is_the_same_sequence_without_what_is_too_dear(self):
-        result = minimize(train, SPACE, 12, "random", max_cost=1.4, price=price)
+        result = minimize(train, SPACE, n_trials=12, strategy="random", max_cost=1.4, price=price)
         affordable = [params for params in design(SPACE, 100, 0) if price(params) <= 1.4]
         assert [trial.params for trial in result.trials] == affordable[:12]
         assert result.sensitivity.question.law == "ranks"
-        everything = minimize(train, SPACE, 12, "random", max_cost=2.0, price=price)
+        everything = minimize(train, SPACE, n_trials=12, strategy="random", max_cost=2.0, price=price)
         assert everything.sensitivity.question.law == "space"
         assert [trial.params for trial in everything.trials] == design(SPACE, 12, 0)
 
@@ -58,21 +58,23 @@ class TestMaxCost:
 
     @pytest.mark.parametrize("strategy", [QUICK, Hsic()])
     def test_goes_on_where_it_stopped_whatever_the_executor(self, strategy, tmp_path):
-        whole = minimize(train, SPACE, 16, strategy, seed=1, max_cost=1.4, price=price)
+        whole = minimize(train, SPACE, n_trials=16, strategy=strategy, seed=1, max_cost=1.4, price=price)
         settings = {"seed": 1, "max_cost": 1.4, "price": price, "folder": tmp_path}
-        part = minimize(train, SPACE, 16, strategy, **settings, watcher=Stopper(after=11))
+        part = minimize(train, SPACE, n_trials=16, strategy=strategy, **settings, watcher=Stopper(after=11))
         assert part.interrupted
-        same(whole, minimize(train, SPACE, 16, strategy, **settings, executor=Processes(workers=2)))
+        same(whole, minimize(train, SPACE, n_trials=16, strategy=strategy, **settings, executor=Processes(workers=2)))
 
     def test_the_price_is_the_cost_where_none_is_told(self, tmp_path):
-        result = minimize(unpriced, SPACE, 24, "random", seed=1, max_cost=1.4, price=price, folder=tmp_path)
+        result = minimize(
+            unpriced, SPACE, n_trials=24, strategy="random", seed=1, max_cost=1.4, price=price, folder=tmp_path
+        )
         assert (result.trials.status == "diverged").any()
         assert result.trials.cost.tolist() == [price(trial.params) for trial in result.trials]
         assert [trial.cost for trial in read_results(tmp_path).values()] == result.trials.cost.tolist()
 
     @pytest.mark.parametrize("strategy", [Random(), QUICK, Hsic()])
     def test_what_turned_out_dearer_is_evidence_but_not_the_best(self, strategy):
-        result = minimize(train, SPACE, 16, strategy, seed=1, max_cost=1.4)
+        result = minimize(train, SPACE, n_trials=16, strategy=strategy, seed=1, max_cost=1.4)
         done = result.trials.select(result.trials.status == "done")
         assert (done.cost > 1.4).any()
         assert result.best.cost <= 1.4
@@ -86,7 +88,7 @@ class TestMaxCost:
         def evaluate(params):
             return {"objective": params["size"], "cost": 1 + params["size"]}
 
-        result = minimize(evaluate, SPACE, 30, "random", direction="maximize", max_cost=1.5)
+        result = minimize(evaluate, SPACE, n_trials=30, strategy="random", direction="maximize", max_cost=1.5)
         assert 0.4 < result.best.objective <= 0.5 < result.trials.objective.max()
         assert result.economical.objective <= result.best.objective
 
@@ -99,9 +101,15 @@ class TestMaxCost:
             dear = params["kind"] == "dear"
             return {"objective": params["x"] + (0 if dear else 1), "cost": 9.0 if dear else 1.0}
 
-        kinds = [trial.params["kind"] for trial in minimize(evaluate, space, 16, Hsic(), max_cost=2.0).trials]
+        kinds = [
+            trial.params["kind"]
+            for trial in minimize(evaluate, space, n_trials=16, strategy=Hsic(), max_cost=2.0).trials
+        ]
         assert set(kinds[-4:]) == {"cheap"}
-        free = [trial.params["kind"] for trial in minimize(evaluate, space, 16, Hsic(economy_share=0.01)).trials]
+        free = [
+            trial.params["kind"]
+            for trial in minimize(evaluate, space, n_trials=16, strategy=Hsic(economy_share=0.01)).trials
+        ]
         assert set(free[-4:]) == {"dear"}
 
     @pytest.mark.parametrize("strategy", ["random", QUICK, Hsic()])
@@ -111,18 +119,18 @@ class TestMaxCost:
             match=r"^at least one trial must cost at most max_cost=0\.5, but the cheapest of the \d+ that ended well "
             r"costs 1[\.\d]*; raise max_cost, or make the space cheaper; their results stay in ",
         ):
-            minimize(train, SPACE, 12, strategy, max_cost=0.5, folder=tmp_path)
+            minimize(train, SPACE, n_trials=12, strategy=strategy, max_cost=0.5, folder=tmp_path)
         assert len(read_results(tmp_path)) >= 10
 
     def test_nothing_is_within_the_limit_by_its_price(self, tmp_path):
         with pytest.raises(InputError, match=r"must cost at most max_cost=0\.5, but 1,000 drawn in a row cost more"):
-            minimize(diverge, SPACE, 12, max_cost=0.5, price=price, folder=tmp_path)
+            minimize(diverge, SPACE, n_trials=12, max_cost=0.5, price=price, folder=tmp_path)
         assert len(read_results(tmp_path)) == 0
 
     def test_nothing_is_within_the_limit_yet(self, tmp_path):
         stopper = Stopper(after=6)
         with pytest.raises(Interrupted, match=r"the cheapest of .*, and the run was interrupted; run the same command"):
-            minimize(train, SPACE, 12, "random", max_cost=0.5, folder=tmp_path, watcher=stopper)
+            minimize(train, SPACE, n_trials=12, strategy="random", max_cost=0.5, folder=tmp_path, watcher=stopper)
 
     def test_no_cost_is_known(self, tmp_path):
         # Said after the design, before the other half is trained in vain.
@@ -131,18 +139,18 @@ class TestMaxCost:
             match=r"^max_cost=3 needs the costs of the trials, but none of the \d+ that ended well has one; return "
             "`cost` from evaluate, or pass price=; their results stay in ",
         ):
-            minimize(unpriced, SPACE, 16, QUICK, max_cost=3, folder=tmp_path)
+            minimize(unpriced, SPACE, n_trials=16, strategy=QUICK, max_cost=3, folder=tmp_path)
         assert len(read_results(tmp_path)) == 8
 
     def test_a_folder_keeps_its_limit_and_an_old_one_has_none(self, tmp_path):
-        minimize(train, SPACE, 8, "random", folder=tmp_path / "old")
+        minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path / "old")
         assert "max_cost" not in (tmp_path / "old" / "settings.json").read_text()
         with pytest.raises(InputError, match=r"max_cost was absent and is 1\.5 now"):
-            minimize(train, SPACE, 8, "random", folder=tmp_path / "old", max_cost=1.5)
-        minimize(train, SPACE, 8, "random", folder=tmp_path / "new", max_cost=2)
-        minimize(train, SPACE, 8, "random", folder=tmp_path / "new", max_cost=2.0)
+            minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path / "old", max_cost=1.5)
+        minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path / "new", max_cost=2)
+        minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path / "new", max_cost=2.0)
         with pytest.raises(InputError, match=r"max_cost was 2\.0 and is absent now"):
-            minimize(train, SPACE, 8, "random", folder=tmp_path / "new")
+            minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path / "new")
 
 
 def curves(result):
@@ -151,7 +159,7 @@ def curves(result):
 
 @pytest.fixture(scope="module")
 def pruned():
-    return minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=MedianPruner())
+    return minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, seed=1, pruner=MedianPruner())
 
 
 class TestPruner:
@@ -166,14 +174,14 @@ class TestPruner:
         assert pruned.best.status == pruned.economical.status == "done"
 
     def test_a_trial_of_the_design_goes_on_whatever_the_pruner_says(self):
-        result = minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=ThresholdPruner(upper=3.0))
+        result = minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, seed=1, pruner=ThresholdPruner(upper=3.0))
         early = result.trials.status == "pruned"
         assert early.any()
         assert not early[:20].any()
         assert max(curve[0][1] for curve in result.trials.design.curve if curve) > 3.0
 
     def test_those_that_went_on_are_as_without(self, pruned):
-        whole = minimize(train, SPACE, 40, RANDOMLY, seed=1)
+        whole = minimize(train, SPACE, n_trials=40, strategy=RANDOMLY, seed=1)
         assert [t.params for t in whole.trials] == [t.params for t in pruned.trials]
         same_ends = [t.objective for t in pruned.trials if t.status == "done"]
         assert same_ends == [
@@ -190,8 +198,10 @@ class TestPruner:
 
     @pytest.mark.parametrize("pruner", [MedianPruner(), SuccessiveHalvingPruner(), HyperbandPruner()])
     def test_same_in_processes(self, pruner):
-        one = minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=pruner)
-        two = minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=pruner, executor=Processes(workers=2))
+        one = minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, seed=1, pruner=pruner)
+        two = minimize(
+            descend, SPACE, n_trials=40, strategy=RANDOMLY, seed=1, pruner=pruner, executor=Processes(workers=2)
+        )
         same(one, two)
         assert curves(one) == curves(two)
         assert (one.trials.status == "pruned").any()
@@ -199,33 +209,38 @@ class TestPruner:
     @pytest.mark.parametrize("after", [9, 27])
     def test_ends_as_an_uninterrupted_run(self, pruned, tmp_path, after):
         more = {"seed": 1, "pruner": MedianPruner(), "folder": tmp_path}
-        assert minimize(descend, SPACE, 40, RANDOMLY, **more, watcher=Stopper(after)).interrupted
-        again = minimize(descend, SPACE, 40, RANDOMLY, **more)
+        assert minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, **more, watcher=Stopper(after)).interrupted
+        again = minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, **more)
         same(pruned, again)
         assert curves(pruned) == curves(again)
 
     def test_holes_are_filled_by_what_was_known_then(self, pruned, tmp_path):
-        minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=MedianPruner(), folder=tmp_path)
+        minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, seed=1, pruner=MedianPruner(), folder=tmp_path)
         stopped = int(pruned.trials.index[pruned.trials.status == "pruned"][0])
         for index in (3, stopped):
             (tmp_path / "results" / f"{index:06d}.json").unlink()
-        same(pruned, minimize(descend, SPACE, 40, RANDOMLY, seed=1, pruner=MedianPruner(), folder=tmp_path))
+        same(
+            pruned,
+            minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, seed=1, pruner=MedianPruner(), folder=tmp_path),
+        )
 
     @pytest.mark.parametrize("strategy", [QUICK, Hsic()])
     def test_optimisers_are_told(self, strategy):
-        one = minimize(descend, SPACE, 40, strategy, seed=1, pruner=MedianPruner(), tolerance=0.05)
+        one = minimize(descend, SPACE, n_trials=40, strategy=strategy, seed=1, pruner=MedianPruner(), tolerance=0.05)
         assert len(one.trials) == 40
         assert one.best.status == "done"
-        same(one, minimize(descend, SPACE, 40, strategy, seed=1, pruner=MedianPruner(), tolerance=0.05))
+        same(
+            one, minimize(descend, SPACE, n_trials=40, strategy=strategy, seed=1, pruner=MedianPruner(), tolerance=0.05)
+        )
 
     def test_another_pruner_in_the_folder_is_refused(self, tmp_path):
-        minimize(descend, SPACE, 8, "random", folder=tmp_path, pruner=MedianPruner())
+        minimize(descend, SPACE, n_trials=8, strategy="random", folder=tmp_path, pruner=MedianPruner())
         for pruner, said in [
             (MedianPruner(n_warmup_steps=2), "pruner.n_warmup_steps was 0 and is 2 now"),
             (HyperbandPruner(), 'pruner.name was "MedianPruner" and is "HyperbandPruner" now'),
         ]:
             with pytest.raises(InputError, match="keeps the settings it was started with") as error:
-                minimize(descend, SPACE, 8, "random", folder=tmp_path, pruner=pruner)
+                minimize(descend, SPACE, n_trials=8, strategy="random", folder=tmp_path, pruner=pruner)
             assert said in str(error.value)
 
     def test_without_one_nothing_is_reported(self, tmp_path):
@@ -233,7 +248,7 @@ class TestPruner:
             assert report is None
             return params["size"]
 
-        assert set(curves(minimize(evaluate, SPACE, 8, "random", folder=tmp_path))) == {()}
+        assert set(curves(minimize(evaluate, SPACE, n_trials=8, strategy="random", folder=tmp_path))) == {()}
         assert "pruner" not in (tmp_path / "settings.json").read_text()
 
 
@@ -242,37 +257,39 @@ class TestInterrupted:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_ends_as_an_uninterrupted_run(self, whole, tmp_path, after, number):
         stopper = Stopper(after, number)
-        first = minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path, watcher=stopper)
+        first = minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path, watcher=stopper)
         assert first.interrupted
         assert (len(first.trials), stopper.stops) == (after, 1)
         assert (first.reduction is None) == (after <= 20)
         second = Stopper(-1)
-        again = minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path, watcher=second)
+        again = minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path, watcher=second)
         assert (second.stored, second.fresh) == (after, 40 - after)
         assert not again.interrupted
         same(whole, again)
 
     def test_processes_finish_those_in_flight(self, whole, tmp_path):
         executor = Processes(workers=2)
-        first = minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path, executor=executor, watcher=Stopper(9))
+        first = minimize(
+            train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path, executor=executor, watcher=Stopper(9)
+        )
         assert first.interrupted
         assert len(first.trials) == len(read_results(tmp_path)) in (9, 10)
-        same(whole, minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path))
+        same(whole, minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path))
 
     def test_holes_are_filled(self, whole, tmp_path):
-        minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path)
+        minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path)
         for index in (3, 22, 39):
             (tmp_path / "results" / f"{index:06d}.json").unlink()
         stopper = Stopper(-1)
-        same(whole, minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path, watcher=stopper))
+        same(whole, minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path, watcher=stopper))
         assert stopper.fresh == 3
 
     def test_study_is_built_again(self, whole, tmp_path):
         import optuna
 
-        minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path)
+        minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path)
         (tmp_path / "study.db").unlink()
-        same(whole, minimize(train, SPACE, 40, QUICK, seed=1, folder=tmp_path))
+        same(whole, minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path))
         url = f"sqlite:///{tmp_path}/study.db"
         study = optuna.load_study(study_name=optuna.get_all_study_names(url)[0], storage=url)
         assert sorted(trial.user_attrs["index"] for trial in study.trials) == list(range(40))
@@ -280,12 +297,12 @@ class TestInterrupted:
 
     def test_too_early_for_a_report(self, tmp_path):
         with pytest.raises(Interrupted, match="at least 4 finished trials, but the run was interrupted after 2; run"):
-            minimize(train, SPACE, 40, QUICK, folder=tmp_path, watcher=Stopper(2))
+            minimize(train, SPACE, n_trials=40, strategy=QUICK, folder=tmp_path, watcher=Stopper(2))
         assert len(read_results(tmp_path)) == 2
 
     def test_twice_stops_at_once(self, tmp_path):
         with pytest.raises(KeyboardInterrupt):
-            minimize(train, SPACE, 40, QUICK, folder=tmp_path, watcher=Stopper(6, times=2))
+            minimize(train, SPACE, n_trials=40, strategy=QUICK, folder=tmp_path, watcher=Stopper(6, times=2))
         assert len(read_results(tmp_path)) == 6
 
     def test_lightnings_way_of_stopping_at_once(self):
@@ -297,18 +314,18 @@ class TestInterrupted:
                 raise SystemExit(1) from None
 
         with pytest.raises(KeyboardInterrupt):
-            minimize(evaluate, SPACE, 8)
+            minimize(evaluate, SPACE, n_trials=8)
 
     def test_handlers_are_given_back(self):
         before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        minimize(train, SPACE, 8, "random")
+        minimize(train, SPACE, n_trials=8, strategy="random")
         with pytest.raises(InputError):
-            minimize(diverge, SPACE, 8, "random")
+            minimize(diverge, SPACE, n_trials=8, strategy="random")
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
     def test_works_outside_the_main_thread(self):
         results = []
-        thread = threading.Thread(target=lambda: results.append(minimize(train, SPACE, 8, "random")))
+        thread = threading.Thread(target=lambda: results.append(minimize(train, SPACE, n_trials=8, strategy="random")))
         thread.start()
         thread.join()
         assert len(results[0].trials) == 8

@@ -25,7 +25,7 @@ def result():
         Round(3, "economise", 3, 4, "cheaper"),
         Round(4, "finals", 4, 5, "again"),
     )
-    made = minimize(lambda params: params["x"], SPACE, 8, Random(), seed=0)
+    made = minimize(lambda params: params["x"], SPACE, n_trials=8, strategy=Random(), seed=0)
     return replace(made, trials=TrialTable.from_trials(SPACE, trials), rounds=rounds, tolerance=0.05)
 
 

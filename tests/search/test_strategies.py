@@ -50,7 +50,9 @@ class TestHsic:
 
     def test_searches_in_the_narrowed_ranges_and_goes_on_testing_outside(self):
         space = SearchSpace({"rate": Float(0, 1), "other": Float(0, 1)})
-        found = minimize(lambda p: p["rate"] + 0.001 * p["other"], space, 80, Hsic(design_share=0.5), seed=0)
+        found = minimize(
+            lambda p: p["rate"] + 0.001 * p["other"], space, n_trials=80, strategy=Hsic(design_share=0.5), seed=0
+        )
         low, high = next(d.value for d in found.reduction.decisions if d.name == "rate")
         assert (low, found.reduction.space["rate"].high) == (0, high)
         assert high < 0.6
@@ -68,12 +70,12 @@ class TestHsic:
             said = train(params, seed)
             return said | {"objective": -said["objective"]}
 
-        found = minimize(mirrored, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, direction="maximize")
+        found = minimize(mirrored, SPACE, n_trials=40, strategy=ECONOMISE, seed=0, tolerance=0.05, direction="maximize")
         assert [trial.params for trial in found.trials] == [trial.params for trial in economised.trials]
         assert (found.best.index, found.economical.index) == (economised.best.index, economised.economical.index)
 
     def test_without_costs_there_is_nothing_to_economise(self):
-        rounds = minimize(lambda p: p["size"], SPACE, 20, Hsic(), seed=0).rounds
+        rounds = minimize(lambda p: p["size"], SPACE, n_trials=20, strategy=Hsic(), seed=0).rounds
         assert [r.name for r in rounds] == ["design", "shared", "search 1", "search 2"]
         assert rounds[-1].last == 20
 
@@ -83,7 +85,7 @@ class TestHsic:
                 return {"objective": (params["x"] - 0.3) ** 2, "cost": 10 ** (decades * params["y"])}
 
             space = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
-            last = minimize(evaluate, space, 40, Hsic(design_share=0.6), seed=0).rounds[-1]
+            last = minimize(evaluate, space, n_trials=40, strategy=Hsic(design_share=0.6), seed=0).rounds[-1]
             return last.last - last.first if last.name == "economise" else 0
 
         # A tenth of 40 trials for each of 0.8 decades of 1, and a fifth of them at most.
@@ -100,7 +102,7 @@ class TestHsic:
         real = rounds.propose
         monkeypatch.setattr(rounds, "propose", recorded)
         inner = {"drop": Bool(), "drop_rate": Float(0, 1, active_if={"drop": True})} if nested else {}
-        minimize(train, SearchSpace({**SPACE, **inner}), 60, ECONOMISE, seed=0)
+        minimize(train, SearchSpace({**SPACE, **inner}), n_trials=60, strategy=ECONOMISE, seed=0)
         searched = [method for method, of_objective in asked if of_objective]
         # Half of about 35: 3 standard deviations are 9.
         assert abs(searched.count("tpe") - nested * len(searched) / 2) < 9 * nested + 1
@@ -108,15 +110,19 @@ class TestHsic:
 
     def test_without_branches_there_is_one_round(self):
         space = SearchSpace({"x": Float(-1, 1), "y": Float(-1, 1)})
-        found = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, 30, "hsic", seed=0)
+        found = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, n_trials=30, strategy="hsic", seed=0)
         assert [r.name for r in found.rounds] == ["design", "search 1"]
         assert found.best.objective < 0.01
 
     def test_goes_on_where_it_stopped(self, economised, tmp_path):
         stopper = Stopper(after=27)
-        part = minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper)
+        part = minimize(
+            train, SPACE, n_trials=40, strategy=ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper
+        )
         assert part.interrupted
-        same(minimize(train, SPACE, 40, ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path), economised)
+        same(
+            minimize(train, SPACE, n_trials=40, strategy=ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path), economised
+        )
 
 
 class TestTwoStep:
@@ -137,7 +143,7 @@ class TestTwoStep:
         assert set(whole.sensitivity.trials.origin) == {"design"}
 
     def test_searches_what_matters_and_fixes_the_rest(self):
-        result = minimize(train, SPACE, 120, TwoStep(optimizer="tpe"), seed=0)
+        result = minimize(train, SPACE, n_trials=120, strategy=TwoStep(optimizer="tpe"), seed=0)
         assert "rate" in result.reduction.space
         assert result.reduction.fixed
         searched = result.trials.select(result.trials.origin == "search")
@@ -150,13 +156,13 @@ class TestTwoStep:
         assert whole.best.objective == np.nanmin(whole.trials.objective)
 
     def test_with_a_gaussian_process(self):
-        result = minimize(train, SPACE, 24, TwoStep(), seed=1)
+        result = minimize(train, SPACE, n_trials=24, strategy=TwoStep(), seed=1)
         assert result.rounds[1].note.startswith("proposed by a Gaussian process in the ")
         assert result.best.objective < 0.05
 
     @pytest.mark.parametrize(("share", "n", "drawn"), [(0.5, 8, 4), (0.1, 20, 4), (0.9, 8, 7), (0.25, 40, 10)])
     def test_share_of_the_design(self, share, n, drawn):
-        result = minimize(lambda p: p["rate"], SPACE, n, TwoStep(share, optimizer="random"))
+        result = minimize(lambda p: p["rate"], SPACE, n_trials=n, strategy=TwoStep(share, optimizer="random"))
         assert result.rounds[0].last == drawn
         assert len(result.trials) == n
 
@@ -169,7 +175,7 @@ class TestTwoStep:
 
         real = rounds.propose
         monkeypatch.setattr(rounds, "propose", recorded)
-        minimize(train, SPACE, 18, TwoStep(0.5, optimizer="random", batch=4))
+        minimize(train, SPACE, n_trials=18, strategy=TwoStep(0.5, optimizer="random", batch=4))
         assert asked == [(9, 4, 9), (13, 4, 13), (17, 1, 17)]
 
 
@@ -202,4 +208,4 @@ def test_wrong_shares(changes, said):
 
 def test_unknown_optimiser_is_refused_before_anything_runs():
     with pytest.raises(InputError, match=r"strategy\.optimizer must be one of gp, tpe, random, but got 'cma'"):
-        minimize(diverge, SPACE, 20, TwoStep(optimizer="cma"))
+        minimize(diverge, SPACE, n_trials=20, strategy=TwoStep(optimizer="cma"))

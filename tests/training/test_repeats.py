@@ -100,7 +100,7 @@ class TestDivergence:
     @pytest.mark.parametrize("executor", [Local(), Processes(workers=1)])
     def test_no_result_at_all_stops_the_run(self, executor):
         with pytest.raises(NoResult, match="a dict with `objective`, but got the keys"):
-            minimize(nothing, SPACE, 8, "random", repeats=2, executor=executor)
+            minimize(nothing, SPACE, n_trials=8, strategy="random", repeats=2, executor=executor)
 
 
 def nothing(params, seed):
@@ -109,7 +109,7 @@ def nothing(params, seed):
 
 @pytest.fixture(scope="module")
 def whole():
-    return minimize(noisy, SPACE, 20, "random", seed=3, repeats=3)
+    return minimize(noisy, SPACE, n_trials=20, strategy="random", seed=3, repeats=3)
 
 
 class TestRuns:
@@ -127,24 +127,30 @@ class TestRuns:
 
     def test_the_same_in_processes_and_in_a_folder_that_goes_on(self, whole, tmp_path):
         frame = whole.trials.to_frame()
-        with_two = minimize(noisy, SPACE, 20, "random", seed=3, repeats=3, executor=Processes(workers=2))
+        with_two = minimize(
+            noisy, SPACE, n_trials=20, strategy="random", seed=3, repeats=3, executor=Processes(workers=2)
+        )
         assert with_two.trials.to_frame().equals(frame)
-        minimize(noisy, SPACE, 12, "random", seed=3, repeats=3, folder=tmp_path)
-        assert minimize(noisy, SPACE, 20, "random", seed=3, repeats=3, folder=tmp_path).trials.to_frame().equals(frame)
+        minimize(noisy, SPACE, n_trials=12, strategy="random", seed=3, repeats=3, folder=tmp_path)
+        assert (
+            minimize(noisy, SPACE, n_trials=20, strategy="random", seed=3, repeats=3, folder=tmp_path)
+            .trials.to_frame()
+            .equals(frame)
+        )
 
     def test_a_folder_keeps_to_its_repeats_and_one_without_them_goes_on(self, tmp_path):
-        minimize(noisy, SPACE, 8, "random", folder=tmp_path)
+        minimize(noisy, SPACE, n_trials=8, strategy="random", folder=tmp_path)
         assert "repeats" not in json.loads((tmp_path / "settings.json").read_text())
-        assert len(minimize(noisy, SPACE, 12, "random", folder=tmp_path, repeats=1).trials) == 12
+        assert len(minimize(noisy, SPACE, n_trials=12, strategy="random", folder=tmp_path, repeats=1).trials) == 12
         with pytest.raises(InputError, match="but repeats was absent and is 2 now"):
-            minimize(noisy, SPACE, 12, "random", folder=tmp_path, repeats=2)
+            minimize(noisy, SPACE, n_trials=12, strategy="random", folder=tmp_path, repeats=2)
 
     def test_less_noise(self):
         def spread(repeats):
             def flat(params, seed):
                 return np.random.default_rng(seed).normal()
 
-            return np.std(minimize(flat, SPACE, 200, "random", repeats=repeats).trials.objective)
+            return np.std(minimize(flat, SPACE, n_trials=200, strategy="random", repeats=repeats).trials.objective)
 
         # The sd of a mean of 9 is a third; each sd is known to 5% (1 / sqrt(2 n)), their ratio to 7%.
         assert spread(9) / spread(1) == pytest.approx(1 / 3, rel=0.21)
@@ -154,13 +160,15 @@ class TestRefused:
     @pytest.mark.parametrize("repeats", [0, -1, 1.5, True, "2", None])
     def test_what_is_no_number_of_seeds(self, repeats):
         with pytest.raises(InputError, match=r"^`repeats >= 1` must hold, but got repeats=.*; give a whole number$"):
-            minimize(noisy, SPACE, 20, repeats=repeats)
+            minimize(noisy, SPACE, n_trials=20, repeats=repeats)
 
     def test_an_evaluate_without_a_seed_before_anything_runs(self, tmp_path):
         with pytest.raises(
             InputError, match="takes a seed, but got repeats=2 and an evaluate of the params alone; give"
         ):
-            minimize(lambda params: pytest.fail("something ran"), SPACE, 20, repeats=2, folder=tmp_path / "run")
+            minimize(
+                lambda params: pytest.fail("something ran"), SPACE, n_trials=20, repeats=2, folder=tmp_path / "run"
+            )
         assert not (tmp_path / "run").exists()
 
     def test_one_is_the_evaluate_itself(self):
