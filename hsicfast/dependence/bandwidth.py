@@ -17,7 +17,7 @@ from hsicfast.errors import InputError
 # Up to FEW_PAIRS pairs we keep every distance; beyond that, at most 16 * CAPACITY squared distances (4 MiB).
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
-# The median of a sample of this many pairs says where the median of all pairs lies.
+# A sample of FEWEST_DRAWS to MOST_DRAWS pairs says where the median of all pairs lies.
 FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
 # From more than MIN_THINNED values every THIN-th one alone says first where to look for the median.
 MIN_THINNED, THIN = 64, 8

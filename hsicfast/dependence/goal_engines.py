@@ -62,7 +62,7 @@ class GoalSample:
     edge : int array, optional
         Samples at the edge of the goal, see :func:`hsicfast.dependence.estimate.deviation`.
     precision : {"double", "single"}
-        Of the tiles.
+        Precision of the tile engine.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class Ordered:
 
 
 class Tiles:
-    """Any kernel in any dimension: all pairs, made a stretch of a Gram row at a time."""
+    """Any kernel in any dimension: all pairs, computed a stretch of a Gram row at a time."""
 
     name, needs = "tile", ""
     sums: ModuleType = tiles

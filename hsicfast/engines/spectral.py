@@ -319,7 +319,7 @@ def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach
     rank : (n,) int
         Place of each sample in `ordered`.
     size : int
-        Of the subsets, at most n / 2.
+        Size of the subsets, at most n / 2.
 
     Returns
     -------
