@@ -1,6 +1,6 @@
-"""First-order and total-order indices: how much a hyperparameter decides alone, and with all it acts together with.
+"""First-order and total-order indices: what a hyperparameter decides alone, and what it decides with all others.
 
-With a kernel ``1 + k_l`` on each of d hyperparameters, k_l orthogonal to constants under the uniform law (the
+With a kernel ``1 + k_l`` on each of d hyperparameters, k_l orthogonal to constants under the uniform distribution (the
 first-order Sobolev kernel), the product kernel decomposes like a variance (da Veiga 2021, theorem 2):
 ``prod_l (1 + k_l) = sum over sets A of prod_(l in A) k_l``, and so does HSIC with it.
 """
@@ -21,16 +21,17 @@ from hsicfast.trials.goal import best_fraction, losses_of
 
 
 class AnovaIndices(NamedTuple):
-    """Shares of HSIC of all hyperparameters together.
+    """Each hyperparameter's shares of the HSIC of all of them together.
 
     Attributes
     ----------
     first : array (d,)
-        ``HSIC(k_l) / HSIC(prod (1 + k))``: what each decides alone.
+        ``HSIC(k_l) / HSIC(prod (1 + k))``: the share that each decides alone.
     total : array (d,)
-        ``1 - HSIC(prod without l) / HSIC(prod (1 + k))``: what each decides alone and together with others.
+        ``1 - HSIC(prod without l) / HSIC(prod (1 + k))``: the share that each decides alone or together
+        with others.
     hsic : float
-        Of all together.
+        HSIC of all together.
     """
 
     first: Floats
@@ -39,23 +40,23 @@ class AnovaIndices(NamedTuple):
 
 
 def anova_indices(u: ArrayLike, y: ArrayLike, goal: float = 0.1, minimize: bool = True) -> AnovaIndices:
-    """First-order and total-order goal-oriented indices of d carried hyperparameters that all trials have.
+    """First-order and total-order goal-oriented indices of d hyperparameters, for trials that have all of them.
 
     Parameters
     ----------
     u : array_like (n, d)
-        Carried values in [0, 1].
+        Values mapped to [0, 1].
     y : array_like (n,)
         Objective; NaN and inf miss the goal.
     goal : float in (0, 1)
-        The best fraction.
+        The fraction of trials that count as good.
     minimize : bool
         Whether small y are good.
 
     Returns
     -------
     AnovaIndices
-        Of V-statistics, which noise makes larger; NaN where no trial differs from another in the goal. O(n^2 d).
+        Ratios of V-statistics, which noise makes larger; NaN if all trials or none reach the goal. Cost O(n^2 d).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Bandwidths: the exact median distance without the n^2 distances, or a number."""
+"""Bandwidths: a number, or the exact median distance, found without keeping n^2 distances."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from hsicfast.engines import distances, distances_1d
 from hsicfast.engines.kernels import Kernel
 from hsicfast.errors import InputError
 
-# So few pairs are kept as a whole; of more, 16 times CAPACITY squares (4 MiB) at most.
+# Up to FEW_PAIRS pairs we keep every distance; beyond that, at most 16 * CAPACITY squared distances (4 MiB).
 FEW_PAIRS = 100_000
 CAPACITY = 2**15
+# A sample of FEWEST_DRAWS to MOST_DRAWS pairs says where the median of all pairs lies.
 FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
 # From more than MIN_THINNED values every THIN-th one alone says first where to look for the median.
 MIN_THINNED, THIN = 64, 8
@@ -32,6 +33,13 @@ NARROW, REACH = 8, 16
 
 
 def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
+    """The bandwidth in use for `x` (d, n) if `bandwidth`, "median" or a number, is asked for; NaN if `kernel` has none.
+
+    Raises
+    ------
+    InputError
+        If `bandwidth` is another word or no number above 0, or if no two samples differ.
+    """
     if not kernel.has_bandwidth:
         return math.nan
     if isinstance(bandwidth, str):
@@ -40,20 +48,20 @@ def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
         return median_distance(x)
     if isinstance(bandwidth, bool) or not (math.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; try 'median'")
-    # Beyond these its square is no double any more, and the kernel of any two doubles is the same as at them.
+    # Beyond these bounds its square is no double, and the kernel of any two doubles is the same as at the bounds.
     return min(max(float(bandwidth), 1e-150), 1e150)
 
 
 def median_distance(x: Floats) -> float:
     """Exact median of the non-zero distances of all pairs of columns of `x` (d, n), in O(n) memory.
 
-    One dimension: O(n log n), see :func:`median_on_line`. More: one pass over the pairs, which keeps the few in a
-    :class:`Bracket` around the median of a sample of pairs.
+    In one dimension it takes O(n log n), see :func:`median_on_line`. In more it takes one pass over the pairs, which
+    keeps the few distances in a :class:`Bracket` around the median of a sample of pairs.
 
     Raises
     ------
     InputError
-        Where all columns are equal, or so close that the squares of their distances are 0.
+        If all columns are equal, or so close that the squares of their distances are 0.
     """
     if not np.all(x == x[:, :1]):
         if len(x) == 1:
@@ -68,9 +76,9 @@ def median_distance(x: Floats) -> float:
 def median_on_line(ordered: Floats) -> float:
     """Exact median of the non-zero distances of sorted values (n,), in O(n).
 
-    Every THIN-th of many values says where to look. One pass counts the pairs there; a second one, a step to the other
-    side of the median, collects the few distances between. Where ties or gaps mislead this, the interval of distances
-    is halved instead, counting pairs each time.
+    If there are many values, every THIN-th of them says where to look. One pass counts the pairs within that distance.
+    A second pass, at a distance on the other side of the median, collects the few distances between the two. If ties or
+    gaps mislead the search, the interval of distances is halved instead, and pairs are counted each time.
     """
     n = len(ordered)
     zero, pairs = distances_1d.tied_pairs(ordered), n * (n - 1) // 2
@@ -84,7 +92,7 @@ def median_on_line(ordered: Floats) -> float:
     within = distances_1d.pairs_within(ordered, guess)
     for _ in range(MOST_GUESSES):
         missing = middle - int(within.sum())
-        # Half a pair beyond, one of the two distances in the middle is on either side.
+        # If half a pair is missing, the two distances in the middle lie on either side of the guess.
         if missing != -0.5 and abs(missing) <= few:
             break
         guess = max(guess + (missing - AIM) / density, 0.0)
@@ -110,9 +118,9 @@ def median_on_line(ordered: Floats) -> float:
 
 
 def _near(ordered: Floats, rank: float) -> tuple[float, float]:
-    """About the distance of `rank` among all pairs, and how many pairs there are a unit of distance.
+    """An estimate of the distance of `rank` among all pairs, and of the number of pairs for a unit of distance.
 
-    From every THIN-th value: beside the pairs of two of them there are those within the THIN that each stands for.
+    They come from every THIN-th value: each stands for THIN values, and pairs within these THIN are not seen.
     """
     n = len(ordered)
     guess, density = _bracketed(ordered[THIN // 2 :: THIN].copy(), (rank - n * (THIN - 1) / 2) / THIN**2)
@@ -120,7 +128,7 @@ def _near(ordered: Floats, rank: float) -> tuple[float, float]:
 
 
 def _bracketed(ordered: Floats, rank: float) -> tuple[float, float]:
-    """The same from counts of these values, until a bracket around the rank holds few pairs."""
+    """The same from counts of all these values, repeated until a bracket around the rank holds few pairs."""
     n = len(ordered)
     low, high = 0.0, float(ordered[-1] - ordered[0])
     at_low, at_high = 0, n * (n - 1) // 2
@@ -149,7 +157,7 @@ def _bracketed(ordered: Floats, rank: float) -> tuple[float, float]:
 
 
 def _middle(zero: int, pairs: int, select: Callable[[int], float]) -> float:
-    """Median of what follows the `zero` zeros among `pairs` sorted values, from their order statistics."""
+    """Median of `pairs` sorted values without the `zero` zeros in front; `select` gives their order statistics."""
     low, high = _middle_ranks(zero, pairs)
     first = select(low)
     return first if low == high else (first + select(high)) / 2
@@ -160,7 +168,7 @@ def _middle_ranks(zero: int, pairs: int) -> tuple[int, int]:
 
 
 def _smallest_reaching(rank: int, count: Callable[[int], int], low: float, high: float) -> float:
-    """Smallest distance in [low, high] whose count exceeds `rank`; doubles above 0 order like their bits."""
+    """Smallest distance in [low, high] whose count exceeds `rank`; doubles above 0 have the order of their bits."""
     first, last = _bits(low), _bits(high)
     while first < last:
         middle = (first + last) // 2
@@ -172,7 +180,7 @@ def _smallest_reaching(rank: int, count: Callable[[int], int], low: float, high:
 
 
 class Bracket:
-    """The squared distances of all pairs of `x` (d, n) beside an interval [low, high], and those inside it."""
+    """Squared distances of the pairs of `x` (d, n): counts below and at the ends of [low, high], values inside it."""
 
     def __init__(self, x: Floats, low: float, high: float) -> None:
         self.x, self.low, self.high = x, low, high
@@ -180,11 +188,12 @@ class Bracket:
         self.zero, self.below, self.at_low, at_high, self.between = (int(count) for count in counts.sum(axis=0))
         self.at_high = 0 if low == high else at_high
         self.narrower: Bracket | None = None
-        self.inside: Floats | None = None  # where they are too many to keep
+        self.inside: Floats | None = None  # None if there are too many to keep
         if counts[:, 4].max() <= CAPACITY:
             self.inside = np.concatenate([part[:size] for part, size in zip(kept, counts[:, 4], strict=True)])
 
     def holds(self, rank: int) -> bool:
+        """Whether the order statistic `rank` lies in the interval."""
         return 0 <= rank - self.below < self.at_low + self.between + self.at_high
 
     def select(self, rank: int) -> float:
@@ -198,16 +207,16 @@ class Bracket:
         if place < self.between:
             if self.inside is None:
                 return self._narrowed(rank, _bits(self.low) + 1, _bits(self.high) - 1)
-            self.inside.partition(place)  # in place: the next rank, beside it, is found in what is partly ordered
+            self.inside.partition(place)  # in place, as the next rank is its neighbour in this partial order
             return float(self.inside[place])
         if place < self.between + self.at_high:
             return self.high
         return self._narrowed(rank, _bits(self.high) + 1, _bits(math.inf) - 1)
 
     def _narrowed(self, rank: int, first: int, last: int) -> float:
-        """The same from the bracket of one in 65,536 parts of the doubles whose bits lie in [first, last].
+        """The same from a narrower bracket: one of 65,536 parts of the doubles whose bits lie in [first, last].
 
-        It is kept, as the median's two order statistics nearly always lie in one.
+        The bracket is kept, because the two order statistics of a median nearly always share one.
         """
         if self.narrower is not None and self.narrower.holds(rank):
             return self.narrower.select(rank)
@@ -225,11 +234,11 @@ class Bracket:
 
 
 def _coarse(x: Floats, low: float, high: float) -> tuple[NDArray[Any], float, float]:
-    """Coordinates in single precision, and the bracket outside of which their squares tell those of `x`.
+    """Coordinates in single precision, and a bracket: squares outside it are on the same side as those of `x`.
 
     With coordinates around 0 in units of sqrt(high), up to M_c, a difference is known to e_c = 2^-22 M_c, a square s to
-    ``2 sqrt(s) E + E^2 + (d + 3) 2^-23 s`` with E^2 = sum e_c^2. Where that is no small part of the bracket, or where
-    squares are 0, which only doubles tell, `x` itself.
+    ``2 sqrt(s) E + E^2 + (d + 3) 2^-23 s`` with E^2 = sum e_c^2. If that is no small part of the bracket, or if
+    squares may be 0, which only doubles show, the answer is `x` itself.
     """
     if low > 0 and high < math.inf and _no_ties(x[0]):
         middle = (x.max(axis=1, keepdims=True) + x.min(axis=1, keepdims=True)) / 2
@@ -247,13 +256,13 @@ def _no_ties(values: Floats) -> bool:
 
 
 def _likely(x: Floats, pairs: int) -> tuple[float, float]:
-    """An interval that holds the median of the non-zero squares all but surely, and few others."""
+    """An interval that almost surely holds the median of the non-zero squares, and few others."""
     if pairs <= FEW_PAIRS:
         return 0.0, math.inf
     n = x.shape[1]
     shuffled = x[:, np.random.default_rng(0).permutation(n)]
     draws = min(max(pairs // 200, FEWEST_DRAWS), MOST_DRAWS)
-    # Every sample in as many pairs as any other.
+    # Every sample is in as many pairs as any other.
     squares = distances.squares_along(np.ascontiguousarray(shuffled), math.ceil(draws / n))
     squares = squares[squares > 0]
     squares.sort()

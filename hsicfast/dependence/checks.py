@@ -1,4 +1,4 @@
-"""What the faces accept: each check passes the clean value on, or says what is wrong."""
+"""What the public functions accept: a check returns the clean value, or raises an error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ TESTS = (None, *get_args(IndependenceTest))
 
 
 def numbers(x: ArrayLike, name: str, finite: bool = True) -> Floats:
+    """`x`, which the caller calls `name`, as doubles; with `finite` all of them finite."""
     given = np.asarray(x)
     if given.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold numbers, but its type is {given.dtype}; convert it with astype(float)")
@@ -45,8 +46,9 @@ def samples(x: ArrayLike, name: str, finite: bool = True) -> Floats:
 
 
 def carried(u: ArrayLike) -> Floats:
+    """`u` (n,) or (n, d) in the unit interval, as (d, n)."""
     x = samples(u, "u", finite=False)
-    if not scans.all_within(x.reshape(-1), 0.0, 1.0):  # nor with NaN
+    if not scans.all_within(x.reshape(-1), 0.0, 1.0):  # false for NaN, too
         numbers(u, "u")
         raise InputError(
             f"carried values must lie in [0, 1], but u runs from {x.min():.6g} to {x.max():.6g}; "
@@ -56,6 +58,7 @@ def carried(u: ArrayLike) -> Floats:
 
 
 def widths(width: ArrayLike | None, n: int) -> Floats:
+    """Lengths (n,) of the intervals that values stand for; (0,) if all are points."""
     if width is None:
         return np.empty(0)
     lengths = numbers(width, "width")
@@ -67,6 +70,15 @@ def widths(width: ArrayLike | None, n: int) -> Floats:
 
 
 def check_test(test: str | None, n_permutations: int, seed: int, confidence: float) -> None:
+    """Raise an InputError unless these options of a test are usable.
+
+    Parameters
+    ----------
+    test : {None, "permutation", "asymptotic", "gamma"}
+    n_permutations : int >= 1
+    seed : int >= 0
+    confidence : float in (0, 1)
+    """
     check_one_of("test", test, TESTS)
     if n_permutations < 1:
         raise InputError(f"`n_permutations >= 1` must hold, but got {n_permutations}; 1000 is usual")
@@ -76,6 +88,7 @@ def check_test(test: str | None, n_permutations: int, seed: int, confidence: flo
 
 
 def check_precision(precision: str, engine: str) -> None:
+    """Raise an InputError unless `engine` can compute in `precision`."""
     check_one_of("precision", precision, PRECISIONS)
     if precision == "single" and engine != "tile":
         raise InputError(f"precision='single' needs engine='tile', but got engine={engine!r}; the others are double")

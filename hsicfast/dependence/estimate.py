@@ -1,6 +1,6 @@
-"""What an engine has to tell about one index: its value, its moments under independence, its spread.
+"""What an engine finds for one index: its value, its moments under independence, its spread.
 
-A goal, or any number per sample, enters as weights w; tests and intervals are then the same whichever engine ran.
+A goal, or any number for each sample, enters as weights w. Tests and intervals are then the same, whichever engine ran.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ from hsicfast.dependence import inference
 
 @dataclass(frozen=True)
 class HSICResult:
-    """An index and its evidence.
+    """An index, its p-value and its confidence interval.
 
     Attributes
     ----------
     statistic : float
-        The V-statistic S, above or equal 0.
+        The V-statistic S, at least 0.
     r2 : float in [0, 1]
         S / sqrt(HSIC(X, X) HSIC(Y, Y)).
     pvalue : float or None
-        None where no test was asked for.
+        None if no test was asked for.
     ci : (float, float) or None
-        Confidence interval of the index; None where none was asked for.
+        Confidence interval of the index; None if none was asked for.
     bandwidth : float or (float, float)
-        In use; of x and y for :func:`hsicfast.hsic`. NaN for a kernel without one or a constant column.
+        The bandwidth in use, or those of x and y for :func:`hsicfast.hsic`. NaN for a kernel without one or a constant
+        column.
     n : int
         Number of samples.
     null_mean : float
-        Mean of S under independence, the noise floor: over all permutations, exactly.
+        Mean of S under independence, the noise floor: the exact mean over all permutations.
     engine : {"spectral", "ordered", "tile", "gpu"}
-        Which one ran.
+        The engine that ran.
     unbiased : float
         The U-statistic of the same index, which may be below 0 (Song et al. 2012, eq. 5).
     """
@@ -54,7 +55,7 @@ class HSICResult:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Moments of the centred kernel beside S.
+    """The statistic S and moments of the centred kernel.
 
     Attributes
     ----------
@@ -69,7 +70,7 @@ class Estimate:
         Standard deviation of the influence of a sample on S.
     engine : str
     eigenvalues : callable
-        Those of the centred kernel under the samples' own law; asked for by the asymptotic test alone.
+        Eigenvalues of the centred kernel under the empirical distribution; only the asymptotic test asks for them.
     """
 
     n: int
@@ -96,7 +97,7 @@ class Estimate:
         return inference.weighted_chi2_pvalue(self.n * self.statistic, self.variance * self.eigenvalues())
 
     def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
-        """For the user."""
+        """The result for the user, with an interval at this `confidence`; `h` is the bandwidth in use."""
         most = self.variance * math.sqrt(self.squares)
         r2 = self.statistic / most if most > 0 else 0.0
         return HSICResult(
@@ -113,18 +114,19 @@ class Estimate:
 
 
 def estimate(psi: Floats, w: Floats, edge: Rows | None = None) -> Estimate:
-    """Evidence in features `psi` (n, r) of samples, weights `w` (n,) that sum to 0, `edge` as in :func:`deviation`."""
+    """The estimate from features `psi` (n, r) and weights `w` (n,) that sum to 0; `edge` as in :func:`deviation`."""
     return _estimate(psi, np.ones(len(w)), w, w**2, lambda projected: deviation(w, projected, edge))
 
 
 def estimate_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -> Estimate:
-    """Evidence in features `psi` (L, r) of levels, where a goal is all that is known of each sample.
+    """The estimate from features `psi` (L, r) of levels and a goal: samples of one level that agree in it are alike.
 
     Parameters
     ----------
     psi : array (L, r)
     counts, met, edge : array (L,)
-        Samples of each level: all, those that met the goal, those at its edge (all 0 where it has none).
+        How many samples each level has, how many of them met the goal, and how many lie at its edge (all 0 without an
+        edge).
     """
     n, share = counts.sum(), met.sum() / counts.sum()
     pulls, squares = met - share * counts, (1 - share) ** 2 * met + share**2 * (counts - met)
@@ -140,9 +142,15 @@ def estimate_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -
 def _estimate(
     psi: Floats, counts: Floats, pulls: Floats, squares: Floats, spread: Callable[[Floats], float]
 ) -> Estimate:
-    """Evidence in features (L, r) of so many samples each, with the sums (L,) of their weights and of the squares.
+    """The estimate from the features of L groups of equal samples.
 
-    `spread` makes the standard deviation of a sample's influence of ``g_i`` as in :func:`deviation`.
+    Parameters
+    ----------
+    psi : array (L, r)
+    counts, pulls, squares : array (L,)
+        Of each group, the number of samples, the sum of their weights, and the sum of the squared weights.
+    spread : callable
+        Turns ``g_i`` as in :func:`deviation` into the standard deviation of the influence of a sample.
     """
     n = int(counts.sum())
     centred = psi - counts @ psi / n
@@ -168,9 +176,9 @@ def _estimate(
 def deviation(w: Floats, projected: Floats, edge: Rows | None = None) -> float:
     """Standard deviation of the influence of a sample on S, from ``g_i = (1/n) sum_j w_j k~_ij`` (n,).
 
-    It is ``2 (w_i g_i - S)``; with k centred the derivative by the mean weight vanishes. Where the weights are a goal
-    whose edge is a quantile of the same samples, one more good trial pushes another out: ``2 (w_i (g_i - g) - S)``,
-    with g the mean of g_i over the samples at the `edge`. Without it intervals are up to half as wide again.
+    It is ``2 (w_i g_i - S)``; with k centred, the derivative by the mean weight vanishes. If the weights are a goal
+    whose edge is a quantile of the same samples, one more good trial pushes another one out: ``2 (w_i (g_i - g) - S)``,
+    with g the mean of g_i over the samples at the `edge`. Without this term intervals are up to 1.5 times as wide.
     """
     at_edge = projected[edge].mean() if edge is not None and len(edge) else 0.0
     return float(2 * (w * (projected - at_edge)).std())
@@ -181,8 +189,9 @@ def unbiased(
 ) -> float:
     """U-statistic of HSIC between a kernel k and weights w that sum to 0.
 
-    Song et al. (2012), eq. 5, with ``l_ij = w_i w_j``, where ``sum_(j != i) l_ij = -w_i^2`` leaves ``1 / (n (n - 3))``
-    times ``form - sum w^2 k_ii - (total - sum k_ii) sum w^2 / ((n - 1)(n - 2)) + 2 / (n - 2) sum w_i^2 (r_i - k_ii)``.
+    This is eq. 5 of Song et al. (2012) with ``l_ij = w_i w_j``. As ``sum_(j != i) l_ij = -w_i^2``, it is ``1 / (n (n -
+    3))`` times ``form - sum w^2 k_ii - (total - sum k_ii) sum w^2 / ((n - 1)(n - 2)) + 2 / (n - 2) sum w_i^2 (r_i -
+    k_ii)``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Mercer features: kernels on [0, 1] as inner products of few numbers, and their principal axes."""
+"""Mercer features: kernels on [0, 1] as inner products of a few numbers, and their principal axes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hsicfast.engines import spectral
 
 # exp(-TAIL^2 / 2) is 1e-16: beyond TAIL bandwidths a Gaussian is zero in double precision.
 TAIL = 8.6
-# The coefficients c_k fall as exp(-2 (pi h k / P)^2); at k = TERMS * P / h this is 1e-16, too.
+# The coefficients c_k fall as exp(-2 (pi h k / P)^2), which is 1e-16 at k = TERMS * P / h.
 TERMS = 1.37
 # Median of |U - V| for U, V independent and uniform on [0, 1].
 UNIFORM_MEDIAN = 1 - 1 / math.sqrt(2)
 
 
 def n_terms(bandwidth: float) -> int:
-    """Number K of cosines in the series of a Gaussian, beside the constant."""
+    """Number K of cosines, without the constant, in the series of a Gaussian."""
     return math.ceil(TERMS * (1 + TAIL * bandwidth) / bandwidth)
 
 
 def smallest_bandwidth(terms: int) -> float:
-    """The bandwidth whose series has `terms` cosines, as :func:`n_terms` counts them; those of larger ones are shorter.
+    """The smallest bandwidth whose series has at most `terms` cosines, see :func:`n_terms`.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def gaussian_series(bandwidth: float) -> tuple[float, Floats]:
 
 
 def gaussian_coefficients(bandwidth: float, period: float, terms: int) -> Floats:
-    """Coefficients c_0 to c_terms of :func:`gaussian_series`, of any period P >= 1 + 8.6 h."""
+    """Coefficients c_0 to c_terms of :func:`gaussian_series` for any period P >= 1 + 8.6 h."""
     k = np.arange(terms + 1)
     c = math.sqrt(2 * math.pi) * bandwidth / period * np.exp(-2 * (math.pi * bandwidth * k / period) ** 2)
     c[1:] *= 2
@@ -71,8 +71,8 @@ def gaussian_coefficients(bandwidth: float, period: float, terms: int) -> Floats
 class FeatureMap:
     """The Gaussian on [0, 1] as an inner product, k(u, v) = psi(u) . psi(v), with few coordinates.
 
-    The coordinates are the kernel's Mercer functions under the uniform law: sums of cosines (the even ones) and
-    sines (the odd ones) of ``omega k (u - 1/2)``.
+    The coordinates are the Mercer functions of the kernel under the uniform distribution: sums of cosines (the even
+    ones) and sines (the odd ones) of ``omega k (u - 1/2)``.
 
     Attributes
     ----------
@@ -83,7 +83,8 @@ class FeatureMap:
     odd : array (K + 1, r_odd)
         Weights of the sines; row 0 is zero.
     mean : array (r_even + r_odd,)
-        E psi(U) for U uniform. An interval's mean feature has the same expectation, so it serves discrete values.
+        E psi(U) for U uniform. The mean feature of an interval has the same expectation, so that it serves discrete
+        values, too.
     """
 
     omega: float
@@ -99,11 +100,12 @@ class FeatureMap:
 
 @lru_cache(maxsize=64)
 def gaussian_features(bandwidth: float, limit: float = 1e-16) -> FeatureMap:
-    """Mercer functions of the Gaussian under the uniform law on [0, 1].
+    """Mercer functions of the Gaussian under the uniform distribution on [0, 1].
 
     With the features ``phi = (sqrt(c_k) cos, sqrt(c_k) sin)`` of the cosine series, the eigenvectors V of
-    ``E phi phi^T`` (closed form; even and odd parts do not mix) turn phi into uncorrelated coordinates. Those of an
-    eigenvalue below `limit` are left out; all of them sum to k(u, u) = 1, so that 1e-16 is the rounding of k.
+    ``E phi phi^T`` (closed form; even and odd parts do not mix) turn phi into uncorrelated coordinates. Those
+    whose eigenvalue is below `limit` are left out. All eigenvalues sum to k(u, u) = 1, so that 1e-16 is the rounding of
+    k.
 
     Examples
     --------
@@ -120,7 +122,7 @@ def gaussian_features(bandwidth: float, limit: float = 1e-16) -> FeatureMap:
     odd = np.vstack((np.zeros(odd.shape[1]), odd))
     mean = np.concatenate((_mean_cosine(omega * k) @ even, np.zeros(odd.shape[1])))
     for array in (even, odd, mean):
-        array.flags.writeable = False  # shared by every caller of the cache
+        array.flags.writeable = False  # all callers of the cache share it
     return FeatureMap(omega, even, odd, mean)
 
 
@@ -138,34 +140,43 @@ def _mercer(covariance: Floats, scale: Floats, limit: float) -> Floats:
 def negligible(n: int) -> float:
     """Eigenvalue whose coordinate cannot matter to a test with `n` samples.
 
-    Its part in S is at most var(w) times the eigenvalue, whatever the data, and the mean of S under independence var(w)
-    trace / n: a thousandth of that, cut to a power of ten so that feature maps can be kept.
+    The coordinate adds at most var(w) times the eigenvalue to S, whatever the data. The mean of S under independence is
+    var(w) trace / n. The limit is a thousandth of that, rounded down to a power of ten so that the cache of feature
+    maps serves many n.
     """
     return 10.0 ** math.floor(math.log10(1e-3 / n))
 
 
 def carried_features(u: Floats, width: Floats, h: float, limit: float = 1e-16) -> Floats:
-    """Features (n, r) of carried values under the Gaussian of bandwidth `h`; `width` (n,), or (0,) for points.
+    """Features (n, r) of values in the unit interval under a Gaussian.
 
-    Coordinates of an eigenvalue below `limit` are left out.
+    Parameters
+    ----------
+    u : array (n,) in [0, 1]
+    width : array (n,) or (0,)
+        Lengths of the intervals that values stand for; (0,) for points.
+    h : float
+        Bandwidth.
+    limit : float
+        Coordinates whose eigenvalue is below it are left out.
     """
     feature_map = gaussian_features(float(h), limit)
     return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
 
 
 def product_features(first: Floats, second: Floats) -> Floats:
-    """Features (n, r1 r2) of the product of two kernels: all products of theirs."""
+    """Features (n, r1 r2) of the product of two kernels: the products of a feature of one and one of the other."""
     return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
 
 
 def principal(psi: Floats, limit: float, counts: Floats | None = None) -> tuple[Floats, Floats]:
-    """Features turned to their principal axes: the same inner products in as few columns as these rows need.
+    """Features rotated to their principal axes: the same inner products in the fewest columns.
 
     Parameters
     ----------
     psi : array (n, r)
     limit : float
-        Axes whose share of the mean square is below are left out.
+        Axes whose share of the mean square is below it are left out.
     counts : array (n,), optional
         How many samples have each row; one by default.
 
@@ -173,7 +184,7 @@ def principal(psi: Floats, limit: float, counts: Floats | None = None) -> tuple[
     -------
     few : array (n, s), s >= 1
     sizes : array (s,)
-        Mean square of each.
+        Mean square of each column.
 
     Examples
     --------

@@ -1,11 +1,12 @@
-"""The engines for a goal: what each costs at a bandwidth, and what it makes of the same sample.
+"""The engines for a goal: each says what it costs at a bandwidth, and computes estimates and permuted statistics.
 
 - Spectral: the Gaussian of one or two carried hyperparameters, from Fourier sums or features, O(n);
 - Windows: the Gaussian of one, over the sorted pairs near enough for it not to be zero;
 - Ordered: Laplace, Matern and distance of one, O(n log n);
 - Tiles: any kernel and dimension, O(n^2) time and O(n) memory; Gpu: the same on a CUDA device.
 
-A new engine is one more class with the methods of :class:`Engine`, and its place in ``GoalHSIC``.
+A new engine is one more class with the methods of :class:`Engine`, and a line in
+:class:`hsicfast.dependence.goal_oriented.GoalHSIC`.
 """
 
 from __future__ import annotations
@@ -47,21 +48,21 @@ MOST_PRODUCTS = 2000
 
 
 class GoalSample:
-    """Carried values and a goal, checked: what every engine works on.
+    """Checked values in the unit interval and a goal: what every engine works on.
 
     Parameters
     ----------
     x : array (d, n)
-        Carried values.
+        Values in the unit interval.
     width : array (n,) or (0,)
         Lengths of the intervals that values stand for; none if they are points.
     z : bool array (n,)
-        Who met the goal.
+        Which samples met the goal.
     kernel : Kernel
     edge : int array, optional
         Samples at the edge of the goal, see :func:`hsicfast.dependence.estimate.deviation`.
     precision : {"double", "single"}
-        Of the tiles.
+        Precision of the tile engine.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class GoalSample:
         self.x, self.width, self.z, self.kernel, self.edge = anchored(x, kernel), width, z, kernel, edge
         self.precision = precision
         self.d, self.n = x.shape
-        self.sorted: Floats | None = None  # (n,), from whoever needed the values of one hyperparameter in order
+        self.sorted: Floats | None = None  # (n,), if the median has sorted the values of one hyperparameter
 
     @property
     def on_line(self) -> bool:
@@ -95,7 +96,7 @@ class GoalSample:
 
     @property
     def subset(self) -> int:
-        """Size of the subsets that permutations draw: of those who met the goal or of the others, if fewer."""
+        """Size of the subsets that permutations draw: how many met the goal or how many did not, whichever is less."""
         return min(self.met, self.n - self.met)
 
     @cached_property
@@ -110,7 +111,15 @@ class GoalSample:
 
 
 class Engine(Protocol):
-    """What makes the index of one sample, at any bandwidth it can do."""
+    """What computes the index of one sample, at any bandwidth it can handle.
+
+    Attributes
+    ----------
+    name : str
+        As users write it.
+    needs : str
+        What the sample and the bandwidth must fulfil, for the error that says so.
+    """
 
     name: str
     needs: str
@@ -126,7 +135,7 @@ class Engine(Protocol):
 
 
 def _brief(value: float) -> str:
-    """A bound from below in one digit, rounded up: 2.7e-5 as 3e-5."""
+    """A lower bound in one digit, rounded up: 2.7e-5 is written 3e-5."""
     unit = 10.0 ** math.floor(math.log10(value))
     return f"{math.ceil(value / unit) * unit:g}".replace("e-0", "e-").replace("e+0", "e")
 
@@ -156,6 +165,7 @@ class Spectral:
         self.sample = sample
 
     def cost(self, h: float) -> float:
+        """Nanoseconds for an estimate at bandwidth `h`; infinite if this engine cannot make it."""
         n, d = self.sample.n, self.sample.d
         if self.sample.kernel is not kernels.GAUSSIAN or d > 2:
             return math.inf
@@ -167,6 +177,7 @@ class Spectral:
         return n * MOMENT + terms * FREQUENCY_SQUARED
 
     def estimate(self, h: float) -> Estimate:
+        """Statistic and moments at bandwidth `h`."""
         sample = self.sample
         if sample.on_line:
             return goal_estimate(sample.x[0], sample.z, h, sample.edge, sample.sorted)
@@ -182,6 +193,7 @@ class Spectral:
         return sums + self.sample.n * terms**2 + EIGENVECTORS * terms**3
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
+        """Statistics (n_permutations,) of permuted goals at bandwidth `h`."""
         psi = self.features(h)
         offsets = np.array([0, psi.shape[1]])
         return spectral.permuted_statistics(psi, offsets, self.sample.met, n_permutations, np.uint64(seed))[:, 0]
@@ -202,12 +214,14 @@ class Windows:
         self.sample = sample
 
     def cost(self, h: float) -> float:
+        """Nanoseconds for an estimate at bandwidth `h`; infinite if this engine cannot make it."""
         if self.sample.kernel is not kernels.GAUSSIAN or not self.sample.on_line:
             return math.inf
         n = self.sample.n
         return n * STEP + n**2 * min(2 * TAIL * h, 1.0) * WINDOW_VALUE
 
     def estimate(self, h: float) -> Estimate:
+        """Statistic and moments at bandwidth `h`."""
         values, w = self.sample.along
         rows = spectral.window_rows(values, w, h, TAIL * h)
         return _from_rows(self.name, self.sample, h, rows, in_order=True)
@@ -218,6 +232,7 @@ class Windows:
         return WINDOW_VALUE * min(TAIL * h, 1.0) * pairs
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
+        """Statistics (n_permutations,) of permuted goals at bandwidth `h`."""
         sample = self.sample
         rank = np.empty_like(sample.order)
         rank[sample.order] = np.arange(sample.n)
@@ -235,15 +250,18 @@ class Ordered:
         self.sample = sample
 
     def cost(self, h: float) -> float:
+        """Nanoseconds for an estimate at bandwidth `h`; infinite if this engine cannot make it."""
         possible = self.sample.kernel in ordered.KERNELS and self.sample.on_line
         return self.sample.n * STEP if possible else math.inf
 
     def estimate(self, h: float) -> Estimate:
+        """Statistic and moments at bandwidth `h`."""
         sample = self.sample
         rows = ordered.goal_sums(*sample.along, sample.kernel.code, h, typical(sample.x, sample.kernel, h))
         return _from_rows(self.name, sample, h, rows, in_order=True)
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
+        """Statistics (n_permutations,) of permuted goals at bandwidth `h`."""
         sample = self.sample
         return ordered.subset_statistics(
             sample.along[0], sample.order, sample.met, n_permutations, seed, sample.kernel.code, h
@@ -251,7 +269,7 @@ class Ordered:
 
 
 class Tiles:
-    """Any kernel in any dimension: all pairs, made a stretch of a Gram row at a time."""
+    """Any kernel in any dimension: all pairs, computed a stretch of a Gram row at a time."""
 
     name, needs = "tile", ""
     sums: ModuleType = tiles
@@ -261,13 +279,16 @@ class Tiles:
         self.x: NDArray[Any] = tiled(sample.x, sample.kernel, sample.precision)
 
     def cost(self, h: float) -> float:
+        """Nanoseconds for an estimate at bandwidth `h`; infinite if this engine cannot make it."""
         return self.sample.n**2 / 2 * (TILE_VALUE + TILE_COORDINATE * self.sample.d)
 
     def estimate(self, h: float) -> Estimate:
+        """Statistic and moments at bandwidth `h`."""
         rows = self.sums.weighted_rows(self.x, self.sample.w, *self._kernel(h))
         return _from_rows(self.name, self.sample, h, rows)
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
+        """Statistics (n_permutations,) of permuted goals at bandwidth `h`."""
         sample, kernel = self.sample, self._kernel(h)
         n, size = sample.n, sample.subset
         rows = tiles.weighted_rows(self.x, sample.w, *kernel)

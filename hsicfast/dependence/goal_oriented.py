@@ -35,11 +35,13 @@ from hsicfast.engines import gpu, kernels, spectral
 from hsicfast.errors import InputError
 
 ENGINES = get_args(GoalEngineName)
-# "max" looks for the bandwidth here, as published, on a grid first; the bandwidths of a part of it share a spectrum.
+# "max" looks for the bandwidth from SMALLEST to LARGEST, as published: first on a grid of MAX_GRID bandwidths. It is
+# cut at MAX_PARTS; the bandwidths of a part share a spectrum.
 SMALLEST, LARGEST, MAX_GRID, MAX_PARTS = 1e-4, 5.0, 16, (4, 6, 10, 13)
-# Features are made from a bandwidth of this many times the smallest one on, which rounding may miss.
+# The grid of features starts this far above their smallest bandwidth, which rounding could otherwise miss.
 ABOVE_LEAST = 1.01
-# Between the grid's points S is a polynomial in log h through NODES, read at FINE; once more, ZOOM times closer.
+# Between the points of the grid S is a polynomial in log h through NODES values, evaluated at FINE points. This is done
+# ZOOMS times, each time on an interval ZOOM times shorter.
 NODES, FINE, ZOOMS, ZOOM = 9, 1001, 2, 20
 # Measured, in nanoseconds of one core: a frequency of a spectrum without its squares, and a sample's turn by one.
 FREQUENCY, TURN = 1e3, 0.3
@@ -108,7 +110,15 @@ class GoalHSIC:
         return self._permuting(h, n_permutations).permuted(h, n_permutations, seed)
 
     def permutation_pvalue(self, h: float, statistic: float, n_permutations: int, seed: int) -> float:
-        """P-value of the permutation test at bandwidth `h`, at which S is `statistic`."""
+        """P-value of the permutation test at bandwidth `h`, at which S is `statistic`.
+
+        Parameters
+        ----------
+        h : float
+        statistic : float
+        n_permutations : int
+        seed : int
+        """
         sample = self.sample
         engine = self._permuting(h, n_permutations)
         if self.on_line and engine is self.spectral:
@@ -142,10 +152,23 @@ class GoalHSIC:
 def maximised(
     index: GoalHSIC, test: IndependenceTest | None, n_permutations: int, seed: int, confidence: float
 ) -> HSICResult:
-    """The published "max" bandwidth.
+    """The index at the published "max" bandwidth.
 
-    The test compares like with like: the maximum over one grid of bandwidths, of the data and of each permutation.
-    The statistic itself is refined between the grid's points.
+    The test compares like with like: the maximum over one grid of bandwidths, for the data and for each permutation.
+    The statistic itself is refined between the points of the grid.
+
+    Parameters
+    ----------
+    index : GoalHSIC
+    test : {None, "permutation"}
+    n_permutations : int
+    seed : int
+    confidence : float in (0, 1)
+
+    Raises
+    ------
+    InputError
+        If the kernel has no bandwidth, or if another test is asked for.
     """
     kernel = index.sample.kernel
     if not kernel.has_bandwidth:
@@ -187,7 +210,7 @@ def _refined(index: GoalHSIC, low: float, high: float, reached: float, at: float
 
 @lru_cache
 def _grid(smallest: float) -> list[Floats]:
-    """Bandwidths from `smallest` on, those of a part near enough to share a spectrum."""
+    """Ascending bandwidths from `smallest` on, in parts whose bandwidths are near enough to share a spectrum."""
     return np.split(np.geomspace(smallest, LARGEST, MAX_GRID), MAX_PARTS)
 
 
@@ -203,7 +226,17 @@ def _interpolation() -> tuple[Floats, Floats, Floats]:
 
 
 def permutation_pvalues(features: Sequence[Floats], z: Bools, n_permutations: int, seed: int) -> list[float]:
-    """P-values of several hyperparameters, features (n, r) each, under the same permutations of the goal."""
+    """P-values of several hyperparameters under the same permutations of the goal.
+
+    Parameters
+    ----------
+    features : sequence of array (n, r)
+        Of each hyperparameter.
+    z : bool array (n,)
+        Which samples met the goal.
+    n_permutations : int
+    seed : int
+    """
     psi = np.hstack(features)
     offsets = np.concatenate(([0], np.cumsum([columns.shape[1] for columns in features])))
     reached = np.add.reduceat(((z - z.mean()) @ psi) ** 2, offsets[:-1]) / len(z) ** 2

@@ -1,4 +1,4 @@
-"""Samples prepared for sums over Gram matrices, and the eigenvalues of small ones."""
+"""Samples prepared for sums over Gram matrices, and eigenvalues of small Gram matrices."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MOST_EIGENVALUES = 4000
 
 
 def anchored(x: Floats, kernel: Kernel) -> Floats:
-    """`x` (d, n) around 0 where the kernel would otherwise square an offset; centring makes that the same HSIC."""
+    """`x` (d, n), around 0 if the kernel would square an offset; HSIC stays the same, as it centres the kernel."""
     return x - x.mean(axis=1, keepdims=True) if kernel is kernels.LINEAR else x
 
 
 def tiled(x: Floats, kernel: Kernel, precision: str) -> NDArray[Any]:
-    """Coordinates for the tile engine; in single precision around their middle where differences alone matter."""
-    if precision == "double" or kernel is kernels.DIRAC:  # values that differ shall stay apart
+    """Coordinates for the tile engine; in single precision around their middle, if only differences matter."""
+    if precision == "double" or kernel is kernels.DIRAC:  # different values must stay different
         return x
     least, most = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
-    if (most - least).max() > 1e18:  # its square is no single
+    if (most - least).max() > 1e18:  # its square is too large for single precision
         raise InputError(
             f"precision='single' needs values within 1e18, but got a range of {(most - least).max():.3g}; use 'double'"
         )
@@ -35,14 +35,14 @@ def tiled(x: Floats, kernel: Kernel, precision: str) -> NDArray[Any]:
 
 
 def typical(x: Floats, kernel: Kernel, h: float) -> float:
-    """Mean entry of the first Gram row: taken off before summing, it saves digits and changes nothing else."""
+    """Mean entry of the first Gram row. Taken off before sums, it saves digits and changes nothing else."""
     row = np.empty(x.shape[1])
     tiles.fill_row(x, 0, 0, row, kernel.code, h)
     return float(row.mean())
 
 
 def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:
-    """Eigenvalues of the centred kernel under the sample's own law."""
+    """Eigenvalues of the centred kernel under the empirical distribution of `x` (d, n)."""
     n = x.shape[1]
     if n > MOST_EIGENVALUES:
         raise InputError(

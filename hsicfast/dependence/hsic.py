@@ -1,7 +1,7 @@
 """The checked faces of the core: ``goal_hsic``, ``hsic`` and ``Spectrum``.
 
-Everything here checks its input, chooses an engine, and turns sums from :mod:`hsicfast.engines.spectral` and
-:mod:`hsicfast.engines.tiles` into a statistic with its evidence.
+These functions check their input and leave the rest to :mod:`hsicfast.dependence.goal_oriented`,
+:mod:`hsicfast.dependence.two_samples` and :mod:`hsicfast.dependence.spectrum`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def goal_hsic(
     confidence: float = 0.9,
     precision: Precision = "double",
 ) -> HSICResult:
-    """Goal-oriented index of a carried hyperparameter, or of several together.
+    """Goal-oriented index of one hyperparameter, or of several together, with values mapped to [0, 1].
 
     ``S = HSIC(U, Z) = (1/n^2) sum_ij w_i w_j k(u_i, u_j)`` with ``Z = 1{y among the best goal n}``,
     ``w = z - mean(z)`` (Novello et al. 2023, eq. 8, with mean(z) for the nominal quantile).
@@ -52,33 +52,34 @@ def goal_hsic(
     Parameters
     ----------
     u : array_like (n,) or (n, d)
-        Carried values in [0, 1].
+        Values mapped to [0, 1].
     y : array_like (n,)
         Objective of each trial; NaN and inf miss the goal.
     goal : float in (0, 1)
-        The best fraction.
+        The fraction of trials that count as good.
     kernel : str
         One of ``hsicfast.engines.kernels.KERNELS``.
     bandwidth : {"median", "max"} or float > 0
-        Median of the non-zero distances; the one in (1e-4, 5) that maximises S, found anew in each permutation; or a
-        number.
+        "median" is the median of the non-zero distances. "max" is the bandwidth in (1e-4, 5) that maximises S, found
+        again in each permutation.
     minimize : bool
         Whether small y are good.
     test : {None, "permutation", "asymptotic", "gamma"}
-        How the p-value is found; "max" needs "permutation".
+        How the p-value is computed; bandwidth="max" needs "permutation".
     n_permutations : int >= 1
     seed : int >= 0
-        Of the permutations.
+        Seed of the permutations.
     engine : {"auto", "spectral", "ordered", "tile", "gpu"}
         "auto" takes the cheapest (:mod:`hsicfast.dependence.goal_engines`). For many samples a CUDA device makes the
         tiles, if the program has imported torch and torch sees one.
     width : array_like (n,), optional
-        Where a value stands for an interval of [0, 1] (an Int, Choice or Bool), its length, `u` being the middle.
-        The kernel is then the mean over both intervals.
+        If values stand for intervals of [0, 1] (an Int, Choice or Bool), their lengths; `u` holds their middles. The
+        kernel is then the mean over both intervals.
     confidence : float in (0, 1)
-        Of the interval.
+        Coverage of the confidence interval.
     precision : {"double", "single"}
-        Of the kernel's values under engine="tile", added up in double either way: in single to 1e-6 of their sums.
+        Precision of the kernel values under engine="tile". They are added up in double either way; single values have
+        an error of 1e-6 of their sums.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def goal_hsic(
     losses = losses_of(objective, minimize)
     z = best_fraction(losses, goal).met
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
-        # No trial differs from another in the goal or in u: exactly independent.
+        # If all trials agree in the goal or in u, the two are exactly independent.
         return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
     sample = GoalSample(x, lengths, z, kind, near_edge(losses, goal), precision)
     index = GoalHSIC(sample, engine)
@@ -136,7 +137,7 @@ def hsic(
     confidence: float | None = None,
     precision: Precision = "double",
 ) -> HSICResult:
-    """HSIC of two samples with any kernels, in O(n) memory but for permutations of few samples.
+    """HSIC of two samples with any kernels, in O(n) memory except for permutations of few samples.
 
     ``HSIC = (1/n^2) sum_ij k~_ij l~_ij`` with both kernels centred (V-statistic, Gretton et al. 2005, eq. 4). The
     result's `unbiased` is the U-statistic (Song et al. 2012, eq. 5), whose mean is the index itself; with K0, L0 the
@@ -152,13 +153,13 @@ def hsic(
     bandwidth_x, bandwidth_y : "median" or float > 0
     test : {None, "permutation", "asymptotic", "gamma"}
     n_permutations : int >= 1
-        Up to 3,000 samples they keep both Gram matrices, 138 MiB at most.
+        Up to 3,000 samples, permutations keep both Gram matrices, 138 MiB at most.
     seed : int >= 0
     engine : {"auto", "tile", "gpu"}
     confidence : float in (0, 1), optional
-        Adds the interval, for a second pass over the pairs.
+        Coverage of the confidence interval, which costs a second pass over the pairs; without it there is none.
     precision : {"double", "single"}
-        Of the kernels' values under engine="tile", as in :func:`goal_hsic`; a third faster in single.
+        Precision of the kernel values under engine="tile", as in :func:`goal_hsic`; single is a third faster.
 
     Raises
     ------
@@ -193,10 +194,10 @@ def hsic(
 
 
 class Spectrum(spectrum.SpectralMoments):
-    """HSIC of carried values with a number per sample, over a stream or a cluster, in memory that does not grow.
+    """HSIC of values in [0, 1] with a number for each sample, over a stream or a cluster, in memory that does not grow.
 
-    Batches add up, and so do the spectra of machines that each saw a part of the samples. Any bandwidth from `smallest`
-    on is read off the same sums, :mod:`hsicfast.dependence.spectrum` says how.
+    Batches add up. Spectra of machines that each saw a part of the samples add up, too. The same sums give the index at
+    any bandwidth from `smallest` on; :mod:`hsicfast.dependence.spectrum` says how.
 
     Parameters
     ----------
@@ -206,7 +207,7 @@ class Spectrum(spectrum.SpectralMoments):
     Raises
     ------
     InputError
-        Where `smallest` is not above 0.
+        If `smallest` is not above 0.
 
     Examples
     --------
@@ -222,7 +223,10 @@ class Spectrum(spectrum.SpectralMoments):
         super().__init__(smallest)
 
     def update(self, u: ArrayLike, w: ArrayLike, ordered: Floats | None = None) -> Self:
-        """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal."""
+        """Add samples: values `u` (n,) in [0, 1], and for each a number `w`, such as whether it met the goal.
+
+        The same values in ascending order, as `ordered`, save time.
+        """
         values, weights = checks.numbers(u, "u"), np.asarray(w)
         if weights.dtype != bool:
             weights = checks.numbers(w, "w")
@@ -240,8 +244,8 @@ class Spectrum(spectrum.SpectralMoments):
     def hsic(self, bandwidth: float, test: IndependenceTest | None = None, confidence: float = 0.9) -> HSICResult:
         """The index of all samples so far under the Gaussian kernel; `test` may be "asymptotic" or "gamma".
 
-        The interval takes the numbers w as they are: where they are a goal whose edge was found from the same samples,
-        that of :func:`goal_hsic` is narrower.
+        The interval takes the numbers w as they are. If they are a goal whose edge was found from the same samples, the
+        interval of :func:`goal_hsic` is narrower.
         """
         if self.n < checks.MIN_SAMPLES:
             raise InputError(
@@ -255,7 +259,7 @@ class Spectrum(spectrum.SpectralMoments):
 
 
 def gram(x: ArrayLike, kernel: KernelName = "gaussian", bandwidth: Literal["median"] | float = "median") -> Floats:
-    """The Gram matrix (n, n) of `x` (n,) or (n, d), made in parallel without a temporary beside it.
+    """The Gram matrix (n, n) of `x` (n,) or (n, d), computed in parallel without temporaries.
 
     Examples
     --------

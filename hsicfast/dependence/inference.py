@@ -1,6 +1,6 @@
-"""From a statistic to how sure it is: p-values, intervals, many tests at once.
+"""How sure a statistic is: p-values, confidence intervals, corrections for many tests.
 
-Parts of scipy are imported where they are used: every ``import hsicfast`` would wait for them, and few calls need them.
+Functions import the parts of scipy they need: otherwise every ``import hsicfast`` would wait for parts few calls need.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ FAR = 10
 def permutation_pvalue(statistic: float, permuted: Floats) -> float:
     """``p = (1 + #{S_b >= S}) / (B + 1)``, valid at every B (Phipson and Smyth 2010).
 
-    Discrete hyperparameters give exact ties that rounding would break one way or the other: a relative 1e-9
-    counts as equal, on the safe side.
+    Discrete hyperparameters give exact ties, which rounding would break at random. So a relative difference of 1e-9
+    counts as a tie, which makes p larger, never smaller.
 
     Parameters
     ----------
     statistic : float
-        S of the data.
+        S for the data.
     permuted : array (B,)
-        S_b of permuted goals.
+        S_b for permuted goals.
 
     Examples
     --------
@@ -57,14 +57,15 @@ def gamma_pvalue(statistic: float, mean: float, variance: float) -> float:
 def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shifts: ArrayLike = 0.0) -> float:
     """P(sum_i a_i (X_i + d_i)^2 >= statistic) for independent standard normal X_i.
 
-    Without shifts this is what n S follows under independence, the weights being p(1 - p) times the eigenvalues of the
-    centred kernel; with them, what it follows beside an effect of n HSIC = sum_i a_i d_i^2. Equal weights are a scaled
-    chi-square; else the saddlepoint of Kuonen (1999), whose error is relative, some percent also far in the tail.
+    Without shifts this is the distribution of n S under independence, if the weights are p(1 - p) times the eigenvalues
+    of the centred kernel. With shifts it is the distribution of n S under an effect of n HSIC = sum_i a_i d_i^2. Equal
+    weights give a scaled chi-square. Other weights take the saddlepoint approximation of Kuonen (1999), whose relative
+    error is some percent, also far in the tail.
 
     Parameters
     ----------
     statistic : float
-        Value reached.
+        The value of the sum.
     weights : array_like (r,)
         Weights a_i; those at or below 1e-12 of the largest are dropped.
     shifts : array_like (r,) or float
@@ -88,7 +89,7 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shifts: ArrayLike
         x = statistic / a[0]
         return float(1 - special.chndtr(x, len(a), d.sum()) if d.any() else special.chdtrc(len(a), x))
     mean, deviation = (a * (1 + d)).sum(), math.sqrt(2 * (a**2 * (1 + 2 * d)).sum())
-    # At the mean itself the formula is 0/0; a hair beside it is as good.
+    # At the mean itself the formula is 0/0, so we evaluate it a little beside the mean.
     if abs(statistic - mean) < 1e-4 * deviation:
         statistic = mean + 1e-4 * deviation
     limit = 1 / (2 * a.max())
@@ -97,7 +98,7 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shifts: ArrayLike
         left = 1 - 2 * t * a
         return float((a / left + a * d / left**2).sum() - statistic)
 
-    lowest = -len(a) / (2 * statistic) - limit  # there the slope is negative without shifts
+    lowest = -len(a) / (2 * statistic) - limit  # the slope is negative there, if there are no shifts
     while slope(lowest) > 0:
         lowest *= 2
     t = optimize.brentq(slope, lowest, limit * (1 - 1e-12), xtol=1e-14 * limit)
@@ -110,7 +111,7 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shifts: ArrayLike
 
 
 def critical_value(weights: ArrayLike, alpha: float) -> float:
-    """What n S reaches under independence with chance `alpha`.
+    """The value that n S reaches under independence with probability `alpha`.
 
     Examples
     --------
@@ -125,17 +126,17 @@ def critical_value(weights: ArrayLike, alpha: float) -> float:
 
 
 def upper_bound(statistic: float, weights: ArrayLike, confidence: float) -> float:
-    """One-sided upper bound of the effect n HSIC, given n S; 0 where chance alone reaches more so often.
+    """One-sided upper bound of the effect n HSIC, given n S; 0 if independence alone exceeds n S that often.
 
-    Of all effects of one size the one along the largest weight spreads most, so that for the others the bound holds
-    more often yet.
+    Among all effects of one size, n S spreads most for the effect along the largest weight. So for other effects the
+    bound holds even more often.
 
     Parameters
     ----------
     statistic : float
-        n S of the data.
+        n S for the data.
     weights : array_like (r,)
-        As of :func:`weighted_chi2_pvalue`.
+        As in :func:`weighted_chi2_pvalue`.
     confidence : float in (0, 1)
 
     Examples
@@ -165,15 +166,15 @@ def interval(statistic: float, bias: float, error: float, confidence: float) -> 
     statistic : float
         The V-statistic S.
     bias : float
-        Mean of S under independence, which S exceeds the index by to first order.
+        Mean of S under independence: to first order, S exceeds the index by this much.
     error : float
-        Standard error of S: standard deviation of the influence of a sample, over sqrt(n).
+        Standard error of S: the standard deviation of the influence of a sample, divided by sqrt(n).
     confidence : float in (0, 1)
 
     Returns
     -------
     low, high : float
-        Never below 0, where the index cannot be.
+        Never below 0, as the index is not.
     """
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
     centre = max(statistic - bias, 0.0)
@@ -207,7 +208,7 @@ def benjamini_hochberg(pvalues: ArrayLike) -> Floats:
     p = np.asarray(pvalues, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)
-    # As scipy.stats.false_discovery_control, whose module takes half a second to import.
+    # The same as scipy.stats.false_discovery_control, whose module takes half a second to import.
     order = np.flatnonzero(tested)[np.argsort(p[tested])][::-1]
     places = np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum.accumulate(np.minimum(p[order] * len(order) / places, 1.0))

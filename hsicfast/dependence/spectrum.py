@@ -1,4 +1,4 @@
-"""Spectra: what HSIC with a number per sample needs to know of carried values, whatever the bandwidth and their number.
+"""Spectra: all that HSIC needs to know of values in [0, 1] with a number for each, at any bandwidth.
 
 The spectrum of values u_j with weights w_j is ``W_k = sum_j w_j exp(-2 pi i k u_j / P)``. With the cosine series c_k of
 the kernel (:func:`hsicfast.dependence.features.gaussian_series`) every sum over pairs is one over frequencies:
@@ -7,9 +7,9 @@ the kernel (:func:`hsicfast.dependence.features.gaussian_series`) every sum over
 - the trace of the centred kernel, ``1 - sum_k c_k |A_k|^2 / n^2`` with A the spectrum of weights 1;
 - sums of squares, as the square of a trigonometric polynomial of degree K is one of degree 2 K.
 
-Spectra of any period are in turn read off the moments of the samples within the cells of a fine grid
-(:func:`hsicfast.engines.fourier.cell_moments`), by expanding ``exp`` around the middle of each cell and one Fourier
-transform a moment: O(n) for the moments and O(K log K) a bandwidth, also where K is in the ten thousands.
+Spectra of any period come from the moments of the samples within the cells of a fine grid
+(:func:`hsicfast.engines.fourier.cell_moments`): ``exp`` is expanded around the middle of each cell, and each moment
+takes one Fourier transform. The moments cost O(n), each bandwidth costs O(K log K), even if K is in the ten thousands.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ from hsicfast.dependence.features import TAIL, TERMS, gaussian_coefficients
 from hsicfast.engines import fourier
 from hsicfast.errors import InputError
 
-# A spectrum to frequency K = 1.37 P / h read off C cells turns half a cell by pi 1.37 / (h C): 0.6 here.
+# In a spectrum to frequency K = 1.37 P / h from C cells, half a cell is an angle of pi 1.37 / (h C): 0.6 with C = CELLS
+# / h.
 CELLS = 7.2
 FEWEST_CELLS = 4
-# A parallel iteration should see as many samples.
+# A parallel iteration should see at least SLOT samples.
 SLOT = 50_000
 MOST_SLOTS = 16
-# A sample turns by one frequency in 0.15 ns on two cores; moments and their transforms take as long as so many turns.
+# A sample turns by one frequency in 0.15 ns on two cores; moments and their transforms take
+# as long as MOST_TURNS turns.
 MOST_TURNS = 1_000_000
-# Coefficients of a polynomial that are multiplied pair by pair when it is squared.
+# Polynomials of up to MOST_PRODUCTS coefficients are squared by multiplying all pairs.
 MOST_PRODUCTS = 100
-# The eigenvalues of a matrix of twice as many columns take some tenths of a second.
+# The eigenvalues of a matrix of 2 MOST_TERMS columns take some tenths of a second.
 MOST_TERMS = 400
 
 
 class SpectralMoments:
-    """Moments of samples that came in batches, and the evidence in them; :class:`hsicfast.Spectrum` checks the input.
+    """Moments of samples that came in batches, and estimates from them; :class:`hsicfast.Spectrum` checks the input.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ class SpectralMoments:
     """
 
     def __init__(self, smallest: float = 0.1) -> None:
-        # For squares, which have frequencies to 2 K; a power of two, so that neighbours can be merged.
+        # Squares have frequencies to 2 K. A power of two lets neighbouring cells merge.
         self.cells = 1 << math.ceil(math.log2(max(2 * CELLS / smallest, FEWEST_CELLS)))
         self.smallest = smallest
         self.n = 0
@@ -60,9 +62,9 @@ class SpectralMoments:
         self.moments = np.zeros((3, self.cells, fourier.POWERS))
 
     def update(self, u: Floats, w: NDArray[Any], ordered: Floats | None = None) -> Self:
-        """Add samples: carried values `u` (n,) in [0, 1] and a number `w` each, such as whether it met the goal.
+        """Add samples: values `u` (n,) in [0, 1], and for each a number `w`, such as whether it met the goal.
 
-        Where the same values are at hand in order, `ordered` saves time.
+        The same values in ascending order, as `ordered`, save time.
         """
         ones = (
             moments_of(u, np.empty(0), self.cells) if ordered is None else fourier.sorted_moments(ordered, self.cells)
@@ -95,9 +97,9 @@ class SpectralMoments:
         return self
 
     def estimate(self, h: float, edge: Floats | None = None) -> Estimate:
-        """The index at bandwidth `h` and all its evidence, in O(K log K) whatever the number of samples.
+        """The estimate at bandwidth `h`, in O(K log K) whatever the number of samples.
 
-        `edge` holds the carried values of samples at the edge of a goal, see
+        `edge` holds the values of the samples at the edge of a goal, see
         :func:`hsicfast.dependence.estimate.deviation`.
         """
         self._check(h)
@@ -111,7 +113,7 @@ class SpectralMoments:
         return self.sum_of_squares - self.sum**2 / self.n
 
     def _centred(self) -> Floats:
-        """Moments of weights w - mean(w), 1 and (w - mean(w))^2, centred here to keep the digits."""
+        """Moments of weights w - mean(w), 1 and (w - mean(w))^2, centred first to keep digits."""
         ones, first, second = self.moments
         mean = self.sum / self.n
         return np.stack((first - mean * ones, ones, second - 2 * mean * first + mean**2 * ones))
@@ -125,17 +127,30 @@ class SpectralMoments:
 
 
 def moments_of(u: Floats, w: NDArray[Any], cells: int) -> Floats:
-    """Moments (cells, POWERS) of samples with weights `w`, or all 1 where it is empty."""
+    """Moments (cells, POWERS) of samples with weights `w`, or 1 if `w` is empty."""
     return fourier.cell_moments(u, w, cells, _slots(len(u), cells))
 
 
 def _slots(n: int, cells: int) -> int:
-    """By the sizes of the problem alone: any number of threads gives the same bits."""
+    """Number of parallel iterations. It depends on sizes alone, so that any number of threads gives the same bits."""
     return min(max(n // max(SLOT, cells), 1), MOST_SLOTS)
 
 
 def goal_estimate(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Floats | None) -> Estimate:
-    """The index of carried values `u` (n,) under a goal `z` (n,), and all its evidence, as the class has it."""
+    """The estimate that :class:`SpectralMoments` gives, for a goal; directly from the samples if that is cheaper.
+
+    Parameters
+    ----------
+    u : array (n,) in [0, 1]
+    z : bool array (n,)
+        Which samples met the goal.
+    h : float
+        Bandwidth.
+    edge : int array or None
+        Samples at the edge of the goal, see :func:`hsicfast.dependence.estimate.deviation`.
+    ordered : array (n,) or None
+        The same values in ascending order.
+    """
     n, period = len(u), 1 + TAIL * h
     terms = _terms(period, h, 2)
     if n * terms > MOST_TURNS:
@@ -152,7 +167,15 @@ def goal_estimate(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Flo
 
 
 def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[Floats], Floats]:
-    """S at bandwidths (H,) in [low, high], of weights `w` that sum to 0: one spectrum serves all."""
+    """S at bandwidths (H,) in [low, high], as a function; one spectrum serves all.
+
+    Parameters
+    ----------
+    u : array (n,) in [0, 1]
+    w : array (n,)
+        Weights that sum to 0.
+    low, high : float
+    """
     period = 1 + TAIL * high
     terms = _terms(period, low, 1)
     if len(u) * terms <= MOST_TURNS:
@@ -169,10 +192,9 @@ def _terms(period: float, h: float, times: int) -> int:
 
 
 def _estimate(h: float, n: int, weight: float, period: float, spectra: Complexes) -> Estimate:
-    """Evidence in the spectra (3 or 4, 2 K + 1) of weights w that sum to 0, of 1, of w^2 and of the edge's samples.
+    """The estimate from spectra (3 or 4, 2 K + 1): of weights w that sum to 0, of 1, of w^2, and of the edge as a mean.
 
-    `weight` is the sum of w^2; see :func:`hsicfast.dependence.estimate.deviation` for the edge, whose spectrum is a
-    mean.
+    `weight` is the sum of w^2; :func:`hsicfast.dependence.estimate.deviation` says what the edge is for.
     """
     centred, ones, squared = spectra[:3]
     degree = len(ones) // 2
@@ -203,17 +225,17 @@ def _estimate(h: float, n: int, weight: float, period: float, spectra: Complexes
 
 
 def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, Complexes]:
-    """Spectra off the moments of cells, for every bandwidth in [low, high].
+    """Spectra from the moments of cells, for every bandwidth in [low, high].
 
     ``W_k = sum_c exp(-2 pi i k c / N) sum_q (-2 pi i k / N)^q / q! M_cq`` with C cells on [0, 1] and N on a period
-    P = N / C, up to a phase that no sum over pairs sees.
+    P = N / C, up to a phase that cancels in sums over pairs.
 
     Parameters
     ----------
     moments : array (T, cells, POWERS)
     low, high : float, 0 < low <= high
     times : int
-        Frequencies up to `times` K, with K = 1.37 P / low.
+        The spectra reach frequency `times` K, with K = 1.37 P / low.
 
     Returns
     -------
@@ -227,7 +249,7 @@ def read(moments: Floats, low: float, high: float, times: int) -> tuple[float, C
     k = np.arange(times * math.ceil(TERMS * steps / cells / low) + 1)
     turn = -2j * math.pi / steps * k
     powers_first = np.ascontiguousarray(moments.swapaxes(1, 2))
-    if cells * len(k) <= steps:  # a large bandwidth: few frequencies of a long period
+    if cells * len(k) <= steps:  # a large bandwidth has few frequencies of a long period
         transformed = powers_first @ np.exp(np.outer(np.arange(cells), turn))
     else:
         transformed = np.fft.rfft(powers_first, steps)[:, :, : len(k)]
@@ -268,7 +290,7 @@ def _sum_over(a: Complexes, spectrum: Complexes) -> float:
 def _square(a: Complexes) -> Complexes:
     """Coefficients of the square of a trigonometric polynomial.
 
-    A sum of products, or for many of them its values on a grid that tells all of them apart.
+    It is a sum of products. If there are many, it comes from values on a grid fine enough for all coefficients.
     """
     if len(a) <= MOST_PRODUCTS:
         both = np.concatenate((a[:0:-1].conj(), a))
@@ -281,7 +303,7 @@ def _square(a: Complexes) -> Complexes:
 def _eigenvalues(c: Floats, mean: Complexes) -> Floats:
     """Eigenvalues of the centred kernel from ``mean_k = E exp(-2 pi i k U / P)``.
 
-    They are those of the covariance of the features sqrt(c_k) cos and sqrt(c_k) sin.
+    They are the eigenvalues of the covariance of the features sqrt(c_k) cos and sqrt(c_k) sin.
     """
     if len(c) > MOST_TERMS:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Two samples of any dimension under any kernels: the tile engine's answer to :func:`hsicfast.hsic`."""
+"""HSIC of two samples of any dimension under any kernels, by the tile engine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hsicfast.dependence.gram import anchored, eigenvalues, tiled, typical
 from hsicfast.engines import gpu, matrices, tiles
 from hsicfast.engines.kernels import Kernel
 
-# Up to here permutations keep both Gram matrices, 69 MiB each. Beyond, reading one in a random order takes as long as
-# making it: each tile of K then serves SHARED permutations at once.
+# Up to MOST_KEPT samples, permutations keep both Gram matrices, 69 MiB each. With more, reading a matrix in a random
+# order takes as long as computing it, so each tile of K serves SHARED permutations at once.
 MOST_KEPT = 3000
 SHARED = 16
 
 
 class TwoSamples:
-    """Two samples and their kernels, checked."""
+    """Two checked samples and their kernels k and l; sums are computed when first asked for."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class TwoSamples:
         self.engine = ("gpu" if gpu.pays(self.n) else "tile") if engine == "auto" else engine
         self.tiled_x, self.tiled_y = tiled(self.x, kernel_x, precision), tiled(self.y, kernel_y, precision)
 
-    # All of the kernels less their typical entry.
+    # All sums below are of the kernels less their typical entries.
 
     @cached_property
     def _pass(self) -> tuple[Floats, Floats]:
@@ -52,18 +52,22 @@ class TwoSamples:
 
     @property
     def rows(self) -> Floats:
+        """Sums (n, 3) over j != i of ``k_ij l_ij``, ``k_ij`` and ``l_ij``."""
         return self._pass[0]
 
     @property
     def squares(self) -> Floats:
+        """Sums (2,) over i != j of ``k_ij^2`` and ``l_ij^2``."""
         return self._pass[1]
 
     @cached_property
     def k_ii(self) -> Floats:
+        """Diagonal (n,) of k."""
         return tiles.diagonal(self.x, *self.first)
 
     @cached_property
     def l_ii(self) -> Floats:
+        """Diagonal (n,) of l."""
         return tiles.diagonal(self.y, *self.second)
 
     @cached_property
@@ -83,7 +87,7 @@ class TwoSamples:
     def v_statistic(self) -> float:
         """``(1/n^2) (sum_ij k_ij l_ij - (2/n) sum_i k_i l_i + k l / n^2)``, k_i and k the sums of rows and of all."""
         both = self.rows[:, 0].sum() + self.k_ii @ self.l_ii
-        # A sum of squares: below 0 only by rounding.
+        # As a sum of squares it is below 0 only by rounding.
         return max(float(self._centred(both, self.k_i @ self.l_i)), 0.0)
 
     def u_statistic(self) -> float:
@@ -91,6 +95,16 @@ class TwoSamples:
         return _u_centred(self.rows[:, 0].sum(), self.rows[:, 1], self.rows[:, 2])
 
     def result(self, test: str | None, n_permutations: int, seed: int, confidence: float | None) -> HSICResult:
+        """For the user.
+
+        Parameters
+        ----------
+        test : {None, "permutation", "asymptotic", "gamma"}
+        n_permutations : int
+        seed : int
+        confidence : float in (0, 1) or None
+            None leaves the interval out.
+        """
         n = self.n
         statistic = self.v_statistic()
         own_x = _own(self.squares[0] + self.k_ii @ self.k_ii, self.k_i)
@@ -116,7 +130,7 @@ class TwoSamples:
         )
 
     def permuted(self, n_permutations: int, seed: int) -> Floats:
-        """V-statistics (n_permutations,) with y in random orders."""
+        """V-statistics (n_permutations,) for y in random orders."""
         random = np.random.default_rng(seed)
         kept = self._centred_grams() if self.n <= MOST_KEPT else None
         found = []

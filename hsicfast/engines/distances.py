@@ -1,7 +1,7 @@
-"""Compiled counts of distances: what the exact median needs, without the n^2 distances.
+"""Compiled counts of distances: what the exact median needs, without keeping n^2 distances.
 
-Squares are added up coordinate after coordinate without fast mathematics, so that a distance has the same bits
-wherever it is made. Threads as in :mod:`hsicfast.engines.tiles`.
+Squares are added up one coordinate after the other and without fast-math flags, so that a distance has the same bits
+wherever it is computed. Threads as in :mod:`hsicfast.engines.tiles`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numba import njit, prange
 
 from hsicfast.engines.loops import ROWS, SLOTS, first_row, turns, use_wide_vectors
 
-STRETCH = 512  # distances of a row made at once, in the first-level cache; a multiple of ROWS and of 8
+STRETCH = 512  # distances of a row computed at once, in the first-level cache; a multiple of ROWS and of 8
 
 
 @njit(cache=True)
@@ -25,7 +25,7 @@ def _fill_squares(x, i, start, row):
         a, at_a = x[c, start:stop], x[c, i]
         for t in range(row.shape[0]):
             row[t] += (a[t] - at_a) * (a[t] - at_a)
-    for c in range(d % 4, d, 4):  # four coordinates a turn spare loads and stores; the order of adding stays
+    for c in range(d % 4, d, 4):  # four coordinates a turn save loads and stores; the order of addition stays
         a, b, e, f = x[c, start:stop], x[c + 1, start:stop], x[c + 2, start:stop], x[c + 3, start:stop]
         at_a, at_b, at_e, at_f = x[c, i], x[c + 1, i], x[c + 2, i], x[c + 3, i]
         for t in range(row.shape[0]):
@@ -35,7 +35,7 @@ def _fill_squares(x, i, start, row):
 
 @njit(cache=True)
 def _count(row, low):
-    """How many are 0, and how many below `low`."""
+    """How many values are 0, and how many are below `low`."""
     use_wide_vectors()
     zero = below = 0
     for t in range(row.shape[0]):
@@ -54,7 +54,7 @@ def _mark(row, low, high, marks):
 
 @njit(cache=True)
 def _square(x, i, j):
-    """Squared distance of two samples, to the bit as :func:`_fill_squares` has it of doubles."""
+    """Squared distance of two samples, with the bits that :func:`_fill_squares` gives for doubles."""
     square = 0.0
     for c in range(x.shape[0]):
         square += (x[c, j] - x[c, i]) * (x[c, j] - x[c, i])
@@ -102,7 +102,7 @@ def _keep(x, i, begin, size, scratch, bracket, kept, place):
 
 @njit(cache=True, parallel=True)
 def squares_along(x, lags):
-    """Squared distances (lags, n) of all samples of `x` (d, n) and the 1, 2, ... `lags` next ones, around the end."""
+    """Squared distances (lags, n) of each sample of `x` (d, n) and the 1st to `lags`-th after it, around the end."""
     d, n = x.shape
     out = np.zeros((lags, n))
     for row in prange(lags):
@@ -117,23 +117,24 @@ def squares_along(x, lags):
 
 @njit(cache=True, parallel=True)
 def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
-    """Where the squared distances of all pairs lie beside a bracket [low, high], and those inside it.
+    """Count the squared distances of all pairs below, on and inside a bracket [low, high], and keep those inside.
 
     Parameters
     ----------
     x : (d, n)
     coarse : (d, n)
-        `x` again, or rounded to single precision; only where its squares lie in [coarse_low, coarse_high] are those
-        of `x` looked at. Zeros are counted by its squares.
+        `x` again, or rounded to single precision. The squares of `x` are computed only for pairs whose coarse squares
+        lie in [coarse_low, coarse_high]. Coarse squares count the zeros, too.
     capacity : int
-        Most distances that a slot keeps.
+        How many distances a slot keeps at most.
 
     Returns
     -------
     counts : (SLOTS, 5) int
-        Of each slot's pairs, how many have the square 0, below `low`, `low`, `high`, and strictly between.
+        For each slot, how many of its pairs have a square of 0, below `low`, equal to `low`, equal to `high`, and
+        strictly between.
     inside : (SLOTS, capacity)
-        Those strictly between; only the first `capacity` where there are more.
+        The squares strictly between; if there are more than `capacity`, only the first ones.
     """
     n = x.shape[1]
     counts = np.zeros((SLOTS, 5), dtype=np.int64)
@@ -158,7 +159,7 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
                     _fill_squares(coarse, i, begin, row)
                     zeros, less = _count(row, from_low)
                     _mark(row, from_low, to_high, marks)
-                    # Past the capacity each stretch writes over the one before: the count alone goes on.
+                    # Beyond the capacity each stretch overwrites the one before; only the count goes on.
                     place = min(between, capacity)
                     end, lower, lows, highs = _keep(x, i, begin, row.shape[0], scratch, (low, high), kept, place)
                     zero += zeros
@@ -172,10 +173,10 @@ def squares_between(x, low, high, coarse, coarse_low, coarse_high, capacity):
 
 @njit(cache=True, parallel=True)
 def square_histogram(x, low, shift):
-    """How the squared distances of all pairs fall on bins of their binary form.
+    """Histogram of the squared distances of all pairs, in bins of their binary form.
 
-    A double above 0 orders like its 64 bits read as a whole number: bin b holds those whose bits, less `low`, shifted
-    right by `shift`, are b.
+    Doubles above 0 have the same order as their 64 bits read as whole numbers. Bin b holds those whose bits, less
+    `low` and shifted right by `shift`, are b.
 
     Parameters
     ----------

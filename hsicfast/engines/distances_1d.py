@@ -12,7 +12,7 @@ from numba import njit, prange
 from hsicfast.engines.loops import use_wide_vectors
 
 SLOTS = 16  # parallel iterations, whatever the number of threads
-BLOCK, STEP = 16, 8  # values compared at once with as many that may lie at the distance
+BLOCK, STEP = 16, 8  # BLOCK values are compared at once with STEP candidates at the distance
 
 
 @njit(cache=True)
@@ -46,12 +46,12 @@ def _first_within(ordered, j, distance):
     return low
 
 
-# Where a pointer that follows each value stops, no processor can guess. A block of values is compared in full with the
-# few among which their pointers end, STEP by STEP: some 20 comparisons a value, many at once. The counts are whole
-# numbers and the differences stand alone: of the flags reassoc is the only one that matters here.
+# A processor cannot predict where a pointer that follows each value stops. So a block of values is compared in full
+# with the few values at which their pointers stop, STEP by STEP: some 20 comparisons a value, many at once. The counts
+# are whole numbers and the differences stand alone: of the flags reassoc is the only one that matters here.
 @njit(cache=True, fastmath={"reassoc"})
 def _beyond(block, step, distance):
-    """How many pairs of a block and a step are more than `distance` apart, and how many of its last value."""
+    """How many pairs of a block and a step are more than `distance` apart, and how many have the block's last value."""
     use_wide_vectors()
     count = 0
     for i in range(STEP):
@@ -65,12 +65,13 @@ def _beyond(block, step, distance):
 
 @njit(cache=True)
 def _block_within(ordered, start, stop, near, distance):
-    """Pairs at most `distance` apart whose later value is in a block, and the new `near`.
+    """Number of pairs at most `distance` apart whose later value is in a block, and the new `near`.
 
-    `near` is the first value within `distance` of the block's first one when it comes, of its last one when it goes.
+    On entry `near` is the place of the first value within `distance` of the block's first value; the new one is that
+    for its last value.
     """
     count = 0
-    if stop - start < BLOCK or stop + STEP > ordered.shape[0]:  # a step shall not end behind the values
+    if stop - start < BLOCK or stop + STEP > ordered.shape[0]:  # a step must not end behind the last value
         for j in range(start, stop):
             while ordered[j] - ordered[near] > distance:
                 near += 1
@@ -88,7 +89,10 @@ def _block_within(ordered, start, stop, near, distance):
 
 @njit(cache=True, parallel=True)
 def pairs_within(ordered, distance):
-    """Pairs of sorted values (n,) at most `distance` apart, by the block of the later one: (ceil(n / BLOCK),); O(n)."""
+    """How many pairs of sorted values (n,) are at most `distance` apart, by the block of the later: (ceil(n / BLOCK),).
+
+    Cost O(n).
+    """
     n = ordered.shape[0]
     blocks = (n + BLOCK - 1) // BLOCK
     within = np.empty(blocks, dtype=np.int64)
@@ -104,17 +108,17 @@ def pairs_within(ordered, distance):
 
 @njit(cache=True, parallel=True)
 def distances_between(ordered, within, distance, other, room):
-    """The distances between two given ones, of all pairs.
+    """The distances of all pairs that lie between two given distances.
 
     Parameters
     ----------
     ordered : (n,), sorted
     within : (ceil(n / BLOCK),)
-        :func:`pairs_within` `distance`; the blocks where `other` has as many need no second look.
+        :func:`pairs_within` `distance`; blocks that have as many pairs within `other` need no second look.
     distance, other : float
         Either may be the larger.
     room : int
-        Distances kept a slot; those beyond it are counted only.
+        How many distances each slot keeps; it only counts the others.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Compiled sums over samples from which a spectrum is read: moments in cells, or the spectrum itself.
+"""Compiled Fourier sums over samples: moments in cells, from which spectra are read, and spectra themselves.
 
-:mod:`hsicfast.dependence.spectrum` says what for. Kernels here trust their input. Threads as in
+:mod:`hsicfast.dependence.spectrum` says what they are for. Kernels here trust their input. Threads as in
 :mod:`hsicfast.engines.spectral`.
 """
 
@@ -13,22 +13,22 @@ from numba import njit, prange
 
 from hsicfast.engines.loops import FASTMATH, cosine_and_sine, exp_negative, use_wide_vectors
 
-POWERS = 16  # moments kept a cell, enough for a phase of 0.6 either way: 0.6^16 / 16! = 1e-17
+POWERS = 16  # moments of each cell, enough for a phase of 0.6 either way: 0.6^16 / 16! = 1e-17
 BLOCK = 128  # samples worked on at once, in the first-level cache
-SLOT = 1024  # samples a parallel iteration
+SLOT = 1024  # samples of a parallel iteration
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def cell_moments(u, w, cells, slots):
     """Moments of samples within the cells of a grid: ``out[c, q] = sum_j w_j t_j^q`` over the samples of cell c.
 
-    ``t = cells u - c - 1/2``, in [-1/2, 1/2]. All that any spectrum needs to know of the samples, whatever its
-    bandwidth, see :class:`hsicfast.dependence.spectrum.SpectralMoments`.
+    ``t = cells u - c - 1/2``, in [-1/2, 1/2]. These moments are all that a spectrum needs to
+    know of the samples, whatever its bandwidth, see :class:`hsicfast.dependence.spectrum.SpectralMoments`.
 
     Parameters
     ----------
     u : (n,) in [0, 1]
-    w : (n,), or (0,) where all weigh 1
+    w : (n,), or (0,) if all weigh 1
     cells : int
         Cells on [0, 1].
     slots : int
@@ -49,7 +49,15 @@ def cell_moments(u, w, cells, slots):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def met_moments(u, met, cells, slots):
-    """:func:`cell_moments` of those samples alone where `met` (n,) bool is true, each with weight 1."""
+    """:func:`cell_moments` of the samples that `met` the goal alone, each with weight 1.
+
+    Parameters
+    ----------
+    u : (n,) in [0, 1]
+    met : (n,) bool
+    cells, slots : int
+        As of :func:`cell_moments`.
+    """
     n = u.shape[0]
     parts = np.zeros((slots, cells, POWERS))
     for slot in prange(slots):
@@ -59,7 +67,7 @@ def met_moments(u, met, cells, slots):
         for start in range(slot * n // slots, stop, SLOT):
             size = 0
             for j in range(start, min(start + SLOT, stop)):
-                chosen[size] = u[j]  # without a branch, which no processor could guess
+                chosen[size] = u[j]  # without a branch, which no processor could predict
                 size += met[j]
             for j in range(size):
                 _add_moments(parts[slot], chosen[j], 1.0)
@@ -100,7 +108,7 @@ def _total(parts):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def sorted_moments(ordered, cells):
-    """:func:`cell_moments` of sorted values of weight 1: a cell holds neighbours, and a loop over them vectorises."""
+    """Faster :func:`cell_moments` for sorted values of weight 1: neighbours share a cell, so that loops vectorise."""
     n = ordered.shape[0]
     ends = np.searchsorted(ordered, np.arange(1, cells) / cells)
     out = np.zeros((cells, POWERS))
@@ -115,7 +123,7 @@ def sorted_moments(ordered, cells):
             for j in range(size):
                 t[j] = ordered[first + j] * cells - cell - 0.5
                 power[j] = 1.0
-            for q in range(0, POWERS, 4):  # four moments a turn spare loads and stores
+            for q in range(0, POWERS, 4):  # four moments a turn save loads and stores
                 zeroth = 0.0
                 first_power = 0.0
                 second = 0.0

@@ -1,7 +1,6 @@
-"""The tile engine on a CUDA device, through torch, a block of Gram rows at a time: the sums of
-:mod:`hsicfast.engines.tiles`.
+"""The tile engine on a CUDA device: torch makes the sums of :mod:`hsicfast.engines.tiles`, a block of rows at a time.
 
-Float64 throughout. torch is imported where a device is asked for, never by ``import hsicfast``.
+All numbers are doubles. torch is imported once a device is asked for, never by ``import hsicfast``.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ if TYPE_CHECKING:
     import torch
 
 
-ENTRIES = 2**24  # of a block of Gram rows; a few of them are alive at once, 128 MiB each
-# Below, copying to the device and starting its kernels takes longer than the processor needs.
+ENTRIES = 2**24  # entries of a block of Gram rows; a few blocks are alive at once, 128 MiB each
+# With fewer samples copying to the device and starting its kernels takes longer than the processor needs.
 MIN_GPU_SAMPLES = 10_000
 
 
 def pays(n: int) -> bool:
-    """Whether to take the device unasked: torch sees one, this program uses torch, and there is enough to do."""
+    """Whether to use the device unasked: this program has imported torch, torch sees a device, and n is large."""
     torch = sys.modules.get("torch")
     return n >= MIN_GPU_SAMPLES and torch is not None and bool(torch.cuda.is_available())
 
 
 def check() -> None:
-    """Refuse the device where torch sees none."""
+    """Raise an InputError if torch sees no device."""
     try:
         import torch
 
@@ -58,7 +57,16 @@ def paired_rows(
     kernel_y: tuple[int, float, float],
     device: str = "cuda",
 ) -> tuple[Floats, Floats]:
-    """As :func:`hsicfast.engines.tiles.paired_rows`."""
+    """:func:`hsicfast.engines.tiles.paired_rows` on a device.
+
+    Parameters
+    ----------
+    x, y : array (d, n), array (e, n)
+    kernel_x, kernel_y : (int, float, float)
+        Code, bandwidth, and the shift that is taken off every entry.
+    device : str
+        As torch names it.
+    """
     import torch
 
     code_x, bandwidth_x, shift_x = kernel_x
@@ -77,7 +85,19 @@ def paired_rows(
 
 
 def weighted_rows(x: Floats, w: Floats, code: int, bandwidth: float, shift: float, device: str = "cuda") -> Floats:
-    """As :func:`hsicfast.engines.tiles.weighted_rows`."""
+    """:func:`hsicfast.engines.tiles.weighted_rows` on a device; here column 2 holds the sums of whole rows of squares.
+
+    Parameters
+    ----------
+    x : array (d, n)
+    w : array (n,)
+    code : int
+        Of the kernel, see :mod:`hsicfast.engines.kernels`.
+    bandwidth, shift : float
+        `shift` is taken off every entry.
+    device : str
+        As torch names it.
+    """
     import torch
 
     a, weights = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (x, w))

@@ -1,4 +1,4 @@
-"""The kernels as data: name, formula, and what the spectral engine knows of the Gaussian in closed form."""
+"""The eight kernels as data: name, code, formula and domain."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Kernel:
     name : str
         Its public name.
     code : int
-        How the compiled tiles know it.
+        Its number in compiled code.
     formula : str
         k(x, y).
     has_bandwidth : bool
-        Whether h enters.
+        Whether k depends on h.
     domain : (float, float)
-        Where its arguments may lie.
+        The interval that its arguments must lie in.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Kernel:
     domain: tuple[float, float] = (-math.inf, math.inf)
 
     def check_domain(self, x: Floats, name: str) -> None:
-        """Refuse values `x` outside the domain."""
+        """Raise an InputError if values `x`, which the caller calls `name`, lie outside the domain."""
         low, high = self.domain
         if x.min() < low or x.max() > high:
             raise InputError(
@@ -70,7 +70,7 @@ def find(name: str) -> Kernel:
     Raises
     ------
     InputError
-        Where there is none of that name.
+        If no kernel has this name.
 
     Examples
     --------

@@ -21,9 +21,9 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 ROWS = 16  # rows that share a stretch of samples while it is in the cache
 SLOTS = 16  # parallel iterations, whatever the number of threads
 
-# exp: ln 2 in two parts, the first with 21 zeros at its end so that its multiples are exact; a number whose last bit
-# is worth 1, so that adding it rounds to a whole number kept in the low bits; (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2,
-# fitted on Chebyshev nodes to 2e-17 of e^r.
+# For exp. ln 2 has two parts; the first ends in 21 zero bits, so that its multiples are exact. The last bit of ROUND is
+# worth 1, so that adding ROUND leaves a number rounded to a whole one in the low bits. SERIES is (e^r - 1 - r) / r^2 on
+# |r| <= ln 2 / 2, fitted on Chebyshev nodes to 2e-17 of e^r.
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238
 LN2_LOW = 1.9082149292705877e-10
@@ -40,8 +40,8 @@ SINGLE_LN2_HIGH = np.float32(0.693359375)
 SINGLE_LN2_LOW = np.float32(-2.12194440e-4)
 SINGLE_ROUND = np.float32(12582912.0)
 SINGLE_SERIES = tuple(np.float32(1 / math.factorial(k)) for k in range(2, 8))
-# cos and sin: pi / 2 in two parts, alike; Taylor series of (sin r - r) / r^3 and (cos r - 1 + r^2 / 2) / r^4 on
-# |r| <= pi / 4, where what is left out is below 1e-17.
+# For cos and sin. pi / 2 has two parts in the same way; SINE and COSINE are the Taylor series of (sin r - r) / r^3 and
+# (cos r - 1 + r^2 / 2) / r^4 on |r| <= pi / 4, where the rest is below 1e-17.
 QUARTER = 2 / math.pi
 QUARTER_HIGH = 1.5707963109016418
 QUARTER_LOW = 1.5893254773528196e-08
@@ -52,15 +52,15 @@ COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(2, 10))
 def use_wide_vectors() -> None:
     """Ask for vectors of 512 bits in the kernel that calls this, or in the body of its parallel loop.
 
-    On processors that have them LLVM still takes 256 by default, as early ones slowed down under them. Loops of
-    arithmetic are up to 1.6 times as fast with 512 (measured); elsewhere the request changes nothing.
+    LLVM uses 256 bits by default even on processors that have 512, because early ones slowed down under them. Loops of
+    arithmetic run up to 1.6 times as fast with 512 (measured). On other processors the request changes nothing.
     """
 
 
 @intrinsic
 def _prefer_512_bits(typing_context):
     def generate(context, builder, signature, arguments):
-        # llvmlite's own add() knows attributes without a value only.
+        # llvmlite's own add() accepts only attributes without a value.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
@@ -73,10 +73,11 @@ def _use_wide_vectors():
 
 
 def exp_negative(x):
-    """``exp(x)`` for x <= 0, of a double or a single, in its own precision; NaN stays.
+    """``exp(x)`` for x <= 0 in the precision of x, double or single; NaN stays NaN.
 
-    ``exp(x) = 2^k exp(r)`` with k = x / ln 2 rounded and r = x - k ln 2; 2^k is written as bits. The relative error of
-    doubles is below 2e-16, and below -708, where they lose digits, they are 0; of singles 1.2e-7, and below -87.
+    ``exp(x) = 2^k exp(r)`` with k = x / ln 2 rounded and r = x - k ln 2; 2^k is written as bits. The relative error is
+    below 2e-16 for doubles and below 1.2e-7 for singles. The result is 0 below -708 and -87, where digits would be
+    lost.
     """
     return _exp_single(x) if isinstance(x, np.float32) else _exp_double(x)
 
@@ -88,7 +89,7 @@ def _exp_negative(x):
     return lambda x: _exp_double(x)
 
 
-# Reassociation would undo the reduction by ln 2, so these go without.
+# Reassociation would undo the reductions by ln 2 and pi / 2, so these three have contract alone.
 @njit(cache=True, fastmath={"contract"})
 def _exp_double(x):
     kept = -708.0 if x < -708.0 else x
@@ -117,9 +118,10 @@ def _exp_single(x):
 
 @njit(cache=True, fastmath={"contract"})
 def cosine_and_sine(x):
-    """Of an angle |x| <= 3.2, each within 1.2e-16.
+    """Cosine and sine of an angle |x| <= 3.2, each within 1.2e-16.
 
-    ``x = k pi / 2 + r`` with k rounded, -2 to 2: a quarter turn swaps the two, a half one changes their signs.
+    ``x = k pi / 2 + r`` with k a whole number from -2 to 2: a quarter turn swaps the two, a half turn changes their
+    signs.
     """
     k = (x * QUARTER + ROUND) - ROUND
     r = (x - k * QUARTER_HIGH) - k * QUARTER_LOW
@@ -140,11 +142,14 @@ def cosine_and_sine(x):
 
 @njit(cache=True)
 def turns(n):
-    """How many times each slot gets rows."""
+    """How many times each of the SLOTS parallel iterations gets ROWS rows of n."""
     return (n + ROWS * SLOTS - 1) // (ROWS * SLOTS)
 
 
 @njit(cache=True)
 def first_row(slot, turn):
-    """First of the ROWS rows a slot works on in a turn; dealt forth and back, as later rows have fewer pairs."""
+    """First of the ROWS rows that a slot works on in a turn.
+
+    Slots take turns in ascending, then in descending order, because later rows have fewer pairs.
+    """
     return ROWS * (turn * SLOTS + (slot if turn % 2 == 0 else SLOTS - 1 - slot))

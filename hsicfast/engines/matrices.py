@@ -1,4 +1,4 @@
-"""Compiled work on whole Gram matrices, for samples few enough to keep them.
+"""Compiled work on whole Gram matrices, for few samples.
 
 Threads as in :mod:`hsicfast.engines.tiles`.
 """

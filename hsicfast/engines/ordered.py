@@ -7,13 +7,13 @@ value before, t below, as Poisson numbers add up:
 
     F_p <- sum_(q <= p) exp(-t) t^q / q! F_(p - q),    then F_p += w_i for the next.
 
-Walking down gives the other side. Only steps between neighbours and decays below 1 enter: nothing overflows, and an
-offset costs no digits. Where kernel values are near 1 the digits are in 1 - k, a mixture of ``1 - T_p``; their sums
-G_p take ``(1 - T_p(t)) sum_(j < i) w_j`` more a step, and nothing cancels. For the distance the decay is left out, and
+Walking down gives the other side. Only steps between neighbours and decays below 1 occur, so that nothing overflows and
+an offset costs no digits. If kernel values are near 1, the digits are in 1 - k, a mixture of ``1 - T_p``; a step adds
+``(1 - T_p(t)) sum_(j < i) w_j`` to their sums G_p, and nothing cancels. The distance has no decay, and
 ``F_p = sum_j w_j |x_i - x_j|^p / p!``.
 
-Functions here trust their input; :mod:`hsicfast.hsic` checks it. Threads: a walk is serial and writes only its own
-row, so that any number of threads gives the same bits.
+Functions here trust their input; :mod:`hsicfast.dependence.hsic` checks it. Threads: a walk is serial and writes only
+its own row, so that any number of threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from hsicfast.engines import kernels, spectral
 # The flags of hsicfast.engines.loops.FASTMATH without reassoc and arcp: reassociation would make F + F expm1(-t) an
 # F (1 + expm1(-t)), and a million small steps would lose what expm1 keeps; a reciprocal would round each step again.
 AS_WRITTEN = {"contract", "nsz"}
-SLOT = 4096  # steps a parallel iteration
+SLOT = 4096  # steps of a parallel iteration
 LANES = 16  # permuted goals walked side by side, in vector registers
 MOST_MEMBERS = 2**23  # entries of the membership matrix of some permutations, 64 MiB
 
 KERNELS = (kernels.LAPLACE, kernels.MATERN32, kernels.MATERN52, kernels.ENERGY)
-# (kernel, power): c, and the weights of T_0, T_1, ... in k^power; for the distance 0, and those of d^p / p!.
+# (kernel, power): c, and the weights of T_0, T_1, ... in k^power; for the distance 0, and the weights of d^p / p!.
 MIXTURES = {
     (kernels.LAPLACE.code, 1): (1.0, (1.0,)),
     (kernels.LAPLACE.code, 2): (2.0, (1.0,)),
@@ -49,10 +49,10 @@ MIXTURES = {
 
 
 def goal_sums(ordered: Floats, w: Floats, code: int, bandwidth: float, shift: float) -> Floats:
-    """What :func:`hsicfast.engines.tiles.weighted_rows` gives, for sorted values and in O(n).
+    """The sums of :func:`hsicfast.engines.tiles.weighted_rows` for sorted values, in O(n).
 
-    From the sums of k - r and k^2 - r, r = 0 or 1, whichever is nearer to the shift c: ``k - c = (k - r) - (c - r)``
-    and ``(k - c)^2 = (k^2 - r) - 2c (k - r) + (c - r)^2``.
+    They follow from the sums of k - r and k^2 - r, with r = 0 or 1, whichever is nearer to the shift c: ``k - c = (k -
+    r) - (c - r)`` and ``(k - c)^2 = (k^2 - r) - 2c (k - r) + (c - r)^2``.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def subset_statistics(
     ----------
     ordered : (n,), sorted
     order : (n,) int
-        ``ordered[r]`` is the value of sample ``order[r]``. Subsets are drawn of samples, those of
-        :func:`hsicfast.engines.spectral.subset_membership`, so that all hyperparameters see the same.
+        ``ordered[r]`` is the value of sample ``order[r]``. The subsets of samples are those of
+        :func:`hsicfast.engines.spectral.subset_membership`, so that all hyperparameters see the same ones.
     m : int in [0, n]
     seed : int in [0, 2^64)
 
@@ -108,8 +108,8 @@ def subset_statistics(
     c, mixture = MIXTURES[code, 1]
     steps = _steps(ordered, c, bandwidth, False)
     padded = np.append(mixture, np.zeros(3 - len(mixture)))
-    # The stream of a slot of DRAWS permutations starts at seed ^ (slot << 32). Taken 4, 2 or 1 slots at a time, a slot
-    # is the first one ^ its place behind it, and that goes into the seed. The last slot is drawn whole, then cut.
+    # The stream of a slot of DRAWS permutations starts at seed ^ (slot << 32). A chunk takes 4, 2 or 1 slots; its first
+    # slot goes into the seed, as slot = first ^ (place in the chunk). The last slot is drawn whole, then cut.
     wanted = -(-n_permutations // spectral.DRAWS)
     slots = 4
     while slots > 1 and slots * spectral.DRAWS * n > MOST_MEMBERS:
@@ -119,7 +119,7 @@ def subset_statistics(
         draws = min(slots, wanted - first) * spectral.DRAWS
         membership = spectral.subset_membership(n, m, draws, np.uint64(int(seed) ^ (first << 32)))
         parts.append(_quadratic_forms(steps, membership, order, min(m, n - m) / n, padded, c > 0))
-    # K is positive on weights of sum 0; rounding is not
+    # on weights that sum to 0, K is positive up to rounding
     return np.maximum(np.concatenate(parts)[:n_permutations], 0.0) / n / n
 
 
@@ -163,7 +163,7 @@ def _steps(ordered, c, bandwidth, near_one):
     - the decay: of a short step ``exp(-t) - 1``, not above 0; of a longer one ``exp(-t)``, above 0; 0 for c = 0
     - ``1 - T_4(t)``
 
-    A step that leaves nothing is t = 0 with the decay -1: t may be infinite, and 0 times that is no number.
+    A step after which nothing is left is t = 0 with the decay -1, because t may be infinite and 0 times it is NaN.
     """
     n = ordered.shape[0]
     out = np.zeros((3 if near_one else 2, n + 1))
@@ -175,9 +175,9 @@ def _steps(ordered, c, bandwidth, near_one):
             if c > 0.0:
                 t = c * t / bandwidth
                 if t < 1e-3:
-                    # much faster than expm1, and nearly all steps of a large sample are this short
+                    # much faster than expm1; nearly all steps of a large sample are this short
                     decay = t * (t * (0.5 - t * (1.0 / 6.0 - t * (1.0 / 24.0 - t / 120.0))) - 1.0)
-                    tail = t**5 / 120.0  # beside 1 - T_1, of which it is 1e-10, its next term is nothing
+                    tail = t**5 / 120.0  # it is 1e-10 of 1 - T_1, so that its next term does not matter
                 elif t < 0.5:
                     decay = math.expm1(-t)
                     term = (1.0 + decay) * t**5 / 120.0
@@ -201,7 +201,7 @@ def _steps(ordered, c, bandwidth, near_one):
 
 @njit(cache=True, fastmath=AS_WRITTEN, parallel=True)
 def _walks(steps, weights, mixture, orders, decays, near_one, out):
-    """Both walks for each row of weights: ``out[a, i] = sum_j w_aj k_ij``, or of k - 1 where `near_one`.
+    """Both walks for each row of weights: ``out[a, i] = sum_j w_aj k_ij``, or of k - 1 if `near_one`.
 
     Parameters
     ----------

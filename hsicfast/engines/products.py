@@ -1,4 +1,4 @@
-"""Sums over product kernels, for the decomposition of HSIC like a variance."""
+"""Compiled sums over product kernels: what decomposes HSIC as a variance is decomposed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from numba import njit, prange
 
 from hsicfast.engines.loops import FASTMATH
 
-SLOTS = 64  # parallel iterations; rows are dealt round robin, as later ones have fewer pairs
+SLOTS = 64  # parallel iterations; they take rows in turn, because later rows have fewer pairs
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def product_forms(x, w):
     """Quadratic forms of `w` (n,) with the product kernels of `x` (d, n).
+
+    Parameters
+    ----------
+    x : (d, n) in [0, 1]
+    w : (n,)
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Compiled passes over a long column: is it in bounds, which values lie about its k-th smallest.
+"""Compiled one-pass scans of a long array: bounds, the values around the k-th smallest, counts in cells.
 
-NumPy does each in several passes and temporaries; of a million values every pass costs a twentieth of their sort.
+NumPy needs several passes and temporaries for each. With a million values every pass costs a twentieth of a sort.
 Threads as in :mod:`hsicfast.engines.spectral`.
 """
 
@@ -12,12 +12,12 @@ from numba import njit, prange
 from hsicfast.engines.loops import use_wide_vectors
 
 SLOTS = 16  # parallel iterations, whatever the number of threads
-BLOCK = 16  # values counted at once; the few blocks with one inside are gone through again
+BLOCK = 16  # values counted at once; the few blocks that hold a value inside are read again
 
 
 @njit(cache=True, parallel=True)
 def all_within(x, low, high):
-    """Whether ``low <= x <= high`` for all of x (n,); false with a NaN."""
+    """Whether ``low <= x <= high`` for all of x (n,); False if x holds a NaN."""
     n = x.shape[0]
     within = np.zeros(SLOTS, dtype=np.int64)
     for slot in prange(SLOTS):
@@ -31,7 +31,7 @@ def all_within(x, low, high):
 
 @njit(cache=True, parallel=True)
 def between(x, low, high):
-    """Values of x (n,) in (low, high], and how many more are at most `low` or minus infinity.
+    """Values of x (n,) in (low, high], how many are at most `low`, and how many are minus infinity.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def count_cells(u, met, edges, guide, slots):
     ----------
     u : (n,) in [0, 1]
     guide : (G + 1,) int
-        Edges below g / G, G a power of two: the few among which a value has to be looked for.
+        How many edges lie below g / G, G a power of two: they narrow the search for the cell of a value.
     slots : int
         Parallel iterations.
 

@@ -3,10 +3,10 @@
 For a goal z with w = z - mean(z), the statistic (1/n^2) sum_ij w_i w_j k(u_i, u_j) is the squared length of the
 r numbers (1/n) sum_j w_j psi(u_j), where psi is the feature map of
 :func:`hsicfast.dependence.features.gaussian_features`.
-A pair has the features psi(u) x psi(v). Kernels here trust their input; :mod:`hsicfast.hsic` checks it.
+A pair has the features psi(u) x psi(v). Kernels here trust their input; :mod:`hsicfast.dependence.hsic` checks it.
 
-Threads: a parallel iteration writes only its own slot, slots are cut by the size of the data and summed in
-order, so that any number of threads gives the same bits.
+Threads: a parallel iteration writes only its own slot. The size of the data alone cuts the slots, and they are summed
+in order, so that any number of threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numba import njit, prange
 from hsicfast.engines.loops import FASTMATH, cosine_and_sine, exp_negative, use_wide_vectors
 
 BLOCK = 128  # samples worked on at once, in the first-level cache with their features
-SLOT = 1024  # samples a parallel iteration
-DRAWS = 16  # permutations a parallel iteration; part of the random stream, so not to be tuned per machine
+SLOT = 1024  # samples of a parallel iteration
+DRAWS = 16  # permutations of a parallel iteration; they fix the random stream, so no machine may change them
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
@@ -28,13 +28,13 @@ def features(u, width, omega, even, odd):
     """Feature vectors psi(u_j) of all samples, or their means over intervals.
 
     ``psi_a(u) = sum_k even[k, a] s_k cos(omega k t) + odd[k, a] s_k sin(omega k t)``, t = u - 1/2, where
-    ``s_k = sinc(omega k width / 2)`` is the mean of the cosine over the interval (1 for a point). The angle is
-    stepped by one rotation a k instead of a cosine a k.
+    ``s_k = sinc(omega k width / 2)`` is the mean of the cosine over the interval (1 for a point). One rotation
+    for each k replaces a cosine for each k.
 
     Parameters
     ----------
     u : (n,) in [0, 1]
-    width : (n,) in [0, 1], or (0,) where all are points
+    width : (n,) in [0, 1], or (0,) if all are points
     even : (K + 1, r_even), odd : (K + 1, r_odd)
 
     Returns
@@ -106,9 +106,9 @@ def _next_random(state):
 
 @njit(cache=True)
 def _draw_subset(order, m, state):
-    """Move a uniformly random subset of size m to the front of `order`, from whatever order it was in.
+    """Move a uniformly random subset of size m to the front of `order`, whatever its order was.
 
-    32 random bits times the range, shifted: the bias is below n / 2^32.
+    A place is 32 random bits times the range, shifted by 32: the bias is below n / 2^32.
     """
     n = order.shape[0]
     for i in range(m):
@@ -129,6 +129,13 @@ def subset_membership(n, m, n_permutations, seed):
     """The subsets that :func:`permuted_statistics` draws, as columns (n, n_permutations) of 0.0 and 1.0.
 
     For m above n / 2 these are the complements, of size n - m.
+
+    Parameters
+    ----------
+    n : int
+    m : int in [0, n]
+    n_permutations : int
+    seed : uint64
     """
     size = min(m, n - m)
     out = np.zeros((n, n_permutations))
@@ -147,12 +154,12 @@ def subset_membership(n, m, n_permutations, seed):
 def permuted_statistics(psi, offsets, m, n_permutations, seed):
     """Statistics of random goals: a permutation of a 0/1 goal is a random subset of size m.
 
-    ``S = (1/n^2) |sum_(j in subset) psi_j - (m/n) sum_j psi_j|^2`` for each hyperparameter's columns.
+    ``S = (1/n^2) |sum_(j in subset) psi_j - (m/n) sum_j psi_j|^2`` for the columns of each hyperparameter.
 
     Parameters
     ----------
     psi : (n, R)
-        Features of q hyperparameters side by side; all see the same permutations.
+        Features of q hyperparameters side by side; the permutations are the same for all.
     offsets : (q + 1,) int
         Hyperparameter i has columns offsets[i] to offsets[i + 1].
     m : int in [0, n]
@@ -193,7 +200,7 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _neighbours(values, earlier, w, w_earlier, scale, reach):
-    """``sum_t w_t w'_t k(values_t, earlier_t)``, and how many of these pairs are within `reach`."""
+    """``sum_t w_t w'_t k(values_t, earlier_t)``, and how many of these pairs lie within `reach`."""
     use_wide_vectors()
     form = 0.0
     near = 0
@@ -208,7 +215,7 @@ def _neighbours(values, earlier, w, w_earlier, scale, reach):
 def _near_pairs(ordered, w, bandwidth, reach, start, stop):
     """``sum_i w_i (w_i + 2 sum_(j < i) w_j k_ij)`` over start <= i < stop and at least the j within `reach`.
 
-    Of sorted values; those l places apart are next to each other in memory, for l = 1, 2, ... until all are too far.
+    Values are sorted. Pairs l places apart are neighbours in memory; l = 1, 2, ... goes on until all are too far.
     """
     scale = -0.5 / (bandwidth * bandwidth)
     total = 0.0
@@ -229,7 +236,7 @@ def _near_pairs(ordered, w, bandwidth, reach, start, stop):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def window_forms(ordered, w, bandwidths, tail):
-    """``sum_ij w_i w_j k_ij`` of the Gaussian where it is not zero, for small bandwidths.
+    """``sum_ij w_i w_j k_ij`` of the Gaussian over the pairs for which it is not zero, for small bandwidths.
 
     Parameters
     ----------
@@ -237,7 +244,7 @@ def window_forms(ordered, w, bandwidths, tail):
     w : (n,)
     bandwidths : (H,)
     tail : float
-        Bandwidths of distance from where on the kernel is zero.
+        The kernel is zero beyond a distance of this many bandwidths.
 
     Returns
     -------
@@ -258,14 +265,16 @@ def window_forms(ordered, w, bandwidths, tail):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def window_rows(ordered, w, bandwidth, reach):
-    """Row sums of the Gaussian where it is not zero, as :func:`hsicfast.engines.tiles.weighted_rows` with shift 0.
+    """Row sums of the Gaussian over the pairs for which it is not zero.
+
+    They are those of :func:`hsicfast.engines.tiles.weighted_rows` with shift 0.
 
     Parameters
     ----------
     ordered : (n,), sorted
     w : (n,)
     reach : float
-        Distance from where on the kernel is zero.
+        The kernel is zero beyond this distance.
 
     Returns
     -------
@@ -300,7 +309,7 @@ def window_rows(ordered, w, bandwidth, reach):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach):
-    """Statistics of random goals of a small bandwidth, the subsets being those of :func:`permuted_statistics`.
+    """Statistics of random goals at a small bandwidth, for the subsets of :func:`permuted_statistics`.
 
     ``S = (1/n^2) [sum_(i, j in b) k_ij - 2 (size/n) sum_(i in b) r_i + (size/n)^2 sum_i r_i]`` with row sums r.
 
@@ -308,9 +317,9 @@ def permuted_windows(ordered, rank, size, n_permutations, seed, bandwidth, reach
     ----------
     ordered : (n,), sorted
     rank : (n,) int
-        Place of each sample among them.
+        Place of each sample in `ordered`.
     size : int
-        Of the subsets, at most n / 2.
+        Size of the subsets, at most n / 2.
 
     Returns
     -------

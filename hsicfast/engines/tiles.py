@@ -1,11 +1,12 @@
 """Compiled tile engine: any kernel in any dimension, O(n) memory, the Gram matrix never stored.
 
-A row of the Gram matrix is made a stretch at a time and used up at once: for HSIC both kernels together, for a goal
-all permutations. Each pair i < j is made once and serves both of its rows. Kernels here trust their input;
-:mod:`hsicfast.hsic` checks it.
+A row of the Gram matrix is computed a stretch at a time and used at once: by both kernels of HSIC together, or by all
+permutations of a goal. Each pair i < j is computed once and serves both of its rows. Kernels here trust their input;
+:mod:`hsicfast.dependence.hsic` checks it.
 
-Threads: the pairs are dealt to SLOTS parallel iterations, each with sums of its own over all samples (8 SLOTS bytes a
-sample and sum, with 3 sums 19 MB at 50,000), added up in order afterwards: any number of threads gives the same bits.
+Threads: SLOTS parallel iterations share the pairs. Each has its own sums over all samples, 8 SLOTS bytes for a sample
+and a sum (19 MB for 50,000 samples and 3 sums). They are added up in order, so that any number of threads gives the
+same bits.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from hsicfast.engines.kernels import (
 )
 from hsicfast.engines.loops import FASTMATH, ROWS, SLOTS, exp_negative, first_row, turns, use_wide_vectors
 
-STRETCH = 256  # entries of a Gram row made at once, in the first-level cache; a multiple of ROWS
+STRETCH = 256  # entries of a Gram row computed at once, in the first-level cache; a multiple of ROWS
 
 
 @njit(cache=True, fastmath=FASTMATH)
 def _fill_squares(x, i, start, row):
-    """Squared distances of sample i and those from `start` on; 4 coordinates a turn spare loads and stores."""
+    """Squared distances of sample i and those from `start` on; 4 coordinates a turn save loads and stores."""
     use_wide_vectors()
     d = x.shape[0]
     stop = start + row.shape[0]
@@ -49,12 +50,17 @@ def _fill_squares(x, i, start, row):
 
 @njit(cache=True, fastmath=FASTMATH)
 def fill_row(x, i, start, row, code, bandwidth):
-    """Entries ``row[t] = k(x_i, x_(start + t))`` of a Gram row; codes as in :mod:`hsicfast.engines.kernels`.
+    """Entries ``row[t] = k(x_i, x_(start + t))`` of a Gram row.
 
     Parameters
     ----------
-    x : (d, n), coordinates first, so that neighbours along a row lie together
-    row : (m,), filled
+    x : (d, n), coordinates first, so that neighbours along a row are neighbours in memory
+    i, start : int
+    row : (m,)
+        Filled.
+    code : int
+        Of the kernel, see :mod:`hsicfast.engines.kernels`.
+    bandwidth : float
     """
     use_wide_vectors()
     m = row.shape[0]
@@ -105,7 +111,15 @@ def fill_row(x, i, start, row, code, bandwidth):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def gram(x, code, bandwidth, out):
-    """Fill ``out[i, j] = k(x_i, x_j)``; `x` is (d, n), `out` (n, n)."""
+    """Fill ``out[i, j] = k(x_i, x_j)``.
+
+    Parameters
+    ----------
+    x : (d, n)
+    code : int
+    bandwidth : float
+    out : (n, n)
+    """
     n = x.shape[1]
     for i in prange(n):
         use_wide_vectors()
@@ -114,7 +128,14 @@ def gram(x, code, bandwidth, out):
 
 @njit(cache=True, fastmath=FASTMATH)
 def diagonal(x, code, bandwidth, shift):
-    """``k_ii - shift`` of all samples, (n,)."""
+    """``k_ii - shift`` of all samples, (n,).
+
+    Parameters
+    ----------
+    x : (d, n)
+    code : int
+    bandwidth, shift : float
+    """
     out = np.empty(x.shape[1])
     for i in range(x.shape[1]):
         fill_row(x, i, i, out[i : i + 1], code, bandwidth)
@@ -124,7 +145,7 @@ def diagonal(x, code, bandwidth, shift):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _add_weighted(row, w, at, column):
-    """Add ``w_i row`` to the column's sums; returns ``sum_j w_j row_j``."""
+    """Add ``w_i row`` to the sums of the column; return ``sum_j w_j row_j``."""
     use_wide_vectors()
     total = 0.0
     for t in range(row.shape[0]):
@@ -135,7 +156,7 @@ def _add_weighted(row, w, at, column):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _add_total(row, column):
-    """Add the row to the column's sums; returns its sum and that of its squares."""
+    """Add the row to the sums of the column; return its sum and the sum of its squares."""
     use_wide_vectors()
     total = 0.0
     squares = 0.0
@@ -148,7 +169,7 @@ def _add_total(row, column):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _add_shifted(row, shift, column):
-    """:func:`_add_total` of the row less `shift`, which it leaves there."""
+    """Take `shift` off the row in place, then do :func:`_add_total`."""
     use_wide_vectors()
     off = row.dtype.type(shift)
     total = 0.0
@@ -163,7 +184,7 @@ def _add_shifted(row, shift, column):
 
 @njit(cache=True, fastmath=FASTMATH)
 def _add_product(a, b, column):
-    """Add ``a b`` to the column's sums; returns its sum."""
+    """Add ``a b`` to the sums of the column; return its sum."""
     use_wide_vectors()
     total = 0.0
     for t in range(a.shape[0]):
@@ -205,19 +226,19 @@ def _added_up(sums):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def weighted_rows(x, w, code, bandwidth, shift):
-    """Everything a goal needs from one pass over the pairs.
+    """All sums that a goal needs, in one pass over the pairs.
 
     Parameters
     ----------
     x : (d, n)
     w : (n,)
     shift : float
-        Taken off every entry, which centring undoes; near the mean entry it saves digits.
+        Taken off every entry. Centring undoes it; near the mean entry it saves digits.
 
     Returns
     -------
-    (n, 4): of k - shift, row i holds ``sum_j w_j k_ij``, ``sum_j k_ij``, ``k_ii^2 + 2 sum_(j > i) k_ij^2`` (over all i
-    the sum of squares), ``k_ii``.
+    (n, 4): row i holds, for k - shift, ``sum_j w_j k_ij``, ``sum_j k_ij``, ``k_ii^2 + 2 sum_(j > i) k_ij^2`` (over all
+    i the sum of squares), ``k_ii``.
     """
     n = x.shape[1]
     own = diagonal(x, code, bandwidth, shift)
@@ -251,7 +272,7 @@ def weighted_rows(x, w, code, bandwidth, shift):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def paired_rows(x, y, kernel_x, kernel_y):
-    """Both kernels in one pass over the pairs.
+    """The row sums of two kernels and of their product, in one pass over the pairs.
 
     Parameters
     ----------
@@ -262,7 +283,7 @@ def paired_rows(x, y, kernel_x, kernel_y):
     Returns
     -------
     rows : (n, 3)
-        Of the shifted kernels, row i holds the sums over j != i of ``k_ij l_ij``, ``k_ij`` and ``l_ij``.
+        Row i holds, for the shifted kernels, the sums over j != i of ``k_ij l_ij``, ``k_ij`` and ``l_ij``.
     squares : (2,)
         The sums over i != j of ``k_ij^2`` and ``l_ij^2``.
     """
@@ -299,7 +320,7 @@ def paired_rows(x, y, kernel_x, kernel_y):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def paired_products(x, shuffled, kernel_x, kernel_y):
-    """``sum_(i < j) k_ij l_ij`` of several orders of y, each stretch of K serving all of them.
+    """``sum_(i < j) k_ij l_ij`` for several orders of y; each stretch of K serves all of them.
 
     Parameters
     ----------
@@ -346,7 +367,7 @@ def _sum_at(values, places, offset):
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
 def subset_sums(x, members, code, bandwidth, shift):
-    """``sum_(i < j, both in b) (k_ij - shift)`` of many subsets b, each stretch of K serving all of them.
+    """``sum_(i < j, both in b) (k_ij - shift)`` for many subsets b; each stretch of K serves all of them.
 
     Parameters
     ----------
@@ -388,7 +409,7 @@ def subset_sums(x, members, code, bandwidth, shift):
                     if 4 * columns.shape[0] < stop - start:
                         for p in range(rows.shape[0]):
                             sums[slot, b] += _sum_at(tile[rows[p] - first], columns, start)
-                    else:  # whole rows vectorise, which outweighs the entries they waste
+                    else:  # whole rows vectorise, which more than pays for the entries outside the subset
                         added[:] = 0.0
                         for p in range(rows.shape[0]):
                             _add_total(tile[rows[p] - first], added)
