@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from hsicfast.errors import InputError
-from hsicfast.indices.verdicts import fates, headline, verdicts
+from hsicfast.indices.verdicts import fates, headline
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page
 from hsicfast.report.tables import print_indices, print_pairs, print_table
@@ -122,7 +122,7 @@ def _print_guess(console: Console, guess: Guess) -> None:
 
 
 def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
-    found = verdicts(sensitivity)
+    found = sensitivity.verdict_list
     console.print(Text(headline(sensitivity, found), style="bold"))
     for sentence in fates(sensitivity):
         console.print(Text(sentence))

@@ -23,9 +23,12 @@ from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of
 from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import carry, features, few_features, index_evidence
-from hsicfast.indices.findings import Findings, Index, Pair, Question, Streamed
+from hsicfast.indices.conclusions import Conclusions
+from hsicfast.indices.findings import Index, Pair, Question, Streamed
 from hsicfast.indices.interactions import PairJudge
+from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import FEWEST, Group, Stream
+from hsicfast.indices.verdicts import Verdict
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import Threshold, losses_of
 from hsicfast.trials.parquet import ParquetTrials
@@ -50,25 +53,21 @@ def silent(step: str, share: float) -> None:
     """Nobody is watching."""
 
 
-class Sensitivity(Findings):
+class Sensitivity(Conclusions):
     """What :func:`analyse` found; as tables, as pictures, as a page."""
 
     def verdicts(self) -> pd.DataFrame:
         """What to do with each hyperparameter: indexed by ``name`` with kind, text and evidence (:class:`Verdict`)."""
         import pandas as pd
 
-        from hsicfast.indices.verdicts import Verdict, verdicts
-
-        return pd.DataFrame(verdicts(self), columns=[field.name for field in fields(Verdict)]).set_index("name")
+        return pd.DataFrame(self.verdict_list, columns=[field.name for field in fields(Verdict)]).set_index("name")
 
     def ranks(self) -> pd.DataFrame:
         """Indexed by ``name``: rank within the group, low and high of it in 90% of resamples, of how many."""
         import pandas as pd
 
-        from hsicfast.indices.stability import RankInterval, rank_intervals
-
         return pd.DataFrame.from_dict(
-            {name: astuple(interval) for name, interval in rank_intervals(self).items()},
+            {name: astuple(interval) for name, interval in self.rank_intervals.items()},
             orient="index",
             columns=[field.name for field in fields(RankInterval)],
         ).rename_axis("name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -229,10 +230,17 @@ class Findings:
         return [index.name for index in self.indices if index.pvalue_holm <= alpha]
 
     def carried(self, name: str) -> Carried:
-        """Carried values of `name` and who met its group's goal."""
-        rows = np.flatnonzero(self.trials.active(name))
-        u, width = carry(self.trials, name, rows, self.question.law)
-        return Carried(u, width, self.question.met(self.trials.objective[rows]).met)
+        """Carried values of `name` and who met its group's goal; computed once, so do not write into the arrays."""
+        if name not in self._known:
+            rows = np.flatnonzero(self.trials.active(name))
+            u, width = carry(self.trials, name, rows, self.question.law)
+            self._known[name] = Carried(u, width, self.question.met(self.trials.objective[rows]).met)
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, Carried]:
+        # Ranks sort all trials, and verdicts, pictures and the search ask for the same names.
+        return {}
 
     def to_frame(self) -> pd.DataFrame:
         """Indices as a frame, indexed by ``name``: hsic, r2, pvalue, pvalue_holm, pvalue_bh, ci, noise_floor, ..."""

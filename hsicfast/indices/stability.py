@@ -14,7 +14,7 @@ import numpy as np
 
 from hsicfast.arrays import Floats, Rows
 from hsicfast.dependence import inference
-from hsicfast.indices.carried import carry, few_features
+from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import Findings, Index
 from hsicfast.trials.goal import Threshold, goal_of
 
@@ -131,11 +131,10 @@ def _groups(findings: Findings) -> Iterator[list[Index]]:
 
 def _features(findings: Findings, names: list[str]) -> tuple[Floats, list[int]]:
     """Centred features (n, r) of all `names` side by side, and the column where each begins."""
-    law, h = findings.question.law, findings.question.bandwidth
-    rows = np.flatnonzero(findings.trials.active(names[0]))
     parts = []
     for name in names:
-        psi = few_features(*carry(findings.trials, name, rows, law), h)
+        u, width, _ = findings.carried(name)
+        psi = few_features(u, width, findings.question.bandwidth)
         parts.append(psi - psi.mean(axis=0))
     starts = np.cumsum([0, *(part.shape[1] for part in parts[:-1])]).tolist()
     return np.hstack(parts), starts

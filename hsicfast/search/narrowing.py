@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import ALPHA, Findings
 from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction, cheap_good_value
-from hsicfast.indices.verdicts import SAFE, verdicts
+from hsicfast.indices.verdicts import SAFE
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import p_text, share_text
@@ -28,12 +29,12 @@ RULE = (
 )
 
 
-def narrow(findings: Findings) -> Reduction:
+def narrow(findings: Conclusions) -> Reduction:
     """Fix what is safe to fix, narrow the ranges of what matters to where the good trials are, search the rest.
 
     Parameters
     ----------
-    findings : Findings
+    findings : Conclusions
         Of the design trials.
 
     Returns
@@ -55,7 +56,7 @@ def narrow(findings: Findings) -> Reduction:
     space = findings.trials.space
     parents = {parent for name in space for parent in space[name].conditions}
     decisions, ranges = [], {}
-    for verdict in verdicts(findings):
+    for verdict in findings.verdict_list:
         name = verdict.name
         left = _where_good(findings, name) if findings[name].matters and name not in parents else None
         if verdict.kind == SAFE and name not in parents:
