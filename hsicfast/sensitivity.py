@@ -28,7 +28,6 @@ from hsicfast.indices.findings import Index, Pair, Question, Streamed
 from hsicfast.indices.interactions import PairJudge
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import FEWEST, Group, Stream
-from hsicfast.indices.verdicts import Verdict
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import Threshold, losses_of
 from hsicfast.trials.parquet import ParquetTrials
@@ -57,10 +56,11 @@ class Sensitivity(Conclusions):
     """What :func:`analyse` found; as tables, as pictures, as a page."""
 
     def verdicts(self) -> pd.DataFrame:
-        """What to do with each hyperparameter: indexed by ``name`` with kind, text and evidence (:class:`Verdict`)."""
+        """What to do with each hyperparameter: indexed by ``name``, with kind, text and evidence."""
         import pandas as pd
 
-        return pd.DataFrame(self.verdict_list, columns=[field.name for field in fields(Verdict)]).set_index("name")
+        rows = [(verdict.name, verdict.kind, verdict.text, verdict.why) for verdict in self.verdict_list]
+        return pd.DataFrame(rows, columns=["name", "kind", "text", "evidence"]).set_index("name")
 
     def ranks(self) -> pd.DataFrame:
         """Indexed by ``name``: rank within the group, low and high of it in 90% of resamples, of how many."""

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,6 @@ from hsicfast.trials.goal import goal_text
 from hsicfast.trials.trial import DIVERGED, LOST, PRUNED
 
 MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
-FIX_TO = "safe to fix: "
 POWER, BOUND = 0.9, 0.95
 SHARPEST = 0.999
 # An effect is negligible where the better half of the values holds no more of the good trials than this.
@@ -47,14 +47,17 @@ class Verdict:
     kind : {"matters", "together", "safe", "open", "few"}
     text : str
         A few words.
-    evidence : str
+    why : str
         A sentence with the numbers behind them.
+    value : object
+        If it is safe to fix, the value to fix it to; else None.
     """
 
     name: str
     kind: str
     text: str
-    evidence: str
+    why: str
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     }
     alone = [named[verdict.name] for verdict in found if verdict.kind == MATTERS]
     together = [named[verdict.name] for verdict in found if verdict.kind == TOGETHER]
-    safe = [f"{verdict.name} ({verdict.text.removeprefix(FIX_TO)})" for verdict in found if verdict.kind == SAFE]
+    safe = [f"{verdict.name} ({value_text(verdict.value)})" for verdict in found if verdict.kind == SAFE]
     said = []
     if alone:
         said.append(f"{_listed(alone)} {'decides' if len(alone) == 1 else 'decide'} {goal}.")
@@ -212,19 +215,19 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
             name, MATTERS, "matters", f"Holm p {p_text(index.pvalue_holm)}; {_where(findings, name)}.{also}{drives}"
         )
     if partners:
-        evidence = f"Alone it does not stand out (Holm p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
-        return Verdict(name, TOGETHER, f"matters only with {together}", evidence)
+        why = f"Alone it does not stand out (Holm p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
+        return Verdict(name, TOGETHER, f"matters only with {together}", why)
     possible = reach(findings, name, tested)
     if possible is None:
         return Verdict(name, OPEN, "no evidence either way", f"Its {index.n:,} trials have one value, or one fate.")
     judged_with_others = any(name in (pair.first, pair.second) for pair in findings.pair_indices)
     if possible.most <= NEGLIGIBLE and judged_with_others:
-        value, why = cheap_good_value(findings, name, ALPHA)
-        evidence = (
+        value, price = cheap_good_value(findings, name, ALPHA)
+        why = (
             f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "
-            f"(95% confidence, {index.n:,} trials), and no interaction was found; {why}."
+            f"(95% confidence, {index.n:,} trials), and no interaction was found; {price}."
         )
-        return Verdict(name, SAFE, FIX_TO + value_text(value), evidence)
+        return Verdict(name, SAFE, f"safe to fix: {value_text(value)}", why, value)
     return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{drives}")
 
 

@@ -49,7 +49,7 @@ def push(study: optuna.Study, findings: Conclusions, *, metric: str = "objective
 def note(findings: Conclusions) -> str:
     """The headline and the verdict on each hyperparameter, in Markdown."""
     found = findings.verdict_list
-    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.evidence)} |" for v in found]
+    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.why)} |" for v in found]
     table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
     return "\n\n".join([f"**{_cell(headline(findings, found))}**", *fates(findings), "\n".join(table)])
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from hsicfast.indices.conclusions import Conclusions
-from hsicfast.indices.findings import ALPHA, Findings
-from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction, cheap_good_value
+from hsicfast.indices.findings import Findings
+from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction
 from hsicfast.indices.verdicts import SAFE
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
@@ -60,13 +60,12 @@ def narrow(findings: Conclusions) -> Reduction:
         name = verdict.name
         left = _where_good(findings, name) if findings[name].matters and name not in parents else None
         if verdict.kind == SAFE and name not in parents:
-            value, _ = cheap_good_value(findings, name, ALPHA)
-            decisions.append(Decision(name, FIX, value, verdict.evidence))
+            decisions.append(Decision(name, FIX, verdict.value, verdict.why))
         elif left is not None:
             ranges[name], reason = left
             decisions.append(Decision(name, NARROW, (ranges[name].low, ranges[name].high), reason))
         else:
-            decisions.append(Decision(name, SEARCH, None, verdict.evidence))
+            decisions.append(Decision(name, SEARCH, None, verdict.why))
     fixed = {decision.name: decision.value for decision in decisions if decision.action == FIX}
     narrowed = SearchSpace({name: ranges.get(name, space[name]) for name in space})
     return Reduction(narrowed.fix(fixed) or narrowed, fixed, tuple(decisions), RULE)
