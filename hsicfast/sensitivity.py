@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import astuple, fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -27,7 +26,7 @@ from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import Index, Pair, Question, Streamed
 from hsicfast.indices.interactions import PairJudge
 from hsicfast.indices.stability import RankInterval
-from hsicfast.indices.streaming import FEWEST, Group, Stream
+from hsicfast.indices.streaming import MIN_TRIALS, Group, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import Threshold, losses_of
 from hsicfast.trials.parquet import ParquetTrials
@@ -37,10 +36,6 @@ from hsicfast.trials.trial import DESIGN, DIVERGED, PRUNED, STATUSES
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-
-# What is being done, and which share of it is.
-Progress = Callable[[str, float], None]
 
 
 FAILED_OPTIONS = ("miss", "drop")
@@ -152,7 +147,7 @@ def analyse(
     law: str = "space",
     failed: str = "miss",
     pruned: str = "miss",
-    progress: Progress = silent,
+    progress: ProgressCallback = silent,
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
 
@@ -245,7 +240,9 @@ def analyse(
     )
 
 
-def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: bool, progress: Progress) -> Sensitivity:
+def _analyse_stream(
+    stream: Stream, question: Question, rules: Rules, pairs: bool, progress: ProgressCallback
+) -> Sensitivity:
     """The steps of :func:`analyse` for trials in files: sums over all of them, and a sample for what needs trials."""
     # 1. Which trials count, 2. and who met the goal: a pass over the objectives.
     scan, goal = stream.scan(), question.goal
@@ -264,7 +261,7 @@ def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: boo
         _check_parts(question.goal, best, met)
     aims = [stream.aim(scan, question)]
     cost = scan.cost[scan.kept & np.isfinite(scan.cost)] if len(scan.cost) else scan.cost
-    if len(cost) >= FEWEST and np.ptp(cost) > 0:
+    if len(cost) >= MIN_TRIALS and np.ptp(cost) > 0:
         aims.append(stream.aim(scan, _about_cost(question, float(met.mean())), of_cost=True))
     # 3. One index a hyperparameter, 5. and the same about cost: a pass over all columns.
     groups, sample, rank_error = stream.collect(scan, aims, question)
@@ -301,8 +298,8 @@ def _check_streamed(test: str | None) -> None:
 
 
 def _check_enough(n: int) -> None:
-    if n < FEWEST:
-        raise InputError(f"an analysis needs at least {FEWEST} trials drawn from the space, but got {n}; run more")
+    if n < MIN_TRIALS:
+        raise InputError(f"an analysis needs at least {MIN_TRIALS} trials drawn from the space, but got {n}; run more")
 
 
 def _warn_searched(searched: int, n: int, law: str) -> None:
@@ -361,7 +358,7 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: Qu
     """Indices of the hyperparameters of one group, among the trials where they exist, with a goal of their own."""
     rows = np.flatnonzero(table.active(names[0]))
     n = len(rows)
-    z = question.met(table.objective[rows]).met if n >= FEWEST else np.empty(0, dtype=bool)
+    z = question.met(table.objective[rows]).met if n >= MIN_TRIALS else np.empty(0, dtype=bool)
     if z.all() or not z.any():
         return _nothing(group, names, n)
     columns = [carry(table, name, rows, question.law) for name in names]
@@ -386,7 +383,7 @@ def _group_found(found: Group, question: Question) -> list[Index]:
 def _nothing(group: str, names: list[str], n: int) -> list[Index]:
     """Indices where n trials are too few, or the goal tells none of them apart: exactly independent."""
     nan = math.nan
-    if n < FEWEST:
+    if n < MIN_TRIALS:
         return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
     return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
 
@@ -406,7 +403,7 @@ def _as_indices(
     ]
 
 
-def _pair_indices(table: TrialTable, question: Question, progress: Progress) -> tuple[Pair, ...]:
+def _pair_indices(table: TrialTable, question: Question, progress: ProgressCallback) -> tuple[Pair, ...]:
     """All pairs that exist together in at least 4 trials and of which neither decides whether the other exists."""
     found = []
     judges: dict[bytes, PairJudge | None] = {}
@@ -427,7 +424,7 @@ def _pair_indices(table: TrialTable, question: Question, progress: Progress) -> 
 def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | None:
     """Judge of the pairs that exist together in these trials; None where there is nothing to tell apart."""
     z = question.met(table.objective[rows]).met
-    if len(rows) < FEWEST or z.all() or not z.any():
+    if len(rows) < MIN_TRIALS or z.all() or not z.any():
         return None
 
     def of(name: str) -> Floats:
@@ -440,7 +437,7 @@ def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | Non
 def _cost_indices(table: TrialTable, question: Question, share: float) -> tuple[Index, ...]:
     """What decides who ends among the cheapest, as large a share as the goal's; nothing where costs do not vary."""
     priced = table.select(np.isfinite(table.cost))
-    if len(priced) < FEWEST or np.ptp(priced.cost) == 0:
+    if len(priced) < MIN_TRIALS or np.ptp(priced.cost) == 0:
         return ()
     return _indices(replace(priced, objective=priced.cost, minimize=True), _about_cost(question, share))
 

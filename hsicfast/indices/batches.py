@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A hyperparameter of more single values is taken for a continuum: of steps so short the index cannot tell (1e-8).
 MOST_LEVELS = 1 << 16
-FATES = ("objective", "cost", "status", "origin")
+OUTCOME_COLUMNS = ("objective", "cost", "status", "origin")
 
 
 class Rules(NamedTuple):
@@ -32,7 +32,7 @@ class Rules(NamedTuple):
     pruned: str
 
 
-class Fates(NamedTuple):
+class Outcomes(NamedTuple):
     """What came of the trials of a batch (m,): objective, cost, place among STATUSES, who is judged and searched."""
 
     objective: Floats
@@ -41,10 +41,10 @@ class Fates(NamedTuple):
     kept: Bools
     searched: Bools
 
-    def at(self, rows: Rows) -> Fates:
+    def at(self, rows: Rows) -> Outcomes:
         """Of the trials at these rows."""
         objective, cost, status, kept, searched = self
-        return Fates(objective[rows], cost[rows], status[rows], kept[rows], searched[rows])
+        return Outcomes(objective[rows], cost[rows], status[rows], kept[rows], searched[rows])
 
 
 def is_level(space: SearchSpace, name: str) -> bool:
@@ -79,7 +79,7 @@ def labels_of(space: SearchSpace, source: ParquetTrials, opened: Opened) -> dict
     return needed
 
 
-def fates_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Fates:
+def outcomes_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Outcomes:
     """What came of each trial, as :meth:`TrialTable.from_arrays` and the rules have it."""
     n = len(batch)
     objective = _numbers(batch, labels["objective"]).copy()
@@ -104,7 +104,7 @@ def fates_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Fat
     kept &= (status != pruned) | (rules.pruned != "drop")
     says = (status == done) | ((status == pruned) & (rules.pruned == "last"))
     objective[~says | ~finite] = np.nan
-    return Fates(objective, cost, status, kept, searched)
+    return Outcomes(objective, cost, status, kept, searched)
 
 
 def existing(space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, kept: Bools) -> dict[str, Bools]:

@@ -17,7 +17,7 @@ from hsicfast.indices.findings import Findings
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import value_text
 
-SEARCH, FIX, NARROW = "search", "fix", "narrow"
+KEEP, FIX, NARROW = "search", "fix", "narrow"
 # A value is priced by the trials around it: those of the same level, or the nearest quarter of a continuum.
 NEIGHBOURS = 0.25
 MOST_PRICED = 200
@@ -119,13 +119,13 @@ def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
     if all(decision.action == FIX for decision in decisions.values()):
         n = len(sensitivity.trials)
         nothing = f"no hyperparameter was found to matter with {n} trials, which is no ground to fix any"
-        return Reduction(space, {}, tuple(Decision(name, SEARCH, None, nothing) for name in space), RULE)
-    searched = [name for name, decision in decisions.items() if decision.action == SEARCH]
+        return Reduction(space, {}, tuple(Decision(name, KEEP, None, nothing) for name in space), RULE)
+    searched = [name for name, decision in decisions.items() if decision.action == KEEP]
     for name, decision in decisions.items():
         children = [child for child in searched if space.depends(child, name)]
         if decision.action == FIX and children:
             reason = f"some of its values are needed to search {', '.join(children)}"
-            decisions[name] = Decision(name, SEARCH, None, reason)
+            decisions[name] = Decision(name, KEEP, None, reason)
     fixed = {name: decision.value for name, decision in decisions.items() if decision.action == FIX}
     left = space.fix(fixed)
     return Reduction(space if left is None else left, fixed, tuple(decisions[name] for name in space), RULE)
@@ -134,10 +134,10 @@ def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
 def _judge(sensitivity: Findings, name: str, alpha: float) -> Decision:
     index = sensitivity[name]
     if math.isnan(index.pvalue):
-        return Decision(name, SEARCH, None, f"{index.n} trials have it, too few to judge it")
+        return Decision(name, KEEP, None, f"{index.n} trials have it, too few to judge it")
     evidence = f"p = {index.pvalue:.2g} over {index.n} trials"
     if index.pvalue <= alpha:
-        return Decision(name, SEARCH, None, f"worth searching ({evidence})")
+        return Decision(name, KEEP, None, f"worth searching ({evidence})")
     value, price = cheap_good_value(sensitivity, name, alpha)
     return Decision(name, FIX, value, f"no evidence that it matters ({evidence}); {price}")
 

@@ -19,7 +19,16 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence.estimate import Estimate
-from hsicfast.indices.batches import FATES, Fates, Rules, carried_columns, existing, fates_of, is_level, labels_of
+from hsicfast.indices.batches import (
+    OUTCOME_COLUMNS,
+    Outcomes,
+    Rules,
+    carried_columns,
+    existing,
+    is_level,
+    labels_of,
+    outcomes_of,
+)
 from hsicfast.indices.findings import Question
 from hsicfast.indices.interactions import MOST_FOR_LAW
 from hsicfast.indices.summaries import Continuum, Levels, Sketch
@@ -32,13 +41,16 @@ from hsicfast.trials.trial import STATUSES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Report = Callable[[str, float], None]
+# Called with the name of a step and the share of it that is done.
+ProgressCallback = Callable[[str, float], None]
 
-FEWEST = 4
-# Trials that are kept: as many as tell the law of a pair's test.
-SAMPLE = MOST_FOR_LAW
-# Of a sketch's edges so many are values, from so many places of the file, and as many lie evenly.
-EDGES, PLACES = 1 << 15, 8
+# An index of fewer trials is not estimated.
+MIN_TRIALS = 4
+# A sample of this many trials is kept: they tell the limit distribution of a pair's test to a percent.
+KEPT_SAMPLE = MOST_FOR_LAW
+# A sketch has up to 2 * SKETCH_EDGES edges: SKETCH_EDGES values read at SKETCH_PLACES places of the file, and as many
+# at even distances.
+SKETCH_EDGES, SKETCH_PLACES = 1 << 15, 8
 
 
 class Part(NamedTuple):
@@ -138,7 +150,7 @@ class Stream:
         Files that cannot be read or do not belong together; a column that is missing, or text where a number belongs.
     """
 
-    def __init__(self, space: SearchSpace, source: ParquetTrials, rules: Rules, progress: Report) -> None:
+    def __init__(self, space: SearchSpace, source: ParquetTrials, rules: Rules, progress: ProgressCallback) -> None:
         self.space, self.source, self.rules, self.progress = space, source, rules, progress
         self.opened = open_parquet(source.source)
         self.labels = labels_of(space, source, self.opened)
@@ -150,7 +162,7 @@ class Stream:
         """The first pass."""
         n, labels = self.opened.rows, self.labels
         parents = [name for name in self.space if any(name in self.space[other].conditions for other in self.space)]
-        wanted = [labels[name] for name in (*FATES, *parents) if name in labels]
+        wanted = [labels[name] for name in (*OUTCOME_COLUMNS, *parents) if name in labels]
         scan = Scan(
             objective=np.empty(n),
             cost=np.empty(n if "cost" in labels else 0),
@@ -161,16 +173,16 @@ class Stream:
         )
         function = partial(_scan_portion, self.space, labels, self.rules, self.groups)
         searched = 0
-        for portion, fates, exists in self._of_each(wanted, function, "reading objectives"):
+        for portion, outcomes, exists in self._of_each(wanted, function, "reading objectives"):
             rows = slice(portion.start, portion.start + portion.rows)
-            scan.objective[rows], scan.kept[rows] = fates.objective, fates.kept
+            scan.objective[rows], scan.kept[rows] = outcomes.objective, outcomes.kept
             if "cost" in labels:
-                scan.cost[rows] = fates.cost
+                scan.cost[rows] = outcomes.cost
             for group, mask in exists.items():
                 scan.exists[group][rows] = mask
-            for place, number in enumerate(np.bincount(fates.status, minlength=len(STATUSES))):
+            for place, number in enumerate(np.bincount(outcomes.status, minlength=len(STATUSES))):
                 scan.counts[STATUSES[place]] += int(number)
-            searched += int(np.count_nonzero(fates.searched))
+            searched += int(np.count_nonzero(outcomes.searched))
         return replace(scan, searched=searched)
 
     def aim(self, scan: Scan, question: Question, of_cost: bool = False) -> Aim:
@@ -187,18 +199,18 @@ class Stream:
         sketches = self._sketches() if question.law == "ranks" else {}
         n = int(np.count_nonzero(scan.kept))
         rows = np.arange(n)
-        if n > SAMPLE:
-            rows = np.sort(np.random.default_rng(question.seed).choice(n, SAMPLE, replace=False))
+        if n > KEPT_SAMPLE:
+            rows = np.sort(np.random.default_rng(question.seed).choice(n, KEPT_SAMPLE, replace=False))
         if n < len(scan.kept):
             rows = np.flatnonzero(scan.kept)[rows]
         plan = _Plan(self.space, self.labels, self.rules, self.groups, aims, sketches, rows, question.bandwidth)
         total = plan.moments()
         drawn: list[pa.Table] = []
-        fates: list[Fates] = []
+        outcomes: list[Outcomes] = []
         wanted = list(self.labels.values())
         for moments, sampled, own in self._of_each(wanted, partial(_collect_portion, plan), "hyperparameters"):
             drawn += sampled
-            fates += own
+            outcomes += own
             for all_of, part in zip(total, moments, strict=True):
                 for name in part:
                     all_of[name].merge(part[name])
@@ -207,7 +219,7 @@ class Stream:
             [self._group(group, names, aim, moments, question) for group, names in self.groups.items()]
             for aim, moments in zip(aims, total, strict=True)
         ]
-        return Collected(groups, self._table(drawn, fates, rows, question.minimize), max(errors, default=0.0))
+        return Collected(groups, self._table(drawn, outcomes, rows, question.minimize), max(errors, default=0.0))
 
     def _of_each(self, names: list[str], function: Callable[..., Any], step: str) -> Iterator[Any]:
         portions = self.opened.portions
@@ -222,24 +234,26 @@ class Stream:
         What is counted in the cells is exact whatever they are; some places of the file tell how finely to cut where.
         """
         names = [name for name in self.space if not is_level(self.space, name)]
-        every = self.opened.rows <= EDGES
+        every = self.opened.rows <= SKETCH_EDGES
         portions = self.opened.portions
         places = (
-            range(len(portions)) if every else np.unique(np.linspace(0, len(portions) - 1, PLACES).round().astype(int))
+            range(len(portions))
+            if every
+            else np.unique(np.linspace(0, len(portions) - 1, SKETCH_PLACES).round().astype(int))
         )
         found: dict[str, list[Floats]] = {name: [np.empty(0)] for name in names}
         for place in places if names else ():
-            left = EDGES if every else EDGES // len(places)
+            left = SKETCH_EDGES if every else SKETCH_EDGES // len(places)
             for batch in read(portions[place], list(self.labels.values())):
                 own = batch.slice(0, left)
-                kept = fates_of(own, self.labels, self.rules).kept
+                kept = outcomes_of(own, self.labels, self.rules).kept
                 carried = dict(carried_columns(self.space, self.labels, own, kept))
                 for name in names:
                     found[name].append(carried[name][1])
                 left -= len(own)
                 if left <= 0:
                     break
-        even = np.empty(0) if every else np.arange(1, EDGES) / EDGES
+        even = np.empty(0) if every else np.arange(1, SKETCH_EDGES) / SKETCH_EDGES
         return {name: Sketch(np.unique(np.concatenate((*values, even)))) for name, values in found.items()}
 
     def _group(
@@ -258,11 +272,11 @@ class Stream:
                 evidence.append(sums.evidence(question.bandwidth, steps))
         return Group(group, names, part.n, evidence)
 
-    def _table(self, drawn: list[pa.Table], fates: list[Fates], rows: Rows, minimize: bool) -> TrialTable:
+    def _table(self, drawn: list[pa.Table], outcomes: list[Outcomes], rows: Rows, minimize: bool) -> TrialTable:
         import pyarrow as pa
 
         frame = pa.concat_tables(drawn).to_pandas()
-        objective, cost, status, _, _ = map(np.concatenate, zip(*fates, strict=True))
+        objective, cost, status, _, _ = map(np.concatenate, zip(*outcomes, strict=True))
         words = np.array(STATUSES)[status]
         columns = {name: frame[self.labels[name]] for name in self.space}
         table = TrialTable.from_arrays(self.space, columns, objective, cost, words.tolist(), minimize)
@@ -295,7 +309,7 @@ def _part(values: Floats, judged: Bools, question: Question) -> Part:
     """The goal of the trials that are `judged` (n,)."""
     everyone = bool(judged.all())
     own = values if everyone else values[judged]
-    goal = question.met(own) if len(own) >= FEWEST else None
+    goal = question.met(own) if len(own) >= MIN_TRIALS else None
     if goal is None or goal.met.all() or not goal.met.any():
         return Part(len(own), None, np.empty(0, dtype=np.intp))
     edge = question.edge(own)
@@ -310,38 +324,38 @@ def _scan_portion(
     groups: dict[str, list[str]],
     portion: Portion,
     batches: Iterator[pa.RecordBatch],
-) -> tuple[Portion, Fates, dict[str, Bools]]:
-    fates: list[Fates] = []
+) -> tuple[Portion, Outcomes, dict[str, Bools]]:
+    outcomes: list[Outcomes] = []
     exists: dict[str, list[Bools]] = {group: [] for group in groups if group != "main"}
     for batch in batches:
-        own = fates_of(batch, labels, rules)
-        fates.append(own)
+        own = outcomes_of(batch, labels, rules)
+        outcomes.append(own)
         masks = existing(space, labels, batch, own.kept)
         for group, parts in exists.items():
             parts.append(masks[groups[group][0]])
-    whole = Fates(*map(np.concatenate, zip(*fates, strict=True)))
+    whole = Outcomes(*map(np.concatenate, zip(*outcomes, strict=True)))
     return portion, whole, {group: np.concatenate(parts) for group, parts in exists.items()}
 
 
 def _collect_portion(
     plan: _Plan, portion: Portion, batches: Iterator[pa.RecordBatch]
-) -> tuple[list[dict[str, Continuum | Levels]], list[pa.Table], list[Fates]]:
+) -> tuple[list[dict[str, Continuum | Levels]], list[pa.Table], list[Outcomes]]:
     import pyarrow as pa
 
     moments = plan.moments()
-    drawn, drawn_fates = [], []
+    drawn, drawn_outcomes = [], []
     start = portion.start
     for batch in batches:
-        fates = fates_of(batch, plan.labels, plan.rules)
+        outcomes = outcomes_of(batch, plan.labels, plan.rules)
         goals: dict[tuple[int, str], tuple[Bools | None, Bools, Rows]] = {}
-        for name, (exists, values) in carried_columns(plan.space, plan.labels, batch, fates.kept):
+        for name, (exists, values) in carried_columns(plan.space, plan.labels, batch, outcomes.kept):
             group = plan.space.group(name)
             for place, aim in enumerate(plan.aims):
                 part = aim.parts[group]
                 if part.threshold is None:
                     continue
                 if (place, group) not in goals:
-                    goals[place, group] = _goal(fates, exists, aim, part, start)
+                    goals[place, group] = _goal(outcomes, exists, aim, part, start)
                 rows, met, edge = goals[place, group]
                 own = values if rows is None else values[rows]
                 if name in plan.sketches:
@@ -351,14 +365,14 @@ def _collect_portion(
         first, last = np.searchsorted(plan.rows, (start, start + len(batch)))
         chosen = plan.rows[first:last] - start
         drawn.append(pa.Table.from_batches([batch.take(pa.array(chosen))]))
-        drawn_fates.append(fates.at(chosen))
+        drawn_outcomes.append(outcomes.at(chosen))
         start += len(batch)
-    return moments, drawn, drawn_fates
+    return moments, drawn, drawn_outcomes
 
 
-def _goal(fates: Fates, exists: Bools, aim: Aim, part: Part, start: int) -> tuple[Bools | None, Bools, Rows]:
+def _goal(outcomes: Outcomes, exists: Bools, aim: Aim, part: Part, start: int) -> tuple[Bools | None, Bools, Rows]:
     """Of a batch's trials where a group `exists`: which are asked about (all: None), who met the goal, its edge."""
-    values = fates.cost if aim.of_cost else fates.objective
+    values = outcomes.cost if aim.of_cost else outcomes.objective
     asked = exists & np.isfinite(values) if aim.of_cost else exists
     own = values if asked.all() else values[asked]
     edge_loss = losses_of(part.threshold.value, aim.minimize)  # type: ignore[union-attr]

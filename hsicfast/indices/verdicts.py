@@ -125,7 +125,7 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     return " ".join(said)
 
 
-def fates(findings: Findings) -> list[str]:
+def trial_notes(findings: Findings) -> list[str]:
     """What became of the trials that did not end with an objective, and of those that were stopped early."""
     counts, total = findings.counts, sum(findings.counts.values())
     counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}

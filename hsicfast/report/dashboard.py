@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hsicfast.errors import require
 from hsicfast.indices.conclusions import Conclusions
-from hsicfast.indices.verdicts import fates, headline
+from hsicfast.indices.verdicts import headline, trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.text import one_line
 
@@ -51,7 +51,7 @@ def note(findings: Conclusions) -> str:
     found = findings.verdict_list
     rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.why)} |" for v in found]
     table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
-    return "\n\n".join([f"**{_cell(headline(findings, found))}**", *fates(findings), "\n".join(table)])
+    return "\n\n".join([f"**{_cell(headline(findings, found))}**", *trial_notes(findings), "\n".join(table)])
 
 
 def _cell(text: str) -> str:

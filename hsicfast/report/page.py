@@ -23,7 +23,7 @@ from hsicfast.files import write_atomically
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import ALPHA
 from hsicfast.indices.stability import RankInterval
-from hsicfast.indices.verdicts import fates, headline
+from hsicfast.indices.verdicts import headline, trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.report.content import clearest_pairs, in_groups
 from hsicfast.report.figures import draw_all
@@ -182,7 +182,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         alpha=ALPHA,
         headline=headline(findings, found),
         verdicts=found,
-        fates=fates(findings),
+        trial_notes=trial_notes(findings),
         ranks={index.name: findings.rank_intervals.get(index.name) for index in findings.indices},
         cheapest=float(findings.met.mean()) if isinstance(goal, Threshold) else goal,
         pictures={name: _inline(render(figure, "svg")) for name, figure in content.figures.items()},

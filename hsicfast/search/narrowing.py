@@ -12,7 +12,7 @@ import numpy as np
 
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import Findings
-from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction
+from hsicfast.indices.reduction import FIX, KEEP, NARROW, Decision, Reduction
 from hsicfast.indices.verdicts import SAFE
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
@@ -65,7 +65,7 @@ def narrow(findings: Conclusions) -> Reduction:
             ranges[name], reason = left
             decisions.append(Decision(name, NARROW, (ranges[name].low, ranges[name].high), reason))
         else:
-            decisions.append(Decision(name, SEARCH, None, verdict.why))
+            decisions.append(Decision(name, KEEP, None, verdict.why))
     fixed = {decision.name: decision.value for decision in decisions if decision.action == FIX}
     narrowed = SearchSpace({name: ranges.get(name, space[name]) for name in space})
     return Reduction(narrowed.fix(fixed) or narrowed, fixed, tuple(decisions), RULE)
@@ -73,7 +73,7 @@ def narrow(findings: Conclusions) -> Reduction:
 
 def decided(reduction: Reduction) -> str:
     """What was fixed or narrowed, and why, in one sentence."""
-    said = [f"{d.name} is {d.text}: {d.reason}" for d in reduction.decisions if d.action != SEARCH]
+    said = [f"{d.name} is {d.text}: {d.reason}" for d in reduction.decisions if d.action != KEEP]
     return "; ".join(said) or "nothing is fixed or narrowed, for want of evidence"
 
 
