@@ -14,7 +14,7 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import carry
-from hsicfast.trials.goal import Goal, Threshold, goal_of, losses_of, near_edge, share_or_threshold
+from hsicfast.trials.goal import Goal, Objective, Threshold, goal_of, losses_of, near_edge, share_or_threshold
 from hsicfast.trials.table import TrialTable
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Question:
             )
         return replace(self, goal=share_or_threshold(self.goal, n))
 
-    def losses(self, objective: Floats) -> Floats:
-        """Objectives (m,) as losses, of which small ones are good."""
+    def losses(self, objective: Objective) -> Objective:
+        """Objectives as losses, of which small ones are good."""
         return losses_of(objective, self.minimize)
 
     def met(self, objective: Floats) -> Goal:

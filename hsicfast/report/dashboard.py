@@ -38,7 +38,7 @@ def push(study: optuna.Study, findings: Conclusions, *, metric: str = "objective
     require("optuna_dashboard", "plotly", user="a study with pictures", extra="dashboard")
     from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
-    best = findings.trials.best(findings.question.minimize)
+    best = findings.trials.best()
     for name, chart in charts(findings, findings.trials, best, metric=metric, cost=cost).items():
         save_plotly_graph_object(study, chart, graph_object_id=f"hsicfast-{name}")
     before, _, rest = get_note(study).partition(BEGIN)

@@ -125,7 +125,7 @@ def write_page(
         If a tool is missing or the page cannot be written.
     """
     check_report_tools()
-    trials, best = findings.trials, findings.trials.best(findings.question.minimize)
+    trials, best = findings.trials, findings.trials.best()
     figures = draw_all(findings, trials, best, metric=metric, cost=cost)
     content = PageContent(findings, figures, trials, best, title, metric, cost, guess, tuple(notes))
     source = page("page.html.j2", content)
