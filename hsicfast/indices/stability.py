@@ -19,8 +19,8 @@ from hsicfast.indices.findings import Findings, Index
 from hsicfast.trials.goal import Threshold, goal_of
 
 SHARES = tuple(round(0.05 * k, 2) for k in range(1, 11))
-# Resamples: quantiles at 5% and 95% of a rank need no more.
-RESAMPLES = 200
+# The interval of a rank goes from the 5% to the 95% quantile, for which 200 resamples are enough.
+RESAMPLES, INTERVAL = 200, (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, 
         psi, starts = _features(findings, names)
         objective = findings.trials.objective[findings.trials.active(names[0])]
         drawn = _ranks(_indices(_resampled_weights(findings, objective, resamples), psi, starts))
-        low, high = np.quantile(drawn, (0.05, 0.95), axis=0, method="nearest")
+        low, high = np.quantile(drawn, INTERVAL, axis=0, method="nearest")
         for place, name in enumerate(names):
             intervals[name] = RankInterval(place + 1, int(low[place]), int(high[place]), len(names))
     return intervals

@@ -31,10 +31,18 @@ from hsicfast.trials.goal import goal_text
 from hsicfast.trials.trial import DIVERGED, LOST, PRUNED
 
 MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
+# An effect "would have been found" with this power, and "at most" is an upper bound with this confidence.
 POWER, BOUND = 0.9, 0.95
-SHARPEST = 0.999
-# An effect is negligible where the better half of the values holds no more of the good trials than this.
+# An effect is negligible if the better half of the values holds no more of the good trials than this.
 NEGLIGIBLE = 0.6
+# The search for an effect with that power stops short of d = 1, where the variance along the effect is 0.
+SHARPEST, EFFECT_TOLERANCE = 0.999, 1e-6
+# Midpoints for an integral over [0, 1] of functions as smooth as the kernel's features on either half.
+HALVES_POINTS = 2048
+# The range of a number's good trials leaves out this share of them at either end, which may be outliers.
+TAIL = 0.1
+# A sentence names up to this many partners, and a headline up to this many hyperparameters.
+MOST_PARTNERS, MOST_LISTED = 3, 4
 
 
 @dataclass(frozen=True)
@@ -180,13 +188,13 @@ def _contrast(critical: float, weights: Floats, unit: float) -> float:
         shrunk = weights * np.where(first, 1 - d**2, 1.0)
         return inference.weighted_chi2_pvalue(critical, shrunk, first * unit * d**2 / shrunk[0]) - POWER
 
-    return float(optimize.brentq(missing, 0.0, SHARPEST, xtol=1e-6)) if missing(SHARPEST) > 0 else math.inf
+    return float(optimize.brentq(missing, 0.0, SHARPEST, xtol=EFFECT_TOLERANCE)) if missing(SHARPEST) > 0 else math.inf
 
 
 @lru_cache(maxsize=16)
 def _halves(bandwidth: float) -> float:
     """``E[s(U) s(U') k(U, U')]`` for U and U' uniform, s = 1 on one half and -1 on the other."""
-    grid = (np.arange(2048) + 0.5) / 2048
+    grid = (np.arange(HALVES_POINTS) + 0.5) / HALVES_POINTS
     psi = carried_features(grid, np.empty(0), bandwidth)
     return float(((np.where(grid < 0.5, 1.0, -1.0) @ psi / len(grid)) ** 2).sum())
 
@@ -206,8 +214,8 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
     name = index.name
     if math.isnan(index.pvalue):
         return Verdict(name, FEW, "not judged", f"{index.n:,} trials have it, which are too few.")
-    together = ", ".join(partner for partner, _ in partners[:3])
-    pairs = ", ".join(f"with {partner} (Holm p {p_text(p)})" for partner, p in partners[:3])
+    together = ", ".join(partner for partner, _ in partners[:MOST_PARTNERS])
+    pairs = ", ".join(f"with {partner} (Holm p {p_text(p)})" for partner, p in partners[:MOST_PARTNERS])
     drives = _drives_cost(findings, name)
     if index.matters:
         also = f" It acts together, too: {pairs}." if partners else ""
@@ -225,7 +233,7 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
         value, price = cheap_good_value(findings, name, ALPHA)
         why = (
             f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "
-            f"(95% confidence, {index.n:,} trials), and no interaction was found; {price}."
+            f"({share_text(BOUND)} confidence, {index.n:,} trials), and no interaction was found; {price}."
         )
         return Verdict(name, SAFE, f"safe to fix: {value_text(value)}", why, value)
     return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{drives}")
@@ -238,7 +246,7 @@ def _power(index: Index, possible: Reach) -> str:
         return start + "even if one half of its values held all the good trials, they might have missed it."
     return start + (
         f"an effect above R² {number(possible.found_r2, 2)}, such as {_percent(possible.found)} of the good trials "
-        "in one half of its values, would have been found with 90% power."
+        f"in one half of its values, would have been found with {share_text(POWER)} power."
     )
 
 
@@ -247,10 +255,10 @@ def _where(findings: Findings, name: str) -> str:
     table = findings.trials
     values, z = table.values[name][table.active(name)], findings.carried(name).z
     if table.space[name].levels is None or isinstance(table.space[name], Int):
-        low, high = np.quantile(values[z].astype(np.float64), (0.1, 0.9), method="nearest")
+        low, high = np.quantile(values[z].astype(np.float64), (TAIL, 1 - TAIL), method="nearest")
         within = float(((values >= low) & (values <= high)).mean())
         span = f"{value_text(float(low))} to {value_text(float(high))}"
-        return f"80% of the good trials, and {_percent(within)} of all, lie from {span}"
+        return f"{share_text(1 - 2 * TAIL)} of the good trials, and {_percent(within)} of all, lie from {span}"
     favourite = max(set(values[z].tolist()), key=lambda value: float(np.mean(values[z] == value)))
     good, of_all = (float(np.mean(rows == favourite)) for rows in (values[z], values))
     return f"{value_text(favourite)} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
@@ -266,6 +274,7 @@ def _drives_cost(findings: Findings, name: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    """Up to four names in a row."""
-    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    """Up to MOST_LISTED names in a row; if there are more, the last place says how many."""
+    named = MOST_LISTED - 1
+    shown = names if len(names) <= MOST_LISTED else [*names[:named], f"{len(names) - named} more"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -1,7 +1,8 @@
 """Where to search: what an upper bound says is safe to fix, and the ranges where the good trials live.
 
-Both want evidence, of trials drawn from the law of the space; what shows none is searched as it is. A range that is
-narrowed leaves out no good trial and is no verdict on the rest, so that a share of the search goes on outside.
+Both need evidence from trials drawn from the distributions of the space; a hyperparameter without evidence is searched
+as it is. A narrowed range leaves out no good trial but is no verdict on the rest, so that a share of the search goes on
+outside.
 """
 
 from __future__ import annotations
@@ -18,14 +19,21 @@ from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import p_text, share_text
 
-# Of two or three good trials nobody knows where good trials live; and to leave out a tenth of a range saves nothing.
+# Two or three good trials do not show where good trials lie, and a range that keeps 80% of its length saves nothing.
 FEWEST_GOOD, WORTH_NARROWING = 4, 0.8
-# The good trials to come lie beyond those there are, by about one of their distances, and by a twentieth at least.
+# Further good trials lie beyond the known ones, by about the distance between two of them, and by a twentieth at least.
 LEAST_MARGIN = 0.05
+# Decisions rest on the better third of the trials: the best tenth of few trials is one or two, which decide nothing.
+DECIDING_GOAL = 1 / 3
+# This share of the proposals lies outside the narrowed ranges, whatever the evidence was.
+OUTSIDE_SHARE = 0.25
+_PARTS = {1 / 2: "half", 1 / 3: "third", 1 / 4: "quarter"}
+_DECIDING = _PARTS.get(DECIDING_GOAL) or share_text(DECIDING_GOAL)
+_OUTSIDE = f"a {_PARTS[OUTSIDE_SHARE]}" if OUTSIDE_SHARE in _PARTS else share_text(OUTSIDE_SHARE)
 RULE = (
-    "By the trials drawn from the law of the space alone, whose better third counts as good here. What is fixed has an "
-    "upper bound on its effect. A narrowed range leaves out no good trial, and a quarter of the search goes on outside "
-    "it. What shows no evidence is searched as it is."
+    f"By the trials drawn from the law of the space alone, whose better {_DECIDING} counts as good here. What is fixed "
+    f"has an upper bound on its effect. A narrowed range leaves out no good trial, and {_OUTSIDE} of the search goes "
+    "on outside it. What shows no evidence is searched as it is."
 )
 
 
@@ -82,7 +90,7 @@ def _where_good(findings: Findings, name: str) -> tuple[Float | Int, str] | None
     whole = findings.trials.space[name]
     if not isinstance(whole, Float | Int):
         return None
-    # By the law of the space also where the analysis goes by ranks: a range is one of values.
+    # A range is one of values, so that the distribution of the space counts here even if the analysis goes by ranks.
     u = whole.to_unit(findings.trials.values[name][findings.trials.active(name)])
     good = u[findings.carried(name).z]
     if len(good) < FEWEST_GOOD:
