@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sensitivity = analyse(
                 reading.space,
                 reading.trials,
-                options.goal if options.threshold is None else Threshold(options.threshold),
+                goal=options.goal if options.threshold is None else Threshold(options.threshold),
                 minimize=reading.minimize,
                 pairs=options.pairs,
                 seed=options.seed,

@@ -19,7 +19,7 @@ from hsicfast.dependence import inference
 from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.dependence.goal_oriented import permutation_pvalues
-from hsicfast.errors import InputError, check_one_of
+from hsicfast.errors import InputError, check_one_of, keyword_only_after
 from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import carry, features, few_features, index_evidence
 from hsicfast.indices.conclusions import Conclusions
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# From a warning to whoever called analyse: two functions in this module, and the two that keyword_only_after adds.
+CALLER = 6
 FAILED_OPTIONS = ("miss", "drop")
 PRUNED_OPTIONS = ("miss", "last", "drop")
 LAWS = ("space", "ranks")
@@ -132,11 +134,12 @@ class Sensitivity(Conclusions):
         return write_page(path, self, title=title, metric=metric, cost=cost)
 
 
+@keyword_only_after(2, last="goal")
 def analyse(
     space: SearchSpace,
     trials: TrialTable | pd.DataFrame | str | Path | ParquetTrials,
-    goal: float | int | Threshold = 0.1,
     *,
+    goal: float | int | Threshold = 0.1,
     minimize: bool | None = None,
     bandwidth: float = UNIFORM_MEDIAN,
     test: str | None = None,
@@ -310,7 +313,7 @@ def _warn_searched(searched: int, n: int, law: str) -> None:
             if law == "space"
             else "crowd where it expected good ones; what it chose and what came of it go together for that reason, too"
         )
-        warnings.warn(f"{searched} of {n} trials were proposed by an optimiser and {fate}", stacklevel=4)
+        warnings.warn(f"{searched} of {n} trials were proposed by an optimiser and {fate}", stacklevel=CALLER)
 
 
 def _judged(table: TrialTable, rules: Rules) -> TrialTable:

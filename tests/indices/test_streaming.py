@@ -98,8 +98,8 @@ class TestAsInMemory:
     @pytest.mark.parametrize("law", ["space", "ranks"])
     @pytest.mark.parametrize("goal", [0.1, 500, Threshold(0.8)])
     def test_the_same_indices(self, small, frame, folder, law, goal):
-        found = analyse(SPACE, folder, goal, law=law, pairs=False)
-        known = analyse(SPACE, frame, goal, law=law, pairs=False, test="asymptotic")
+        found = analyse(SPACE, folder, goal=goal, law=law, pairs=False)
+        known = analyse(SPACE, frame, goal=goal, law=law, pairs=False, test="asymptotic")
         same_indices(found.indices, known.indices)
         same_indices(found.cost_indices, known.cost_indices)
         assert (found.threshold, found.counts) == (known.threshold, known.counts)
@@ -301,7 +301,7 @@ class TestRefused:
         with pytest.raises(InputError, match=r"workers must be one of .* but got 'dask'"):
             ParquetTrials(folder, workers="dask")
         with pytest.raises(InputError, match=r"a threshold must part the trials, but none of 20000 reach -1"):
-            analyse(SPACE, folder, Threshold(-1.0))
+            analyse(SPACE, folder, goal=Threshold(-1.0))
         with pytest.raises(InputError, match=r"an analysis needs at least 4 trials .* but got 3"):
             analyse(SPACE, write(frame.iloc[:3], tmp_path / "three", ()))
         with pytest.raises(

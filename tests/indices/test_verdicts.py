@@ -91,7 +91,7 @@ def with_half(n, share_good, held, seed):
     values = {name: random.random(n) for name in space}
     chance = 2 * share_good * np.where(values["h0"] < 0.5, held, 1 - held)
     y = (random.random(n) >= chance) + 1e-6 * random.random(n)
-    return analyse(space, TrialTable.from_arrays(space, values, y), Threshold(0.5), pairs=False, test="gamma")
+    return analyse(space, TrialTable.from_arrays(space, values, y), goal=Threshold(0.5), pairs=False, test="gamma")
 
 
 STUDIES = 200

@@ -23,7 +23,7 @@ def found(loss, n=120, goal=0.2, space=SPACE, seed=0):
     """The analysis of n trials drawn from the law of `space`."""
     rows = drawn(space, n, seed)
     values = {name: [row.get(name) for row in rows] for name in space}
-    return analyse(space, TrialTable.from_arrays(space, values, [loss(row) for row in rows]), goal)
+    return analyse(space, TrialTable.from_arrays(space, values, [loss(row) for row in rows]), goal=goal)
 
 
 def by_name(reduction):
@@ -50,7 +50,7 @@ class TestRanges:
         space = SearchSpace({"rate": SPACE["rate"]})
         drawn = [rates(u) for u in rng.random(120) / 2]
         table = TrialTable.from_arrays(space, {"rate": drawn}, np.abs(np.log10(drawn) + 3))
-        low, high = narrow(analyse(space, table, 0.2, law="ranks")).decisions[0].value
+        low, high = narrow(analyse(space, table, goal=0.2, law="ranks")).decisions[0].value
         assert 1e-3 < high < 1e-2 == pytest.approx(max(drawn), rel=0.1)
         assert 1e-4 < low < 1e-3
 
