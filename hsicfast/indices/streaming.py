@@ -1,11 +1,13 @@
-"""Trials that do not fit into memory, in two passes over their file.
+"""Analyses trials that do not fit into memory, in two passes over their file.
 
-1. :func:`scan` keeps the objective of every trial and nothing else: who counts, where each goal's edge lies. Both are
-   exact.
-2. :func:`collect` carries every value to [0, 1] and adds it to its hyperparameter's moments, which portions of the file
-   share and add up. A uniform random sample of the trials is kept as it is, for whatever asks about single trials.
+1. :meth:`Stream.scan` keeps the objective and the cost of every trial, and nothing else. They show which trials count
+   and where the edge of each goal lies; both are exact.
+2. :meth:`Stream.collect` maps every value to [0, 1] and adds it to the moments of its hyperparameter. Each portion of
+   the file has moments of its own, and their sum is that of the file. A uniform random sample of the trials is kept as
+   it is, for everything that needs single trials.
 
-By ranks, a little of the file is read before: cells for the sketches of :mod:`hsicfast.indices.summaries`.
+If ranks map the values, a small part of the file is read before: it places the cells for the sketches of
+:mod:`hsicfast.indices.summaries`.
 """
 
 from __future__ import annotations
@@ -54,16 +56,16 @@ SKETCH_EDGES, SKETCH_PLACES = 1 << 15, 8
 
 
 class Part(NamedTuple):
-    """Who is judged in a group with a goal of its own.
+    """The trials that are judged in one group, and the goal of that group.
 
     Attributes
     ----------
     n : int
-        Trials judged.
+        Number of judged trials.
     threshold : Threshold, optional
-        What reaches the goal; None where the goal tells none of them apart.
+        What reaches the goal; None if all trials reach it or none does.
     edge : int array
-        Numbers of the rows at the goal's edge, ascending.
+        Rows at the goal's edge, ascending.
     """
 
     n: int
@@ -80,7 +82,7 @@ class Aim:
     of_cost : bool
     minimize : bool
     parts : dict of str to Part
-        By group.
+        The part of each group.
     """
 
     of_cost: bool
@@ -95,15 +97,15 @@ class Scan:
     Attributes
     ----------
     objective, cost : array (n,)
-        NaN where it misses every goal; `cost` is (0,) where there is none.
+        NaN if the trial misses every goal; `cost` is (0,) if the file has no cost.
     kept : bool array (n,)
-        Who is judged.
+        Whether the trial is judged.
     exists : dict of str to bool array (n,)
-        Of each conditional group, who is judged in it.
+        For each conditional group, whether the trial is judged in it.
     counts : dict of str to int
-        Trials of each status.
+        Number of trials of each status.
     searched : int
-        Trials that an optimiser proposed.
+        Number of trials that an optimiser proposed.
     """
 
     objective: Floats
@@ -115,7 +117,10 @@ class Scan:
 
 
 class Group(NamedTuple):
-    """Hyperparameters of one group, its trials, and the evidence of each; None where the goal tells nothing apart."""
+    """One group: its hyperparameters, the number of its trials, and the evidence of each hyperparameter.
+
+    There is no evidence if all trials reach the goal or none does.
+    """
 
     name: str
     names: list[str]
@@ -129,11 +134,11 @@ class Collected(NamedTuple):
     Attributes
     ----------
     groups : list of list of Group
-        Of each aim.
+        The groups of each aim.
     sample : TrialTable
-        Judged trials drawn at random, in the order of the file; all where they are few.
+        Judged trials drawn at random, in the order of the file; all of them if they are few.
     rank_error : float
-        The most by which a rank is wrong; 0 without sketches.
+        Largest error of a rank; 0 without sketches.
     """
 
     groups: list[list[Group]]
@@ -147,7 +152,7 @@ class Stream:
     Raises
     ------
     InputError
-        Files that cannot be read or do not belong together; a column that is missing, or text where a number belongs.
+        If files cannot be read or do not belong together, a column is missing, or a number column holds text.
     """
 
     def __init__(self, space: SearchSpace, source: ParquetTrials, rules: Rules, progress: ProgressCallback) -> None:
@@ -159,7 +164,7 @@ class Stream:
             self.groups.setdefault(space.group(name), []).append(name)
 
     def scan(self) -> Scan:
-        """The first pass."""
+        """The first pass: the objective, the cost and the status of every trial."""
         n, labels = self.opened.rows, self.labels
         parents = [name for name in self.space if any(name in self.space[other].conditions for other in self.space)]
         wanted = [labels[name] for name in (*OUTCOME_COLUMNS, *parents) if name in labels]
@@ -186,7 +191,7 @@ class Stream:
         return replace(scan, searched=searched)
 
     def aim(self, scan: Scan, question: Question, of_cost: bool = False) -> Aim:
-        """Where the edge of each group's goal lies; `question` is about the objective or the cost."""
+        """The edge of each group's goal; `question` is about the objective or, with `of_cost`, about the cost."""
         values = scan.cost if of_cost else scan.objective
         parts = {}
         for group in self.groups:
@@ -195,7 +200,7 @@ class Stream:
         return Aim(of_cost, question.minimize, parts)
 
     def collect(self, scan: Scan, aims: list[Aim], question: Question) -> Collected:
-        """The second pass."""
+        """The second pass: the indices of each aim, and a sample of the trials."""
         sketches = self._sketches() if question.law == "ranks" else {}
         n = int(np.count_nonzero(scan.kept))
         rows = np.arange(n)
@@ -229,9 +234,10 @@ class Stream:
             self.progress(step, done / len(portions))
 
     def _sketches(self) -> dict[str, Sketch]:
-        """Cells for the ranks of each continuum: between some of its values, and evenly where these leave gaps.
+        """Cells for the ranks of each continuum: between some of its values, and evenly spaced to close the gaps.
 
-        What is counted in the cells is exact whatever they are; some places of the file tell how finely to cut where.
+        The counts in the cells are exact, wherever the cells lie; values from a few places of the file show where the
+        cells must be small.
         """
         names = [name for name in self.space if not is_level(self.space, name)]
         every = self.opened.rows <= SKETCH_EDGES
@@ -284,7 +290,7 @@ class Stream:
 
 
 class _Plan(NamedTuple):
-    """What a portion needs to know in the second pass; `rows` are those of the sample."""
+    """What the second pass needs for a portion of the file; `rows` are those of the sample."""
 
     space: SearchSpace
     labels: dict[str, str]
@@ -296,7 +302,7 @@ class _Plan(NamedTuple):
     bandwidth: float
 
     def moments(self) -> list[dict[str, Continuum | Levels]]:
-        """Of each aim and hyperparameter, before the first trial."""
+        """Moments of each aim and hyperparameter, before the first trial."""
         return [{name: self._moments(name) for name in self.space} for _ in self.aims]
 
     def _moments(self, name: str) -> Continuum | Levels:
@@ -306,7 +312,7 @@ class _Plan(NamedTuple):
 
 
 def _part(values: Floats, judged: Bools, question: Question) -> Part:
-    """The goal of the trials that are `judged` (n,)."""
+    """The goal among the `judged` trials (n,)."""
     everyone = bool(judged.all())
     own = values if everyone else values[judged]
     goal = question.met(own) if len(own) >= MIN_TRIALS else None
@@ -371,7 +377,7 @@ def _collect_portion(
 
 
 def _goal(outcomes: Outcomes, exists: Bools, aim: Aim, part: Part, start: int) -> tuple[Bools | None, Bools, Rows]:
-    """Of a batch's trials where a group `exists`: which are asked about (all: None), who met the goal, its edge."""
+    """Among the trials of a batch in which a group `exists`: which count (None: all), which met the goal, its edge."""
     values = outcomes.cost if aim.of_cost else outcomes.objective
     asked = exists & np.isfinite(values) if aim.of_cost else exists
     own = values if asked.all() else values[asked]

@@ -1,10 +1,11 @@
-"""What to do with each hyperparameter, in plain words with the evidence for it.
+"""Says what to do with each hyperparameter, in plain words and with the evidence for it.
 
-A large p-value is no ground to say that a hyperparameter does not matter: it is what few trials bring, too. What was
-not found is therefore said beside what would have been found, and safe to fix is only what an upper bound says is.
+A large p-value does not show that a hyperparameter is irrelevant: few trials give large p-values, too. Therefore a
+verdict without evidence states which effect would have been found, and a hyperparameter is safe to fix only if an upper
+bound on its effect is small.
 
-Effects are told as the share of the good trials that the better half of the values holds. With p the share of good
-trials, and their density 1 + d on one half of [0, 1] and 1 - d on the other, that share is (1 + d) / 2, and
+An effect is given as the share of the good trials that the better half of the values holds. Let p be the share of good
+trials, and let their density be 1 + d on one half of [0, 1] and 1 - d on the other. Then that share is (1 + d) / 2, and
 
     HSIC(U, Z) = (p d)^2 E[s(U) s(U') k(U, U')],  s = 1 on one half and -1 on the other.
 """
@@ -47,7 +48,7 @@ MOST_PARTNERS, MOST_LISTED = 3, 4
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the trials say about one hyperparameter.
+    """What the trials show about one hyperparameter.
 
     Attributes
     ----------
@@ -70,16 +71,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reach:
-    """What the trials could tell about one hyperparameter; shares of good trials in the better half of its values.
+    """What the trials could show about one hyperparameter; effects are as in this module's docstring.
 
     Attributes
     ----------
     found : float
-        Effect that would have been found with 90% power after Holm; above 1 where none would.
+        Effect that would have been found with power POWER after Holm; above 1 if no effect would.
     found_r2 : float
         The same effect as R2.
     most : float
-        Upper bound (one-sided, 95%) of the effect there is.
+        One-sided upper bound, with confidence BOUND, on the true effect.
     """
 
     found: float
@@ -88,7 +89,7 @@ class Reach:
 
 
 def verdicts(findings: Findings) -> tuple[Verdict, ...]:
-    """One for each hyperparameter, in the order of ``findings.indices``.
+    """The verdict on each hyperparameter, in the order of ``findings.indices``.
 
     Examples
     --------
@@ -107,7 +108,7 @@ def verdicts(findings: Findings) -> tuple[Verdict, ...]:
 
 
 def headline(findings: Findings, found: Iterable[Verdict]) -> str:
-    """What decides, in a sentence or two; or that nothing stands out."""
+    """What decides, in one or two sentences; or that nothing stands out."""
     found = list(found)
     goal = f"whether a trial ends {goal_text(findings.goal, findings.question.minimize)}"
     named = {
@@ -134,7 +135,7 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
 
 
 def trial_notes(findings: Findings) -> list[str]:
-    """What became of the trials that did not end with an objective, and of those that were stopped early."""
+    """How trials count that ended without an objective or were stopped early, and which trials the numbers rest on."""
     counts, total = findings.counts, sum(findings.counts.values())
     counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}
     said = []
@@ -157,7 +158,20 @@ def trial_notes(findings: Findings) -> list[str]:
 
 
 def reach(findings: Findings, name: str, tested: int) -> Reach | None:
-    """What these trials could tell about `name`, one of so many `tested`; None where it has one value alone."""
+    """What these trials could show about a hyperparameter.
+
+    Parameters
+    ----------
+    findings : Findings
+    name : str
+    tested : int
+        Number of hyperparameters that were tested.
+
+    Returns
+    -------
+    Reach or None
+        None if the hyperparameter has one value only, or if all trials met the goal or none did.
+    """
     u, width, z = findings.carried(name)
     psi = few_features(u, width, findings.question.bandwidth)
     eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(psi, rowvar=False, bias=True)))[::-1]
@@ -165,20 +179,20 @@ def reach(findings: Findings, name: str, tested: int) -> Reach | None:
     weights = p * (1 - p) * eigenvalues
     if not weights[0] > 0:
         return None
-    unit = n * p**2 * _halves(findings.question.bandwidth)  # n HSIC where one half holds all the good trials
+    unit = n * p**2 * _halves(findings.question.bandwidth)  # n HSIC if one half holds all the good trials
     critical = inference.critical_value(weights, ALPHA / tested)
     contrast = _contrast(critical, weights, unit)
-    # A sample that happens to lie below what chance alone brings on average makes no bound tighter than that.
+    # If the index happens to lie below its mean under independence, the bound is that of the mean: luck proves nothing.
     bound = inference.upper_bound(max(n * findings[name].hsic, float(weights.sum())), weights, BOUND)
     most = p * (1 - p) * math.sqrt(float((eigenvalues**2).sum()))
     return Reach((1 + contrast) / 2, unit / n * contrast**2 / most, (1 + math.sqrt(bound / unit)) / 2)
 
 
 def _contrast(critical: float, weights: Floats, unit: float) -> float:
-    """The d whose effect n HSIC = unit d^2 reaches the critical value with 90% power; above 1 where none does.
+    """The d whose effect n HSIC = unit d^2 reaches the critical value with power POWER; infinite if no d does.
 
-    The effect lies along the first weight, whose term then spreads less: of good trials that fall into the better half
-    with chance (1 + d) / 2, the number there has a variance of 1 - d^2 of what it has by chance.
+    The effect lies along the first weight, whose term then spreads less: if a good trial falls into the better half
+    with probability (1 + d) / 2, the variance of their number there is 1 - d^2 times the variance without an effect.
     """
     from scipy import optimize
 
@@ -200,7 +214,7 @@ def _halves(bandwidth: float) -> float:
 
 
 def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
-    """With whom each name acts together, and the Holm p-values of that over all pairs, the clearest first."""
+    """The partners with which each name interacts, the clearest first, with their Holm p-values over all pairs."""
     adjusted = inference.holm([pair.pvalue_pure for pair in findings.pair_indices])
     found: dict[str, list[tuple[str, float]]] = {}
     for pair, pvalue in sorted(zip(findings.pair_indices, adjusted, strict=True), key=lambda both: float(both[1])):
@@ -251,7 +265,7 @@ def _power(index: Index, possible: Reach) -> str:
 
 
 def _where(findings: Findings, name: str) -> str:
-    """Where the good trials of `name` lie, beside all."""
+    """Where the good trials lie along `name`, compared with all trials."""
     table = findings.trials
     values, z = table.values[name][table.active(name)], findings.carried(name).z
     if table.space[name].levels is None or isinstance(table.space[name], Int):

@@ -43,12 +43,12 @@ def narrow(findings: Conclusions) -> Reduction:
     Parameters
     ----------
     findings : Conclusions
-        Of the design trials.
+        The analysis of the design trials.
 
     Returns
     -------
     Reduction
-        Its space has the narrowed ranges, and lacks what is fixed.
+        Its space has the narrowed ranges, and lacks the fixed hyperparameters.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def decided(reduction: Reduction) -> str:
 
 
 def _where_good(findings: Findings, name: str) -> tuple[Float | Int, str] | None:
-    """The narrowed range of a number, and why; None where that leaves out too little."""
+    """The narrowed range of a number, and why; None if it leaves out too little."""
     whole = findings.trials.space[name]
     if not isinstance(whole, Float | Int):
         return None
