@@ -108,7 +108,9 @@ def excesses(table: TrialTable) -> dict[str, list[float]]:
     """``R2 - E R2`` of each hyperparameter, one a question."""
     found: dict[str, list[float]] = {name: [] for name in table.space}
     for goal, minimize in QUESTIONS:
-        asked = analyse(table.space, table, goal, minimize=minimize, bandwidth=BANDWIDTH, test="gamma", pairs=False)
+        asked = analyse(
+            table.space, table, goal=goal, minimize=minimize, bandwidth=BANDWIDTH, test="gamma", pairs=False
+        )
         for index in asked.indices:
             known = index.hsic > 0  # NaN of a branch with fewer than 4 trials is not
             found[index.name].append(index.r2 * (1 - index.noise_floor / index.hsic) if known else 0.0)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from hsicfast.errors import InputError
-from hsicfast.indices.verdicts import fates, headline, verdicts
+from hsicfast.indices.verdicts import headline, trial_notes
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page
 from hsicfast.report.tables import print_indices, print_pairs, print_table
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sensitivity = analyse(
                 reading.space,
                 reading.trials,
-                options.goal if options.threshold is None else Threshold(options.threshold),
+                goal=options.goal if options.threshold is None else Threshold(options.threshold),
                 minimize=reading.minimize,
                 pairs=options.pairs,
                 seed=options.seed,
@@ -122,11 +122,11 @@ def _print_guess(console: Console, guess: Guess) -> None:
 
 
 def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
-    found = verdicts(sensitivity)
+    found = sensitivity.verdict_list
     console.print(Text(headline(sensitivity, found), style="bold"))
-    for sentence in fates(sensitivity):
+    for sentence in trial_notes(sensitivity):
         console.print(Text(sentence))
-    rows = [(verdict.name, verdict.text, verdict.evidence) for verdict in found]
+    rows = [(verdict.name, verdict.text, verdict.why) for verdict in found]
     print_table(console, "What to do", ("name", "verdict", "evidence"), rows)
     print_indices(console, "What decides", sensitivity.indices)
     print_pairs(console, sensitivity.pair_indices)

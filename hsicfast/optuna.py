@@ -1,8 +1,8 @@
-"""The index as one of Optuna's parameter importances.
+"""Offers the index as one of Optuna's parameter importances.
 
-Imported by whoever wants it; ``import hsicfast`` leaves it, and Optuna, alone. An Optuna study knows no law that its
-trials were drawn from: a sampler such as TPE moves towards good values, and a range may change from trial to trial.
-Values are therefore carried to [0, 1] by the trials themselves.
+``import hsicfast`` imports neither this module nor Optuna. An Optuna study does not know the distribution of its
+trials: a sampler such as TPE moves towards good values, and a range may change from trial to trial. Therefore the
+trials themselves map the values to [0, 1].
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hsicfast.trials.goal import best_fraction, dominated_by
 
 Target = Callable[[FrozenTrial], float]
 
-# What rounding leaves of an R2 that equals its mean under independence; get_param_importances would blow it up to 1.
+# Rounding leaves up to this much of an R2 that equals its mean under independence; Optuna would normalise it to 1.
 ROUNDING = 1e-12
 
 
@@ -35,37 +35,39 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
 
     The importance is ``(m / n) max(R2 - E R2, 0)`` over the m of n trials in which the parameter exists:
 
-    - ``R2 = HSIC(U, Z) / sqrt(HSIC(U, U) HSIC(Z, Z))`` in [0, 1], with U the carried parameter and Z whether a trial is
-      among the best `goal` of those m, ties included. Of two choices it is the squared correlation with Z. HSIC(U, Z)
-      alone would grow with the share of good trials, which ties and small branches move, and fall where a parameter
-      has few or unevenly tried values. No R2 is near 1 for a goal narrower than the kernel: at goal=0.1 a number that
-      decides alone has 0.25 where the best lie at an end of its values and 0.08 where they lie in the middle, and a
-      choice without which none is good, tried in half of the trials, 0.11.
-    - ``E R2`` is its mean over all permutations of Z, exactly, so that there is no seed: noise gets 0, or little.
-    - ``m / n`` counts a conditional parameter for the trials it has a say in. Chance moves R2 by about sqrt(2) / m
-      whatever the parameter, and so the importance of each, conditional or not, by about sqrt(2) / n: a branch of 4
-      trials cannot outshout the rest.
+    - ``R2 = HSIC(U, Z) / sqrt(HSIC(U, U) HSIC(Z, Z))`` lies in [0, 1]. U is the parameter mapped to [0, 1], and Z says
+      whether a trial is among the best `goal` of those m, ties included. For a parameter with two choices, R2 is the
+      squared correlation with Z. HSIC(U, Z) alone would grow with the share of good trials, which depends on ties and
+      small branches, and it would fall if a parameter has few or unevenly tried values. R2 is not near 1 if the goal
+      is narrower than the kernel: at goal=0.1 a number that decides alone has 0.25 if the best trials lie at an end of
+      its values, and 0.08 if they lie in the middle; a choice that all good trials need and half of all trials have
+      gets 0.11.
+    - ``E R2`` is the exact mean of R2 over all permutations of Z, so that there is no seed: noise gets 0, or little.
+    - ``m / n`` weights a conditional parameter by the trials that it affects. Chance moves R2 by about sqrt(2) / m for
+      any parameter, and therefore each importance, conditional or not, by about sqrt(2) / n: a branch of 4 trials
+      cannot exceed the rest by chance.
 
-    A number is carried by its rank: each different value stands for the step of [0, 1] its trials take up, so that
-    neither a sampler's law nor a range that changes needs to be known. The choices of a categorical one are equal
-    steps. A sampler that learns moves all parameters while the trials get better, and what only moved along then
-    counts, too; trials drawn independently are free of that.
+    The rank maps a number to [0, 1]: each different value gets the step of [0, 1] that its trials fill, so that neither
+    the sampler's distribution nor a changing range needs to be known. The choices of a categorical parameter get equal
+    steps. A sampler that learns moves all parameters while the trials get better, so that a parameter which only moved
+    along counts, too; independently drawn trials do not have this problem.
 
-    Only completed trials with finite values count. A pruned trial has no final value, and a failed one none at all:
-    Optuna does not say whether it diverged or its node went away. A small `target` is good, as in Optuna's PED-ANOVA.
-    With several objectives and no `target` the best trials are those which the fewest others dominate.
+    Only completed trials with finite values count. A pruned trial has no final value, and a failed one has none at all:
+    Optuna does not say whether it diverged or its node was lost. A small `target` is good, as in Optuna's PED-ANOVA.
+    If there are several objectives and no `target`, the best trials are those which the fewest others dominate.
 
-    Where nothing can be told, as from a single trial, every importance is 0, and Optuna normalises them to equal ones.
+    If nothing can be concluded, as from a single trial, every importance is 0, and Optuna normalises them to equal
+    ones.
 
     Parameters
     ----------
     goal : float in (0, 1)
-        Best fraction.
+        The best fraction of the trials.
 
     Raises
     ------
     InputError
-        Where `goal` is outside (0, 1).
+        If `goal` is outside (0, 1).
 
     Examples
     --------
@@ -84,20 +86,20 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
     def evaluate(
         self, study: Study, params: list[str] | None = None, *, target: Target | None = None
     ) -> dict[str, float]:
-        """Importances, the largest first.
+        """The importances, the largest first.
 
         Parameters
         ----------
         study : optuna Study
         params : list of str, optional
-            Names to judge; by default all that a completed trial has.
+            Names to judge; by default all names that a completed trial has.
         target : callable, optional
-            From a trial to the number to judge it by, small is good; by default its value or values.
+            Returns the number by which a trial is judged, and a small one is good; by default its value or values.
 
         Raises
         ------
         InputError
-            A name that no completed trial has, a parameter whose choices change, a target that is no number.
+            If no completed trial has a name, the choices of a parameter change, or the target is not a number.
         """
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         names = _names(trials, params)
@@ -107,7 +109,7 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
         return dict(sorted(importances.items(), key=lambda named: -named[1]))
 
     def _importances(self, names: list[str], trials: list[FrozenTrial], losses: Floats) -> dict[str, float]:
-        """Importance of each of `names` among the trials where it exists, with a goal of their own."""
+        """The importance of each name among the trials in which it exists, with a goal of their own."""
         goals: dict[bytes, Bools] = {}  # one for all parameters that exist in the same trials
         found = {}
         for name in names:
@@ -124,7 +126,7 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
 
 
 def _names(trials: Sequence[FrozenTrial], params: list[str] | None) -> list[str]:
-    """Names to judge, by default all in the order in which trials met them."""
+    """Names to judge; by default all, in the order of their first trials."""
     known = list(dict.fromkeys(name for trial in trials for name in trial.params))
     if params is None:
         return known
@@ -137,7 +139,7 @@ def _names(trials: Sequence[FrozenTrial], params: list[str] | None) -> list[str]
 
 
 def _losses(study: Study, trials: Sequence[FrozenTrial], target: Target | None) -> Floats:
-    """What is minimised, a row a trial: the target alone, or each objective with its sign."""
+    """The losses, one row for each trial: the target alone, or each objective with its sign."""
     maximised = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
     if target is None:
         values = np.array([trial.values for trial in trials], dtype=np.float64)
@@ -145,7 +147,7 @@ def _losses(study: Study, trials: Sequence[FrozenTrial], target: Target | None) 
     if any(maximised):
         warnings.warn(
             "a small `target` is taken as good, though this study maximises; return its negative where large is good",
-            stacklevel=4,  # where get_param_importances was called
+            stacklevel=4,  # the line that called get_param_importances
         )
     return np.array([[_number(target(trial), trial)] for trial in trials], dtype=np.float64).reshape(-1, 1)
 
@@ -161,7 +163,7 @@ def _number(value: Any, trial: FrozenTrial) -> float:
 
 
 def _ranking(losses: Floats) -> Floats:
-    """One loss a trial (n,): the only one, or by how many trials it is dominated.
+    """One loss for each trial (n,): its only loss, or the number of trials that dominate it.
 
     Examples
     --------
@@ -172,7 +174,7 @@ def _ranking(losses: Floats) -> Floats:
 
 
 def _carry(name: str, trials: Sequence[FrozenTrial]) -> tuple[Rows, tuple[Floats, Floats]]:
-    """Level (m,) of each trial, and both ends (L,) of the steps of the L levels that were tried."""
+    """The level (m,) of each trial, and both ends (L,) of the steps of the L levels that were tried."""
     distributions = [trial.distributions[name] for trial in trials]
     first = distributions[0]
     values = [_plain(name, trial.params[name], own, first) for trial, own in zip(trials, distributions, strict=True)]
@@ -183,7 +185,7 @@ def _carry(name: str, trials: Sequence[FrozenTrial]) -> tuple[Rows, tuple[Floats
 
 
 def _plain(name: str, value: Any, own: BaseDistribution, first: BaseDistribution) -> float:
-    """A value as a number: of a categorical one the place of its choice, which must be the same in all trials."""
+    """A value as a number; a categorical one becomes the position of its choice, the same in all trials."""
     if own != first and CategoricalDistribution in (type(own), type(first)):
         raise InputError(
             f"a categorical parameter must keep its choices, but {name!r} is {first} in one trial and {own} in "
@@ -195,19 +197,19 @@ def _plain(name: str, value: Any, own: BaseDistribution, first: BaseDistribution
 def _excess(level: Rows, low: Floats, high: Floats, z: Bools) -> float:
     """R2 of levels (m,), steps [low, high] of [0, 1] (L,), and a goal (m,), less its mean over permutations; not < 0.
 
-    With C the covariance of the features psi, ``(|cov(psi, z)|^2 / var(z) - tr C / (m - 1)) / |C|``. Any 2 trials will
-    do, where the U-statistic of an :class:`hsicfast.dependence.estimate.Estimate` needs 4.
+    It is ``(|cov(psi, z)|^2 / var(z) - tr C / (m - 1)) / |C|`` with the covariance C of the features psi. 2 trials are
+    enough, whereas the U-statistic of an :class:`hsicfast.dependence.estimate.Estimate` needs 4.
 
     Examples
     --------
     >>> halves = np.array([0.0, 0.5]), np.array([0.5, 1.0])
     >>> z = np.arange(100) < 20
-    >>> round(_excess(z.astype(int), *halves, z), 6)  # of one level against the other, 1 - 1 / 99
+    >>> round(_excess(z.astype(int), *halves, z), 6)  # one level against the other: 1 - 1 / 99
     0.989899
     >>> _excess(np.arange(100) % 2, *halves, z)
     0.0
     """
-    if z.all() or len(low) == 1:  # nothing to tell apart
+    if z.all() or len(low) == 1:  # all trials are alike
         return 0.0
     m = len(z)
     counts = np.bincount(level)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import astuple, fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -20,12 +19,14 @@ from hsicfast.dependence import inference
 from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.dependence.goal_oriented import permutation_pvalues
-from hsicfast.errors import InputError, check_one_of
+from hsicfast.errors import InputError, check_one_of, keyword_only_after
 from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import carry, features, few_features, index_evidence
-from hsicfast.indices.findings import Findings, Index, Pair, Question, Streamed
+from hsicfast.indices.conclusions import Conclusions
+from hsicfast.indices.findings import Index, Pair, Question, Streamed
 from hsicfast.indices.interactions import PairJudge
-from hsicfast.indices.streaming import FEWEST, Group, Stream
+from hsicfast.indices.stability import RankInterval
+from hsicfast.indices.streaming import MIN_TRIALS, Group, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import Threshold, losses_of
 from hsicfast.trials.parquet import ParquetTrials
@@ -36,39 +37,33 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-
-# What is being done, and which share of it is.
-Progress = Callable[[str, float], None]
-
-
+# From a warning to whoever called analyse: two functions in this module, and the two that keyword_only_after adds.
+CALLER = 6
 FAILED_OPTIONS = ("miss", "drop")
 PRUNED_OPTIONS = ("miss", "last", "drop")
 LAWS = ("space", "ranks")
 
 
 def silent(step: str, share: float) -> None:
-    """Nobody is watching."""
+    """Show no progress: the default of :func:`analyse`."""
 
 
-class Sensitivity(Findings):
-    """What :func:`analyse` found; as tables, as pictures, as a page."""
+class Sensitivity(Conclusions):
+    """What :func:`analyse` found, as tables, as pictures and as a page."""
 
     def verdicts(self) -> pd.DataFrame:
-        """What to do with each hyperparameter: indexed by ``name`` with kind, text and evidence (:class:`Verdict`)."""
+        """What to do with each hyperparameter: indexed by ``name``, with kind, text and evidence."""
         import pandas as pd
 
-        from hsicfast.indices.verdicts import Verdict, verdicts
-
-        return pd.DataFrame(verdicts(self), columns=[field.name for field in fields(Verdict)]).set_index("name")
+        rows = [(verdict.name, verdict.kind, verdict.text, verdict.why) for verdict in self.verdict_list]
+        return pd.DataFrame(rows, columns=["name", "kind", "text", "evidence"]).set_index("name")
 
     def ranks(self) -> pd.DataFrame:
-        """Indexed by ``name``: rank within the group, low and high of it in 90% of resamples, of how many."""
+        """Indexed by ``name``: rank in the group, its low and high in 90% of resamples, and the size of the group."""
         import pandas as pd
 
-        from hsicfast.indices.stability import RankInterval, rank_intervals
-
         return pd.DataFrame.from_dict(
-            {name: astuple(interval) for name, interval in rank_intervals(self).items()},
+            {name: astuple(interval) for name, interval in self.rank_intervals.items()},
             orient="index",
             columns=[field.name for field in fields(RankInterval)],
         ).rename_axis("name")
@@ -81,7 +76,7 @@ class Sensitivity(Findings):
         name : str
             ``indices`` with intervals and noise floor; ``pairs``, their matrix; ``goal_set``, the trials in the plane
             of the clearest pair; ``marginals`` of all trials and of the good ones; ``relevance`` for the objective
-            against that for the cost; ``ranking`` as the goal widens; ``error_against_cost`` of each trial.
+            against relevance for the cost; ``ranking`` as the goal widens; ``error_against_cost`` of each trial.
 
         Returns
         -------
@@ -91,7 +86,7 @@ class Sensitivity(Findings):
         Raises
         ------
         InputError
-            A name that is none of these, or that has nothing to show; a tool that is missing.
+            If the name is none of these or has nothing to show, or if a tool is missing.
         """
         from hsicfast.report.figures import pictures
         from hsicfast.report.page import check_report_tools
@@ -121,28 +116,29 @@ class Sensitivity(Findings):
         title : str
             Heading of the page.
         metric, cost : str
-            What people call the objective and the cost.
+            Names of the objective and the cost.
 
         Returns
         -------
         Path
-            Where the page lies.
+            Path of the page.
 
         Raises
         ------
         InputError
-            Where a tool is missing or the page cannot be written.
+            If a tool is missing or the page cannot be written.
         """
         from hsicfast.report.page import write_page
 
         return write_page(path, self, title=title, metric=metric, cost=cost)
 
 
+@keyword_only_after(2, last="goal")
 def analyse(
     space: SearchSpace,
     trials: TrialTable | pd.DataFrame | str | Path | ParquetTrials,
-    goal: float | int | Threshold = 0.1,
     *,
+    goal: float | int | Threshold = 0.1,
     minimize: bool | None = None,
     bandwidth: float = UNIFORM_MEDIAN,
     test: str | None = None,
@@ -153,46 +149,46 @@ def analyse(
     law: str = "space",
     failed: str = "miss",
     pruned: str = "miss",
-    progress: Progress = silent,
+    progress: ProgressCallback = silent,
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
 
     Parameters
     ----------
     space : SearchSpace
-        Whose laws drew the trials, where `law` is "space".
+        Its distributions drew the trials, if `law` is "space".
     trials : TrialTable, DataFrame, path or ParquetTrials
-        Finished trials; a lost one is left out. Those an optimiser proposed are left out, too, with a warning: their
-        values do not follow the laws of the space. A Parquet file or a folder of them is gone through in bounded
-        memory, and indices are those of all its trials; pairs, pictures and verdicts are told from 16,384 of them,
-        drawn at random by `seed`.
+        Finished trials; lost ones are left out. Trials that an optimiser proposed are left out, too, with a warning:
+        their values do not follow the distributions of the space. A Parquet file or a folder of such files is read in
+        bounded memory, and the indices use all its trials; pairs, pictures and verdicts use 16,384 of them, drawn at
+        random by `seed`.
     goal : float in (0, 1), int >= 1 or Threshold
-        Best fraction, best so many, or what the objective must reach. In a conditional group the fraction is of its own
-        trials, and a count of all trials is turned into a fraction.
+        The best fraction, the number of best trials, or the value that the objective must reach. In a conditional group
+        the fraction counts its own trials; a number of trials becomes the fraction that it is of all trials.
     minimize : bool, optional
-        Whether a small objective is good; by default what a TrialTable says of itself, and True of anything else.
+        Whether a small objective is good; by default the direction of a TrialTable, and True for anything else.
     bandwidth : float > 0
-        Of the Gaussian kernel on carried values; by default the median distance of two uniform ones, so that indices of
-        all hyperparameters compare.
+        Bandwidth of the Gaussian kernel on values mapped to [0, 1]. The default is the median distance of two uniform
+        values, so that the indices of all hyperparameters compare.
     test : {"permutation", "asymptotic", "gamma"}, optional
-        By default permutation, and asymptotic of a file: nothing can be permuted that is not kept.
+        The default is "permutation", and "asymptotic" for files, whose trials are not kept and cannot be permuted.
     n_permutations : int >= 1
     seed : int >= 0
-        Of the permutations.
+        Seed of the permutations, and of the sample of a file.
     confidence : float in (0, 1)
-        Of the intervals.
+        Confidence of the intervals.
     pairs : bool
-        Whether to judge pairs, too; there are d (d - 1) / 2 of them.
+        Whether to judge pairs, too; d hyperparameters have d (d - 1) / 2 pairs.
     law : {"space", "ranks"}
-        How values are carried to [0, 1]: by the laws of the space, or where nobody knows them by their ranks among the
-        trials, equal ones to the interval they share. With ranks an optimiser's trials are judged, too, with a warning.
+        What maps values to [0, 1]: the distributions of the space, or, if nobody knows these, the ranks among the
+        trials, and equal values share an interval. With ranks an optimiser's trials are judged, too, with a warning.
     failed : {"miss", "drop"}
-        A diverged trial misses the goal, which is evidence against its hyperparameters, or is left out where it failed
-        for reasons of its own.
+        A diverged trial misses the goal, which is evidence against its hyperparameters. Choose "drop" to leave it out
+        if it failed for reasons of its own.
     pruned : {"miss", "last", "drop"}
         A trial that was stopped early misses the goal, is judged by its last objective, or is left out.
     progress : callable
-        Called with what is being done and which share of it is, now and then.
+        It is called now and then with the name of a step and the share of it that is done.
 
     Returns
     -------
@@ -201,7 +197,8 @@ def analyse(
     Raises
     ------
     InputError
-        Fewer than 4 trials, all diverged, a threshold that all or none reach, a bad option, a value outside its range.
+        If there are fewer than 4 trials, all of them diverged, all or none reach the threshold, an option is wrong, or
+        a value is outside its range.
 
     Examples
     --------
@@ -228,14 +225,14 @@ def analyse(
     judged = _judged(table, rules)
     question = Question(goal, table.minimize, bandwidth, test or "permutation", n_permutations, seed, confidence, law)
     question = question.checked(len(judged))
-    # 2. Who met the goal: a diverged trial, where it counts, did not.
+    # 2. Which trials met the goal: a diverged trial that counts did not.
     met, threshold = question.met(judged.objective)
     if isinstance(question.goal, Threshold):
         _check_parts(question.goal, judged.best().objective, met)
     progress("hyperparameters", 0.0)
-    # 3. One index a hyperparameter, judged in its conditional group; tests adjusted over all of them.
+    # 3. One index for each hyperparameter in its conditional group; p-values are adjusted over all of them.
     indices = _indices(judged, question)
-    # 4. Pairs: the kernel on the couple, and what is left of it without the main effects.
+    # 4. Pairs: the index of the couple, and what remains of it without the main effects.
     pair_indices = _pair_indices(judged, question, progress) if pairs else ()
     progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
@@ -246,9 +243,11 @@ def analyse(
     )
 
 
-def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: bool, progress: Progress) -> Sensitivity:
-    """The steps of :func:`analyse` for trials in files: sums over all of them, and a sample for what needs trials."""
-    # 1. Which trials count, 2. and who met the goal: a pass over the objectives.
+def _analyse_stream(
+    stream: Stream, question: Question, rules: Rules, pairs: bool, progress: ProgressCallback
+) -> Sensitivity:
+    """The steps of :func:`analyse` for trials in files: sums over all trials, and a sample for what needs trials."""
+    # 1. Which trials count, and 2. which met the goal: a pass over the objectives.
     scan, goal = stream.scan(), question.goal
     _warn_searched(scan.searched, len(scan.kept), rules.law)
     n = int(np.count_nonzero(scan.kept))
@@ -265,12 +264,12 @@ def _analyse_stream(stream: Stream, question: Question, rules: Rules, pairs: boo
         _check_parts(question.goal, best, met)
     aims = [stream.aim(scan, question)]
     cost = scan.cost[scan.kept & np.isfinite(scan.cost)] if len(scan.cost) else scan.cost
-    if len(cost) >= FEWEST and np.ptp(cost) > 0:
+    if len(cost) >= MIN_TRIALS and np.ptp(cost) > 0:
         aims.append(stream.aim(scan, _about_cost(question, float(met.mean())), of_cost=True))
-    # 3. One index a hyperparameter, 5. and the same about cost: a pass over all columns.
+    # 3. One index for each hyperparameter, and 5. the same about cost: a pass over all columns.
     groups, sample, rank_error = stream.collect(scan, aims, question)
     indices, *cost_indices = (_adjusted([_group_found(group, question) for group in groups_]) for groups_ in groups)
-    # 4. Pairs, of the sample.
+    # 4. Pairs, from the sample.
     return Sensitivity(
         sample,
         goal,
@@ -302,26 +301,26 @@ def _check_streamed(test: str | None) -> None:
 
 
 def _check_enough(n: int) -> None:
-    if n < FEWEST:
-        raise InputError(f"an analysis needs at least {FEWEST} trials drawn from the space, but got {n}; run more")
+    if n < MIN_TRIALS:
+        raise InputError(f"an analysis needs at least {MIN_TRIALS} trials drawn from the space, but got {n}; run more")
 
 
 def _warn_searched(searched: int, n: int, law: str) -> None:
-    """Warn of trials that an optimiser proposed, where there are any."""
+    """Warn of trials that an optimiser proposed, if there are any."""
     if searched:
         fate = (
             "do not follow the laws of the space; they are left out of the analysis"
             if law == "space"
             else "crowd where it expected good ones; what it chose and what came of it go together for that reason, too"
         )
-        warnings.warn(f"{searched} of {n} trials were proposed by an optimiser and {fate}", stacklevel=4)
+        warnings.warn(f"{searched} of {n} trials were proposed by an optimiser and {fate}", stacklevel=CALLER)
 
 
 def _judged(table: TrialTable, rules: Rules) -> TrialTable:
-    """The trials that count, those that miss the goal whatever their objective without one."""
+    """The trials that count; a pruned one that misses the goal in any case loses its objective."""
     _warn_searched(int(np.count_nonzero(table.origin != DESIGN)), len(table), rules.law)
     judged = table.design.evidence if rules.law == "space" else table.evidence
-    judged.best()  # says so where every trial diverged
+    judged.best()  # raises if every trial diverged
     for status, fate in ((DIVERGED, rules.failed), (PRUNED, rules.pruned)):
         if fate == "drop":
             judged = judged.select(judged.status != status)
@@ -340,7 +339,7 @@ def _check_parts(goal: Threshold, best: float, met: Bools) -> None:
 
 
 def _indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
-    """Indices of all hyperparameters, group by group."""
+    """The indices of all hyperparameters, group by group."""
     groups: dict[str, list[str]] = {}
     for name in table.space:
         groups.setdefault(table.space.group(name), []).append(name)
@@ -348,7 +347,7 @@ def _indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
 
 
 def _adjusted(groups: list[list[Index]]) -> tuple[Index, ...]:
-    """Indices of all groups: p-values adjusted over all of them, main group and strongest first."""
+    """The indices of all groups, with p-values adjusted over all of them; main group and strongest first."""
     found = [index for group in groups for index in group]
     pvalues = [index.pvalue for index in found]
     adjusted = zip(found, inference.holm(pvalues), inference.benjamini_hochberg(pvalues), strict=True)
@@ -359,10 +358,10 @@ def _adjusted(groups: list[list[Index]]) -> tuple[Index, ...]:
 
 
 def _group_indices(table: TrialTable, group: str, names: list[str], question: Question) -> list[Index]:
-    """Indices of the hyperparameters of one group, among the trials where they exist, with a goal of their own."""
+    """The indices of one group, among the trials in which its hyperparameters exist and with a goal of their own."""
     rows = np.flatnonzero(table.active(names[0]))
     n = len(rows)
-    z = question.met(table.objective[rows]).met if n >= FEWEST else np.empty(0, dtype=bool)
+    z = question.met(table.objective[rows]).met if n >= MIN_TRIALS else np.empty(0, dtype=bool)
     if z.all() or not z.any():
         return _nothing(group, names, n)
     columns = [carry(table, name, rows, question.law) for name in names]
@@ -377,7 +376,7 @@ def _group_indices(table: TrialTable, group: str, names: list[str], question: Qu
 
 
 def _group_found(found: Group, question: Question) -> list[Index]:
-    """Indices of one group of a stream."""
+    """The indices of one group of a stream."""
     if found.evidence is None:
         return _nothing(found.name, found.names, found.n)
     pvalues = [evidence.pvalue(question.test) for evidence in found.evidence]
@@ -385,9 +384,9 @@ def _group_found(found: Group, question: Question) -> list[Index]:
 
 
 def _nothing(group: str, names: list[str], n: int) -> list[Index]:
-    """Indices where n trials are too few, or the goal tells none of them apart: exactly independent."""
+    """Indices that are NaN if n trials are too few, else exactly 0, because all or none of them met the goal."""
     nan = math.nan
-    if n < FEWEST:
+    if n < MIN_TRIALS:
         return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
     return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
 
@@ -395,7 +394,7 @@ def _nothing(group: str, names: list[str], n: int) -> list[Index]:
 def _as_indices(
     group: str, names: list[str], evidence: list[Estimate], pvalues: list[float], question: Question
 ) -> list[Index]:
-    """Indices from their evidence, p-values not yet adjusted."""
+    """The indices from their evidence; p-values are not yet adjusted."""
     nan = math.nan
     results = [
         found.result(pvalue, question.confidence, question.bandwidth)
@@ -407,8 +406,8 @@ def _as_indices(
     ]
 
 
-def _pair_indices(table: TrialTable, question: Question, progress: Progress) -> tuple[Pair, ...]:
-    """All pairs that exist together in at least 4 trials and of which neither decides whether the other exists."""
+def _pair_indices(table: TrialTable, question: Question, progress: ProgressCallback) -> tuple[Pair, ...]:
+    """All pairs that exist together in at least 4 trials, unless one decides whether the other exists."""
     found = []
     judges: dict[bytes, PairJudge | None] = {}
     pairs = list(combinations(table.space, 2))
@@ -426,9 +425,9 @@ def _pair_indices(table: TrialTable, question: Question, progress: Progress) -> 
 
 
 def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | None:
-    """Judge of the pairs that exist together in these trials; None where there is nothing to tell apart."""
+    """The judge of the pairs that exist together in these trials; None if they are too few, or all alike."""
     z = question.met(table.objective[rows]).met
-    if len(rows) < FEWEST or z.all() or not z.any():
+    if len(rows) < MIN_TRIALS or z.all() or not z.any():
         return None
 
     def of(name: str) -> Floats:
@@ -439,13 +438,13 @@ def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | Non
 
 
 def _cost_indices(table: TrialTable, question: Question, share: float) -> tuple[Index, ...]:
-    """What decides who ends among the cheapest, as large a share as the goal's; nothing where costs do not vary."""
+    """The indices for ending among the cheapest, as large a share as the goal's; none if costs do not vary."""
     priced = table.select(np.isfinite(table.cost))
-    if len(priced) < FEWEST or np.ptp(priced.cost) == 0:
+    if len(priced) < MIN_TRIALS or np.ptp(priced.cost) == 0:
         return ()
     return _indices(replace(priced, objective=priced.cost, minimize=True), _about_cost(question, share))
 
 
 def _about_cost(question: Question, share: float) -> Question:
-    """The same question about the cheapest; `share` of them where the goal itself is a threshold."""
+    """The same question about the cheapest trials; they are this `share` if the goal itself is a threshold."""
     return replace(question, goal=share if isinstance(question.goal, Threshold) else question.goal, minimize=True)

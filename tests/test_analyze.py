@@ -285,7 +285,7 @@ class TestLarge:
         path = str(folder / "0.parquet")
         whole = said(capsys, path, "--objective", "val_error", "--no-pairs")
         monkeypatch.setattr("hsicfast.trials.parquet.MANY", 199)
-        monkeypatch.setattr("hsicfast.indices.streaming.SAMPLE", 50)
+        monkeypatch.setattr("hsicfast.indices.streaming.KEPT_SAMPLE", 50)
         streamed = said(capsys, path, "--objective", "val_error", "--no-pairs")
         assert "indices and their tests are of all 200 trials" in streamed
         assert "are of all 200 trials" not in whole

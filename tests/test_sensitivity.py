@@ -76,6 +76,12 @@ class TestIndices:
             found = analyse(CONDITIONAL, TrialTable.from_trials(CONDITIONAL, trials))
         assert len(found.trials) == 50
 
+    def test_a_warning_names_the_line_that_asked(self):
+        trials = [Trial(i, p, p["rate"], origin="search") for i, p in enumerate(drawn(CONDITIONAL, 20))]
+        with pytest.warns(UserWarning, match="proposed by an optimiser") as caught:
+            analyse(CONDITIONAL, TrialTable.from_trials(CONDITIONAL, trials), law="ranks")
+        assert [warning.filename for warning in caught] == [__file__]
+
     def test_maximising(self):
         down = analyse(CONDITIONAL, table())
         trials = table()
@@ -102,9 +108,14 @@ class TestIndices:
 
 
 class TestGoals:
+    def test_a_position_is_still_taken_with_a_warning(self):
+        with pytest.warns(FutureWarning, match="analyse takes at most 2 arguments by position, but got 3; write goal="):
+            found = analyse(CONDITIONAL, table(), 0.2)
+        assert found.goal == 0.2
+
     def test_a_count_is_the_fraction_it_makes(self):
         trials = table(200)
-        count, fraction = analyse(CONDITIONAL, trials, 30), analyse(CONDITIONAL, trials, 0.15)
+        count, fraction = analyse(CONDITIONAL, trials, goal=30), analyse(CONDITIONAL, trials, goal=0.15)
         assert count.met.sum() == 30
         assert count.indices == fraction.indices
         assert (count.goal, count.question.goal) == (30, 0.15)
@@ -113,7 +124,7 @@ class TestGoals:
     def test_a_threshold_is_met_by_what_reaches_it_in_every_group(self, minimize):
         trials = table(200)
         edge = float(np.median(trials.objective))
-        sensitivity = analyse(CONDITIONAL, trials, Threshold(edge), minimize=minimize)
+        sensitivity = analyse(CONDITIONAL, trials, goal=Threshold(edge), minimize=minimize)
         reached = trials.objective <= edge if minimize else trials.objective >= edge
         np.testing.assert_array_equal(sensitivity.met, reached)
         rows = trials.active("momentum")
@@ -122,13 +133,13 @@ class TestGoals:
     def test_with_a_threshold_the_cheapest_are_as_many_as_the_good(self):
         trials = table(300, cost=lambda p: 2.0 ** p["depth"])
         edge = float(np.quantile(trials.objective, 0.3))
-        by_threshold = analyse(CONDITIONAL, trials, Threshold(edge)).cost_indices
-        assert by_threshold == analyse(CONDITIONAL, trials, float((trials.objective <= edge).mean())).cost_indices
+        by_threshold = analyse(CONDITIONAL, trials, goal=Threshold(edge)).cost_indices
+        assert by_threshold == analyse(CONDITIONAL, trials, goal=float((trials.objective <= edge).mean())).cost_indices
 
     @pytest.mark.parametrize(("value", "who"), [(-1.0, "none"), (1e9, "all")])
     def test_a_threshold_must_part_the_trials(self, value, who):
         with pytest.raises(InputError, match=rf"must part the trials, but {who} of 50 reach .* choose another"):
-            analyse(CONDITIONAL, table(50), Threshold(value))
+            analyse(CONDITIONAL, table(50), goal=Threshold(value))
 
 
 class TestPruned:
@@ -152,7 +163,7 @@ class TestPruned:
 
     def test_by_their_last_value(self):
         trials = self.trials()
-        met = analyse(CONDITIONAL, trials, 15, pruned="last").met
+        met = analyse(CONDITIONAL, trials, goal=15, pruned="last").met
         np.testing.assert_array_equal(met, trials.objective == -1.0)
 
     def test_left_out(self):

@@ -19,21 +19,32 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# A hyperparameter of more single values is taken for a continuum: of steps so short the index cannot tell (1e-8).
+# A hyperparameter with more single values counts as a continuum: steps this short do not show in the index (1e-8).
 MOST_LEVELS = 1 << 16
-FATES = ("objective", "cost", "status", "origin")
+OUTCOME_COLUMNS = ("objective", "cost", "status", "origin")
 
 
 class Rules(NamedTuple):
-    """Which trials count, as :func:`hsicfast.analyse` has it."""
+    """Which trials count: the options of these names that :func:`hsicfast.analyse` takes."""
 
     law: str
     failed: str
     pruned: str
 
 
-class Fates(NamedTuple):
-    """What came of the trials of a batch (m,): objective, cost, place among STATUSES, who is judged and searched."""
+class Outcomes(NamedTuple):
+    """How the trials of a batch ended.
+
+    Attributes
+    ----------
+    objective, cost : array (m,)
+    status : int array (m,)
+        Positions in STATUSES.
+    kept : bool array (m,)
+        Whether the trial is judged.
+    searched : bool array (m,)
+        Whether an optimiser proposed it.
+    """
 
     objective: Floats
     cost: Floats
@@ -41,20 +52,20 @@ class Fates(NamedTuple):
     kept: Bools
     searched: Bools
 
-    def at(self, rows: Rows) -> Fates:
-        """Of the trials at these rows."""
+    def at(self, rows: Rows) -> Outcomes:
+        """The outcomes of the trials at these rows."""
         objective, cost, status, kept, searched = self
-        return Fates(objective[rows], cost[rows], status[rows], kept[rows], searched[rows])
+        return Outcomes(objective[rows], cost[rows], status[rows], kept[rows], searched[rows])
 
 
 def is_level(space: SearchSpace, name: str) -> bool:
-    """Whether each value of a hyperparameter is counted for itself."""
+    """Whether each value of a hyperparameter is counted separately."""
     levels = space[name].levels
     return isinstance(space[name], Choice | Bool) or (levels is not None and levels <= MOST_LEVELS)
 
 
 def labels_of(space: SearchSpace, source: ParquetTrials, opened: Opened) -> dict[str, str]:
-    """Column of each hyperparameter, and of objective, cost, status and origin where there are such."""
+    """The column of each hyperparameter and the objective, and of cost, status and origin if the file has them."""
     import pyarrow as pa
 
     columns = opened.schema.names
@@ -79,8 +90,8 @@ def labels_of(space: SearchSpace, source: ParquetTrials, opened: Opened) -> dict
     return needed
 
 
-def fates_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Fates:
-    """What came of each trial, as :meth:`TrialTable.from_arrays` and the rules have it."""
+def outcomes_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Outcomes:
+    """The outcome of each trial, read as :meth:`TrialTable.from_arrays` reads it, and whether the rules judge it."""
     n = len(batch)
     objective = _numbers(batch, labels["objective"]).copy()
     cost = _numbers(batch, labels["cost"]) if "cost" in labels else np.full(n, np.nan)
@@ -104,11 +115,27 @@ def fates_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> Fat
     kept &= (status != pruned) | (rules.pruned != "drop")
     says = (status == done) | ((status == pruned) & (rules.pruned == "last"))
     objective[~says | ~finite] = np.nan
-    return Fates(objective, cost, status, kept, searched)
+    return Outcomes(objective, cost, status, kept, searched)
 
 
 def existing(space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, kept: Bools) -> dict[str, Bools]:
-    """In which of the trials that are `kept` each hyperparameter exists; columns but for the parents' are not read."""
+    """The trials in which each hyperparameter exists.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    labels : dict
+        Name -> column.
+    batch : RecordBatch of m trials
+        Only the columns of hyperparameters on which others depend are read.
+    kept : bool array (m,)
+        Whether the trial is judged; a hyperparameter exists in no other trial.
+
+    Returns
+    -------
+    dict
+        Name -> bool array (m,).
+    """
     masks: dict[str, Bools] = {}
     levels: dict[str, NDArray[np.int64]] = {}
     for name in space.parents_first:
@@ -125,7 +152,22 @@ def existing(space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, 
 def carried_columns(
     space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, kept: Bools
 ) -> Iterator[tuple[str, tuple[Bools, NDArray[Any]]]]:
-    """Of each hyperparameter the trials where it exists, and there its levels or its carried values."""
+    """The values of each hyperparameter in the trials where it exists.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    labels : dict
+        Name -> column.
+    batch : RecordBatch of m trials
+    kept : bool array (m,)
+        Whether the trial is judged.
+
+    Yields
+    ------
+    tuple
+        The name, and a pair: where the hyperparameter exists (m,), and its levels or values mapped to [0, 1] there.
+    """
     masks = existing(space, labels, batch, kept)
     for name in space:
         yield name, (masks[name], _values(space, labels, batch, name, masks[name], is_level(space, name)))
@@ -134,7 +176,7 @@ def carried_columns(
 def _values(
     space: SearchSpace, labels: dict[str, str], batch: pa.RecordBatch, name: str, exists: Bools, level: bool
 ) -> NDArray[Any]:
-    """Levels of a hyperparameter, or its carried values, where it `exists`; an error names the column."""
+    """Levels of a hyperparameter, or its values mapped to [0, 1], where it `exists`; an error names the column."""
     hyperparameter = space[name]
     everywhere = bool(exists.all())
     try:
@@ -142,7 +184,7 @@ def _values(
             place, kinds = _texts(batch, labels[name])
             own = np.array([*(as_choice(hyperparameter.choices, kind) for kind in kinds), None], dtype=object)
             place = place if everywhere else place[exists]
-            seen = np.bincount(place, minlength=len(own)) > 0  # a place of -1 is the last
+            seen = np.bincount(place, minlength=len(own)) > 0  # position -1 is the last
             known = np.zeros(len(own), dtype=np.int64)
             known[seen] = hyperparameter.to_level(own[seen])
             return known[place]
@@ -154,7 +196,7 @@ def _values(
 
 
 def _numbers(batch: pa.RecordBatch, label: str) -> Floats:
-    """A column (m,) of numbers, NaN for gaps."""
+    """A column of numbers (m,); a gap is NaN."""
     import pyarrow as pa
 
     column = batch.column(label)
@@ -164,7 +206,7 @@ def _numbers(batch: pa.RecordBatch, label: str) -> Floats:
 
 
 def _texts(batch: pa.RecordBatch, label: str) -> tuple[Rows, list[Any]]:
-    """The place (m,) of each value among the different ones, one beyond the last for a gap; and these."""
+    """The position (m,) of each value in the list of different values, and this list; a gap lies beyond its end."""
     import pyarrow as pa
 
     column = batch.column(label)

@@ -1,7 +1,7 @@
-"""A hyperparameter's trials on [0, 1], and the features in which its index, its tests and its resamples are sums.
+"""Maps the values of a hyperparameter to [0, 1], and computes the features of which indices and their tests are sums.
 
-A value is carried by the law of its space, or where nobody knows the law by its rank among the trials. Equal ones share
-an interval, whose middle and width stand for it.
+The distribution in the space maps a value to [0, 1]; if nobody knows that distribution, the rank among the trials does.
+Equal values share an interval, and its middle and width stand for them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,29 @@ from hsicfast.trials.table import TrialTable
 
 
 def carry(table: TrialTable, name: str, rows: Rows, law: str) -> tuple[Floats, Floats]:
-    """Carried values (m,) of hyperparameter `name` in the trials at `rows`, and their widths (m,)."""
+    """Values of a hyperparameter mapped to [0, 1].
+
+    Parameters
+    ----------
+    table : TrialTable
+    name : str
+    rows : int array (m,)
+        Trials in which the hyperparameter exists.
+    law : {"space", "ranks"}
+        Whether the distribution in the space or the rank among these trials maps a value.
+
+    Returns
+    -------
+    tuple of array (m,)
+        Middles and widths of the intervals.
+    """
     values = table.values[name][rows]
     u = table.space[name].to_unit(values)
     return (u, table.space[name].width(values)) if law == "space" else ranked(u)
 
 
 def ranked(values: Floats) -> tuple[Floats, Floats]:
-    """Values (n,) carried to [0, 1] by their ranks: the middle and the width of the interval that equal ones share.
+    """Values (n,) mapped to [0, 1] by their ranks: middle and width of the interval that equal values share.
 
     Examples
     --------
@@ -37,13 +52,25 @@ def ranked(values: Floats) -> tuple[Floats, Floats]:
 
 
 def rank_steps(counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The middle and the width (L,) of the interval of ranks of ascending values with these `counts` (L,)."""
+    """Middle and width (L,) of the interval of each of L ascending values; `counts` (L,) says how often each occurs."""
     share = counts / counts.sum()
     return np.cumsum(share) - share / 2, np.where(counts > 1, share, 0.0)
 
 
 def index_evidence(u: Floats, width: Floats, z: Bools, edge: Rows, h: float) -> Estimate:
-    """Evidence of the index of carried values (m,) with the goal `z` (m,)."""
+    """The index of one hyperparameter and its evidence.
+
+    Parameters
+    ----------
+    u, width : array (m,)
+        Values mapped to [0, 1], and their widths.
+    z : bool array (m,)
+        Which trials met the goal.
+    edge : int array
+        Rows at the goal's edge.
+    h : float
+        Bandwidth of the Gaussian kernel.
+    """
     if not width.any() and np.ptp(u) > 0:
         return goal_estimate(u, z, h, edge, None)
     psi, level = features(u, width, h)
@@ -52,21 +79,21 @@ def index_evidence(u: Floats, width: Floats, z: Bools, edge: Rows, h: float) -> 
 
 
 def features(u: Floats, width: Floats, h: float) -> tuple[Floats, Rows]:
-    """Features (L, r) of the different values of one hyperparameter, and which (m,) each trial has."""
+    """Features (L, r) of the different values of one hyperparameter, and which of these each trial has (m,)."""
     _, place, level = np.unique(u, return_index=True, return_inverse=True)
     return level_features(u[place], width[place], h), level
 
 
 def level_features(u: Floats, width: Floats, h: float) -> Floats:
-    """Features (L, r) of different carried values (L,)."""
+    """Features (L, r) of L different values mapped to [0, 1]."""
     if len(u) == 1:
-        # A constant says nothing: its index is 0 and its p-value 1 without the help of rounding.
+        # A constant shows no effect: its index must be exactly 0 and its p-value exactly 1, whatever the rounding.
         return np.zeros((1, gaussian_features(h).rank))
     return carried_features(u, width if width.any() else np.empty(0), h)
 
 
 def few_features(u: Floats, width: Floats, h: float) -> Floats:
-    """Features (m, s) that matter to a permutation test: of a Bool one."""
+    """Features (m, s) for a permutation test: coordinates too small to matter are dropped (a Bool keeps one)."""
     if not width.any() and np.ptp(u) > 0:
         return carried_features(u, np.empty(0), h, negligible(len(u)))
     psi, level = features(u, width, h)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,33 +14,35 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import carry
-from hsicfast.trials.goal import Goal, Threshold, goal_of, losses_of, near_edge, share_or_threshold
+from hsicfast.trials.goal import Goal, Objective, Threshold, goal_of, losses_of, near_edge, share_or_threshold
 from hsicfast.trials.table import TrialTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-# Holm p-value from which on a hyperparameter counts as found.
+# A hyperparameter counts as found if its Holm p-value is at most this.
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked of the trials: which goal, with which kernel and test.
+    """What the analysis asks of the trials: which goal, with which kernel and test.
 
     Attributes
     ----------
     goal : float in (0, 1) or Threshold
-        Best fraction, or what the objective must reach.
+        Best fraction, or the value that the objective must reach.
     minimize : bool
+        Whether a small objective is good.
     bandwidth : float
+        Bandwidth of the Gaussian kernel.
     test : str
     n_permutations, seed : int
     confidence : float
-        Of the intervals.
+        Confidence of the intervals.
     law : {"space", "ranks"}
-        How values were carried.
+        What maps values to [0, 1].
     """
 
     goal: float | Threshold
@@ -52,7 +55,13 @@ class Question:
     law: str
 
     def checked(self, n: int) -> Question:
-        """This question about n trials, its goal a share or a threshold; raises where an option is out of its range."""
+        """This question about n trials, with a goal that is a share or a threshold.
+
+        Raises
+        ------
+        InputError
+            If an option is out of its range.
+        """
         checks.check_test(self.test, self.n_permutations, self.seed, self.confidence)
         if not (math.isfinite(self.bandwidth) and self.bandwidth > 0):
             raise InputError(
@@ -60,12 +69,12 @@ class Question:
             )
         return replace(self, goal=share_or_threshold(self.goal, n))
 
-    def losses(self, objective: Floats) -> Floats:
-        """Objectives (m,) as losses, of which small ones are good."""
+    def losses(self, objective: Objective) -> Objective:
+        """Objectives as losses: a small loss is good."""
         return losses_of(objective, self.minimize)
 
     def met(self, objective: Floats) -> Goal:
-        """Who met the goal among trials with these objectives (m,), and the worst objective that did."""
+        """Which of the trials with these objectives (m,) met the goal, and the worst objective that met it."""
         goal = self.goal
         if isinstance(goal, Threshold):
             goal = Threshold(losses_of(goal.value, self.minimize))
@@ -73,7 +82,7 @@ class Question:
         return Goal(met, losses_of(threshold, self.minimize))
 
     def edge(self, objective: Floats) -> Rows:
-        """Trials next to the goal's edge; none where the edge was given."""
+        """Rows of the trials next to the goal's edge; none if the edge was given."""
         if isinstance(self.goal, Threshold):
             return np.empty(0, dtype=np.intp)
         return near_edge(self.losses(objective), self.goal)
@@ -81,21 +90,22 @@ class Question:
 
 @dataclass(frozen=True)
 class Index:
-    """One hyperparameter's goal-oriented index and its evidence; NaN where its group has fewer than 4 trials.
+    """One hyperparameter's goal-oriented index and its evidence; NaN if its group has fewer than 4 trials.
 
     Attributes
     ----------
     name : str
     hsic, r2 : float
-        HSIC(U, Z), and the same over sqrt(HSIC(U, U) HSIC(Z, Z)).
+        HSIC(U, Z), and HSIC(U, Z) / sqrt(HSIC(U, U) HSIC(Z, Z)).
     pvalue, pvalue_holm, pvalue_bh : float
-        Of independence: alone, and adjusted over all hyperparameters (family-wise error, false discovery rate).
+        P-values for independence: not adjusted, and adjusted over all hyperparameters (family-wise error, false
+        discovery rate).
     ci_low, ci_high : float
         Confidence interval of the index.
     noise_floor : float
         Mean of the index under independence.
     n : int
-        Trials in which the hyperparameter exists.
+        Number of trials in which the hyperparameter exists.
     group : str
         ``main``, or the conditions under which it exists.
     """
@@ -126,13 +136,13 @@ class Pair:
     ----------
     first, second : str
     hsic : float
-        The published index: the kernel on the couple. It contains both main effects.
+        The published index, with the product of both kernels. It contains both main effects.
     pure : float
-        What is left once both main effects are out: both kernels made orthogonal to constants under the uniform law.
+        The index without both main effects: each kernel is orthogonal to constants under the uniform distribution.
     pvalue : float
-        Of the goal depending on neither, by permutation of the goal; not adjusted for the number of pairs.
+        P-value for a goal that depends on neither, by permutations of the goal; not adjusted for the number of pairs.
     pvalue_pure : float
-        Of no interaction whatever the main effects, by flipping the signs of the trials' terms; not adjusted.
+        P-value for no interaction, whatever the main effects, by random signs of the trials' terms; not adjusted.
     """
 
     first: str
@@ -144,7 +154,7 @@ class Pair:
 
 
 class Carried(NamedTuple):
-    """A hyperparameter where it exists: carried values (m,), widths (m,), who met the group's goal (m,)."""
+    """A hyperparameter where it exists: values mapped to [0, 1] (m,), widths (m,), which met the group's goal (m,)."""
 
     u: Floats
     width: Floats
@@ -153,14 +163,14 @@ class Carried(NamedTuple):
 
 @dataclass(frozen=True)
 class Streamed:
-    """What is known of all judged trials where they were too many to keep.
+    """What is known about all judged trials if they were too many to keep.
 
     Attributes
     ----------
     n, met : int
-        How many they are, and how many met the goal.
+        Number of judged trials, and of those that met the goal.
     rank_error : float
-        The most by which the rank of a value is wrong, of 1; 0 where values were carried by the law of the space.
+        Largest error of a rank, as a share of all ranks; 0 if the distributions of the space mapped the values.
     """
 
     n: int
@@ -175,26 +185,27 @@ class Findings:
     Attributes
     ----------
     trials : TrialTable
-        The trials that were judged; of a stream a uniform random sample of them, which tells all but the indices.
+        The trials that were judged. If they came as a stream, a uniform random sample of them, on which everything but
+        the indices rests.
     goal : float, int or Threshold
-        As it was given: best fraction, best so many, or what the objective must reach.
+        As it was given: the best fraction, a number of best trials, or the value that the objective must reach.
     question : Question
     met : bool array
         Which of `trials` met the goal.
     threshold : float
         Worst objective that met it.
     counts : dict
-        Trials of each status; the lost ones are not judged.
+        Number of trials of each status; the lost ones are not judged.
     failed, pruned : str
-        What diverged and pruned trials counted for.
+        How diverged and pruned trials counted.
     indices : tuple of Index
         Main group first, strongest first within a group.
     cost_indices : tuple of Index
-        The same for the goal "among the cheapest"; empty where costs are unknown or all equal.
+        The same for the goal "among the cheapest"; empty if costs are unknown or all equal.
     pair_indices : tuple of Pair
         Strongest first.
     streamed : Streamed, optional
-        None where `trials` are all that were judged.
+        None if `trials` are all trials that were judged.
     """
 
     trials: TrialTable
@@ -217,7 +228,7 @@ class Findings:
 
     @property
     def n_met(self) -> int:
-        """How many of them met the goal."""
+        """Number of judged trials that met the goal."""
         return int(self.met.sum()) if self.streamed is None else self.streamed.met
 
     def __getitem__(self, name: str) -> Index:
@@ -229,17 +240,27 @@ class Findings:
         return [index.name for index in self.indices if index.pvalue_holm <= alpha]
 
     def carried(self, name: str) -> Carried:
-        """Carried values of `name` and who met its group's goal."""
-        rows = np.flatnonzero(self.trials.active(name))
-        u, width = carry(self.trials, name, rows, self.question.law)
-        return Carried(u, width, self.question.met(self.trials.objective[rows]).met)
+        """Values of `name` mapped to [0, 1], and which trials met its group's goal.
+
+        They are computed once, so do not write into the arrays.
+        """
+        if name not in self._known:
+            rows = np.flatnonzero(self.trials.active(name))
+            u, width = carry(self.trials, name, rows, self.question.law)
+            self._known[name] = Carried(u, width, self.question.met(self.trials.objective[rows]).met)
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, Carried]:
+        # Ranks sort all trials, and verdicts, pictures and the search ask for the same names.
+        return {}
 
     def to_frame(self) -> pd.DataFrame:
         """Indices as a frame, indexed by ``name``: hsic, r2, pvalue, pvalue_holm, pvalue_bh, ci, noise_floor, ..."""
         return _frame(self.indices)
 
     def cost_frame(self) -> pd.DataFrame:
-        """As :meth:`to_frame`, of the dependence on cost."""
+        """The frame of :meth:`to_frame` for the indices about cost."""
         return _frame(self.cost_indices)
 
     @property

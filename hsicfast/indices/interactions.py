@@ -1,10 +1,10 @@
 """Interactions of two hyperparameters: the published pair index, and what is left of it without the main effects.
 
 - published: HSIC of the goal with the product of both kernels, the kernel on the couple (Novello et al. 2023, sect. 4);
-- pure: the same with each kernel made orthogonal to constants under the uniform law (Durrande et al. 2013), which is
-  zero where P(goal | first, second) is a sum of a function of each.
+- pure: the same with each kernel made orthogonal to constants under the uniform distribution (Durrande et al. 2013). It
+  is zero if P(goal | first, second) is a sum of a function of each.
 
-In features psi and phi of both hyperparameters either index is the squared length of the r1 r2 numbers
+With features psi and phi of both hyperparameters, either index is the squared length of the r1 r2 numbers
 ``(1/n) sum_j w_j psi(u_j) x phi(v_j)``.
 """
 
@@ -20,17 +20,25 @@ from hsicfast.dependence import inference
 from hsicfast.dependence.features import gaussian_features, negligible, principal
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 
-# Up to so many trials a pair is tested by permutations and random signs; beyond by the limit of their law, a weighted
-# sum of chi-squares, which costs no more for more permutations.
+# Up to this many trials, permutations and random signs test a pair. Beyond it the limit distribution does: a weighted
+# sum of chi-squares, whose cost does not grow with the number of permutations.
 MOST_PERMUTED = 2000
-# The weights of that sum are eigenvalues of a covariance, which so many trials tell to a percent; the index is of all.
+# The weights of that sum are eigenvalues of a covariance. This many trials estimate them to a percent; the index itself
+# uses all trials.
 MOST_FOR_LAW = 16_384
 
 
 class _Coordinates(NamedTuple):
-    """Features (n, r) of one hyperparameter; and of the trials for the law (m, s), turned and cut to what matters.
+    """Features of one hyperparameter.
 
-    `sizes` holds the mean square of each of the latter.
+    Attributes
+    ----------
+    all : array (n, r)
+        Features in all trials.
+    few : array (m, s)
+        Features in the trials for the limit distribution, along their principal axes; negligible axes are dropped.
+    sizes : array (s,)
+        Mean square of each column of `few`.
     """
 
     all: Floats
@@ -44,11 +52,11 @@ class PairJudge:
     Parameters
     ----------
     features : callable
-        Name -> features (n, r) of that hyperparameter in these trials.
+        From a name to the features (n, r) of that hyperparameter in these trials.
     z : bool array (n,)
-        Who met the goal; some did and some did not.
+        Which trials met the goal: some, but not all.
     bandwidth : float
-        That the features are made with.
+        Bandwidth of the features.
     n_permutations, seed : int
     """
 
@@ -66,7 +74,7 @@ class PairJudge:
         self.signs: Floats | None = None
 
     def pair(self, first: str, second: str) -> tuple[float, float, float, float]:
-        """Published index, pure index, and their p-values."""
+        """The published index, the pure index, and their p-values."""
         (one, pure_one), (two, pure_two) = self._coordinates(first), self._coordinates(second)
         psi, pure = self._product(one, two), self._product(pure_one, pure_two)
         index, pure_index = self._index(one, two), self._index(pure_one, pure_two)
@@ -82,7 +90,7 @@ class PairJudge:
         return index, pure_index, pvalues[0], pvalues[1]
 
     def _coordinates(self, name: str) -> tuple[_Coordinates, _Coordinates]:
-        """Of the kernel as it is, and of the kernel orthogonal to constants."""
+        """Coordinates for the kernel as it is, and for the kernel orthogonal to constants."""
         if name not in self.known:
             psi = self.features(name)
             # k - m m^T / M, orthogonal to constants, has the features of k less their part along E psi(U).
@@ -97,20 +105,21 @@ class PairJudge:
         return float((((self.w[:, None] * one.all).T @ two.all) ** 2).sum()) / self.n**2
 
     def _product(self, one: _Coordinates, two: _Coordinates) -> Floats:
-        """Products (m, r) of both features in the trials for the law, those that matter to a test."""
+        """Products (m, r) of both features in the trials for the limit distribution; negligible ones are dropped."""
         sizes = np.outer(one.sizes, two.sizes)
         first, second = np.nonzero(sizes >= self.limit * sizes.sum())
         return one.few[:, first] * two.few[:, second]
 
     def _permuted(self, psi: Floats) -> float:
-        """P-value under permutations of the goal."""
+        """The p-value under permutations of the goal."""
         return permutation_pvalues([psi], self.z, self.n_permutations, self.seed)[0]
 
     def _signed(self, psi: Floats) -> float:
-        """P-value under random signs (a wild bootstrap).
+        """The p-value under random signs (a wild bootstrap).
 
-        A main effect leaves the terms w_j psi_j with mean zero but not exchangeable: permuting the goal rejects up to
-        three times too often where one hyperparameter alone decides. Signs keep each term's size, and so the spread.
+        If there is a main effect, the terms w_j psi_j have mean zero but are not exchangeable: permutations of the goal
+        reject up to three times too often if one hyperparameter alone decides. Random signs keep the size of each term,
+        and so the spread.
         """
         if self.signs is None:
             random = np.random.default_rng(self.seed)

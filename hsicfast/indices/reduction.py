@@ -1,7 +1,7 @@
-"""What to fix, to what, and why: the step between the two steps (Novello et al. 2023, section 5).
+"""Decides what to fix, to which value, and why: between the two steps of the method (Novello et al. 2023, section 5).
 
-Published rule: search what the index finds, fix the rest at values that are cheap. Lack of evidence is not evidence of
-irrelevance, so every decision carries its numbers, and where nothing was found nothing is fixed.
+The published rule: search what the index finds, and fix the rest to cheap values. Lack of evidence is not evidence of
+irrelevance, so every decision states its numbers, and if nothing was found, nothing is fixed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from hsicfast.indices.findings import Findings
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import value_text
 
-SEARCH, FIX, NARROW = "search", "fix", "narrow"
-# A value is priced by the trials around it: those of the same level, or the nearest quarter of a continuum.
+KEEP, FIX, NARROW = "search", "fix", "narrow"
+# The price of a value is the median cost of the trials around it: those of the same level, or the nearest quarter of a
+# continuum. Up to MOST_PRICED values get a price.
 NEIGHBOURS = 0.25
 MOST_PRICED = 200
 RULE = (
@@ -29,14 +30,14 @@ RULE = (
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one hyperparameter.
+    """What happens to one hyperparameter.
 
     Attributes
     ----------
     name : str
     action : {"search", "narrow", "fix"}
     value : object
-        What it is fixed to, the narrowed range (low, high), or None where it is searched as it is.
+        The value it is fixed to, the narrowed range (low, high), or None if it is searched as it is.
     reason : str
         One sentence with its numbers.
     """
@@ -48,7 +49,7 @@ class Decision:
 
     @property
     def text(self) -> str:
-        """What becomes of it, in words."""
+        """What happens to it, in words."""
         if self.action == NARROW:
             low, high = map(value_text, self.value)
             return f"searched from {low} to {high}"
@@ -57,17 +58,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Reduction:
-    """The space that is left to search.
+    """The space that remains to be searched.
 
     Attributes
     ----------
     space : SearchSpace
-        Without the fixed hyperparameters, and with the narrowed ranges.
+        The space without the fixed hyperparameters and with the narrowed ranges.
     fixed : dict
         Name -> value.
     decisions : tuple of Decision
     rule : str
-        How it was decided, for people.
+        How it was decided, in words.
     """
 
     space: SearchSpace
@@ -77,32 +78,32 @@ class Reduction:
 
     @property
     def told(self) -> list[tuple[str, str, str]]:
-        """Names, what becomes of them, and why: those that share the one and the other stand together."""
+        """Names, what happens to them, and why; names that share both stand in one row."""
         rows: dict[tuple[str, str], list[str]] = {}
         for decision in self.decisions:
             rows.setdefault((decision.text, decision.reason), []).append(decision.name)
         return [(", ".join(names), text, reason) for (text, reason), names in rows.items()]
 
     def narrowed(self, space: SearchSpace) -> SearchSpace:
-        """All of `space`, what is fixed as well, with the narrowed ranges."""
+        """The whole `space`, with the fixed hyperparameters and the narrowed ranges."""
         return SearchSpace({name: self.space.get(name, space[name]) for name in space})
 
 
 def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
-    """Search what was found to matter, fix the rest to cheap values that good trials had.
+    """Search what was found to matter, and fix the rest to cheap values that good trials had.
 
     Parameters
     ----------
     sensitivity : Findings
-        Of the design trials.
+        The analysis of the design trials.
     alpha : float in (0, 1)
-        A hyperparameter is searched where its p-value, not adjusted, is at most alpha: to search one too many costs
+        A hyperparameter is searched if its p-value, not adjusted, is at most alpha: to search one too many costs
         trials, to fix one too many costs the optimum.
 
     Returns
     -------
     Reduction
-        A hyperparameter on which a searched one depends is searched, too. Where nothing was found, nothing is fixed.
+        A hyperparameter on which a searched one depends is searched, too. If nothing was found, nothing is fixed.
 
     Examples
     --------
@@ -119,13 +120,13 @@ def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
     if all(decision.action == FIX for decision in decisions.values()):
         n = len(sensitivity.trials)
         nothing = f"no hyperparameter was found to matter with {n} trials, which is no ground to fix any"
-        return Reduction(space, {}, tuple(Decision(name, SEARCH, None, nothing) for name in space), RULE)
-    searched = [name for name, decision in decisions.items() if decision.action == SEARCH]
+        return Reduction(space, {}, tuple(Decision(name, KEEP, None, nothing) for name in space), RULE)
+    searched = [name for name, decision in decisions.items() if decision.action == KEEP]
     for name, decision in decisions.items():
         children = [child for child in searched if space.depends(child, name)]
         if decision.action == FIX and children:
             reason = f"some of its values are needed to search {', '.join(children)}"
-            decisions[name] = Decision(name, SEARCH, None, reason)
+            decisions[name] = Decision(name, KEEP, None, reason)
     fixed = {name: decision.value for name, decision in decisions.items() if decision.action == FIX}
     left = space.fix(fixed)
     return Reduction(space if left is None else left, fixed, tuple(decisions[name] for name in space), RULE)
@@ -134,18 +135,18 @@ def reduce(sensitivity: Findings, alpha: float = 0.05) -> Reduction:
 def _judge(sensitivity: Findings, name: str, alpha: float) -> Decision:
     index = sensitivity[name]
     if math.isnan(index.pvalue):
-        return Decision(name, SEARCH, None, f"{index.n} trials have it, too few to judge it")
+        return Decision(name, KEEP, None, f"{index.n} trials have it, too few to judge it")
     evidence = f"p = {index.pvalue:.2g} over {index.n} trials"
     if index.pvalue <= alpha:
-        return Decision(name, SEARCH, None, f"worth searching ({evidence})")
+        return Decision(name, KEEP, None, f"worth searching ({evidence})")
     value, price = cheap_good_value(sensitivity, name, alpha)
     return Decision(name, FIX, value, f"no evidence that it matters ({evidence}); {price}")
 
 
 def cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[Any, str]:
-    """A value that a trial of the goal set had, and why it: the cheapest where `name` drives the cost (p <= alpha).
+    """A value that a good trial had, and why this one.
 
-    Else it is the best trial's.
+    It is the cheapest such value if `name` drives the cost (p <= alpha), else the value of the best trial.
     """
     table = sensitivity.trials.select(sensitivity.trials.active(name))
     carried = sensitivity.carried(name)
@@ -157,7 +158,7 @@ def cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[An
     cost_index = next((index for index in sensitivity.cost_indices if index.name == name), None)
     if cost_index is None or not cost_index.pvalue <= alpha:
         return values[good[np.argmin(loss[good])]], "no evidence that it drives the cost: as in the best trial"
-    # Of many different values some, evenly, tell where the cheap ones lie as well as all.
+    # If there are many different values, evenly chosen ones show well enough where the cheap ones lie.
     different = np.unique(carried.u[good])
     different = different[np.linspace(0, len(different) - 1, min(len(different), MOST_PRICED)).round().astype(np.intp)]
     prices = np.array([_price(carried.u, carried.width, table.cost, u) for u in different])
@@ -167,7 +168,7 @@ def cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[An
 
 
 def _price(u: Floats, width: Floats, cost: Floats, at: float) -> float:
-    """Median cost of the trials around `at`, one of the carried values."""
+    """Median cost of the trials around `at`, one of the values `u` on [0, 1]."""
     around = u == at
     if width[around.argmax()] == 0 or not around[np.isfinite(cost)].any():
         nearest = max(int(NEIGHBOURS * len(u)), 1)

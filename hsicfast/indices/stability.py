@@ -1,7 +1,7 @@
-"""How the ranking moves: from resample to resample, and with the share of trials that counts as good.
+"""Computes how the ranking moves: from resample to resample, and with the share of trials that counts as good.
 
-An index is the squared length of ``(1/n) sum_j w_j psi(u_j)``. A resample or another goal changes the weights alone, so
-that all of them together are one matrix product with the features.
+An index is the squared length of ``(1/n) sum_j w_j psi(u_j)``. A resample or another goal changes only the weights, so
+one matrix product with the features gives the indices of all of them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from hsicfast.arrays import Floats, Rows
 from hsicfast.dependence import inference
-from hsicfast.indices.carried import carry, few_features
+from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import Findings, Index
 from hsicfast.trials.goal import Threshold, goal_of
 
 SHARES = tuple(round(0.05 * k, 2) for k in range(1, 11))
-# Resamples: quantiles at 5% and 95% of a rank need no more.
-RESAMPLES = 200
+# The interval of a rank goes from the 5% to the 95% quantile, for which 200 resamples are enough.
+RESAMPLES, INTERVAL = 200, (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class RankInterval:
     rank : int
         From 1.
     low, high : int
-        From the 5% to the 95% quantile over resamples of the trials.
+        The 5% and the 95% quantile of the rank over resamples of the trials.
     of : int
-        Hyperparameters in the group.
+        Number of hyperparameters in the group.
     """
 
     rank: int
@@ -52,10 +52,10 @@ class Sweep:
     shares : tuple of float (P,)
         Best fractions.
     names : tuple of str (q,)
-        In the order of the analysis.
+        The hyperparameters, in the order of the analysis.
     r2 : array (P, q)
     pvalue : array (P, q)
-        Of the gamma approximation, not adjusted.
+        P-values of the gamma approximation, not adjusted.
     rank : array (P, q) of int
         From 1.
     """
@@ -68,9 +68,9 @@ class Sweep:
 
 
 def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, RankInterval]:
-    """The rank of each judged hyperparameter and where it lies in 90% of bootstrap resamples of the trials.
+    """The rank of each judged hyperparameter, and where it lies in 90% of bootstrap resamples of the trials.
 
-    The goal of a resample is its own: where its best fraction ends moves with the trials.
+    Each resample has a goal of its own, because the edge of its best fraction moves with its trials.
 
     Examples
     --------
@@ -87,14 +87,14 @@ def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, 
         psi, starts = _features(findings, names)
         objective = findings.trials.objective[findings.trials.active(names[0])]
         drawn = _ranks(_indices(_resampled_weights(findings, objective, resamples), psi, starts))
-        low, high = np.quantile(drawn, (0.05, 0.95), axis=0, method="nearest")
+        low, high = np.quantile(drawn, INTERVAL, axis=0, method="nearest")
         for place, name in enumerate(names):
             intervals[name] = RankInterval(place + 1, int(low[place]), int(high[place]), len(names))
     return intervals
 
 
 def over_goals(findings: Findings, shares: tuple[float, ...] = SHARES) -> Sweep | None:
-    """The ranking of the main group for each of these best fractions; None where it was not judged."""
+    """The ranking of the main group for each of these best fractions; None if the group was not judged."""
     members = next((members for members in _groups(findings) if members[0].group == "main"), None)
     if members is None:
         return None
@@ -121,7 +121,7 @@ def over_goals(findings: Findings, shares: tuple[float, ...] = SHARES) -> Sweep 
 
 
 def _groups(findings: Findings) -> Iterator[list[Index]]:
-    """The indices of each group that has something to tell apart, strongest first."""
+    """The indices of each group in which some trials met the goal and some did not, strongest first."""
     for _, members in groupby(findings.indices, key=lambda index: index.group):
         judged = list(members)
         z = findings.carried(judged[0].name).z
@@ -130,24 +130,23 @@ def _groups(findings: Findings) -> Iterator[list[Index]]:
 
 
 def _features(findings: Findings, names: list[str]) -> tuple[Floats, list[int]]:
-    """Centred features (n, r) of all `names` side by side, and the column where each begins."""
-    law, h = findings.question.law, findings.question.bandwidth
-    rows = np.flatnonzero(findings.trials.active(names[0]))
+    """Centred features (n, r) of all `names` side by side, and the first column of each name."""
     parts = []
     for name in names:
-        psi = few_features(*carry(findings.trials, name, rows, law), h)
+        u, width, _ = findings.carried(name)
+        psi = few_features(u, width, findings.question.bandwidth)
         parts.append(psi - psi.mean(axis=0))
     starts = np.cumsum([0, *(part.shape[1] for part in parts[:-1])]).tolist()
     return np.hstack(parts), starts
 
 
 def _indices(weights: Floats, psi: Floats, starts: list[int]) -> Floats:
-    """Index (B, q) of each hyperparameter under each of the weights (B, n), whose sums are 0."""
+    """The index (B, q) of each hyperparameter under each row of the weights (B, n); a row sums to 0."""
     return np.add.reduceat((weights @ psi / len(psi)) ** 2, starts, axis=1)
 
 
 def _resampled_weights(findings: Findings, objective: Floats, resamples: int) -> Floats:
-    """Weights (B, n) of the trials in bootstrap resamples: how often each was drawn, times its w there."""
+    """Weights (B, n) of the trials in bootstrap resamples: how often each trial was drawn, times its w there."""
     n, question = len(objective), findings.question
     goal = question.goal
     loss = np.where(np.isfinite(objective), question.losses(objective), np.inf)
@@ -166,7 +165,7 @@ def _resampled_weights(findings: Findings, objective: Floats, resamples: int) ->
 
 
 def _ranks(indices: Floats) -> Rows:
-    """Ranks (B, q) from 1, the largest first, of equals the earlier."""
+    """Ranks (B, q) from 1: the largest index comes first, and the earlier of two equal ones."""
     return np.argsort(np.argsort(-indices, axis=1, kind="stable"), axis=1) + 1
 
 

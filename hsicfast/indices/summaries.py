@@ -1,8 +1,8 @@
-"""What an index needs to know of its trials, as sums: those of parts of the trials add up to those of all.
+"""Summaries of trials that suffice for an index; those of parts of the trials add up to those of all trials.
 
-Of a hyperparameter with a continuum of values they are the moments of a spectrum, of one with single values the counts
-of each. Where nobody knows the law that drew a continuum its ranks are wanted, which no part of the trials tells: they
-come of a sketch, counts in cells between some of the values, whose error is known in the end.
+A hyperparameter with a continuum of values is summarised by the moments of its spectrum, one with single values by the
+counts of each value. If nobody knows the distribution of a continuum, its index needs ranks, which no part of the
+trials shows. They come from a sketch, counts in cells between some of the values, and its error is known.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hsicfast.dependence.spectrum import SpectralMoments
 from hsicfast.engines import scans
 from hsicfast.indices.carried import level_features, rank_steps
 
-# Places of a sketch's guide; a power of two.
+# Number of positions in the guide of a sketch; a power of two.
 GUIDE = 1 << 16
-# Values that a parallel iteration should count, and the most iterations: each has counts of its own.
+# A parallel iteration should count this many values; there are few iterations, because each has counts of its own.
 COUNTED, MOST_SLOTS = 100_000, 4
 
 
 class Continuum:
-    """Moments of carried values for the Gaussian of bandwidth `h`.
+    """Moments of values on [0, 1] for the Gaussian kernel of bandwidth `h`.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class Continuum:
         self.low, self.high = np.inf, -np.inf
 
     def update(self, u: Floats, met: Bools, edge: Rows) -> Self:
-        """Add trials: carried values (m,), who met the goal (m,), and which are at its edge."""
+        """Add trials: values on [0, 1] (m,), which met the goal (m,), and the rows at its edge."""
         if len(u):
             self.spectrum.update(u, met)
             self.edge = np.concatenate((self.edge, u[edge]))
@@ -60,7 +60,7 @@ class Continuum:
 
     def evidence(self) -> Estimate:
         """The index of all trials so far, and its evidence."""
-        if self.low == self.high:  # a constant says nothing, without the help of rounding
+        if self.low == self.high:  # a constant shows no effect: exactly 0, whatever the rounding
             spectrum, edge = self.spectrum, len(self.edge)
             counts = np.array([[spectrum.n], [spectrum.sum], [edge]], dtype=np.float64)
             return estimate_of_levels(level_features(np.array([self.low]), np.zeros(1), self.h), *counts)
@@ -68,7 +68,7 @@ class Continuum:
 
 
 class Levels:
-    """Counts (3, L) of each level: all trials, those that met the goal, those at its edge.
+    """Counts (3, L) of L levels: all trials, those that met the goal, and those at its edge.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Levels:
         self.counts = np.zeros((3, size), dtype=np.int64)
 
     def update(self, level: NDArray[np.int64], met: Bools, edge: Rows) -> Self:
-        """Add trials: their levels (m,), who met the goal (m,), and which are at its edge."""
+        """Add trials: their levels (m,), which met the goal (m,), and the rows at its edge."""
         for row, kind in zip(self.counts, (level, level[met], level[edge]), strict=True):
             row += np.bincount(kind, minlength=len(row))
         return self
@@ -92,7 +92,7 @@ class Levels:
         return self
 
     def evidence(self, h: float, steps: tuple[Floats, Floats] | None) -> Estimate:
-        """The index at bandwidth `h`; `steps` are the levels' middles and widths (L,), by default those of ranks."""
+        """The index at bandwidth `h`; `steps` are middles and widths (L,) of the levels, None takes those of ranks."""
         seen = self.counts[0] > 0
         u, width = rank_steps(self.counts[0, seen]) if steps is None else (steps[0][seen], steps[1][seen])
         return estimate_of_levels(level_features(u, width, h), *self.counts[:, seen].astype(np.float64))
@@ -100,7 +100,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class Sketch:
-    """Cells on [0, 1] in which values are counted: between ascending edges (E,), and equal to each.
+    """Cells on [0, 1] in which values are counted: between ascending edges (E,), and at each edge.
 
     Examples
     --------
@@ -118,7 +118,19 @@ class Sketch:
         return 2 * len(self.edges) + 1
 
     def update(self, cells: Levels, u: Floats, met: Bools, edge: Rows) -> None:
-        """Count trials in `cells`: carried values (m,), who met the goal (m,), and which are at its edge."""
+        """Count trials in cells.
+
+        Parameters
+        ----------
+        cells : Levels
+            The counts to add to.
+        u : array (m,)
+            Values on [0, 1].
+        met : bool array (m,)
+            Which trials met the goal.
+        edge : int array
+            Rows at the goal's edge.
+        """
         guide = np.searchsorted(self.edges, np.arange(GUIDE + 1) / GUIDE)
         slots = min(max(len(u) // COUNTED, 1), MOST_SLOTS)
         cells.counts[:2] += scans.count_cells(u, met, self.edges, guide, slots)
@@ -128,6 +140,6 @@ class Sketch:
 
     @staticmethod
     def error(cells: Levels) -> float:
-        """The most by which a rank is wrong: the trials of a cell that holds different ones share its middle."""
+        """The largest error of a rank: all trials in a cell between two edges get the middle of its ranks."""
         between = cells.counts[0, ::2]
         return float(between.max(initial=0, where=between > 1)) / 2 / max(int(cells.counts[0].sum()), 1)

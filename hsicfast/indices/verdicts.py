@@ -1,10 +1,11 @@
-"""What to do with each hyperparameter, in plain words with the evidence for it.
+"""Says what to do with each hyperparameter, in plain words and with the evidence for it.
 
-A large p-value is no ground to say that a hyperparameter does not matter: it is what few trials bring, too. What was
-not found is therefore said beside what would have been found, and safe to fix is only what an upper bound says is.
+A large p-value does not show that a hyperparameter is irrelevant: few trials give large p-values, too. Therefore a
+verdict without evidence states which effect would have been found, and a hyperparameter is safe to fix only if an upper
+bound on its effect is small.
 
-Effects are told as the share of the good trials that the better half of the values holds. With p the share of good
-trials, and their density 1 + d on one half of [0, 1] and 1 - d on the other, that share is (1 + d) / 2, and
+An effect is given as the share of the good trials that the better half of the values holds. Let p be the share of good
+trials, and let their density be 1 + d on one half of [0, 1] and 1 - d on the other. Then that share is (1 + d) / 2, and
 
     HSIC(U, Z) = (p d)^2 E[s(U) s(U') k(U, U')],  s = 1 on one half and -1 on the other.
 """
@@ -15,6 +16,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -30,16 +32,23 @@ from hsicfast.trials.goal import goal_text
 from hsicfast.trials.trial import DIVERGED, LOST, PRUNED
 
 MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
-FIX_TO = "safe to fix: "
+# An effect "would have been found" with this power, and "at most" is an upper bound with this confidence.
 POWER, BOUND = 0.9, 0.95
-SHARPEST = 0.999
-# An effect is negligible where the better half of the values holds no more of the good trials than this.
+# An effect is negligible if the better half of the values holds no more of the good trials than this.
 NEGLIGIBLE = 0.6
+# The search for an effect with that power stops short of d = 1, where the variance along the effect is 0.
+SHARPEST, EFFECT_TOLERANCE = 0.999, 1e-6
+# Midpoints for an integral over [0, 1] of functions as smooth as the kernel's features on either half.
+HALVES_POINTS = 2048
+# The range of a number's good trials leaves out this share of them at either end, which may be outliers.
+TAIL = 0.1
+# A sentence names up to this many partners, and a headline up to this many hyperparameters.
+MOST_PARTNERS, MOST_LISTED = 3, 4
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the trials say about one hyperparameter.
+    """What the trials show about one hyperparameter.
 
     Attributes
     ----------
@@ -47,28 +56,31 @@ class Verdict:
     kind : {"matters", "together", "safe", "open", "few"}
     text : str
         A few words.
-    evidence : str
+    why : str
         A sentence with the numbers behind them.
+    value : object
+        If it is safe to fix, the value to fix it to; else None.
     """
 
     name: str
     kind: str
     text: str
-    evidence: str
+    why: str
+    value: Any = None
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What the trials could tell about one hyperparameter; shares of good trials in the better half of its values.
+    """What the trials could show about one hyperparameter; effects are as in this module's docstring.
 
     Attributes
     ----------
     found : float
-        Effect that would have been found with 90% power after Holm; above 1 where none would.
+        Effect that would have been found with power POWER after Holm; above 1 if no effect would.
     found_r2 : float
         The same effect as R2.
     most : float
-        Upper bound (one-sided, 95%) of the effect there is.
+        One-sided upper bound, with confidence BOUND, on the true effect.
     """
 
     found: float
@@ -77,7 +89,7 @@ class Reach:
 
 
 def verdicts(findings: Findings) -> tuple[Verdict, ...]:
-    """One for each hyperparameter, in the order of ``findings.indices``.
+    """The verdict on each hyperparameter, in the order of ``findings.indices``.
 
     Examples
     --------
@@ -96,7 +108,7 @@ def verdicts(findings: Findings) -> tuple[Verdict, ...]:
 
 
 def headline(findings: Findings, found: Iterable[Verdict]) -> str:
-    """What decides, in a sentence or two; or that nothing stands out."""
+    """What decides, in one or two sentences; or that nothing stands out."""
     found = list(found)
     goal = f"whether a trial ends {goal_text(findings.goal, findings.question.minimize)}"
     named = {
@@ -105,7 +117,7 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     }
     alone = [named[verdict.name] for verdict in found if verdict.kind == MATTERS]
     together = [named[verdict.name] for verdict in found if verdict.kind == TOGETHER]
-    safe = [f"{verdict.name} ({verdict.text.removeprefix(FIX_TO)})" for verdict in found if verdict.kind == SAFE]
+    safe = [f"{verdict.name} ({value_text(verdict.value)})" for verdict in found if verdict.kind == SAFE]
     said = []
     if alone:
         said.append(f"{_listed(alone)} {'decides' if len(alone) == 1 else 'decide'} {goal}.")
@@ -122,8 +134,8 @@ def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     return " ".join(said)
 
 
-def fates(findings: Findings) -> list[str]:
-    """What became of the trials that did not end with an objective, and of those that were stopped early."""
+def trial_notes(findings: Findings) -> list[str]:
+    """How trials count that ended without an objective or were stopped early, and which trials the numbers rest on."""
     counts, total = findings.counts, sum(findings.counts.values())
     counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}
     said = []
@@ -146,7 +158,20 @@ def fates(findings: Findings) -> list[str]:
 
 
 def reach(findings: Findings, name: str, tested: int) -> Reach | None:
-    """What these trials could tell about `name`, one of so many `tested`; None where it has one value alone."""
+    """What these trials could show about a hyperparameter.
+
+    Parameters
+    ----------
+    findings : Findings
+    name : str
+    tested : int
+        Number of hyperparameters that were tested.
+
+    Returns
+    -------
+    Reach or None
+        None if the hyperparameter has one value only, or if all trials met the goal or none did.
+    """
     u, width, z = findings.carried(name)
     psi = few_features(u, width, findings.question.bandwidth)
     eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(psi, rowvar=False, bias=True)))[::-1]
@@ -154,20 +179,20 @@ def reach(findings: Findings, name: str, tested: int) -> Reach | None:
     weights = p * (1 - p) * eigenvalues
     if not weights[0] > 0:
         return None
-    unit = n * p**2 * _halves(findings.question.bandwidth)  # n HSIC where one half holds all the good trials
+    unit = n * p**2 * _halves(findings.question.bandwidth)  # n HSIC if one half holds all the good trials
     critical = inference.critical_value(weights, ALPHA / tested)
     contrast = _contrast(critical, weights, unit)
-    # A sample that happens to lie below what chance alone brings on average makes no bound tighter than that.
+    # If the index happens to lie below its mean under independence, the bound is that of the mean: luck proves nothing.
     bound = inference.upper_bound(max(n * findings[name].hsic, float(weights.sum())), weights, BOUND)
     most = p * (1 - p) * math.sqrt(float((eigenvalues**2).sum()))
     return Reach((1 + contrast) / 2, unit / n * contrast**2 / most, (1 + math.sqrt(bound / unit)) / 2)
 
 
 def _contrast(critical: float, weights: Floats, unit: float) -> float:
-    """The d whose effect n HSIC = unit d^2 reaches the critical value with 90% power; above 1 where none does.
+    """The d whose effect n HSIC = unit d^2 reaches the critical value with power POWER; infinite if no d does.
 
-    The effect lies along the first weight, whose term then spreads less: of good trials that fall into the better half
-    with chance (1 + d) / 2, the number there has a variance of 1 - d^2 of what it has by chance.
+    The effect lies along the first weight, whose term then spreads less: if a good trial falls into the better half
+    with probability (1 + d) / 2, the variance of their number there is 1 - d^2 times the variance without an effect.
     """
     from scipy import optimize
 
@@ -177,19 +202,19 @@ def _contrast(critical: float, weights: Floats, unit: float) -> float:
         shrunk = weights * np.where(first, 1 - d**2, 1.0)
         return inference.weighted_chi2_pvalue(critical, shrunk, first * unit * d**2 / shrunk[0]) - POWER
 
-    return float(optimize.brentq(missing, 0.0, SHARPEST, xtol=1e-6)) if missing(SHARPEST) > 0 else math.inf
+    return float(optimize.brentq(missing, 0.0, SHARPEST, xtol=EFFECT_TOLERANCE)) if missing(SHARPEST) > 0 else math.inf
 
 
 @lru_cache(maxsize=16)
 def _halves(bandwidth: float) -> float:
     """``E[s(U) s(U') k(U, U')]`` for U and U' uniform, s = 1 on one half and -1 on the other."""
-    grid = (np.arange(2048) + 0.5) / 2048
+    grid = (np.arange(HALVES_POINTS) + 0.5) / HALVES_POINTS
     psi = carried_features(grid, np.empty(0), bandwidth)
     return float(((np.where(grid < 0.5, 1.0, -1.0) @ psi / len(grid)) ** 2).sum())
 
 
 def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
-    """With whom each name acts together, and the Holm p-values of that over all pairs, the clearest first."""
+    """The partners with which each name interacts, the clearest first, with their Holm p-values over all pairs."""
     adjusted = inference.holm([pair.pvalue_pure for pair in findings.pair_indices])
     found: dict[str, list[tuple[str, float]]] = {}
     for pair, pvalue in sorted(zip(findings.pair_indices, adjusted, strict=True), key=lambda both: float(both[1])):
@@ -203,8 +228,8 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
     name = index.name
     if math.isnan(index.pvalue):
         return Verdict(name, FEW, "not judged", f"{index.n:,} trials have it, which are too few.")
-    together = ", ".join(partner for partner, _ in partners[:3])
-    pairs = ", ".join(f"with {partner} (Holm p {p_text(p)})" for partner, p in partners[:3])
+    together = ", ".join(partner for partner, _ in partners[:MOST_PARTNERS])
+    pairs = ", ".join(f"with {partner} (Holm p {p_text(p)})" for partner, p in partners[:MOST_PARTNERS])
     drives = _drives_cost(findings, name)
     if index.matters:
         also = f" It acts together, too: {pairs}." if partners else ""
@@ -212,19 +237,19 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
             name, MATTERS, "matters", f"Holm p {p_text(index.pvalue_holm)}; {_where(findings, name)}.{also}{drives}"
         )
     if partners:
-        evidence = f"Alone it does not stand out (Holm p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
-        return Verdict(name, TOGETHER, f"matters only with {together}", evidence)
+        why = f"Alone it does not stand out (Holm p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
+        return Verdict(name, TOGETHER, f"matters only with {together}", why)
     possible = reach(findings, name, tested)
     if possible is None:
         return Verdict(name, OPEN, "no evidence either way", f"Its {index.n:,} trials have one value, or one fate.")
     judged_with_others = any(name in (pair.first, pair.second) for pair in findings.pair_indices)
     if possible.most <= NEGLIGIBLE and judged_with_others:
-        value, why = cheap_good_value(findings, name, ALPHA)
-        evidence = (
+        value, price = cheap_good_value(findings, name, ALPHA)
+        why = (
             f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "
-            f"(95% confidence, {index.n:,} trials), and no interaction was found; {why}."
+            f"({share_text(BOUND)} confidence, {index.n:,} trials), and no interaction was found; {price}."
         )
-        return Verdict(name, SAFE, FIX_TO + value_text(value), evidence)
+        return Verdict(name, SAFE, f"safe to fix: {value_text(value)}", why, value)
     return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{drives}")
 
 
@@ -235,19 +260,19 @@ def _power(index: Index, possible: Reach) -> str:
         return start + "even if one half of its values held all the good trials, they might have missed it."
     return start + (
         f"an effect above R² {number(possible.found_r2, 2)}, such as {_percent(possible.found)} of the good trials "
-        "in one half of its values, would have been found with 90% power."
+        f"in one half of its values, would have been found with {share_text(POWER)} power."
     )
 
 
 def _where(findings: Findings, name: str) -> str:
-    """Where the good trials of `name` lie, beside all."""
+    """Where the good trials lie along `name`, compared with all trials."""
     table = findings.trials
     values, z = table.values[name][table.active(name)], findings.carried(name).z
     if table.space[name].levels is None or isinstance(table.space[name], Int):
-        low, high = np.quantile(values[z].astype(np.float64), (0.1, 0.9), method="nearest")
+        low, high = np.quantile(values[z].astype(np.float64), (TAIL, 1 - TAIL), method="nearest")
         within = float(((values >= low) & (values <= high)).mean())
         span = f"{value_text(float(low))} to {value_text(float(high))}"
-        return f"80% of the good trials, and {_percent(within)} of all, lie from {span}"
+        return f"{share_text(1 - 2 * TAIL)} of the good trials, and {_percent(within)} of all, lie from {span}"
     favourite = max(set(values[z].tolist()), key=lambda value: float(np.mean(values[z] == value)))
     good, of_all = (float(np.mean(rows == favourite)) for rows in (values[z], values))
     return f"{value_text(favourite)} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
@@ -263,6 +288,7 @@ def _drives_cost(findings: Findings, name: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    """Up to four names in a row."""
-    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    """Up to MOST_LISTED names in a row; if there are more, the last place says how many."""
+    named = MOST_LISTED - 1
+    shown = names if len(names) <= MOST_LISTED else [*names[:named], f"{len(names) - named} more"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

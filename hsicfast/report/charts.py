@@ -52,6 +52,7 @@ from hsicfast.trials.trial import Trial
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from hsicfast.indices.conclusions import Conclusions
     from hsicfast.indices.findings import Findings, Index, Pair
     from hsicfast.indices.stability import Sweep
 
@@ -72,7 +73,7 @@ MOST_HOVERED = 8
 
 
 def charts(
-    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
+    sensitivity: Conclusions, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> dict[str, Figure]:
     """The charts of an analysis, with the names and the parameters of :func:`hsicfast.report.figures.pictures`."""
     draw: dict[str, Callable[..., Figure]] = {

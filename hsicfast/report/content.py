@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import ALPHA, Findings, Index, Pair
-from hsicfast.indices.stability import Sweep, over_goals
+from hsicfast.indices.stability import Sweep
 from hsicfast.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Mark
 from hsicfast.text import clip, share_text
 from hsicfast.trials.goal import goal_text
@@ -199,7 +200,7 @@ class RankLines(NamedTuple):
 
 
 def pictured(
-    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str, cost: str
+    sensitivity: Conclusions, trials: TrialTable, best: Trial, *, metric: str, cost: str
 ) -> dict[str, dict[str, Any]]:
     """The parameters that draw each picture, by its name; pictures with nothing to show are left out."""
     found: dict[str, dict[str, Any]] = {"indices": {"sensitivity": sensitivity}}
@@ -360,12 +361,12 @@ def relevance_map(both: list[tuple[Index, Index]], cost: str) -> RelevanceMap:
     )
 
 
-def clearest_ranks(sensitivity: Findings, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
+def clearest_ranks(sensitivity: Conclusions, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
     """The ranking against the goal, and up to `most` of its names: those seen to decide at some goal go first.
 
     None if there is no ranking to move: one hyperparameter, or none that was judged.
     """
-    sweep = over_goals(sensitivity)
+    sweep = sensitivity.sweep
     if sweep is None or len(sweep.names) < 2:
         return None
     never = (sweep.pvalue > ALPHA).all(axis=0)

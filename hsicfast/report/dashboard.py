@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hsicfast.errors import require
-from hsicfast.indices.findings import Findings
-from hsicfast.indices.verdicts import fates, headline, verdicts
+from hsicfast.indices.conclusions import Conclusions
+from hsicfast.indices.verdicts import headline, trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.text import one_line
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 BEGIN, END = "[//]: # (hsicfast)", "[//]: # (/hsicfast)"
 
 
-def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", cost: str = "cost") -> None:
+def push(study: optuna.Study, findings: Conclusions, *, metric: str = "objective", cost: str = "cost") -> None:
     """Put the pictures and the verdicts of an analysis into its study; a second push replaces those of the first.
 
     Parameters
     ----------
     study : optuna Study
         Its storage is one that the dashboard shows.
-    findings : Findings
+    findings : Conclusions
         The result of :func:`hsicfast.analyse` on the trials of the study.
     metric, cost : str
         Names of the objective and the cost.
@@ -38,7 +38,7 @@ def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", 
     require("optuna_dashboard", "plotly", user="a study with pictures", extra="dashboard")
     from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
-    best = findings.trials.best(findings.question.minimize)
+    best = findings.trials.best()
     for name, chart in charts(findings, findings.trials, best, metric=metric, cost=cost).items():
         save_plotly_graph_object(study, chart, graph_object_id=f"hsicfast-{name}")
     before, _, rest = get_note(study).partition(BEGIN)
@@ -46,12 +46,12 @@ def push(study: optuna.Study, findings: Findings, *, metric: str = "objective", 
     save_note(study, "\n\n".join(part for part in parts if part))
 
 
-def note(findings: Findings) -> str:
+def note(findings: Conclusions) -> str:
     """The headline and the verdict on each hyperparameter, in Markdown."""
-    found = verdicts(findings)
-    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.evidence)} |" for v in found]
+    found = findings.verdict_list
+    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.why)} |" for v in found]
     table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
-    return "\n\n".join([f"**{_cell(headline(findings, found))}**", *fates(findings), "\n".join(table)])
+    return "\n\n".join([f"**{_cell(headline(findings, found))}**", *trial_notes(findings), "\n".join(table)])
 
 
 def _cell(text: str) -> str:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+    from hsicfast.indices.conclusions import Conclusions
     from hsicfast.indices.findings import Findings, Index, Pair
     from hsicfast.indices.stability import Sweep
 
@@ -66,7 +67,7 @@ POINTS: dict[bool, dict[str, Any]] = {
 
 
 def pictures(
-    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
+    sensitivity: Conclusions, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> dict[str, Callable[[], Figure]]:
     """Functions that draw the pictures of an analysis, by name; pictures with nothing to show are left out.
 
@@ -86,7 +87,7 @@ def pictures(
 
 
 def draw_all(
-    sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
+    sensitivity: Conclusions, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> dict[str, Figure]:
     """All of :func:`pictures`, drawn."""
     return {name: draw() for name, draw in pictures(sensitivity, trials, best, metric=metric, cost=cost).items()}

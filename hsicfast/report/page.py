@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import require, writing
 from hsicfast.files import write_atomically
-from hsicfast.indices.findings import ALPHA, Findings
-from hsicfast.indices.stability import RankInterval, rank_intervals
-from hsicfast.indices.verdicts import fates, headline, verdicts
+from hsicfast.indices.conclusions import Conclusions
+from hsicfast.indices.findings import ALPHA
+from hsicfast.indices.stability import RankInterval
+from hsicfast.indices.verdicts import headline, trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.report.content import clearest_pairs, in_groups
 from hsicfast.report.figures import draw_all
@@ -49,7 +50,7 @@ class PageContent:
 
     Attributes
     ----------
-    findings : Findings
+    findings : Conclusions
     figures : mapping of str to Figure
         The pictures for print, by name.
     trials : TrialTable
@@ -66,7 +67,7 @@ class PageContent:
         What a reader must know before believing the numbers, a sentence each.
     """
 
-    findings: Findings
+    findings: Conclusions
     figures: Mapping[str, Figure]
     trials: TrialTable
     best: Trial
@@ -90,7 +91,7 @@ def check_report_tools() -> None:
 
 def write_page(
     path: str | Path,
-    findings: Findings,
+    findings: Conclusions,
     *,
     title: str,
     metric: str,
@@ -104,7 +105,7 @@ def write_page(
     ----------
     path : str or Path
         Place of the page; its folder is created if it is missing.
-    findings : Findings
+    findings : Conclusions
     title : str
         Heading of the page.
     metric, cost : str
@@ -124,7 +125,7 @@ def write_page(
         If a tool is missing or the page cannot be written.
     """
     check_report_tools()
-    trials, best = findings.trials, findings.trials.best(findings.question.minimize)
+    trials, best = findings.trials, findings.trials.best()
     figures = draw_all(findings, trials, best, metric=metric, cost=cost)
     content = PageContent(findings, figures, trials, best, title, metric, cost, guess, tuple(notes))
     source = page("page.html.j2", content)
@@ -166,11 +167,10 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
     environment.filters |= {"goal": goal_text, "groups": in_groups, "rank": rank_text, "kind": kind_text}
     environment.filters |= {"clearest_pairs": clearest_pairs}
     findings = content.findings
-    found, goal = verdicts(findings), findings.question.goal
+    found, goal = findings.verdict_list, findings.question.goal
     drawn = charts(findings, content.trials, content.best, metric=content.metric, cost=content.cost)
     own = resources.files("hsicfast.report").joinpath("templates", "page.js")
     scripts = [get_plotlyjs(), own.read_text(encoding="utf-8")]
-    ranks = rank_intervals(findings)
     return environment.get_template(template).render(
         title=content.title,
         metric=content.metric,
@@ -182,8 +182,8 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         alpha=ALPHA,
         headline=headline(findings, found),
         verdicts=found,
-        fates=fates(findings),
-        ranks={index.name: ranks.get(index.name) for index in findings.indices},
+        trial_notes=trial_notes(findings),
+        ranks={index.name: findings.rank_intervals.get(index.name) for index in findings.indices},
         cheapest=float(findings.met.mean()) if isinstance(goal, Threshold) else goal,
         pictures={name: _inline(render(figure, "svg")) for name, figure in content.figures.items()},
         charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in drawn.items()})),

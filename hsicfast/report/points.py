@@ -177,7 +177,7 @@ def plane(sensitivity: Findings, trials: TrialTable, best: Trial, metric: str, c
     known = bool(np.isfinite(trials.cost[finished]).any())
     x = trials.cost if known else trials.index.astype(np.float64)
     y, edge = trials.objective, sensitivity.threshold
-    good = y <= edge if sensitivity.question.minimize else y >= edge
+    good = sensitivity.question.losses(y) <= sensitivity.question.losses(edge)
     able = finished & np.isfinite(x)
     shown = np.flatnonzero(able)[some_of(good[able], sensitivity.question.seed)]
     layers = [

@@ -1,7 +1,8 @@
 """Where to search: what an upper bound says is safe to fix, and the ranges where the good trials live.
 
-Both want evidence, of trials drawn from the law of the space; what shows none is searched as it is. A range that is
-narrowed leaves out no good trial and is no verdict on the rest, so that a share of the search goes on outside.
+Both need evidence from trials drawn from the distributions of the space; a hyperparameter without evidence is searched
+as it is. A narrowed range leaves out no good trial but is no verdict on the rest, so that a share of the search goes on
+outside.
 """
 
 from __future__ import annotations
@@ -10,36 +11,44 @@ from dataclasses import replace
 
 import numpy as np
 
-from hsicfast.indices.findings import ALPHA, Findings
-from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction, cheap_good_value
-from hsicfast.indices.verdicts import SAFE, verdicts
+from hsicfast.indices.conclusions import Conclusions
+from hsicfast.indices.findings import Findings
+from hsicfast.indices.reduction import FIX, KEEP, NARROW, Decision, Reduction
+from hsicfast.indices.verdicts import SAFE
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import p_text, share_text
 
-# Of two or three good trials nobody knows where good trials live; and to leave out a tenth of a range saves nothing.
+# Two or three good trials do not show where good trials lie, and a range that keeps 80% of its length saves nothing.
 FEWEST_GOOD, WORTH_NARROWING = 4, 0.8
-# The good trials to come lie beyond those there are, by about one of their distances, and by a twentieth at least.
+# Further good trials lie beyond the known ones, by about the distance between two of them, and by a twentieth at least.
 LEAST_MARGIN = 0.05
+# Decisions rest on the better third of the trials: the best tenth of few trials is one or two, which decide nothing.
+DECIDING_GOAL = 1 / 3
+# This share of the proposals lies outside the narrowed ranges, whatever the evidence was.
+OUTSIDE_SHARE = 0.25
+_PARTS = {1 / 2: "half", 1 / 3: "third", 1 / 4: "quarter"}
+_DECIDING = _PARTS.get(DECIDING_GOAL) or share_text(DECIDING_GOAL)
+_OUTSIDE = f"a {_PARTS[OUTSIDE_SHARE]}" if OUTSIDE_SHARE in _PARTS else share_text(OUTSIDE_SHARE)
 RULE = (
-    "By the trials drawn from the law of the space alone, whose better third counts as good here. What is fixed has an "
-    "upper bound on its effect. A narrowed range leaves out no good trial, and a quarter of the search goes on outside "
-    "it. What shows no evidence is searched as it is."
+    f"By the trials drawn from the law of the space alone, whose better {_DECIDING} counts as good here. What is fixed "
+    f"has an upper bound on its effect. A narrowed range leaves out no good trial, and {_OUTSIDE} of the search goes "
+    "on outside it. What shows no evidence is searched as it is."
 )
 
 
-def narrow(findings: Findings) -> Reduction:
+def narrow(findings: Conclusions) -> Reduction:
     """Fix what is safe to fix, narrow the ranges of what matters to where the good trials are, search the rest.
 
     Parameters
     ----------
-    findings : Findings
-        Of the design trials.
+    findings : Conclusions
+        The analysis of the design trials.
 
     Returns
     -------
     Reduction
-        Its space has the narrowed ranges, and lacks what is fixed.
+        Its space has the narrowed ranges, and lacks the fixed hyperparameters.
 
     Examples
     --------
@@ -55,17 +64,16 @@ def narrow(findings: Findings) -> Reduction:
     space = findings.trials.space
     parents = {parent for name in space for parent in space[name].conditions}
     decisions, ranges = [], {}
-    for verdict in verdicts(findings):
+    for verdict in findings.verdict_list:
         name = verdict.name
         left = _where_good(findings, name) if findings[name].matters and name not in parents else None
         if verdict.kind == SAFE and name not in parents:
-            value, _ = cheap_good_value(findings, name, ALPHA)
-            decisions.append(Decision(name, FIX, value, verdict.evidence))
+            decisions.append(Decision(name, FIX, verdict.value, verdict.why))
         elif left is not None:
             ranges[name], reason = left
             decisions.append(Decision(name, NARROW, (ranges[name].low, ranges[name].high), reason))
         else:
-            decisions.append(Decision(name, SEARCH, None, verdict.evidence))
+            decisions.append(Decision(name, KEEP, None, verdict.why))
     fixed = {decision.name: decision.value for decision in decisions if decision.action == FIX}
     narrowed = SearchSpace({name: ranges.get(name, space[name]) for name in space})
     return Reduction(narrowed.fix(fixed) or narrowed, fixed, tuple(decisions), RULE)
@@ -73,16 +81,16 @@ def narrow(findings: Findings) -> Reduction:
 
 def decided(reduction: Reduction) -> str:
     """What was fixed or narrowed, and why, in one sentence."""
-    said = [f"{d.name} is {d.text}: {d.reason}" for d in reduction.decisions if d.action != SEARCH]
+    said = [f"{d.name} is {d.text}: {d.reason}" for d in reduction.decisions if d.action != KEEP]
     return "; ".join(said) or "nothing is fixed or narrowed, for want of evidence"
 
 
 def _where_good(findings: Findings, name: str) -> tuple[Float | Int, str] | None:
-    """The narrowed range of a number, and why; None where that leaves out too little."""
+    """The narrowed range of a number, and why; None if it leaves out too little."""
     whole = findings.trials.space[name]
     if not isinstance(whole, Float | Int):
         return None
-    # By the law of the space also where the analysis goes by ranks: a range is one of values.
+    # A range is one of values, so that the distribution of the space counts here even if the analysis goes by ranks.
     u = whole.to_unit(findings.trials.values[name][findings.trials.active(name)])
     good = u[findings.carried(name).z]
     if len(good) < FEWEST_GOOD:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hsicfast.errors import writing
 from hsicfast.files import jsonable, write_atomically
-from hsicfast.indices.verdicts import headline, verdicts
+from hsicfast.indices.verdicts import headline
 from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
@@ -181,7 +181,7 @@ def print_report(
 ) -> None:
     """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, best configuration."""
     console.print(Text(one_line(title), style="bold"))
-    found = verdicts(result.sensitivity)
+    found = result.sensitivity.verdict_list
     best = best_sentence(result, metric, test_metric, cost, tests)
     said = headline(result.sensitivity, found), best, *cautions(result)
     for sentence in said:

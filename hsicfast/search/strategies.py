@@ -15,7 +15,7 @@ from hsicfast.indices.reduction import Reduction, reduce
 from hsicfast.search.branches import Branching, best_of, branching, conditions_inside, promising
 from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
 from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, seed_noise
-from hsicfast.search.narrowing import decided, narrow
+from hsicfast.search.narrowing import DECIDING_GOAL, OUTSIDE_SHARE, decided, narrow
 from hsicfast.search.plan import Strategy
 from hsicfast.search.rounds import LEAST_TRIALS, Run
 from hsicfast.search.samplers import DESIGNS, OPTIMIZERS, check_method
@@ -28,10 +28,6 @@ from hsicfast.trials.trial import DESIGN, FINAL, SEARCH
 
 # The two-step method needs trials to analyse, and as many again to search with.
 LEAST_TWO_STEP = 2 * LEAST_TRIALS
-# Decisions are about the better third: of few trials the best tenth is one or two, and nobody is to be fixed by those.
-DECIDING_GOAL = 1 / 3
-# Of the proposals, outside the narrowed ranges, whatever the evidence was.
-OUTSIDE_SHARE = 0.25
 # Of the proposals, by Parzen estimators where hyperparameters come and go inside the branches, too: these see them all,
 # a process only those that are always there.
 TREE_SHARE = 1 / 2

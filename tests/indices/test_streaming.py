@@ -13,7 +13,7 @@ import pytest
 from hsicfast import Bool, Choice, Float, InputError, Int, ParquetTrials, SearchSpace, Threshold, analyse
 from hsicfast.indices import streaming
 from hsicfast.indices import summaries as sums
-from hsicfast.indices.verdicts import fates
+from hsicfast.indices.verdicts import trial_notes
 from hsicfast.trials import parquet
 
 SPACE = SearchSpace(
@@ -79,7 +79,7 @@ def small(monkeypatch):
     """Portions, batches and samples of a few hundred rows."""
     monkeypatch.setattr(parquet, "BATCH", 700)
     monkeypatch.setattr(parquet, "PORTION", 2_000)
-    monkeypatch.setattr(streaming, "SAMPLE", 3_000)
+    monkeypatch.setattr(streaming, "KEPT_SAMPLE", 3_000)
 
 
 def same_indices(ours, theirs, intervals=1e-8):
@@ -98,8 +98,8 @@ class TestAsInMemory:
     @pytest.mark.parametrize("law", ["space", "ranks"])
     @pytest.mark.parametrize("goal", [0.1, 500, Threshold(0.8)])
     def test_the_same_indices(self, small, frame, folder, law, goal):
-        found = analyse(SPACE, folder, goal, law=law, pairs=False)
-        known = analyse(SPACE, frame, goal, law=law, pairs=False, test="asymptotic")
+        found = analyse(SPACE, folder, goal=goal, law=law, pairs=False)
+        known = analyse(SPACE, frame, goal=goal, law=law, pairs=False, test="asymptotic")
         same_indices(found.indices, known.indices)
         same_indices(found.cost_indices, known.cost_indices)
         assert (found.threshold, found.counts) == (known.threshold, known.counts)
@@ -154,7 +154,7 @@ class TestAsInMemory:
 
 class TestRanks:
     def test_a_sketch_is_as_good_as_it_says(self, small, monkeypatch, frame, folder):
-        monkeypatch.setattr(streaming, "EDGES", 256)
+        monkeypatch.setattr(streaming, "SKETCH_EDGES", 256)
         known = analyse(SPACE, frame, law="ranks", pairs=False, test="asymptotic")
         found = analyse(SPACE, folder, law="ranks", pairs=False)
         error = found.streamed.rank_error
@@ -165,10 +165,10 @@ class TestRanks:
             assert abs(math.sqrt(found[index.name].hsic) - math.sqrt(index.hsic)) < bound
             assert found[index.name].hsic == pytest.approx(index.hsic, rel=1e-2)
         assert found["rate"].hsic != known["rate"].hsic
-        assert f"Ranks are known to {error:.1g} of their range." in fates(found)
+        assert f"Ranks are known to {error:.1g} of their range." in trial_notes(found)
 
     def test_values_in_a_crowd_and_in_order_keep_their_cells(self, small, monkeypatch, frame, tmp_path):
-        monkeypatch.setattr(streaming, "EDGES", 1024)
+        monkeypatch.setattr(streaming, "SKETCH_EDGES", 1024)
         crowd = np.where(np.arange(N) % 3, 0.25, np.sort(frame["drop"].to_numpy()))  # two thirds have one value
         crowded = frame.assign(drop=crowd)
         found = analyse(SPACE, write(crowded, tmp_path / "crowd"), law="ranks", pairs=False)
@@ -196,7 +196,7 @@ class TestSample:
         rows = found.trials.index
         assert found.trials.values["rate"].tolist() == frame["rate"].iloc[rows].tolist()
         assert abs(rows.mean() / N - 0.5) < 4 / math.sqrt(12 * 3_000)
-        said = fates(found)[-1]
+        said = trial_notes(found)[-1]
         assert said.startswith("The indices and their tests are of all 20,000 trials; pairs, pictures")
         assert "are of 3,000 drawn from them at random." in said
         page = found.report(tmp_path / "page.html").read_text()
@@ -301,7 +301,7 @@ class TestRefused:
         with pytest.raises(InputError, match=r"workers must be one of .* but got 'dask'"):
             ParquetTrials(folder, workers="dask")
         with pytest.raises(InputError, match=r"a threshold must part the trials, but none of 20000 reach -1"):
-            analyse(SPACE, folder, Threshold(-1.0))
+            analyse(SPACE, folder, goal=Threshold(-1.0))
         with pytest.raises(InputError, match=r"an analysis needs at least 4 trials .* but got 3"):
             analyse(SPACE, write(frame.iloc[:3], tmp_path / "three", ()))
         with pytest.raises(

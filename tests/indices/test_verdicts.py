@@ -35,11 +35,11 @@ class TestWords:
         apart = (values["left"] > 0.5) != (values["right"] > 0.5)
         findings, said = judged(values, np.abs(values["rate"] - 0.3) + 0.6 * apart)
         assert said["rate"].text == "matters"
-        assert "of the good trials, and " in said["rate"].evidence
+        assert "of the good trials, and " in said["rate"].why
         assert (said["left"].text, said["right"].text) == ("matters only with right", "matters only with left")
-        assert "it does with right (Holm p <0.001)" in said["left"].evidence
-        assert (said["width"].kind, said["width"].text) == ("safe", "safe to fix: 1")
-        assert "it drives the cost (p = 0.001): the cheapest value of a good trial" in said["width"].evidence
+        assert "it does with right (Holm p <0.001)" in said["left"].why
+        assert (said["width"].kind, said["width"].text, said["width"].value) == ("safe", "safe to fix: 1", 1)
+        assert "it drives the cost (p = 0.001): the cheapest value of a good trial" in said["width"].why
         top = headline(findings, said.values())
         assert top.startswith(
             "rate decides whether a trial ends among the best 10%. right and left decide it together with others only."
@@ -51,9 +51,9 @@ class TestWords:
         values = draw(150)
         findings, said = judged(values, np.random.default_rng(9).random(150))
         assert {verdict.text for verdict in said.values()} == {"no evidence either way"}
-        assert "would have been found with 90% power" in said["rate"].evidence
-        assert "they might have missed it" in said["momentum"].evidence
-        assert "It drives the cost (Holm p 0.006)." in said["width"].evidence
+        assert "would have been found with 90% power" in said["rate"].why
+        assert "they might have missed it" in said["momentum"].why
+        assert "It drives the cost (Holm p 0.006)." in said["width"].why
         assert headline(findings, said.values()) == (
             "No hyperparameter stands out from chance in deciding whether a trial ends among the best 10%: no evidence "
             "either way with 150 trials."
@@ -68,20 +68,20 @@ class TestWords:
         values = draw(300)
         y = (values["kind"] == "sgd") + 0.1 * values["left"]
         findings, said = judged(values, y, goal=Threshold(0.05))
-        assert "adam has 100% of the good trials, and" in said["kind"].evidence
+        assert "adam has 100% of the good trials, and" in said["kind"].why
         assert "kind decides whether a trial ends at or below 0.05." in headline(findings, [said["kind"]])
 
     def test_few_trials(self):
         values = draw(4)
         values["kind"][:] = ["adam", "adam", "adam", "sgd"]
         _, said = judged(values, np.arange(4.0))
-        assert (said["momentum"].kind, said["momentum"].evidence) == ("few", "1 trials have it, which are too few.")
+        assert (said["momentum"].kind, said["momentum"].why) == ("few", "1 trials have it, which are too few.")
 
     def test_one_value_in_all_trials(self):
         values = draw(60)
         values["left"][:] = 0.5
         _, said = judged(values, values["rate"])
-        assert said["left"].evidence == "Its 60 trials have one value, or one fate."
+        assert said["left"].why == "Its 60 trials have one value, or one fate."
 
 
 def with_half(n, share_good, held, seed):
@@ -91,7 +91,7 @@ def with_half(n, share_good, held, seed):
     values = {name: random.random(n) for name in space}
     chance = 2 * share_good * np.where(values["h0"] < 0.5, held, 1 - held)
     y = (random.random(n) >= chance) + 1e-6 * random.random(n)
-    return analyse(space, TrialTable.from_arrays(space, values, y), Threshold(0.5), pairs=False, test="gamma")
+    return analyse(space, TrialTable.from_arrays(space, values, y), goal=Threshold(0.5), pairs=False, test="gamma")
 
 
 STUDIES = 200

@@ -5,7 +5,7 @@ import pytest
 from builders import drawn
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
-from hsicfast.indices.reduction import FIX, NARROW, SEARCH, Decision, Reduction
+from hsicfast.indices.reduction import FIX, KEEP, NARROW, Decision, Reduction
 from hsicfast.search.narrowing import decided, narrow
 
 SPACE = SearchSpace(
@@ -23,7 +23,7 @@ def found(loss, n=120, goal=0.2, space=SPACE, seed=0):
     """The analysis of n trials drawn from the law of `space`."""
     rows = drawn(space, n, seed)
     values = {name: [row.get(name) for row in rows] for name in space}
-    return analyse(space, TrialTable.from_arrays(space, values, [loss(row) for row in rows]), goal)
+    return analyse(space, TrialTable.from_arrays(space, values, [loss(row) for row in rows]), goal=goal)
 
 
 def by_name(reduction):
@@ -50,7 +50,7 @@ class TestRanges:
         space = SearchSpace({"rate": SPACE["rate"]})
         drawn = [rates(u) for u in rng.random(120) / 2]
         table = TrialTable.from_arrays(space, {"rate": drawn}, np.abs(np.log10(drawn) + 3))
-        low, high = narrow(analyse(space, table, 0.2, law="ranks")).decisions[0].value
+        low, high = narrow(analyse(space, table, goal=0.2, law="ranks")).decisions[0].value
         assert 1e-3 < high < 1e-2 == pytest.approx(max(drawn), rel=0.1)
         assert 1e-4 < low < 1e-3
 
@@ -65,16 +65,16 @@ class TestRanges:
         """Good at both ends: it matters, and all of its range is searched."""
         findings = found(lambda p: -abs(np.log10(p["rate"]) + 2))
         assert findings["rate"].matters
-        assert by_name(narrow(findings))["rate"].action == SEARCH
+        assert by_name(narrow(findings))["rate"].action == KEEP
 
     def test_of_choices_and_of_what_others_depend_on_stay(self):
         reduction = narrow(found(lambda p: (p["kind"] == "a") + (not p["on"]) + 1e-3 * p["depth"]))
-        assert {by_name(reduction)[name].action for name in ("kind", "on")} == {SEARCH}
+        assert {by_name(reduction)[name].action for name in ("kind", "on")} == {KEEP}
 
     def test_of_few_good_trials_stay(self):
         findings = found(lambda p: p["rate"], n=60, goal=0.05)
         assert findings["rate"].matters
-        assert by_name(narrow(findings))["rate"].action == SEARCH
+        assert by_name(narrow(findings))["rate"].action == KEEP
 
     def test_all_of_the_space_comes_back_with_them(self):
         reduction = narrow(found(lambda p: p["depth"]))
@@ -103,7 +103,7 @@ class TestFixing:
     def test_no_evidence_is_no_ground(self):
         reduction = narrow(found(lambda p: p["rate"]))
         assert reduction.fixed == {}
-        assert {by_name(reduction)[name].action for name in ("depth", "kind")} == {SEARCH}
+        assert {by_name(reduction)[name].action for name in ("depth", "kind")} == {KEEP}
 
     def test_is_told(self, many):
         said = decided(many)
@@ -119,10 +119,10 @@ class TestFixing:
 
 def test_what_shares_fate_and_reason_is_told_together():
     decisions = (
-        Decision("rate", SEARCH, None, "few trials"),
+        Decision("rate", KEEP, None, "few trials"),
         Decision("size", FIX, 4, "few trials"),
-        Decision("depth", SEARCH, None, "few trials"),
-        Decision("width", SEARCH, None, "many trials"),
+        Decision("depth", KEEP, None, "few trials"),
+        Decision("width", KEEP, None, "many trials"),
     )
     assert Reduction(SPACE, {"size": 4}, decisions, "").told == [
         ("rate, depth", "searched", "few trials"),

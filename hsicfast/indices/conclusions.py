@@ -1,0 +1,32 @@
+"""Findings together with what follows from them, which is computed once and then remembered.
+
+The class lies above :mod:`hsicfast.indices.verdicts` and :mod:`hsicfast.indices.stability`, which read plain findings.
+Pages, pictures, tables and the search ask it, so that one command computes nothing twice.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from hsicfast.indices.findings import Findings
+from hsicfast.indices.stability import RankInterval, Sweep, over_goals, rank_intervals
+from hsicfast.indices.verdicts import Verdict, verdicts
+
+
+class Conclusions(Findings):
+    """What an analysis found, and what follows from it."""
+
+    @cached_property
+    def verdict_list(self) -> tuple[Verdict, ...]:
+        """The verdict on each hyperparameter, in the order of `indices`."""
+        return verdicts(self)
+
+    @cached_property
+    def rank_intervals(self) -> dict[str, RankInterval]:
+        """The rank of each judged hyperparameter, and where it lies in 90% of bootstrap resamples."""
+        return rank_intervals(self)
+
+    @cached_property
+    def sweep(self) -> Sweep | None:
+        """The ranking of the main group as the goal widens; None if that group was not judged."""
+        return over_goals(self)
