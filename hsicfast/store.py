@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hsicfast.errors import InputError
+from hsicfast.runs.folder import BROKEN, STUDY
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import rebuild_command
 
@@ -57,12 +58,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
         ("check", "say what is whole and what is not, and change nothing; exits with 1 where something is not"),
-        ("rebuild", "set broken files aside in RUN/broken, build the study from the results, remove leftovers"),
+        ("rebuild", f"set broken files aside in RUN/{BROKEN}, build the study from the results, remove leftovers"),
     ):
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         command.add_argument("run", metavar="RUN", type=Path, help="the run folder")
         command.add_argument(
-            "--elsewhere", action="store_true", help="the study is where store= said, and no study.db is looked for"
+            "--elsewhere", action="store_true", help=f"the study is where store= said, and no {STUDY} is looked for"
         )
     return parser.parse_args(arguments)
 

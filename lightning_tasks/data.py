@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 # Batches handed to Lightning at a time: its loop costs once a block, and a stop is noticed after one.
-_BLOCK = 64
+_BLOCK_BATCHES = 64
 # Samples in one evaluation batch.
-_EVALUATION = 1000
+_EVALUATION_SAMPLES = 1000
 
 Pair = tuple[Tensor, Tensor]
 
@@ -59,15 +59,15 @@ class Batches:
         return max(1, whole + (rest > 1) if self.size > 1 else whole)
 
     def __len__(self) -> int:
-        return -(-self.count // _BLOCK)
+        return -(-self.count // _BLOCK_BATCHES)
 
     def __iter__(self) -> Iterator[list[Pair]]:
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
-        stride = self.size * _BLOCK
+        stride = self.size * _BLOCK_BATCHES
         for block in range(len(self)):
             last = block == len(self) - 1
             chosen = order[block * stride :] if last else order[block * stride : (block + 1) * stride]
-            batches = self.count - block * _BLOCK if last else _BLOCK
+            batches = self.count - block * _BLOCK_BATCHES if last else _BLOCK_BATCHES
             # the last batch takes what is left, also a single sample
             sizes = [self.size] * (batches - 1)
             sizes.append(len(chosen) - sum(sizes))
@@ -82,7 +82,7 @@ class Ordered:
     y: Tensor
 
     def __len__(self) -> int:
-        return -(-len(self.x) // _EVALUATION)
+        return -(-len(self.x) // _EVALUATION_SAMPLES)
 
     def __iter__(self) -> Iterator[Pair]:
-        yield from zip(self.x.split(_EVALUATION), self.y.split(_EVALUATION), strict=True)
+        yield from zip(self.x.split(_EVALUATION_SAMPLES), self.y.split(_EVALUATION_SAMPLES), strict=True)

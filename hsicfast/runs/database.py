@@ -13,7 +13,7 @@ from hsicfast.text import hide_password
 Answer = TypeVar("Answer")
 
 # Seconds for which a database that has answered once may be away: long enough for a restart.
-PATIENCE = 300.0
+SERVER_PATIENCE = 300.0
 _LONGEST_PAUSE = 10.0
 
 
@@ -41,9 +41,9 @@ def patiently(action: Callable[[], Answer], url: str) -> Answer:
     Raises
     ------
     RunError
-        If it stays away for `PATIENCE` seconds.
+        If it stays away for `SERVER_PATIENCE` seconds.
     """
-    deadline, pause = time.monotonic() + PATIENCE, 0.1
+    deadline, pause = time.monotonic() + SERVER_PATIENCE, 0.1
     while True:
         try:
             return action()
@@ -52,8 +52,9 @@ def patiently(action: Callable[[], Answer], url: str) -> Answer:
                 raise
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"the database of the study must answer, but {hide_password(url)} has not for {PATIENCE:g} s; "
-                    "bring it back, and the same command in the same folder goes on with the results, which are kept"
+                    f"the database of the study must answer, but {hide_password(url)} has not for "
+                    f"{SERVER_PATIENCE:g} s; bring it back, and the same command in the same folder goes on with the "
+                    "results, which are kept"
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)

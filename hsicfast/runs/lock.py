@@ -22,17 +22,17 @@ from types import TracebackType
 
 from hsicfast.errors import RunError, first_line, writing
 from hsicfast.files import seal_holds, sealed
+from hsicfast.runs.folder import LOCK
 
-LOCK = "lock"
 # A holder touches its lock so often, and is dead after that much silence (seconds).
 REFRESH, SILENCE = 10.0, 60.0
 # By how much the start time of one process may differ between two looks: it is counted from the boot, whose time moves
 # with the clock.
 SAME_START = 2.0
-# A lock is created and then filled: who finds it empty waits so long for its owner to write.
-PATIENCE = 1.0
-# The start of no process we know is later: 1 January 2200.
-LATEST = 7258118400.0
+# A lock is created and then filled: whoever finds it empty waits this many seconds for its owner to write.
+EMPTY_LOCK_PATIENCE = 1.0
+# No process starts later than on 1 January 2200: a lock that says so is not whole.
+LATEST_START = 7258118400.0
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 def _look(path: Path, now: float) -> Look:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + EMPTY_LOCK_PATIENCE
     while True:
         silent = max(now - path.stat().st_mtime, 0.0)
         holder = _read(path)
@@ -250,7 +250,7 @@ def _read(path: Path) -> Holder | None:
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return holder if 0 < holder.pid < 2**31 and 0 <= holder.started < LATEST else None
+    return holder if 0 < holder.pid < 2**31 and 0 <= holder.started < LATEST_START else None
 
 
 def _held(path: Path, seen: Look) -> RunError:

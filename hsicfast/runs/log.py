@@ -11,6 +11,7 @@ from typing import Any
 
 from hsicfast.errors import writing
 from hsicfast.files import jsonable
+from hsicfast.runs.folder import LOG
 from hsicfast.runs.watcher import Watcher
 from hsicfast.trials.trial import Trial
 
@@ -25,7 +26,7 @@ class Log(Watcher):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "log.jsonl"
+        self._path = folder / LOG
 
     def on_start(self, planned: int) -> None:
         """See :meth:`Watcher.on_start`."""

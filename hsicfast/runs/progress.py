@@ -15,7 +15,8 @@ from hsicfast.trials.costs import meets
 from hsicfast.trials.goal import losses_of
 from hsicfast.trials.trial import DONE, FINAL, STATUSES, Trial
 
-LINES = 10
+# Not on a terminal, a run prints about PLAIN_LINES lines.
+PLAIN_LINES = 10
 
 
 class ProgressBar(Watcher):
@@ -82,7 +83,7 @@ class ProgressBar(Watcher):
         self._bar.update(self._task, completed=self._total, state=f"{self._state}, {rate}")
         if not self._bar.disable or stored:
             return
-        step = max(1, self._planned // LINES)
+        step = max(1, self._planned // PLAIN_LINES)
         if self._total % step == 0 or self._total == self._planned:
             self._say(f"{self._round}: {self._total} of {self._planned} trials, {self._state}{self._left}")
 

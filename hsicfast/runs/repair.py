@@ -17,22 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, RunError, first_line, unwritable
 from hsicfast.files import jsonable, numbered, put_aside
+from hsicfast.runs.folder import BROKEN, CHECKPOINTS, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.lock import SILENCE, Lock, look
-from hsicfast.runs.results import CHECKPOINTS, RESULTS, read_result, result_files
-from hsicfast.runs.settings import FORMAT, SETTINGS, NewerFormat, described, read_settings, study_name
+from hsicfast.runs.results import read_result, result_files
+from hsicfast.runs.settings import FORMAT, NewerFormat, described, read_settings, study_name
 from hsicfast.runs.study import Study
 from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
     import optuna
 
-STUDY = "study.db"
-# Where a rebuild puts what is broken.
-BROKEN = "broken"
-# What a run leaves in the end.
-REPORT = ("trials.csv", "sensitivity.json", "best.json", "report.html")
-# A line names so many trials.
-SHOWN = 10
+# A line names up to MOST_NAMED trials or files.
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def inspect_run(folder: Path, elsewhere: bool = False) -> list[Finding]:
     live = seen is not None and seen.alive
     kept, settings = _settings(folder)
     trials, broken = _results(folder)
-    lock = Finding("lock", "nobody writes in the folder" if seen is None else seen.text)
+    lock = Finding(LOCK, "nobody writes in the folder" if seen is None else seen.text)
     findings = [settings, lock, *_told_results(trials, broken, live)]
     if not elsewhere:
         findings.append(_told_study(folder, kept, trials, live))
@@ -314,14 +310,14 @@ def _is_left(part: Path) -> bool:
 
 def _told_leftovers(folder: Path) -> Finding:
     left = [str(path.relative_to(folder)) for path in _leftovers(folder)]
-    return Finding("leftovers", f"{', '.join(left[:SHOWN])}: {len(left)} in all, harmless" if left else "none")
+    return Finding("leftovers", f"{', '.join(left[:MOST_NAMED])}: {len(left)} in all, harmless" if left else "none")
 
 
 def _told_report(folder: Path) -> Finding:
-    there = [name for name in REPORT if (folder / name).exists()]
+    there = [name for name in REPORT_FILES if (folder / name).exists()]
     if not there:
         return Finding("report", "none yet")
-    faults = [f"{name} is missing" for name in REPORT if name not in there]
+    faults = [f"{name} is missing" for name in REPORT_FILES if name not in there]
     faults += [f"{name} is broken" for name in there if not _is_report(folder / name)]
     return Finding(
         "report", "; ".join([*faults, "the run's command writes it again"]) if faults else "whole", not faults
@@ -337,5 +333,5 @@ def _is_report(path: Path) -> bool:
 
 
 def _named(indices: Sequence[int]) -> str:
-    more = f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else ""
-    return f"trial {', '.join(map(str, indices[:SHOWN]))}{more}"
+    more = f" and {len(indices) - MOST_NAMED} more" if len(indices) > MOST_NAMED else ""
+    return f"trial {', '.join(map(str, indices[:MOST_NAMED]))}{more}"

@@ -12,9 +12,8 @@ from typing import Any
 
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, seal_holds, sealed, write_atomically
+from hsicfast.runs.folder import CHECKPOINTS, RESULTS
 from hsicfast.trials.trial import DONE, PRUNED, STATUSES, Trial
-
-RESULTS, CHECKPOINTS = "results", "checkpoints"
 
 
 def result_path(folder: Path, index: int) -> Path:

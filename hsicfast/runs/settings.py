@@ -10,14 +10,14 @@ from typing import Any
 
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
+from hsicfast.runs.folder import SETTINGS
 from hsicfast.space.formats import from_plain
 from hsicfast.space.search_space import SearchSpace
 
-SETTINGS = "settings.json"
 # Of a run folder as this version writes it; folders of before it was counted are of format 1, too.
 FORMAT = 1
-# A sentence shows so many differences.
-SHOWN = 3
+# A sentence names up to MOST_DIFFERENCES of the settings that differ.
+MOST_DIFFERENCES = 3
 
 
 class NewerFormat(InputError):
@@ -79,9 +79,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def refusal(folder: Path, told: list[str]) -> InputError:
     """What to say of a folder that was started with other settings."""
-    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+    named, rest = told[:MOST_DIFFERENCES], len(told) - MOST_DIFFERENCES
+    more = [f"and {rest} more"] if rest > 0 else []
     return InputError(
-        f"a run folder keeps the settings it was started with, but {', '.join([*told[:SHOWN], *more])} in {folder}; "
+        f"a run folder keeps the settings it was started with, but {', '.join([*named, *more])} in {folder}; "
         "set back what changed, pass resume=force to go on with what fits, or pass another hydra.run.dir="
     )
 

@@ -10,11 +10,10 @@ from typing import Any, Protocol, TypeVar
 from hsicfast.errors import InputError, writing
 from hsicfast.files import numbered, put_aside, write_atomically
 from hsicfast.runs.claims import WRITER, Claims
+from hsicfast.runs.folder import REPLACED, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.lock import Lock
-from hsicfast.runs.repair import STUDY
-from hsicfast.runs.results import RESULTS, read_results, result_files, result_path, write_result
+from hsicfast.runs.results import read_results, result_files, result_path, write_result
 from hsicfast.runs.settings import (
-    SETTINGS,
     NewerFormat,
     as_kept,
     differences,
@@ -26,9 +25,6 @@ from hsicfast.runs.settings import (
 from hsicfast.runs.study import Study
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.trial import Trial
-
-# Where a run that was forced to go on keeps what it replaces.
-REPLACED = "replaced"
 
 
 class _Indexed(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 from hsicfast.errors import InputError, first_line, unwritable
 from hsicfast.files import jsonable
 from hsicfast.runs.database import engine_options, made_together, patiently
+from hsicfast.runs.folder import STUDY
 from hsicfast.runs.results import rebuild_command
 from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import SearchSpace
@@ -29,7 +30,7 @@ class Study:
 
         self._optuna, self._space = optuna, space
         self._distributions = {key: _named(optuna, space, key) for key in space}
-        self._own = folder / "study.db" if url is None else None
+        self._own = folder / STUDY if url is None else None
         self._url = f"sqlite:///{self._own}" if url is None else url
         self._in_doubt = False
         self._broken = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError)

@@ -38,6 +38,11 @@ def attempted(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         raise
 
 
+def left_its_process(error: SystemExit) -> Loss:
+    """The loss of an attempt whose training called ``sys.exit``."""
+    return Loss(f"it left its process (SystemExit {error.code})")
+
+
 def side_by_side(
     jobs: Iterable[Job],
     size: Callable[[], int],

@@ -20,15 +20,19 @@ from typing import Any
 
 from hsicfast.errors import InputError, RunError, first_line, require
 from hsicfast.runs.results import write_result
-from hsicfast.training.attempts import Loss, attempted, side_by_side
+from hsicfast.training.attempts import Loss, attempted, left_its_process, side_by_side
 from hsicfast.training.resources import THREAD_VARIABLES, VISIBLE, check_settings, cores, sigint_blocked
 from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
 from hsicfast.trials.trial import TIMED_OUT, Trial
 
-# Seconds: how often nodes and deadlines are looked at; how long a cancelled task may take to end before its process
-# is killed; how long a cluster may be without any node for a trial.
-LOOK, GRACE, PATIENCE = 1.0, 5.0, 60.0
-PROBE = 5.0
+# Seconds from one look at nodes and deadlines to the next.
+LOOK_INTERVAL = 1.0
+# Seconds that a cancelled task has to end before its process is killed.
+CANCEL_GRACE = 5.0
+# Seconds for which a cluster may be without any node that has room for a trial.
+NO_ROOM_PATIENCE = 60.0
+# Seconds in which the address of a cluster must answer.
+PROBE_TIMEOUT = 5.0
 
 
 @dataclass
@@ -80,7 +84,7 @@ class Ray:
     _started: bool = field(default=False, init=False, repr=False, compare=False)
     _evaluate: Any = field(default=None, init=False, repr=False, compare=False)
     _pickled: Any = field(default=None, init=False, repr=False, compare=False)
-    _had_room: float = field(default=-PATIENCE, init=False, repr=False, compare=False)
+    _had_room: float = field(default=-NO_ROOM_PATIENCE, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_settings(self, optional=("cpus", "workers", "timeout"), whole=("workers", "threads", "devices"))
@@ -199,7 +203,7 @@ class Ray:
         now = time.monotonic()
         if room:
             self._had_room = now
-        elif now - self._had_room >= PATIENCE:  # Ray itself would wait for ever
+        elif now - self._had_room >= NO_ROOM_PATIENCE:  # Ray itself would wait for ever
             asked = f"cpus={self.request['CPU']:g} and gpus={self.request['GPU']:g}"
             have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "none"
             raise RunError(
@@ -212,8 +216,8 @@ class Ray:
         import ray
 
         by_stream = {attempt.stream: attempt for attempt in attempts}
-        soon = min((attempt.deadline for attempt in attempts), default=LOOK) - time.monotonic()
-        ray.wait(list(by_stream), timeout=min(max(soon, 0.0), LOOK))
+        soon = min((attempt.deadline for attempt in attempts), default=LOOK_INTERVAL) - time.monotonic()
+        ray.wait(list(by_stream), timeout=min(max(soon, 0.0), LOOK_INTERVAL))
         ready, silent = ray.wait(list(by_stream), num_returns=len(by_stream), timeout=0)
         for stream in silent:
             by_stream[stream].end_overdue()
@@ -296,11 +300,11 @@ class _Attempt:
             return
         if not self.overdue:
             ray.cancel(self.stream, force=True)
-            self.overdue, self.deadline = True, time.monotonic() + GRACE
+            self.overdue, self.deadline = True, time.monotonic() + CANCEL_GRACE
         elif self.begun is not None:  # a process that is stopped does not hear that it is cancelled
             there = NodeAffinitySchedulingStrategy(self.begun.node, soft=False)
             ray.remote(num_cpus=0, scheduling_strategy=there)(os.kill).remote(self.begun.pid, signal.SIGKILL)
-            self.deadline = time.monotonic() + GRACE
+            self.deadline = time.monotonic() + CANCEL_GRACE
 
 
 # What a worker keeps from trial to trial.
@@ -331,7 +335,7 @@ def _train(pickled: list[Any], job: bytes, folder: Path | None, mark: str) -> It
     try:
         yield attempted(evaluate, accepts_seed(evaluate), pickle.loads(job), seen), seen is not None
     except SystemExit as error:
-        yield Loss(f"it left its process (SystemExit {error.code})"), False
+        yield left_its_process(error), False
 
 
 @contextmanager
@@ -367,7 +371,7 @@ def _check_answers(address: str) -> None:
     if not port.isdigit():  # auto, local
         return
     try:
-        socket.create_connection((host, int(port)), timeout=PROBE).close()
+        socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT).close()
     except OSError as error:
         raise _no_cluster(address, error) from error
 

@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError, RunError
-from hsicfast.training.attempts import Loss, attempted, side_by_side
+from hsicfast.training.attempts import Loss, attempted, left_its_process, side_by_side
 from hsicfast.training.resources import THREAD_VARIABLES, check_settings, cores, shares, sigint_blocked, take_share
 from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
 from hsicfast.trials.trial import TIMED_OUT, Trial
 
 # A pool whose workers die before they take a trial: this often in a row is no accident.
 BROKEN_STARTS = 3
-# No process can end with this code.
-LEFT = 1000
+# What stands for exit code 0 of a worker that left without a result: no process can end with this code.
+LEFT_CODE = 1000
 
 
 @dataclass
@@ -153,7 +153,7 @@ class Processes:
         if isinstance(error, TimeoutError):
             return Loss(f"it took longer than timeout={self.timeout} s", TIMED_OUT)
         if isinstance(error, SystemExit):
-            return Loss(f"it left its process (SystemExit {error.code})")
+            return left_its_process(error)
         raise error
 
     def _after_broken_pool(self) -> Loss:
@@ -180,7 +180,7 @@ class _Spawned(SpawnProcess):
     @property
     def exitcode(self) -> int | None:
         code = super().exitcode
-        return LEFT if code == 0 else code
+        return LEFT_CODE if code == 0 else code
 
 
 class _Spawn(SpawnContext):
@@ -252,7 +252,7 @@ def _unpicklable(error: BaseException) -> InputError:
 
 
 def _exit_reason(code: int) -> str:
-    if code == LEFT:
+    if code == LEFT_CODE:
         return "exit code 0, without a result"
     if code < 0:
         return signal.Signals(-code).name
