@@ -35,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for line in done or ["everything was whole, and nothing was done"]:
                 out.print(Text(line), soft_wrap=True)
             return
-        findings = inspect_run(options.run, options.elsewhere)
+        checks = inspect_run(options.run, options.elsewhere)
     except InputError as error:
         errors.print(Text(str(error)), soft_wrap=True)
         sys.exit(USER_ERROR)
-    for finding in findings:
-        mark, style = ("whole", "green") if finding.whole else ("NOT", "bold red")
-        out.print(Text(f"{mark:<7}", style), Text(f"{finding.what}: {finding.said}"), soft_wrap=True)
-    if not all(finding.whole for finding in findings):
+    for check in checks:
+        mark, style = ("whole", "green") if check.whole else ("NOT", "bold red")
+        out.print(Text(f"{mark:<7}", style), Text(f"{check.what}: {check.state}"), soft_wrap=True)
+    if not all(check.whole for check in checks):
         out.print(
             Text(f"`{rebuild_command(options.run)}` sets aside what is broken, the run's command does the rest"),
             soft_wrap=True,

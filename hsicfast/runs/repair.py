@@ -20,7 +20,7 @@ from hsicfast.files import jsonable, numbered, put_aside
 from hsicfast.runs.folder import BROKEN, CHECKPOINTS, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.lock import SILENCE, Lock, look
 from hsicfast.runs.results import read_result, result_files
-from hsicfast.runs.settings import FORMAT, NewerFormat, described, read_settings, study_name
+from hsicfast.runs.settings import FORMAT, NewerFormat, read_settings, space_and_direction, study_name
 from hsicfast.runs.study import Study
 from hsicfast.trials.trial import Trial
 
@@ -32,15 +32,15 @@ MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
-class Finding:
+class FolderCheck:
     """One thing in a run folder: what is said of it, and whether it is whole."""
 
     what: str
-    said: str
+    state: str
     whole: bool = True
 
 
-def inspect_run(folder: Path, elsewhere: bool = False) -> list[Finding]:
+def inspect_run(folder: Path, elsewhere: bool = False) -> list[FolderCheck]:
     """What of a run folder is whole and what is not; nothing is changed.
 
     Parameters
@@ -60,11 +60,11 @@ def inspect_run(folder: Path, elsewhere: bool = False) -> list[Finding]:
     live = seen is not None and seen.alive
     kept, settings = _settings(folder)
     trials, broken = _results(folder)
-    lock = Finding(LOCK, "nobody writes in the folder" if seen is None else seen.text)
-    findings = [settings, lock, *_told_results(trials, broken, live)]
+    lock = FolderCheck(LOCK, "nobody writes in the folder" if seen is None else seen.text)
+    checks = [settings, lock, *_told_results(trials, broken, live)]
     if not elsewhere:
-        findings.append(_told_study(folder, kept, trials, live))
-    return [*findings, _told_leftovers(folder), _told_report(folder)]
+        checks.append(_told_study(folder, kept, trials, live))
+    return [*checks, _told_leftovers(folder), _told_report(folder)]
 
 
 def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
@@ -102,7 +102,7 @@ def _rebuilt(folder: Path, aside: Path, elsewhere: bool) -> Iterator[str]:
     # 1. What cannot be read goes.
     kept, settings = _settings(folder)
     if not settings.whole:
-        said = settings.said
+        said = settings.state
         if (folder / SETTINGS).exists():
             put_aside(folder / SETTINGS, folder, aside)
             said = f"was set aside: {said}"
@@ -135,16 +135,16 @@ def _check_run(folder: Path) -> None:
         )
 
 
-def _settings(folder: Path) -> tuple[dict[str, Any] | None, Finding]:
+def _settings(folder: Path) -> tuple[dict[str, Any] | None, FolderCheck]:
     if not (folder / SETTINGS).exists():
-        return None, Finding(SETTINGS, "is missing", False)
+        return None, FolderCheck(SETTINGS, "is missing", False)
     try:
         kept = read_settings(folder)
     except NewerFormat:
         raise
     except InputError as error:
-        return None, Finding(SETTINGS, f"cannot be read ({first_line(error)})", False)
-    return kept, Finding(SETTINGS, f"format {FORMAT}, study {study_name(kept)}")
+        return None, FolderCheck(SETTINGS, f"cannot be read ({first_line(error)})", False)
+    return kept, FolderCheck(SETTINGS, f"format {FORMAT}, study {study_name(kept)}")
 
 
 def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
@@ -160,25 +160,25 @@ def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
     return trials, broken
 
 
-def _told_results(trials: Mapping[int, Trial], broken: Mapping[Path, str], live: bool) -> list[Finding]:
+def _told_results(trials: Mapping[int, Trial], broken: Mapping[Path, str], live: bool) -> list[FolderCheck]:
     counts = Counter(trial.status for trial in trials.values())
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    told = [Finding(RESULTS, f"{len(trials)} whole" + (f" ({said})" if said else ""))]
-    told += [Finding(f"{RESULTS}/{path.name}", f"is broken: {why}", False) for path, why in broken.items()]
+    told = [FolderCheck(RESULTS, f"{len(trials)} whole" + (f" ({said})" if said else ""))]
+    told += [FolderCheck(f"{RESULTS}/{path.name}", f"is broken: {why}", False) for path, why in broken.items()]
     there = {*trials, *(int(path.stem) for path in broken)}
     gaps = sorted(set(range(max(there, default=-1))) - there)
     if gaps and not live:  # a run that goes on has some in flight
-        told.append(Finding(RESULTS, f"{_named(gaps)} missing; the run's command trains them", False))
+        told.append(FolderCheck(RESULTS, f"{_named(gaps)} missing; the run's command trains them", False))
     return told
 
 
-def _told_study(folder: Path, kept: Mapping[str, Any] | None, trials: Mapping[int, Trial], live: bool) -> Finding:
+def _told_study(folder: Path, kept: Mapping[str, Any] | None, trials: Mapping[int, Trial], live: bool) -> FolderCheck:
     if live:
-        return Finding(STUDY, "is being written, and was not looked at")
+        return FolderCheck(STUDY, "is being written, and was not looked at")
     if kept is None:
-        return Finding(STUDY, f"cannot be judged without {SETTINGS}", False)
+        return FolderCheck(STUDY, f"cannot be judged without {SETTINGS}", False)
     fault = _study_fault(folder, kept, trials)
-    return Finding(STUDY, fault or f"holds each of the {len(trials)} results once", not fault)
+    return FolderCheck(STUDY, fault or f"holds each of the {len(trials)} results once", not fault)
 
 
 def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> str:
@@ -278,7 +278,7 @@ def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
 
 
 def _build_study(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> None:
-    space, minimize = described(kept)
+    space, minimize = space_and_direction(kept)
     study = Study(space, minimize, study_name(kept), folder, None)
     try:
         for index in sorted(trials):
@@ -308,18 +308,18 @@ def _is_left(part: Path) -> bool:
     return silent > SILENCE or not psutil.pid_exists(int(named[1]))
 
 
-def _told_leftovers(folder: Path) -> Finding:
+def _told_leftovers(folder: Path) -> FolderCheck:
     left = [str(path.relative_to(folder)) for path in _leftovers(folder)]
-    return Finding("leftovers", f"{', '.join(left[:MOST_NAMED])}: {len(left)} in all, harmless" if left else "none")
+    return FolderCheck("leftovers", f"{', '.join(left[:MOST_NAMED])}: {len(left)} in all, harmless" if left else "none")
 
 
-def _told_report(folder: Path) -> Finding:
+def _told_report(folder: Path) -> FolderCheck:
     there = [name for name in REPORT_FILES if (folder / name).exists()]
     if not there:
-        return Finding("report", "none yet")
+        return FolderCheck("report", "none yet")
     faults = [f"{name} is missing" for name in REPORT_FILES if name not in there]
     faults += [f"{name} is broken" for name in there if not _is_report(folder / name)]
-    return Finding(
+    return FolderCheck(
         "report", "; ".join([*faults, "the run's command writes it again"]) if faults else "whole", not faults
     )
 

@@ -92,7 +92,7 @@ def study_name(kept: Mapping[str, Any]) -> str:
     return "hsicfast-" + hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def described(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
+def space_and_direction(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
     """The space that settings describe, and whether a small objective is good.
 
     The space is the run's as far as JSON holds it: of what is no JSON value its name is left.
@@ -104,7 +104,8 @@ def described(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
 
     Examples
     --------
-    >>> described({"direction": "maximize", "space": {"on": {"type": "Bool", "active_if": None, "law": 0.25}}})
+    >>> space = {"on": {"type": "Bool", "active_if": None, "law": 0.25}}
+    >>> space_and_direction({"direction": "maximize", "space": space})
     (SearchSpace({'on': Bool(active_if=None, law=0.25)}), False)
     """
     try:

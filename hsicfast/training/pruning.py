@@ -44,7 +44,7 @@ class Pruning:
     known: tuple[Trial, ...] = ()
 
 
-class Report:
+class CurveReporter:
     """What a training calls after each check, ``report(step, value)``; returns whether it should go on.
 
     Parameters
@@ -67,7 +67,7 @@ class Report:
     --------
     >>> import optuna
     >>> known = tuple(Trial(i, {}, 0.1 * i, curve=((1, 0.5), (2, 0.1 * i))) for i in range(5))
-    >>> report = Report(Pruning(optuna.pruners.MedianPruner(), True, known), index=5)
+    >>> report = CurveReporter(Pruning(optuna.pruners.MedianPruner(), True, known), index=5)
     >>> report(1, 0.5), report(2, 0.3), report.message
     (True, False, 'stopped at step 2 with 0.3 by MedianPruner, which knew 5 curves')
     """
@@ -144,22 +144,22 @@ def check_pruner(pruner: Any) -> None:
         raise InputError(
             f"a pruner must be picklable, but got: {first_line(error)}; define it at the top of a module"
         ) from error
-    Report(Pruning(pruner, True, (Trial(0, {}, 0.0, curve=((1, 0.0),)),)), 1)(1, 1.0)
+    CurveReporter(Pruning(pruner, True, (Trial(0, {}, 0.0, curve=((1, 0.0),)),)), 1)(1, 1.0)
 
 
-def described(pruner: Any) -> dict[str, Any]:
+def pruner_settings(pruner: Any) -> dict[str, Any]:
     """The name of a pruner and what it was made with, also of one inside.
 
     Examples
     --------
     >>> import optuna
-    >>> described(optuna.pruners.ThresholdPruner(upper=1.0))
+    >>> pruner_settings(optuna.pruners.ThresholdPruner(upper=1.0))
     {'name': 'ThresholdPruner', 'lower': -inf, 'upper': 1.0, 'n_warmup_steps': 0, 'interval_steps': 1}
     """
     import optuna
 
     own = {key.removeprefix("_"): value for key, value in vars(pruner).items()}
-    inner = {key: described(value) for key, value in own.items() if isinstance(value, optuna.pruners.BasePruner)}
+    inner = {key: pruner_settings(value) for key, value in own.items() if isinstance(value, optuna.pruners.BasePruner)}
     return {"name": type(pruner).__name__} | own | inner
 
 

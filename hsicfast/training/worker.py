@@ -14,7 +14,7 @@ from typing import Any
 from hsicfast.errors import InputError
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.space.search_space import RESERVED
-from hsicfast.training.pruning import Pruning, Report
+from hsicfast.training.pruning import CurveReporter, Pruning
 from hsicfast.trials.trial import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Trial
 
 Evaluate = Callable[..., Any]
@@ -85,7 +85,7 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         Whatever `evaluate` raises with an attribute ``lost`` that is True: the machine failed, not the training.
     """
     trial = Trial(job.index, job.params, math.nan, job.price, DIVERGED, job.origin, job.seed)
-    report = Report(job.pruning, job.index)
+    report = CurveReporter(job.pruning, job.index)
     asked: dict[str, Any] = {"seed": job.seed} if seeded else {}
     if job.pruning is not None:
         asked["report"] = report
