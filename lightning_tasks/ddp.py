@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from lightning_tasks.callbacks import Report
+from lightning_tasks.machine import out_of_memory
 from lightning_tasks.ranks import Ranks
 from lightning_tasks.torchrun import assignment_path, error_path, outcome_path
-from lightning_tasks.training import out_of_memory
 
 
 class _Recorded:

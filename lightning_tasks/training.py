@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,13 +22,12 @@ from lightning_tasks import module, nets
 from lightning_tasks.callbacks import Report, Reports
 from lightning_tasks.checkpoints import Checkpoints, WholeFile
 from lightning_tasks.data import Batches, Ordered, Split, to_device
+from lightning_tasks.machine import Machine, out_of_memory
 from lightning_tasks.ranks import ALONE, Mortal, Ranks, norm_whole_batches
 from lightning_tasks.torchrun import train_together
 
 COSTS = ("flops", "parameters", "seconds")
 _LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
-# what torch says on a CPU, where the error has no class of its own
-_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate"
 _HOW_TO_LOAD = (
     "saved = torch.load('network.pt'); net = task.network({**task.defaults, **saved['params']}); "
     "net.load_state_dict(saved['state_dict']); net.eval()"
@@ -65,34 +63,6 @@ class Task(Protocol):
         """The network of these hyperparameters."""
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where a fit runs; the arguments of `pl.Trainer` of the same names, and torch's threads per process.
-
-    On several devices a trial is as many processes (ranks), which share each of its batches.
-    """
-
-    accelerator: str = "cpu"
-    devices: int = 1
-    precision: str = "32-true"
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"`threads >= 1` must hold, but got {self.threads}; pass `trainer.threads=1`.")
-        if self.accelerator not in ("cpu", "gpu"):
-            raise ValueError(f"`accelerator` must be cpu or gpu, but got {self.accelerator!r}; pass `trainer=cpu`.")
-        if not isinstance(self.devices, int) or isinstance(self.devices, bool) or self.devices < 1:
-            raise ValueError(f"`devices >= 1` must hold, but got {self.devices!r}; pass `trainer.devices=1`.")
-        if self.accelerator == "gpu" and not torch.cuda.is_available():
-            raise ValueError("`trainer=gpu` needs a CUDA device, but torch sees none; pass `trainer=cpu`.")
-        if self.accelerator == "gpu" and self.devices > torch.cuda.device_count():
-            raise ValueError(
-                f"a trial trains on at most the {torch.cuda.device_count()} CUDA devices that torch sees, but got "
-                f"devices={self.devices}; pass `trainer.devices={torch.cuda.device_count()}`."
-            )
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence what Lightning says about every fit: which devices exist, why it stopped, whom it recommends."""
@@ -107,13 +77,6 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that the memory of the machine or of a device was not enough."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error)
 
 
 class Trainee:
