@@ -12,9 +12,9 @@ _CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate"
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a fit runs; the arguments of `pl.Trainer` of the same names, and torch's threads per process.
+    """The machine of a fit: arguments of `pl.Trainer` by their names, and torch's threads per process.
 
-    On several devices a trial is as many processes (ranks), which share each of its batches.
+    A trial on several devices has one process (rank) for each, and they share each of its batches.
     """
 
     accelerator: str = "cpu"
@@ -39,7 +39,7 @@ class Machine:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that the memory of the machine or of a device was not enough."""
+    """Whether an error says that the memory of the machine or of a device was not enough."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error)
