@@ -1,4 +1,4 @@
-"""A whole analysis as the orchestrator asks for it: main indices, pairs and cost."""
+"""A whole analysis as the orchestrator calls it: main indices, pairs and cost."""
 
 import numpy as np
 

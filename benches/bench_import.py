@@ -1,4 +1,4 @@
-"""What a user waits for before anything happens."""
+"""The time of the import, which a user waits for before anything happens."""
 
 
 def timeraw_import_hsicfast():

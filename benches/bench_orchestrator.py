@@ -1,10 +1,10 @@
-"""What does a run cost beside its trainings?
+"""How much time and memory does a run need besides its trainings?
 
     python benches/bench_orchestrator.py             # about six minutes, on two quiet cores
     python benches/bench_orchestrator.py --markdown
 
-Overhead is the time from the end of the first trial to that of the last, beyond the same trainings called one after the
-other: the start of a run (workers, the study) is told apart. Memory is this process's own.
+Overhead is the time from the end of the first trial to the end of the last, minus that of the same trainings called one
+after the other, so that the start of a run (workers, the study) does not count. Memory is that of this process.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PLANNED = (100, 1_000, 10_000)
 
 @dataclass(frozen=True)
 class Training:
-    """So many seconds of arithmetic on one core, or as many of waiting."""
+    """A training of `seconds` of arithmetic on one core if `busy`, or else of waiting."""
 
     seconds: float
     busy: bool = False
@@ -52,7 +52,7 @@ class Training:
 
 @dataclass
 class Clock(Watcher):
-    """When each trial ended."""
+    """Records when each trial ended."""
 
     ends: list[float] = field(default_factory=list)
 
@@ -61,12 +61,12 @@ class Clock(Watcher):
 
     @property
     def a_trial(self) -> float:
-        """Seconds from one end to the next."""
+        """Mean seconds from the end of one trial to the next."""
         return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
 def a_trial(training: Callable[..., Any], n_trials: int, executor: Any) -> float:
-    """Seconds a trial in a run with its folder."""
+    """Seconds per trial in a run with a folder."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         minimize(training, SPACE, n_trials=n_trials, strategy="random", folder=folder, executor=executor, watcher=clock)
@@ -74,7 +74,7 @@ def a_trial(training: Callable[..., Any], n_trials: int, executor: Any) -> float
 
 
 def bare(training: Callable[..., Any], n_trials: int) -> float:
-    """Seconds a training where nobody else is about."""
+    """Seconds per training, called directly."""
     start = time.perf_counter()
     for place in range(n_trials):
         training({"x": place / n_trials, "y": 0.0})
@@ -82,7 +82,7 @@ def bare(training: Callable[..., Any], n_trials: int) -> float:
 
 
 def overheads() -> Iterator[tuple[str, str, str, bool]]:
-    """Beside trainings of 5 s."""
+    """The overhead of a trial, relative to trainings of LONG seconds."""
     alone = bare(Training(LONG), 5)
     for name, executor in (("local", Local()), ("processes, one worker", Processes(workers=1))):
         share = a_trial(Training(LONG), 6, executor) / alone - 1
@@ -90,16 +90,16 @@ def overheads() -> Iterator[tuple[str, str, str, bool]]:
 
 
 def speedup() -> tuple[str, str, str, bool]:
-    """Of two workers over one."""
+    """The speedup of two workers over one."""
     one, two = (a_trial(Training(SHORT, busy=True), 41, Processes(workers=workers)) for workers in (1, 2))
     return f"two workers against one, trials of {SHORT:g} s", f"{one / two:.2f}x", "≥ 1.8x", one / two >= 1.8
 
 
 def dispatch() -> Iterator[tuple[str, str, str, bool]]:
-    """Of trials that take no time, by how many are planned."""
+    """Time and memory of trials that take no time, for each number of planned trials."""
     me = psutil.Process()
     first: tuple[float, float] | None = None
-    a_trial(Training(0.0), 10, Local())  # what a run imports on its way is nobody's growth
+    a_trial(Training(0.0), 10, Local())  # so that the imports of a run do not count as growth
     for planned in PLANNED:
         before = me.memory_info().rss
         seconds = a_trial(Training(0.0), planned, Local())

@@ -1,4 +1,4 @@
-"""Permutation tests of the goal."""
+"""The permutation tests of a goal-oriented index."""
 
 import numpy as np
 

@@ -1,11 +1,10 @@
 """The analysis of a Parquet file against reading it: ``python benches/bench_scale.py [--rows N] [--markdown]``.
 
 It writes trials of ten columns (float64, float32, whole numbers, the objective) in 20 row groups to a temporary folder,
-then reads and analyses them in turn, with every core there is. The bar, from 10 million rows on, where what does not
-grow with them no longer counts: `analyse` takes at most three times as long as ``pyarrow.parquet.read_table`` of the
-same columns. Figures are medians after a warm-up; the peak memory is that of a process of its own which analyses and
-does nothing else. Where other jobs hold the cores, OPENBLAS_NUM_THREADS=1 keeps the threads of the pairs' matrices from
-waiting for each other.
+then reads and analyses them in turn on all cores. The bar: `analyse` takes at most three times as long as
+``pyarrow.parquet.read_table`` of the same columns. It holds from 10 million rows on, where fixed costs no longer
+matter. Figures are medians after a warm-up; the peak memory is that of a separate process that only analyses. If other
+jobs hold the cores, OPENBLAS_NUM_THREADS=1 keeps the threads of the pairs' matrices from waiting for each other.
 """
 
 import argparse
@@ -59,7 +58,7 @@ def write_trials(path: Path, rows: int) -> None:
 
 
 def medians(repeats: int, *calls: Callable[[], Any]) -> list[float]:
-    """Seconds of each call, all in turn, so that a busy moment of the machine meets all of them."""
+    """Median seconds of each call; the calls run in turn, so that a busy moment of the machine affects all of them."""
     for call in calls:  # the warm-up
         call()
     seconds: list[list[float]] = [[] for _ in calls]
@@ -72,7 +71,7 @@ def medians(repeats: int, *calls: Callable[[], Any]) -> list[float]:
 
 
 def measure(path: Path, rows: int, repeats: int, workers: str | None) -> list[tuple[str, ...]]:
-    """A line of the table for each way to ask."""
+    """One line of the table for each kind of analysis."""
     ways = (("space", True), ("space", False), ("ranks", True))
     source = ParquetTrials(path, workers=workers)
     asked = [partial(analyse, SPACE, source, law=law, pairs=pairs) for law, pairs in ways]

@@ -1,4 +1,4 @@
-"""The spectral engine: one goal-oriented index from raw arrays; a sort of the same size stands beside it."""
+"""The spectral engine computes one goal-oriented index from raw arrays; a sort of the same size is the measure."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The tile engine: HSIC of two samples of several columns."""
+"""The tile engine computes the HSIC of two samples of several columns."""
 
 import numpy as np
 

@@ -1,9 +1,10 @@
 """Are the decisions right? ``python benches/decisions.py [--only noise] [--studies 200] [--markdown]``, fixed seeds.
 
-Each line of the first table is a question whose answer is known: how often we give it, and how often Optuna's
-PED-ANOVA, fANOVA and MDI put the right name first on the same trials. They have no test: where nothing is to be found,
-the share of their first name stands instead. The second table is of functions whose relevant set is known: how much of
-it each finds. ``pip install -c constraints.txt -e ".[peers]"`` installs what fANOVA and MDI need.
+Each line of the first table is a question with a known answer. It shows how often we give that answer, and how often
+Optuna's PED-ANOVA, fANOVA and MDI put the right name first on the same trials. They have no test, so if there is
+nothing to find the line shows the share of their first name instead. The second table shows how much of the relevant
+set each method finds, for functions whose relevant set is known. ``pip install -c constraints.txt -e ".[peers]"``
+installs what fANOVA and MDI need.
 """
 
 import argparse
@@ -31,17 +32,17 @@ from hsicfast import Float, SearchSpace, TrialTable, analyse
 from hsicfast.dependence.inference import holm
 from hsicfast.optuna import HSICImportanceEvaluator
 
-Answers = dict[str, list[Any]]  # of each peer, one a study
+Answers = dict[str, list[Any]]  # one answer of each peer for each study
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 PEERS: dict[str, Callable[[], BaseImportanceEvaluator]] = {"PED-ANOVA": PedAnovaImportanceEvaluator}
-PEER_STUDIES = 20  # the first ones of each question: forests take seconds a study
+PEER_STUDIES = 20  # peers judge the first ones of each question: forests take seconds for a study
 if find_spec("sklearn"):
     PEERS["fANOVA"] = partial(FanovaImportanceEvaluator, seed=0)
     PEERS["MDI"] = partial(MeanDecreaseImpurityImportanceEvaluator, seed=0)
 
 
 class Line(NamedTuple):
-    """A question, how often we are right, what the peers say, and the bar."""
+    """A question, how often we are right, the answers of the peers, and the bar."""
 
     what: str
     studies: int
@@ -56,12 +57,12 @@ def columns(q: int, n: int, seed: int) -> dict[str, Floats]:
 
 
 def chance(seed: int) -> np.random.Generator:
-    """Of the objective; another stream than that of the columns."""
+    """The random numbers of the objective, in another stream than those of the columns."""
     return np.random.default_rng((seed, 1))
 
 
 def study_of(values: dict[str, Floats], y: Floats, highs: Floats | None = None) -> optuna.Study:
-    """The trials as an Optuna study; those without an objective failed. `highs` (n,) are the ranges of h0."""
+    """The trials as an Optuna study; those without an objective failed. `highs` (n,) are the upper ends of h0."""
     study = optuna.create_study()
     for row in range(len(y)):
         spans = {name: (0.0, 1.0 if highs is None or name != "h0" else float(highs[row])) for name in values}
@@ -78,7 +79,7 @@ def study_of(values: dict[str, Floats], y: Floats, highs: Floats | None = None) 
 
 
 def listen(answers: Answers, study: optuna.Study, names: list[str], judge: Callable[[dict[str, float]], Any]) -> None:
-    """Add what is to be said of each peer's importances, the largest first; NaN where it refuses the study."""
+    """Add the judgement of each peer's importances, the largest first; NaN if the peer refuses the study."""
     for peer, evaluator in PEERS.items():
         try:
             said = optuna.importance.get_param_importances(study, evaluator=evaluator(), params=names)
@@ -155,7 +156,7 @@ def found(values: dict[str, Floats], y: Floats, pairs: bool = False) -> Any:
 
 
 def means(right: list[bool], peers: Answers) -> tuple[float, dict[str, float]]:
-    """Ours, and each peer's where it said something."""
+    """Our mean, and that of each peer over the studies that it did not refuse."""
     said = {peer: [value for value in values if not np.isnan(value)] for peer, values in peers.items()}
     return float(np.mean(right)), {peer: float(np.mean(values)) if values else np.nan for peer, values in said.items()}
 
@@ -170,7 +171,7 @@ KNOWN = "known-answers"
 
 
 def questions(names: list[str], studies: int, form: box.Box) -> Table:
-    """A line a question."""
+    """A table with one line for each question."""
     table = Table(box=form)
     for name in ("question", "studies", "ours", *PEERS, "bar", "met"):
         table.add_column(name)
@@ -183,7 +184,7 @@ def questions(names: list[str], studies: int, form: box.Box) -> Table:
 
 
 def answers(seeds: int, form: box.Box) -> Table:
-    """A line for us and for each evaluator at each n; we are to be ahead of it by F1."""
+    """A table with a line for us and for each evaluator at each n; our F1 must be larger."""
     table = Table(box=form)
     for name in ("n", "who", "precision", "recall", "F1", "threshold, variant", "ours ahead"):
         table.add_column(name)

@@ -1,7 +1,7 @@
-"""Functions in closed form whose relevant hyperparameters are known: the function, its space, and the truth.
+"""Functions in closed form have known relevant hyperparameters: the function, its space, and the truth.
 
-A hyperparameter is relevant where the function depends on it at all, however little, and inert where the formula does
-not name it. Small is good, as in an objective that is minimised.
+A hyperparameter is relevant if the function depends on it at all, however little, and inert if the formula does not
+name it. A small value is good, as for an objective that is minimised.
 """
 
 import math
@@ -18,7 +18,7 @@ Params = Mapping[str, Any]
 class Function(NamedTuple):
     """A formula over the params of a trial, the space they are drawn from, the truth, and the noise of the objective.
 
-    `noise` is the standard deviation of what is added to each trial; 0 where the formula is all there is.
+    `noise` is the standard deviation of the noise added to each trial; 0 adds none.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Function(NamedTuple):
     noise: float
 
     def trials(self, n: int, seed: int) -> TrialTable:
-        """`n` trials drawn from the law of the space. The first ones of a seed are the same whatever `n`."""
+        """`n` trials from the distribution of the space; the first trials of a seed do not depend on `n`."""
         place = FUNCTIONS.index(self)
         points = np.random.default_rng((seed, place, 0)).random((n, len(self.space)))
         params = [self.space.from_unit(point) for point in points]
@@ -43,23 +43,23 @@ def ishigami(x: Params) -> float:
 
 
 def sobol_g(x: Params) -> float:
-    """Sobol (1993), a product; of his a = (0, 1, 4.5, 9, 99, 99, 99, 99) the last four are left to be inert."""
+    """Sobol (1993), a product; of his a = (0, 1, 4.5, 9, 99, 99, 99, 99) the last four are left out, hence inert."""
     return math.prod((abs(4 * x[name] - 2) + a) / (1 + a) for name, a in zip("abcd", (0.0, 1.0, 4.5, 9.0), strict=True))
 
 
 def friedman(x: Params) -> float:
-    """Friedman (1991), his first, whose noise is 1."""
+    """Friedman (1991), his first function, with noise 1."""
     return 10 * math.sin(math.pi * x["x1"] * x["x2"]) + 20 * (x["x3"] - 0.5) ** 2 + 10 * x["x4"] + 5 * x["x5"]
 
 
 def optimiser(x: Params) -> float:
-    """A rate with an optimum that each optimiser has elsewhere, momentum for one of them, more layers are better."""
+    """The best rate depends on the optimiser, one of them has momentum, and more layers are better."""
     loss = (math.log10(x["rate"]) + (3.0 if x["optimizer"] == "adam" else 1.5)) ** 2 - 0.15 * x["layers"]
     return loss + (1.5 * (0.9 - x["momentum"]) ** 2 if x["optimizer"] == "sgd" else 0.0)
 
 
 def machine(x: Params) -> float:
-    """A kernel of three, two of which have a scale and one a degree; scaling the data helps all of them."""
+    """One of three kernels, of which two have a scale and one has a degree; scaling the data helps all of them."""
     loss = 0.3 * abs(math.log10(x["c"]) - 1) + (0.0 if x["scaled"] else 0.5)
     if x["kernel"] == "linear":
         return loss + 0.6
@@ -68,7 +68,7 @@ def machine(x: Params) -> float:
 
 
 def augmentation(x: Params) -> float:
-    """Two switches with settings of their own; one of the settings opens a third branch."""
+    """Two switches have settings of their own, and one of these settings opens a third branch."""
     loss = 1.0 + x["decay"] ** 2
     if x["augment"]:
         loss += 3 * (x["strength"] - 0.4) ** 2 - 0.5

@@ -1,11 +1,12 @@
-"""Is the relevant set found? On functions whose truth is known, ours beside Optuna's evaluators on the same trials.
+"""Do we find the relevant set? We and Optuna's evaluators judge the same trials of functions whose truth is known.
 
-Relevant is what the function depends on at all, which no one goal shows. Six questions are asked of the same trials:
-what decides who ends among the best and among the worst 10, 20 and 40%. The index is a squared distance; a
-hyperparameter's distance is the root of the mean of ``R2 - E R2``, and it is chosen where that is at least 6% of all.
+A hyperparameter is relevant if the function depends on it at all, which no single goal shows. So we ask six questions
+of the same trials: what decides which trials are among the best and among the worst 10, 20 and 40%. The index is a
+squared distance; the distance of a hyperparameter is the root of the mean of ``R2 - E R2``, and we choose the
+hyperparameter if its distance is at least 6% of the sum.
 
-An evaluator of Optuna's ranks and does not choose. It is given, for each n, the one threshold that maximises its mean
-F1 over all functions and seeds, and of its variants below the best one: known only with hindsight, and in its favour.
+Optuna's evaluators rank and do not choose. For each n, each of them gets the threshold that maximises its mean F1 over
+all functions and seeds, and the best of its variants below. Both are known only with hindsight, in its favour.
 """
 
 import multiprocessing
@@ -35,10 +36,10 @@ from hsicfast.space.hyperparameters import Hyperparameter
 
 SIZES = (50, 100, 200, 500)
 GOALS = (0.1, 0.2, 0.4)
-QUESTIONS = tuple(product(GOALS, (True, False)))  # best fraction, and whether it is that of the smallest
-BANDWIDTH = 0.15  # half the default: an effect that rises and falls twice within the range is seen, too
-SHARE = 0.06  # between 5% and 7% F1 changes by 0.011 at most on the seeds it was chosen on, all from 1000
-# fANOVA takes 10 seconds a study of 500 trials with its 64 trees; with 16 its F1 there is the same within 0.006.
+QUESTIONS = tuple(product(GOALS, (True, False)))  # best fraction, and whether small values are the best
+BANDWIDTH = 0.15  # half the default, so that we also see an effect that rises and falls twice within the range
+SHARE = 0.06  # between 5% and 7% F1 changes by at most 0.011 on the seeds that it was chosen on, all from 1000 on
+# fANOVA with its 64 trees takes 10 seconds for a study of 500 trials; with 16 trees its F1 is the same within 0.006.
 TREES, FEW_TREES, MANY_TRIALS = 64, 16, 200
 
 Scores = dict[str, float]
@@ -47,9 +48,9 @@ Variant = tuple[str, str]  # evaluator, and how it is used
 
 
 class Row(NamedTuple):
-    """How well one finds the relevant set of `n` trials: means over functions and seeds.
+    """How well a method finds the relevant set with `n` trials: means over functions and seeds.
 
-    `threshold` is that of a peer, with its variant; ours is given none.
+    `threshold` is that of a peer, with its variant; ours has none.
     """
 
     n: int
@@ -61,7 +62,7 @@ class Row(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Of one study: the truth, our choice, and each variant's importances of the names it ranks."""
+    """One study: the truth, our choice, and the importances of each variant for the names that it ranks."""
 
     names: tuple[str, ...]
     relevant: frozenset[str]
@@ -70,10 +71,10 @@ class Answer(NamedTuple):
 
 
 def known_answers(seeds: int) -> Iterator[list[Row]]:
-    """Rows of each n, ours first.
+    """The rows of each n, ours first.
 
-    fANOVA's trees are never freed, for a cache of theirs holds them: each n has processes of its own. Not one for each
-    few studies (`max_tasks_per_child`), after which Python 3.11 may wait for ever.
+    A cache holds fANOVA's trees for ever, so each n has processes of its own. We do not renew them after a few studies
+    (`max_tasks_per_child`), because Python 3.11 may then wait for ever.
     """
     workers = multiprocessing.get_context("spawn")
     for n in SIZES:
@@ -83,14 +84,14 @@ def known_answers(seeds: int) -> Iterator[list[Row]]:
 
 
 def be_quiet() -> None:
-    """Of what Optuna says about small branches, a `target` that is taken as it is, and experimental arguments."""
+    """Silence Optuna's messages about small branches, a raw `target`, and experimental arguments."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", module="optuna")
     warnings.filterwarnings("ignore", category=UserWarning)
 
 
 def answers(n: int, seed: int) -> list[Answer]:
-    """One of each function."""
+    """One answer for each function."""
     return [
         Answer(tuple(function.space), function.relevant, ours(table), peers(table))
         for function in FUNCTIONS
@@ -99,29 +100,29 @@ def answers(n: int, seed: int) -> list[Answer]:
 
 
 def ours(table: TrialTable) -> frozenset[str]:
-    """What has at least its share of the distance; of an index that too few trials have, nothing is known."""
+    """The names with at least SHARE of the distance; one that too few trials have counts as 0."""
     distance = {name: float(np.sqrt(max(np.mean(parts), 0.0))) for name, parts in excesses(table).items()}
     return frozenset(name for name, own in distance.items() if own > 0 and own >= SHARE * sum(distance.values()))
 
 
 def excesses(table: TrialTable) -> dict[str, list[float]]:
-    """``R2 - E R2`` of each hyperparameter, one a question."""
+    """``R2 - E R2`` of each hyperparameter, one value for each question."""
     found: dict[str, list[float]] = {name: [] for name in table.space}
     for goal, minimize in QUESTIONS:
         asked = analyse(
             table.space, table, goal=goal, minimize=minimize, bandwidth=BANDWIDTH, test="gamma", pairs=False
         )
         for index in asked.indices:
-            known = index.hsic > 0  # NaN of a branch with fewer than 4 trials is not
+            known = index.hsic > 0  # not if NaN, as in a branch with fewer than 4 trials
             found[index.name].append(index.r2 * (1 - index.noise_floor / index.hsic) if known else 0.0)
     return found
 
 
 def peers(table: TrialTable) -> dict[Variant, Scores]:
-    """Importances of each variant, none of them normalised unless it says so: the better way for each of them.
+    """The importances of each variant, not normalised unless its name says so, which is better for each of them.
 
-    PED-ANOVA judges conditional hyperparameters itself. The forests rank only what exists in all trials they are shown;
-    each hyperparameter is judged among the trials where it exists, together with all that exist in each of those.
+    PED-ANOVA judges conditional hyperparameters itself. The forests rank only hyperparameters that exist in all trials
+    they get, so each one is judged among the trials that have it, together with all others that these trials have.
     """
     study = study_of(table)
     found: dict[Variant, Scores] = {}
@@ -138,7 +139,7 @@ def peers(table: TrialTable) -> dict[Variant, Scores]:
 
 
 def forests(n: int) -> dict[str, Callable[[], BaseImportanceEvaluator]]:
-    """Those that are there; they need scikit-learn."""
+    """The forests, if scikit-learn is installed."""
     if not find_spec("sklearn"):
         return {}
     trees = TREES if n < MANY_TRIALS else FEW_TREES
@@ -149,13 +150,13 @@ def forests(n: int) -> dict[str, Callable[[], BaseImportanceEvaluator]]:
 
 
 def ped_anova(study: optuna.Study, goal: float, minimize: bool) -> Scores:
-    """PED-ANOVA of either end; it takes a small target as good."""
+    """PED-ANOVA for the best or the worst end; it takes a small target as good."""
     target = None if minimize else (lambda trial: -trial.value)
     return PedAnovaImportanceEvaluator(target_quantile=goal).evaluate(study, target=target)
 
 
 def by_branch(table: TrialTable, study: optuna.Study, evaluator: Callable[[], BaseImportanceEvaluator]) -> Scores:
-    """Each hyperparameter's importance among the trials where it exists; 0 where there is nothing to tell apart."""
+    """The importance of each hyperparameter among the trials that have it; 0 if they do not differ."""
     branches: dict[bytes, list[str]] = {}
     for name in table.space:
         branches.setdefault(table.active(name).tobytes(), []).append(name)
@@ -165,7 +166,7 @@ def by_branch(table: TrialTable, study: optuna.Study, evaluator: Callable[[], Ba
         together = [name for name in table.space if here.any() and table.active(name)[here].all()]
         try:
             judged = evaluator().evaluate(study, params=together)
-        except RuntimeError:  # fANOVA's, of trees without variance
+        except RuntimeError:  # fANOVA raises it for trees without variance
             judged = {}
         found |= {name: judged.get(name, 0.0) for name in own}
     return found
@@ -197,7 +198,7 @@ def shares(scores: Scores) -> Scores:
 
 
 def rows(n: int, found: list[Answer]) -> list[Row]:
-    """Ours, then each evaluator's best variant at its best threshold."""
+    """Our row, then the best variant of each evaluator at its best threshold."""
     width = max(len(answer.names) for answer in found)
     truth = matrix([[name in answer.relevant for name in answer.names] for answer in found], width, False)
     chosen = matrix([[name in answer.ours for name in answer.names] for answer in found], width, False)
@@ -211,14 +212,14 @@ def rows(n: int, found: list[Answer]) -> list[Row]:
 
 
 def with_hindsight(n: int, who: str, how: str, scores: Floats, truth: Any) -> Row:
-    """At the threshold with the best mean F1 among all importances; at the least of them everything is chosen."""
+    """The row at the threshold with the best mean F1 among all importances; the least of them chooses everything."""
     tried = [(quality(scores >= threshold, truth), threshold) for threshold in np.unique(scores[np.isfinite(scores)])]
     best, threshold = max(tried, key=lambda found: found[0][2])
     return Row(n, who, *best, f"{threshold:.4f}, {how}")
 
 
 def quality(chosen: Any, truth: Any) -> tuple[float, float, float]:
-    """Precision, recall and F1 of choices (studies, names), each the mean over the studies; 0 where none is chosen."""
+    """Precision, recall and F1 of choices (studies, names), each the mean over the studies; 0 if none is chosen."""
     hits = (chosen & truth).sum(axis=1)
     precision, recall = hits / np.maximum(chosen.sum(axis=1), 1), hits / truth.sum(axis=1)
     f1 = 2 * hits / (chosen.sum(axis=1) + truth.sum(axis=1))

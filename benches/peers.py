@@ -1,9 +1,9 @@
-"""We and our peers, measured in one run: ``python benches/peers.py [--quick] [--rows NAME,...] [--markdown]``.
+"""We measure ourselves and our peers in one run: ``python benches/peers.py [--quick] [--rows NAME,...] [--markdown]``.
 
-It prints one table: what a call takes here, what a peer takes for the same, the ratio, the bar it is held to, and
-how far the answers agree. Figures are medians of `--repeats` rounds after a warm-up, both sides in turn within a round.
-Peers run with their defaults, threads included. ``pip install -c constraints.txt -e ".[peers]"`` installs them; what is
-missing is left out, and named.
+It prints one table: the time of a call here, the time of a peer for the same, the ratio, its bar, and how far the
+answers agree. Figures are medians of `--repeats` rounds after a warm-up, with both sides in turn within a round. Peers
+run with their defaults, threads included. ``pip install -c constraints.txt -e ".[peers]"`` installs them; the table
+leaves missing ones out, and names them.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from hsicfast.space.distributions import distribution
 from hsicfast.trials.goal import best_fraction
 
 OURS, PEERS = ("hsicfast", "numpy", "scipy", "numba", "optuna"), ("openturns", "hyppo", "SALib")
-ROUND = 0.05  # a fast call is measured again within a round until this many seconds are spent
+ROUND = 0.05  # a round repeats a fast call until it has taken this many seconds
 
 
 class Plan(NamedTuple):
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Median of so many timed calls, and what the warm-up returned."""
+    """The median of `repeats` timed calls, and what the warm-up returned."""
 
     seconds: float
     repeats: int
@@ -60,7 +60,7 @@ class Measured(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the table; `met` is None where nothing is held to a bar."""
+    """A line of the table; `met` is None if there is no bar."""
 
     what: str
     ours: str = ""
@@ -74,12 +74,12 @@ class Line(NamedTuple):
 
 
 def measure(plan: Plan, *calls: Callable[[], Any]) -> list[Measured]:
-    """Time `calls` in turn, so that a busy moment of the machine meets all of them."""
+    """Time `calls` in turn, so that a busy moment of the machine affects all of them."""
     values = [call() for call in calls]  # the warm-up
     samples: list[list[float]] = [[] for _ in calls]
     for _ in range(plan.repeats):
         for call, own in zip(calls, samples, strict=True):
-            time.sleep(0.1)  # OpenBLAS's threads spin on for some 30 ms after a call, on cores that the next one needs
+            time.sleep(0.1)  # OpenBLAS's threads spin for some 30 ms after a call, on cores that the next call needs
             spent = 0.0
             while spent < ROUND:
                 own.append(timeit(call, number=1))
@@ -88,7 +88,7 @@ def measure(plan: Plan, *calls: Callable[[], Any]) -> list[Measured]:
 
 
 def measure_fresh(plan: Plan, *codes: str) -> list[Measured]:
-    """As :func:`measure`, of the seconds that `codes` print, each time in a Python of its own."""
+    """As :func:`measure`, for the seconds that `codes` print, each time in a new Python."""
     turns = [[float(fresh_process(code)) for code in codes] for _ in range(plan.repeats + 1)][1:]
     return [Measured(statistics.median(samples), len(samples)) for samples in zip(*turns, strict=True)]
 
@@ -99,7 +99,7 @@ def fresh_process(code: str, **environment: str) -> str:
 
 
 def compare(what: str, ours: Measured, peer: str, theirs: Measured, agreement: str = "", **bars: float) -> Line:
-    """Two times: ours is held to be `least` times faster, or to take at most `most` times the peer's."""
+    """A line for two times: ours must be `least` times faster, or take at most `most` times the peer's."""
     gain = theirs.seconds / ours.seconds
     ratio, bar, met = f"{gain:,.0f}x faster" if gain >= 100 else f"{gain:.3g}x faster", "", None
     if "least" in bars:
@@ -116,7 +116,7 @@ def duration(seconds: float) -> str:
 
 
 def chances(ours: float, theirs: float, n_permutations: int) -> str:
-    """Two p-values of `n_permutations` each, beside four standard errors of their difference."""
+    """Two p-values of `n_permutations` each, with four standard errors of their difference."""
     middle = (ours + theirs) / 2
     error = 4 * math.sqrt(2 * middle * (1 - middle) / n_permutations)
     return f"p {ours:.3f} and {theirs:.3f}, {'within' if abs(ours - theirs) <= error else 'OUTSIDE'} ±{error:.3f}"
@@ -131,7 +131,7 @@ def permutation(plan: Plan) -> Iterator[Line]:
     """The goal's statistic and p-value from raw arrays, median bandwidth."""
     n, draws = plan.size(2000, 200), 200
     what = f"goal statistic with {draws} permutations, n = {n:,}"
-    u, y = carried_and_objective(n, signal=0.1, noise=1.0)  # so little signal that p-values can disagree
+    u, y = carried_and_objective(n, signal=0.1, noise=1.0)  # the signal is so weak that p-values can disagree
     threshold = best_fraction(y, 0.1).threshold
     h = float(np.median(pdist(u[:, None])))
     ours = partial(goal_hsic, u, y, test="permutation", n_permutations=draws)
@@ -179,7 +179,8 @@ def maximum(plan: Plan) -> Iterator[Line]:
     n = plan.size(2000, 300)
     u, y = carried_and_objective(n, signal=1.0, noise=0.1)
     z = best_fraction(y, 0.1).met
-    w, squares = z - z.mean(), (u[:, None] - u) ** 2  # made anew for each bandwidth, the differences add to its time
+    # We compute the squares once: new ones for each bandwidth would add to the peer's time.
+    w, squares = z - z.mean(), (u[:, None] - u) ** 2
 
     def dense() -> float:
         find = partial(optimize.minimize_scalar, bounds=(1e-4, 5), method="bounded")
@@ -234,7 +235,7 @@ print(time.perf_counter() - start, peak_and_now()[0] - before)
 
 
 def memory(plan: Plan) -> Iterator[Line]:
-    """What a large hsic needs beyond its input, in a process of its own; once, for it is no matter of chance."""
+    """The memory of a large hsic beyond its input, in a process of its own; once, as it does not vary."""
     if platform.system() != "Linux":
         return
     n = plan.size(50_000, 2000)
@@ -246,7 +247,7 @@ def memory(plan: Plan) -> Iterator[Line]:
 
 
 def spaces(plan: Plan) -> Iterator[tuple[str, TrialTable, optuna.Study]]:
-    """The same trials for us and for Optuna; continuous hyperparameters are the most work for pairs."""
+    """The same trials for us and for Optuna; continuous hyperparameters need the most work for pairs."""
     n, q = plan.size(10_000, 300), plan.size(20, 6)
     for what, levels in ((f"{q} Float", 0), (f"{q // 2} Float, {q // 2} Int", 8)):
         space = SearchSpace({f"x{i}": Int(1, levels) if levels and i % 2 else Float(0.0, 1.0) for i in range(q)})
@@ -262,7 +263,7 @@ def spaces(plan: Plan) -> Iterator[tuple[str, TrialTable, optuna.Study]]:
 
 
 def analysis(plan: Plan) -> Iterator[Line]:
-    """Main indices, then pairs, too, all with p-values, beside PED-ANOVA's importances, which have none; and SALib."""
+    """Main indices, then also pairs, all with p-values, beside PED-ANOVA (without p-values) and SALib."""
     for what, table, study in spaces(plan):
         ours = partial(analyse, table.space, table, n_permutations=1000)
         optunas = partial(optuna.importance.PedAnovaImportanceEvaluator().evaluate, study)
@@ -278,17 +279,17 @@ def analysis(plan: Plan) -> Iterator[Line]:
 
 
 def salib_indices(plan: Plan, table: TrialTable) -> Measured:
-    """SALib has no HSIC: its indices from given samples, for scale."""
+    """The indices of SALib from given samples, for scale, because it has no HSIC."""
     from SALib.analyze import rbd_fast
 
     x = np.column_stack([table.values[name].astype(float) for name in table.space])
     problem = {"num_vars": x.shape[1], "names": list(table.space), "bounds": [[0.0, 1.0]] * x.shape[1]}
-    with warnings.catch_warnings(record=True):  # SALib sets the filters to its own liking
+    with warnings.catch_warnings(record=True):  # SALib changes the filters
         return measure(plan, partial(rbd_fast.analyze, problem, x, table.objective))[0]
 
 
 def reference(plan: Plan) -> Iterator[Line]:
-    """The worst relative error of any engine and kernel at fixed bandwidths."""
+    """The worst relative error of all engines and kernels at fixed bandwidths."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     import naive
 
@@ -335,7 +336,7 @@ for answer in (
 
 
 def threads(plan: Plan) -> Iterator[Line]:
-    """Statistics, tests and an analysis, in a process of one thread and in one of two."""
+    """Statistics, tests and an analysis in a process with one thread and in one with two."""
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     one, two = (fresh_process(DATA + ANSWERS, **dict.fromkeys(names, count)).split() for count in ("1", "2"))
     same = sum(a == b for a, b in zip(one, two, strict=True))
@@ -344,7 +345,7 @@ def threads(plan: Plan) -> Iterator[Line]:
 
 
 def starting(plan: Plan) -> Iterator[Line]:
-    """The import, the start of Python left out; and a process's first call, which finds compiled code in the cache."""
+    """The import without the start of Python; and the first call in a process, with compiled code in the cache."""
     clocked = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
     own, other = measure_fresh(plan, clocked.format("import hsicfast"), clocked.format("import numba, scipy"))
     yield compare("import hsicfast", own, "import numba, scipy", other, most=1.5)
@@ -388,7 +389,7 @@ def main() -> None:
     names = options.rows.split(",")
     if not set(names) <= set(ROWS) or options.repeats < 1:
         parser.error(f"rows must be among {','.join(ROWS)} and repeats >= 1, but got {options.rows}, {options.repeats}")
-    warnings.simplefilter("ignore")  # peers warn of few permutations, which are what is asked for
+    warnings.simplefilter("ignore")  # peers warn about few permutations, which we ask for
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = Plan(options.quick, 1 if options.quick else options.repeats)
     lines = [line for name in track(names, console=Console(stderr=True), transient=True) for line in ROWS[name](plan)]

@@ -1,7 +1,7 @@
-"""What the study optimises, by name: a space and an `evaluate`.
+"""The study optimises these problems by name: each is a space and an `evaluate`.
 
-``surrogate/31`` is OpenML task 31 of a surrogate of XGBoost's training that lies in a file outside of the repository,
-``flat/31`` the same with nothing but linear boosters, where next to nothing is to be gained. ``runge``, ``bateman``,
+``surrogate/31`` is OpenML task 31 of a surrogate of XGBoost's training, which lies in a file outside of the repository.
+``flat/31`` is the same task with linear boosters alone, which leave almost nothing to gain. ``runge``, ``bateman``,
 ``mnist`` and ``cifar`` are our own trainings, as the command configures them.
 """
 
@@ -19,18 +19,18 @@ from hsicfast import Choice, Float, Int, SearchSpace
 from hsicfast.run import CONF
 from hsicfast.space.search_space import Hyperparameter
 
-TASKS = 20  # the first ones of the surrogate's list; the others wait for a judgement on tasks that nobody tuned on
+TASKS = 20  # the first ones of the surrogate's list; the others are kept for a comparison on tasks that nobody tuned on
 FLAT = {"booster": "gblinear"}
 
 
 class Kind(NamedTuple):
-    """What the table of one kind of problem speaks of.
+    """The quantities in the table of one kind of problem.
 
-    `tolerance` is how much worse is as good: half a point of a percentage, and the same share, 0.005, of quantities
-    that lie between 0 and 1.
+    A value that is worse by at most `tolerance` counts as good: half a point of a percentage, and the same share,
+    0.005, of quantities between 0 and 1.
     """
 
-    metric: str  # of the trial that is best on validation: a metric of its own, or the objective's regret
+    metric: str  # of the trial that is best on validation: a test metric, or the regret of the objective
     cost: str
     tolerance: float
     tested: bool = True
@@ -66,7 +66,7 @@ def problems_of(kind: str, tasks: int, surrogate: Path | None) -> list[str]:
 
 @lru_cache(maxsize=1)
 def problem_of(name: str, surrogate: Path | None, data: Path) -> Problem:
-    """The problem of this name; our own load their data once a process."""
+    """The problem of this name; our own trainings load their data once per process."""
     kind, _, task = name.partition("/")
     if surrogate is None or KINDS[kind].tested:
         return trained(kind, data)
@@ -81,7 +81,7 @@ def problem_of(name: str, surrogate: Path | None, data: Path) -> Problem:
 
 @lru_cache(maxsize=1)
 def module_at(path: Path) -> ModuleType:
-    """The module in a file that no package holds."""
+    """The module in a file outside of any package."""
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise FileNotFoundError(f"the surrogate must be a Python file, but got {path}; correct --surrogate")
@@ -91,7 +91,7 @@ def module_at(path: Path) -> ModuleType:
 
 
 def hyperparameter(kind: str, *entry: Any) -> Hyperparameter:
-    """A line of the surrogate's SPACE: the range or the choices, and last the condition."""
+    """The hyperparameter in a line of the surrogate's SPACE: a range or choices, and last the condition."""
     active_if: Mapping[str, Any] | None = entry[-1]
     if kind == "choice":
         return Choice(entry[0], active_if=active_if)

@@ -1,4 +1,4 @@
-"""Whom the study compares: by name, a call that spends its trials and returns them."""
+"""The study compares these strategies by name: each is a call that runs its trials and returns them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ Evaluate = Callable[..., Any]
 
 
 class History(NamedTuple):
-    """The trials in their order, and the indices of the best and the economical one where the strategy says which."""
+    """The trials in order, and the indices of the best and the economical one if the strategy names them."""
 
     trials: list[Trial]
     best: int | None = None
@@ -31,7 +31,7 @@ def with_optuna(
     seed: int,
     tolerance: float | None,
 ) -> History:
-    """Optuna as its users call it: define by run, and a trial that diverges returns NaN; it knows no `tolerance`."""
+    """Optuna as its users call it: define by run, and NaN for a trial that diverges; it has no `tolerance`."""
     trials: list[Trial] = []
     seeded = accepts_seed(evaluate)
 
@@ -69,7 +69,7 @@ def with_us(
 ) -> History:
     """One of our own strategies."""
     result = minimize(evaluate, space, n_trials=n_trials, strategy=strategy, seed=seed, tolerance=tolerance)
-    if result.interrupted:  # a run that is cut short is no result
+    if result.interrupted:  # an interrupted run is no result
         raise KeyboardInterrupt
     best, economical = (network_to_keep(result.trials, chosen) for chosen in (result.best, result.economical))
     return History(list(result.trials), best.index, economical.index)

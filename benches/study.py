@@ -1,18 +1,18 @@
 """How good and how cheap are the networks that each strategy finds at the same number of trials?
 
-    python -m benches.study --surrogate PATH/xgboost_surrogate.py    # runs what is missing, then prints the table
-    python -m benches.study --table --plots FOLDER                   # prints and draws what is there
+    python -m benches.study --surrogate PATH/xgboost_surrogate.py    # makes the missing runs, then prints the table
+    python -m benches.study --table --plots FOLDER                   # prints and draws the runs that are there
 
 A run is one file in the folder of results, ``surrogate/31/tpe-60-0.json`` for the strategy tpe on task 31 with 60
-trials and seed 0, and holds every trial: what is there is not run again, whatever was killed when. Tables compare
-runs of the same problem and seed alone, and leave out those that a strategy has not made yet.
+trials and seed 0, and holds every trial. A run with a file is not made again, whatever was killed when. Tables compare
+only runs of the same problem and seed, and leave out those that a strategy has not made yet.
 
-Regret is the objective beyond the best that anybody has seen on the problem, in any result of the folder. The best
-trial is what the strategy itself says, else the one with the best objective. The economical trial is the cheapest as
-good as the best: what the strategy itself says, else the cheapest within half a point (0.005 where the objective is
-no percentage). Wilcoxon's p is over pairs of problem and seed; those of one problem resemble each other, so that the p
-over problems, of their medians over the seeds, is the one that speaks of further problems. Neither is corrected for the
-number of strategies.
+Regret is the objective minus the best one of all results in the folder on the same problem. The best trial is the one
+that the strategy names, or else the one with the best objective. The economical trial is the cheapest that is as good
+as the best: the one that the strategy names, or else the cheapest within half a point (0.005 if the objective is no
+percentage). Wilcoxon's p is over pairs of problem and seed. Runs of one problem resemble each other, so only the p over
+problems, of their medians over the seeds, applies to further problems. Neither is corrected for the number of
+strategies.
 """
 
 import argparse
@@ -52,7 +52,7 @@ COLOURS = dict(zip(STRATEGIES, (VERMILION, INK, BLUE, GREEN, ORANGE, PURPLE, SKY
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that is wanted; `place` is that of its problem in the surrogate's list."""
+    """A run to be made; `place` is the position of its problem in the surrogate's list."""
 
     problem: str
     place: int
@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was made: objectives, costs and test metrics (n,) in the order of the trials, NaN for none."""
+    """A finished run: objectives, costs and test metrics (n,) in the order of the trials, NaN for none."""
 
     plan: Plan
     seconds: float
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def best(self) -> int | None:
-        """What the strategy itself says, else the trial with the best objective, the earliest of equals."""
+        """The trial that the strategy names, or else the one with the best objective, the earliest of equals."""
         if self.said_best is not None:
             return self.said_best
         return int(np.nanargmin(self.objective)) if np.isfinite(self.objective).any() else None
@@ -96,7 +96,7 @@ class Run:
         return int(np.lexsort((self.objective, np.where(good, self.cost, np.inf), ~good))[0])
 
     def score(self, trial: int | None, floor: float) -> float:
-        """What the table says of a trial: its test metric or its regret; inf where no trial ended well."""
+        """The score of a trial in the table: its test metric or its regret; inf if no trial ended well."""
         if trial is None:
             return np.inf
         tested = KINDS[kind_of(self.plan.problem)].tested
@@ -140,7 +140,7 @@ def read(path: Path) -> Run:
 
 
 def floors(runs: Iterable[Run]) -> dict[str, float]:
-    """The best objective that anybody has seen, by problem."""
+    """The best objective of all runs, by problem."""
     best: dict[str, float] = {}
     for run in runs:
         best[run.plan.problem] = float(np.nanmin([best.get(run.plan.problem, np.inf), *run.objective]))
@@ -148,7 +148,7 @@ def floors(runs: Iterable[Run]) -> dict[str, float]:
 
 
 def paired(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs by strategy, in one order of problem and seed, of those pairs that every strategy has made."""
+    """The runs by strategy, in one order of problem and seed, for the pairs that every strategy has made."""
     by_strategy: dict[str, dict[tuple[str, int], Run]] = {}
     for run in runs:
         by_strategy.setdefault(run.plan.strategy, {})[run.plan.problem, run.plan.seed] = run
@@ -160,36 +160,36 @@ def paired(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def differences(ours: Floats, theirs: Floats) -> Floats:
-    """How much better we are, (n,); 0 where both failed."""
+    """How much better we are, (n,); 0 if both failed."""
     return np.where(ours == theirs, 0.0, theirs - np.where(ours == theirs, 0.0, ours))
 
 
 def wins(better: Floats) -> float:
-    """Share of the pairs that are won, ties as halves."""
+    """The share of pairs that we win; a tie counts as half."""
     return float(np.mean((better > 0) + 0.5 * (better == 0)))
 
 
 def chance(better: Floats) -> float:
-    """Wilcoxon's p, two-sided; NaN of a single pair."""
+    """Wilcoxon's p, two-sided; NaN for a single pair."""
     if len(better) < 2:
         return np.nan
     return float(wilcoxon(better).pvalue) if better.any() else 1.0
 
 
 def by_problem(runs: list[Run], better: Floats) -> Floats:
-    """Medians over the seeds, one a problem."""
+    """The median over the seeds for each problem."""
     names = np.array([run.plan.problem for run in runs])
     return np.array([np.median(better[names == name]) for name in dict.fromkeys(names.tolist())])
 
 
 def ratio(theirs: Floats, ours: Floats) -> float:
-    """The median of how many times more theirs cost, where both are known; equals are 1, also at no cost."""
+    """The median of their cost over ours, for pairs with both known; equal costs give 1, even if both are 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.nanmedian(np.where(theirs == ours, 1.0, theirs / ours)))
 
 
 def as_good(ours: list[Run], theirs: list[Run]) -> float:
-    """The median of what our cheapest trial as good as their best one costs, as a share of that; NaN without any."""
+    """The median cost of our cheapest trial that is as good as their best, over the cost of that; NaN without any."""
     shares = []
     for our, their in zip(ours, theirs, strict=True):
         if their.best is not None:
@@ -200,7 +200,7 @@ def as_good(ours: list[Run], theirs: list[Run]) -> float:
 
 
 def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], reference: str, style: box.Box) -> Table:
-    """One line a strategy; `reference` is compared with each of the others."""
+    """A table with one line for each strategy; `reference` is compared with each of the others."""
 
     def measured(own: list[Run]) -> tuple[Floats, ...]:
         rows = [(run, floor[run.plan.problem], run.best, run.economical) for run in own]
@@ -232,7 +232,7 @@ def tabulate(kind: str, runs: dict[str, list[Run]], floor: dict[str, float], ref
 
 @styled
 def draw(kind: str, runs: dict[str, list[Run]], floor: dict[str, float]) -> bytes:
-    """The best objective so far beyond the best ever seen, against the trials: median and quartiles of the runs."""
+    """Draw the best objective so far minus the best of all, against the trials: median and quartiles of the runs."""
     figure = sheet(6.4, 4.0)
     axes = figure.add_subplot(title=f"{kind}: best so far", xlabel="trials", yscale="log")
     axes.set_ylabel("objective beyond the best ever seen")
@@ -251,9 +251,9 @@ def so_far(run: Run) -> Floats:
 
 
 def run_missing(plans: list[Plan], jobs: int, *where: Any) -> list[str]:
-    """Make the runs that have no file yet, in processes of one thread; returns what went wrong."""
+    """Make the runs that have no file yet, in processes with one thread each; returns the failures."""
     failed: list[str] = []
-    # Spawned processes inherit it before they import torch, which reads it once.
+    # Spawned processes inherit these before they import torch, which reads them once.
     os.environ.update(dict.fromkeys(THREADS, "1"))
     pool = ProcessPool(max_workers=jobs, context=get_context("spawn"))
     try:
@@ -264,7 +264,7 @@ def run_missing(plans: list[Plan], jobs: int, *where: Any) -> list[str]:
             if error is not None:
                 failed.append(f"{flying[future]}: {type(error).__name__}: {error}")
         return failed
-    finally:  # also after Ctrl-C: those in flight are given up, and run again next time
+    finally:  # even after Ctrl-C: runs in flight are given up, and made again next time
         pool.stop()
         pool.join()
 
@@ -300,7 +300,7 @@ def main() -> None:
     chosen = options()
     failed: list[str] = []
     if not chosen.table:
-        # Seed by seed, so that whatever there is early speaks of every problem and strategy.
+        # Seed by seed, so that early results cover every problem and strategy.
         plans = [
             Plan(problem, place, strategy, chosen.n_trials, seed)
             for seed in range(chosen.seeds)
@@ -311,7 +311,7 @@ def main() -> None:
         missing = [plan for plan in plans if not plan.path(chosen.results).exists()]
         failed = run_missing(missing, chosen.jobs, chosen.results, chosen.surrogate, chosen.data)
     console = Console(width=10_000 if chosen.markdown else None if sys.stdout.isatty() else 200, highlight=False)
-    # The `.part` files that a killed worker leaves end otherwise.
+    # The files that a killed worker leaves end in `.part`.
     runs = [read(path) for path in sorted(chosen.results.rglob("*.json"))]
     floor = floors(runs)
     for kind in chosen.problems:

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hsicfast.errors import InputError
+from hsicfast.runs.folder import RESULTS, SETTINGS, STUDY
 
 USER_ERROR, INTERRUPTED = 2, 130
 # What a task says, and what it may leave out.
@@ -231,9 +232,9 @@ def _remove_new_folders() -> None:
     if not _new_folders:
         return
     folder, *above = _new_folders
-    ours = {".hydra", "settings.json", "study.db", "results"}
+    ours = {".hydra", SETTINGS, STUDY, RESULTS}
     made = {path.name for path in folder.glob("*") if path.suffix != ".log" or path.stat().st_size}
-    if made <= ours and not any((folder / "results").glob("*")):
+    if made <= ours and not any((folder / RESULTS).glob("*")):
         shutil.rmtree(folder, ignore_errors=True)
         for path in above:
             with suppress(OSError):  # another run is in there already

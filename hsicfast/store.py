@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hsicfast.errors import InputError
+from hsicfast.runs.folder import BROKEN, STUDY
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import rebuild_command
 
@@ -34,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for line in done or ["everything was whole, and nothing was done"]:
                 out.print(Text(line), soft_wrap=True)
             return
-        findings = inspect_run(options.run, options.elsewhere)
+        checks = inspect_run(options.run, options.elsewhere)
     except InputError as error:
         errors.print(Text(str(error)), soft_wrap=True)
         sys.exit(USER_ERROR)
-    for finding in findings:
-        mark, style = ("whole", "green") if finding.whole else ("NOT", "bold red")
-        out.print(Text(f"{mark:<7}", style), Text(f"{finding.what}: {finding.said}"), soft_wrap=True)
-    if not all(finding.whole for finding in findings):
+    for check in checks:
+        mark, style = ("whole", "green") if check.whole else ("NOT", "bold red")
+        out.print(Text(f"{mark:<7}", style), Text(f"{check.what}: {check.state}"), soft_wrap=True)
+    if not all(check.whole for check in checks):
         out.print(
             Text(f"`{rebuild_command(options.run)}` sets aside what is broken, the run's command does the rest"),
             soft_wrap=True,
@@ -57,12 +58,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
         ("check", "say what is whole and what is not, and change nothing; exits with 1 where something is not"),
-        ("rebuild", "set broken files aside in RUN/broken, build the study from the results, remove leftovers"),
+        ("rebuild", f"set broken files aside in RUN/{BROKEN}, build the study from the results, remove leftovers"),
     ):
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         command.add_argument("run", metavar="RUN", type=Path, help="the run folder")
         command.add_argument(
-            "--elsewhere", action="store_true", help="the study is where store= said, and no study.db is looked for"
+            "--elsewhere", action="store_true", help=f"the study is where store= said, and no {STUDY} is looked for"
         )
     return parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
 """Real training tasks as PyTorch Lightning fits: Runge, Bateman, MNIST and CIFAR-10.
 
 A task (`runge.Runge`, `bateman.Bateman`, `mnist.MNIST`, `cifar.CIFAR10`) holds its data and builds its network;
-`training.Trainee` trains one configuration of hyperparameters on it and returns what came out.
+`training.Trainee` trains one configuration of hyperparameters on it and returns the result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCHEMAS = (
 
 
 def declare_torchvision_operators() -> bool:
-    """Declare torchvision's `nms` and `qnms` where its compiled operators do not load.
+    """Declare torchvision's `nms` and `qnms` if its compiled operators do not load.
 
     A torchvision wheel built for another torch (PyPI's beside a CPU torch) fails at import, because it registers
     shapes for operators that its library would have declared. With the two schemas declared, data sets, transforms and
@@ -30,7 +30,7 @@ def declare_torchvision_operators() -> bool:
     Returns
     -------
     bool
-        True if the schemas were declared now, False if there was nothing to do.
+        True if this call declared the schemas, False if there was nothing to do.
     """
     spec = find_spec("torchvision")
     if spec is None or hasattr(torch.ops.torchvision, "nms"):

@@ -19,7 +19,7 @@ from torch import nn
 from lightning_tasks import module, nets
 from lightning_tasks.data import Pair, Split
 
-# Constants closer than this, relative to the larger, cost the closed form more than half of its digits.
+# The closed form loses more than half of its digits if two constants differ by less than this, relative to the larger.
 _CLOSEST = 1e-4
 
 
@@ -34,11 +34,11 @@ class Bateman:
     length
         Nuclides in the chain, at least 2.
     decay_constants
-        One per nuclide, none negative; None spreads them geometrically from 3 to 0.1.
+        One for each nuclide, none negative; None spreads them geometrically from 3 to 0.1.
     horizon
         Latest time.
     train_size, validation_size, test_size
-        Samples of each part.
+        Number of samples in each part.
     seed
         Seed of the samples.
     """
@@ -56,7 +56,7 @@ class Bateman:
     metric: ClassVar[module.Metric] = module.RMSE
 
     def __post_init__(self) -> None:
-        # a tuple, because the task is a key of the cache of loaded data
+        # a tuple, because the cache of loaded data uses the task as its key
         if self.decay_constants is not None:
             object.__setattr__(self, "decay_constants", tuple(float(value) for value in self.decay_constants))
 
@@ -78,7 +78,7 @@ class Bateman:
         Raises
         ------
         ValueError
-            If one of them cannot be.
+            If a value is impossible.
         """
         for name, least in (("length", 2), ("train_size", 2), ("validation_size", 1), ("test_size", 1)):
             if getattr(self, name) < least:
@@ -96,7 +96,7 @@ class Bateman:
             )
 
     def load(self) -> Split:
-        """The three parts, made once per process."""
+        """The three parts, computed once per process."""
         return _load(self)
 
     def network(self, settings: Mapping[str, Any]) -> nn.Module:
@@ -124,7 +124,7 @@ def matrix_solution(constants: np.ndarray, initial: np.ndarray, times: np.ndarra
 def closed_solution(constants: np.ndarray, initial: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Abundances at `times` by Bateman's closed form; arguments and result as in `matrix_solution`.
 
-    What nuclide i at 0 leaves in nuclide n at t is
+    One unit of nuclide i at time 0 contributes to nuclide n at time t
     `prod_{j=i}^{n-1} lambda_j * sum_{j=i}^{n} exp(-lambda_j t) / prod_{k=i, k != j}^{n} (lambda_k - lambda_j)`.
 
     Raises

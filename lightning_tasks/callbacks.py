@@ -1,4 +1,4 @@
-"""A fit tells its learning curve while it trains, and ends where nobody wants it to go on."""
+"""A fit reports its learning curve while it trains, and stops if the answer is to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from lightning_tasks import module
 from lightning_tasks.ranks import ALONE, Ranks
 
-# `report(step, value)`: what the metric is after so many epochs; whether the training should go on.
+# `report(step, value)` receives the metric after `step` epochs, and answers whether the training should go on.
 Report = Callable[[int, float], bool]
 
 
@@ -19,18 +19,18 @@ class Reports(pl.Callback):
     Parameters
     ----------
     report
-        Who is told.
+        Receives the metric.
     epochs
-        Of the whole training.
+        Epochs of the whole training.
     ranks
-        With whom the fit trains; the first one reports for all.
+        The processes that train together; the first one reports for all.
 
     Attributes
     ----------
     stopped : bool
-        Whether the fit was told to stop.
+        Whether an answer stopped the fit.
     curve : list of (int, float)
-        What was reported.
+        The reported steps and values.
     """
 
     def __init__(self, report: Report, epochs: int, ranks: Ranks = ALONE) -> None:
@@ -40,18 +40,18 @@ class Reports(pl.Callback):
         self.stopped = False
         self.curve: list[tuple[int, float]] = []
 
-    def tell_again(self, curve: list[tuple[int, float]]) -> None:
-        """Report what an interrupted part of the fit had reported; it went on after each of these."""
+    def replay(self, curve: list[tuple[int, float]]) -> None:
+        """Report the values of an interrupted part of the fit again; the fit went on after each of them."""
         for step, value in curve:
             self.curve.append((step, value))
             if self.ranks.rank == 0:
                 self.report(step, value)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's hook, once the metric is finished."""
+        """Lightning's hook, called when the metric is finished."""
         if not isinstance(pl_module, module.Training):
             raise TypeError(f"a `module.Training` reports its metric, but got {type(pl_module).__name__}; fit one.")
-        # Lightning counts the epochs behind the present one, after the fit all of them.
+        # During the fit Lightning counts the epochs before the present one, after it all of them.
         step, value = min(trainer.current_epoch + 1, self.epochs), pl_module.validation
         self.curve.append((step, value))
         if not self.ranks.of_first(self.ranks.rank == 0 and self.report(step, value)):

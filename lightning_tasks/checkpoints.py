@@ -1,6 +1,6 @@
-"""A long fit keeps its state in a file as it trains, and one that was interrupted goes on from there.
+"""A long fit keeps its state in a file while it trains, and goes on from there if it is interrupted.
 
-The state is taken at the end of an epoch, with everything that the rest of the fit depends on, so that a fit in two
+It saves its state at the end of an epoch, with everything that the rest of the fit depends on, so that a fit in two
 parts gives the same numbers as one in a single part.
 """
 
@@ -25,15 +25,15 @@ from lightning_tasks.errors import Lost
 from lightning_tasks.ranks import ALONE, Ranks
 
 _DIGEST = hashlib.sha256().digest_size
-# Our part of Lightning's dictionary.
+# The key of our part in Lightning's dictionary.
 _KEY = "lightning_tasks"
 
 
 class WholeFile(CheckpointIO):
-    """Lightning's way to a checkpoint file, which is the new one, whole, or the old one, whatever is killed when.
+    """Writes a checkpoint so that the file is the whole new one or the old one, whatever is killed when.
 
-    Lightning's own copies over the old file where TMPDIR is on another file system. Before the content stands its
-    SHA-256: torch's format does not notice a flipped bit.
+    Lightning's own writer copies over the old file if TMPDIR is on another file system. The file starts with the
+    SHA-256 of its content, because torch's format does not notice a flipped bit.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -42,10 +42,10 @@ class WholeFile(CheckpointIO):
         Raises
         ------
         Lost
-            If it cannot be written; an older file is still there.
+            If the file cannot be written; an older one is still there.
         """
         target = Path(path)
-        # A name of its own: a worker given up for dead may still be writing the same checkpoint.
+        # The name is unique, because a worker that was given up may still write the same checkpoint.
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
@@ -70,7 +70,7 @@ class WholeFile(CheckpointIO):
         Raises
         ------
         ValueError
-            If it is not whole.
+            If the file is not whole.
         """
         content = Path(path).read_bytes()
         digest, body = content[:_DIGEST], content[_DIGEST:]
@@ -84,7 +84,7 @@ class WholeFile(CheckpointIO):
 
 
 def _sync_folder(folder: Path) -> None:
-    # A rename is durable once its folder is; Windows cannot open one, and does not need to.
+    # A rename is durable once its folder is; Windows cannot open a folder, and does not need to.
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -95,27 +95,27 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Checkpoints(pl.Callback):
-    """Saves a fit at the end of an epoch, where the last save or the start is so many seconds ago.
+    """Saves a fit at the end of an epoch if at least `every` seconds have passed since the last save or the start.
 
     Parameters
     ----------
     path
-        The file; its folder exists.
+        The file, whose folder exists.
     every
         Seconds from one save to the next.
     owner
-        What the fit is: a checkpoint of another one is not used.
+        What defines the fit: a checkpoint of another fit is not used.
     shuffles
-        Where the order of the samples comes from.
+        The generator of the order of the samples.
     reports
-        Who is told of the learning curve, if anybody.
+        The callback that reports the learning curve, if there is one.
     ranks
-        With whom the fit trains; the first one writes the file, all read it.
+        The processes that train together; the first one writes the file, all read it.
 
     Attributes
     ----------
     seconds : float
-        How long the fit took before it was interrupted.
+        Seconds of the fit before it was interrupted.
     """
 
     def __init__(
@@ -137,15 +137,15 @@ class Checkpoints(pl.Callback):
         self._start = self._last = time.perf_counter()
 
     def look(self) -> dict[str, Any]:
-        """Look for a checkpoint to go on from, and tell the learning curve in it again.
+        """Look for a checkpoint to go on from, and report its learning curve again.
 
         Returns
         -------
         dict
-            resumed_at (epochs that were finished) where there is one, not_resumed (why) where there is one that is of
-            no use, else nothing.
+            resumed_at (finished epochs) if there is one, not_resumed (the reason) if there is one that cannot be used,
+            or else nothing.
         """
-        for part in self.path.parent.glob(f".{self.path.name}.*.part"):  # of an attempt that was killed while it wrote
+        for part in self.path.parent.glob(f".{self.path.name}.*.part"):  # an attempt was killed while it wrote this
             part.unlink(missing_ok=True)
         try:
             state = WholeFile().load_checkpoint(self.path)[_KEY]
@@ -159,11 +159,11 @@ class Checkpoints(pl.Callback):
             return {"not_resumed": f"the checkpoint was not used: it is of other {', '.join(others)}"}
         self.seconds = state["seconds"]
         if self.reports is not None:
-            self.reports.tell_again(state["curve"])
+            self.reports.replay(state["curve"])
         return {"resumed_at": state["epochs"]}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's hook, after the validation if one was due."""
+        """Lightning's hook, called after the validation if one was due."""
         over = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if over or not self.ranks.of_first(time.perf_counter() - self._last >= self.every):
             return
@@ -173,7 +173,7 @@ class Checkpoints(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Lightning's hook: add what it does not know of."""
+        """Lightning's hook: add the state that Lightning does not know."""
         checkpoint[_KEY] = {
             "owner": self.owner,
             "epochs": trainer.current_epoch + 1,
@@ -187,7 +187,7 @@ class Checkpoints(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Lightning's hook, before it asks for the first shuffle."""
+        """Lightning's hook, called before it asks for the first shuffle."""
         state = checkpoint[_KEY]
         _training(pl_module).steps = state["steps"]
         self.shuffles.set_state(state["shuffles"])

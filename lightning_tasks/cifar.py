@@ -1,4 +1,4 @@
-"""CIFAR-10: colour photographs, 32 x 32 pixels, from torchvision's files or from a folder of images."""
+"""CIFAR-10: colour photographs of 32 x 32 pixels, from torchvision's files or from a folder of images."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class CIFAR10(ImageTask):
         Raises
         ------
         ValueError
-            If an image folder has other classes in train/ and test/, or not ten.
+            If train/ and test/ of an image folder have different classes, or not ten.
         """
         folder = None if (Path(self.root) / datasets.CIFAR10.base_folder).is_dir() else _folders(Path(self.root))
         if folder is None:

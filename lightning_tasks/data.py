@@ -1,4 +1,4 @@
-"""Data held as tensors, and the batches that a fit draws from them."""
+"""Tensors hold the data, and a fit draws batches from them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Batches handed to Lightning at a time: its loop costs once a block, and a stop is noticed after one.
-_BLOCK = 64
-# Samples in one evaluation batch.
-_EVALUATION = 1000
+# Lightning gets this many batches at a time: its loop costs once for each block, and it notices a stop after one.
+_BLOCK_BATCHES = 64
+# Number of samples in an evaluation batch.
+_EVALUATION_SAMPLES = 1000
 
 Pair = tuple[Tensor, Tensor]
 
@@ -32,19 +32,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Batches:
-    """Shuffled batches of one epoch, in blocks: what `Trainer.fit` iterates over as its train loader.
+    """Shuffled batches of one epoch, in blocks; `Trainer.fit` iterates over them as its train loader.
 
-    Indexing one tensor costs a hundredth of a `DataLoader`, which costs more than the step of a small network. A last
-    batch of one sample joins the batch before it: batch norm cannot train on it.
+    Indexing a tensor costs a hundredth of a `DataLoader`, which costs more than the step of a small network. A last
+    batch of one sample joins the batch before it, because batch norm cannot train on a single sample.
 
     Parameters
     ----------
     x, y
-        Inputs and targets, on the device that trains.
+        Inputs and targets on the device that trains.
     size
-        Samples in a batch.
+        Number of samples in a batch.
     generator
-        Where the shuffles come from; every epoch draws the next one.
+        The generator of the shuffles; every epoch draws the next one.
     """
 
     x: Tensor
@@ -54,21 +54,21 @@ class Batches:
 
     @property
     def count(self) -> int:
-        """Batches in an epoch."""
+        """The number of batches in an epoch."""
         whole, rest = divmod(len(self.x), self.size)
         return max(1, whole + (rest > 1) if self.size > 1 else whole)
 
     def __len__(self) -> int:
-        return -(-self.count // _BLOCK)
+        return -(-self.count // _BLOCK_BATCHES)
 
     def __iter__(self) -> Iterator[list[Pair]]:
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
-        stride = self.size * _BLOCK
+        stride = self.size * _BLOCK_BATCHES
         for block in range(len(self)):
             last = block == len(self) - 1
             chosen = order[block * stride :] if last else order[block * stride : (block + 1) * stride]
-            batches = self.count - block * _BLOCK if last else _BLOCK
-            # the last batch takes what is left, also a single sample
+            batches = self.count - block * _BLOCK_BATCHES if last else _BLOCK_BATCHES
+            # the last batch takes all samples that are left, also a single one
             sizes = [self.size] * (batches - 1)
             sizes.append(len(chosen) - sum(sizes))
             yield list(zip(self.x[chosen].split(sizes), self.y[chosen].split(sizes), strict=True))
@@ -76,13 +76,13 @@ class Batches:
 
 @dataclass(frozen=True)
 class Ordered:
-    """All samples in order, in large batches: what Lightning iterates over to validate and test."""
+    """All samples in order, in large batches; Lightning iterates over them to validate and test."""
 
     x: Tensor
     y: Tensor
 
     def __len__(self) -> int:
-        return -(-len(self.x) // _EVALUATION)
+        return -(-len(self.x) // _EVALUATION_SAMPLES)
 
     def __iter__(self) -> Iterator[Pair]:
-        yield from zip(self.x.split(_EVALUATION), self.y.split(_EVALUATION), strict=True)
+        yield from zip(self.x.split(_EVALUATION_SAMPLES), self.y.split(_EVALUATION_SAMPLES), strict=True)

@@ -1,6 +1,6 @@
-"""One rank of a trial on several devices: what torchrun starts, ``python -m lightning_tasks.ddp FOLDER``.
+"""One rank of a trial on several devices; torchrun starts ``python -m lightning_tasks.ddp FOLDER`` for each.
 
-:mod:`lightning_tasks.torchrun` has put the task into the folder, and finds there what came of it.
+:mod:`lightning_tasks.torchrun` puts the task into the folder, and finds the outcome there.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 import torch
 
 from lightning_tasks.callbacks import Report
+from lightning_tasks.machine import out_of_memory
 from lightning_tasks.ranks import Ranks
 from lightning_tasks.torchrun import assignment_path, error_path, outcome_path
-from lightning_tasks.training import out_of_memory
 
 
 class _Recorded:
-    """A report that remembers what it was told: the launching process tells its own the same."""
+    """A report that records its calls, so that the launching process can repeat them to its own report."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -36,9 +36,9 @@ class _Recorded:
 
 
 def main(folder: Path) -> int:
-    """Train as one rank; the exit code."""
-    # The launching process holds the other end of our standard input: that ends with it, however it ends, and when it
-    # sees torchrun die. Killing torchrun alone would leave its ranks.
+    """Train as one rank; returns the exit code."""
+    # The launching process holds the other end of our standard input, which closes when that process ends, however it
+    # ends, or when it sees torchrun die. Killing torchrun alone would leave its ranks.
     threading.Thread(target=_follow_launcher, args=(folder,), daemon=True).start()
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     report = None
@@ -49,9 +49,9 @@ def main(folder: Path) -> int:
         if trainee.machine.accelerator == "gpu":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         result, weights = trainee.train(**assignment, ranks=ranks)
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the launching process raises it again
+    except Exception as error:  # noqa: BLE001 -- the launching process raises it again, whatever it is
         lines = str(error).strip().splitlines()
-        said = {
+        failure = {
             "time": time.monotonic(),  # one clock for all processes of the machine
             "text": f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__,
             "trace": "".join(traceback.format_exception(error)),
@@ -59,7 +59,7 @@ def main(folder: Path) -> int:
             "lost": getattr(error, "lost", False),
             "calls": [] if report is None else report.calls,
         }
-        _write(error_path(folder, ranks.rank), said)
+        _write(error_path(folder, ranks.rank), failure)
         os._exit(1)  # at once: the other ranks wait for this one
     if ranks.rank == 0:
         _write(
@@ -72,7 +72,7 @@ def main(folder: Path) -> int:
 
 def _follow_launcher(folder: Path) -> None:
     os.read(sys.stdin.fileno(), 1)
-    shutil.rmtree(folder, ignore_errors=True)  # who was killed has left it
+    shutil.rmtree(folder, ignore_errors=True)  # a launching process that was killed has left it
     os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What the image tasks share: stratified subsets, decoded once per process into one uint8 tensor."""
+"""The image tasks share this: stratified subsets, decoded once per process into one uint8 tensor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lightning_tasks import module, nets
 from lightning_tasks.data import Pair, Split
 
-# A network that swallows packets must not hold a run for minutes.
+# A network that drops packets must not hold up a run for minutes.
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -37,13 +37,13 @@ class ImageTask:
     Parameters
     ----------
     root
-        Folder of the data set; what is missing there is downloaded.
+        Folder of the data set; missing files are downloaded into it.
     train_size, validation_size
         Images taken from the training part, stratified by class; None takes what is left.
     test_size
         Images taken from the test part, stratified by class; None takes all.
     seed
-        Seed of these choices.
+        Seed of the choice of these images.
     """
 
     root: str
@@ -66,10 +66,10 @@ class ImageTask:
 
     @abstractmethod
     def sources(self) -> tuple[Source, Source]:
-        """The training and the test part, downloaded where they are missing."""
+        """The training and the test part, downloaded if they are missing."""
 
     def prepare(self) -> None:
-        """Check that the data are there (else download them) and that the subsets fit.
+        """Check that the data are there, or download them, and that the subsets fit.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class ImageTask:
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
-    """A random order of all samples of which every beginning has the classes in their proportions.
+    """A random order of all samples; any first part of it has the classes in their proportions.
 
     >>> labels = np.array([0, 0, 0, 0, 1, 1])
     >>> np.bincount(labels[stratified_order(labels, seed=0)[:3]]).tolist()
@@ -133,12 +133,23 @@ def _impatient() -> Iterator[None]:
 
 
 def fetch(dataset: Callable[..., Any], root: str, name: str, layout: str) -> tuple[Any, Any]:
-    """The training and the test part of a torchvision data set; downloaded only if they are not in `root`.
+    """The training and the test part of a torchvision data set, downloaded only if they are not in `root`.
+
+    Parameters
+    ----------
+    dataset
+        The class of the data set.
+    root
+        Its folder.
+    name
+        Its name in an error.
+    layout
+        The files that `root` must hold, for an error.
 
     Raises
     ------
     FileNotFoundError
-        If they are neither there nor to be had.
+        If the files are absent and cannot be downloaded.
     """
     try:
         return dataset(root, train=True, download=False), dataset(root, train=False, download=False)

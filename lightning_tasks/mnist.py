@@ -1,4 +1,4 @@
-"""MNIST: handwritten digits, 28 x 28 pixels, one channel."""
+"""MNIST: handwritten digits of 28 x 28 pixels in one channel."""
 
 from __future__ import annotations
 

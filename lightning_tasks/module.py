@@ -1,4 +1,4 @@
-"""The LightningModule of every task: network, loss, optimiser, weight regularisation and metric."""
+"""Every task trains with this LightningModule: network, loss, optimiser, weight regularisation and metric."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_tasks.ranks import ALONE, Ranks
 Loss = Callable[[Tensor, Tensor], Tensor]
 Block = list[tuple[Tensor, Tensor]]
 
-# What a hyperparameter is when the space does not hold it.
+# The values of hyperparameters that the space does not hold.
 DEFAULTS: dict[str, Any] = {
     "optimizer": "adam",
     "learning_rate": 1e-3,
@@ -40,7 +40,7 @@ class Diverged(Exception):
 
 
 def _log_cosh(output: Tensor, target: Tensor) -> Tensor:
-    # log(cosh(d)) written so that a large d does not overflow
+    # log(cosh(d)) in a form that does not overflow for a large d
     difference = output - target
     return (difference + F.softplus(-2.0 * difference) - math.log(2.0)).mean()
 
@@ -69,7 +69,7 @@ CLASSIFICATION_LOSSES: dict[str, Loss] = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A sum over the batches, `total(output, target)`, and what it becomes: `finish(sum, number of targets)`."""
+    """A metric adds `total(output, target)` over the batches, and ends as `finish(sum, number of targets)`."""
 
     total: Callable[[Tensor, Tensor], Tensor]
     finish: Callable[[float, int], float]
@@ -80,7 +80,7 @@ def _squared_error(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _wrong(output: Tensor, target: Tensor) -> Tensor:
-    # the argmax of NaN is a class like any other: without this a broken network would have an error rate
+    # the argmax of NaN is a class like any other, so that a broken network would have an error rate without this
     if not torch.isfinite(output).all():
         return torch.tensor(math.nan)
     return (output.argmax(dim=1) != target).sum()
@@ -99,7 +99,7 @@ ERROR_PERCENT = Metric(_wrong, _percent)
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], settings: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """The optimiser named by `settings["optimizer"]`, given only the hyperparameters that are its own.
+    """The optimiser of the name `settings["optimizer"]`, with its own hyperparameters alone.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: Mapping[str, An
     """
     weights = list(parameters)
     name, rate = settings["optimizer"], settings["learning_rate"]
-    # torch's fused CPU kernels save a third of a small network's step; elsewhere torch chooses well by itself
+    # torch's fused CPU kernels save a third of a small network's step; on other devices torch chooses well by itself
     fused = True if all(weight.device.type == "cpu" for weight in weights) else None
     if name == "adam":
         betas = (settings["beta1"], settings["beta2"])
@@ -138,24 +138,24 @@ class Training(pl.LightningModule):
     loss
         Loss of (output, target), without weight regularisation.
     metric
-        What validation and test report.
+        The metric of validation and test.
     ranks
-        With whom it is trained.
+        The processes that train the network together.
 
     Attributes
     ----------
     steps : int
-        Optimiser steps taken.
+        Number of optimiser steps so far.
     validation, test_metric : float
-        The metric on each split, NaN until it was computed.
+        The metric on each split, NaN until it is computed.
     """
 
     def __init__(
         self, net: nn.Module, settings: Mapping[str, Any], loss: Loss, metric: Metric, ranks: Ranks = ALONE
     ) -> None:
         super().__init__()
-        # Lightning's loop around one automatic step costs as much as the step of a small network: a block of batches
-        # is one training_step, and the optimiser steps inside it.
+        # Lightning's loop around an automatic step costs as much as the step of a small network. So one training_step
+        # gets a block of batches, and the optimiser steps inside it.
         self.automatic_optimization = False
         self.net = net
         self.settings = settings
@@ -173,7 +173,7 @@ class Training(pl.LightningModule):
         return make_optimizer(self.net.parameters(), self.settings)
 
     def penalty(self) -> Tensor:
-        """`l1 * sum |w| + l2 * sum w^2` over the weights; biases and batch norms are free."""
+        """`l1 * sum |w| + l2 * sum w^2` over the weights, without biases and batch norms."""
         weights = torch.cat([p.flatten() for p in self.net.parameters() if p.dim() > 1])
         return self.settings["l1"] * weights.abs().sum() + self.settings["l2"] * weights.square().sum()
 
@@ -202,13 +202,13 @@ class Training(pl.LightningModule):
             self.steps += 1
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """This rank's part of the loss of a batch, such that their mean, which DDP takes of gradients, is the whole."""
+        """This rank's part of the loss of a batch; the mean over the ranks, as DDP takes it, is the whole loss."""
         if self.ranks.size == 1:
             return self.loss(self.net(x), y)
         own_x, own_y = self.ranks.part(x), self.ranks.part(y)
         output = self.net(own_x)
         if len(own_x) == 0:
-            return output.sum()  # zero, and DDP sees every parameter
+            return output.sum()  # zero, but DDP sees every parameter
         return self.loss(output, own_y) * (len(own_x) * self.ranks.size / len(x))
 
     def _add(self, batch: tuple[Tensor, Tensor]) -> None:
@@ -227,7 +227,7 @@ class Training(pl.LightningModule):
         self._add(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Finish the validation metric; whoever asked for it judges one that is not finite."""
+        """Finish the validation metric; the caller judges one that is not finite."""
         self.validation = self._finish()
 
     def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:

@@ -1,4 +1,4 @@
-"""Networks built from hyperparameters: MLP, CNN with stages; their initialisers, parameters and FLOPs."""
+"""Networks are built from hyperparameters: an MLP or a CNN with stages, its initial weights, parameters and FLOPs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-# What a hyperparameter is when the space does not hold it.
+# The values of hyperparameters that the space does not hold.
 MLP_DEFAULTS: dict[str, Any] = {
     "depth": 2,
     "width": 32,
@@ -48,7 +48,7 @@ INITIALISERS: dict[str, Callable[[Tensor], Tensor]] = {
     "he_normal": nn.init.kaiming_normal_,
     "orthogonal": nn.init.orthogonal_,
 }
-# First convolution: kernel size and stride.
+# Kernel size and stride of the first convolution.
 STEMS: dict[str, tuple[int, int]] = {
     "3x3": (3, 1),
     "5x5": (5, 1),
@@ -56,7 +56,7 @@ STEMS: dict[str, tuple[int, int]] = {
     "5x5 stride 2": (5, 2),
     "7x7 stride 2": (7, 2),
 }
-# The head sees at most 4 x 4 pixels, so that its size does not explode where little was pooled.
+# The head gets at most 4 x 4 pixels, so that its size does not explode if there was little pooling.
 _HEAD_SIZE = 4
 
 
@@ -74,7 +74,7 @@ def pick(kind: str, choices: Mapping[str, Any], name: str) -> Any:
 
 
 class Normalise(nn.Module):
-    """Bytes of each channel to zero mean and unit deviation: `(x / 255 - mean) / deviation`, batch by batch."""
+    """Scales the bytes of each channel to zero mean and unit deviation: `(x / 255 - mean) / deviation`."""
 
     def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def cnn(shape: tuple[int, int, int], classes: int, settings: Mapping[str, Any]) 
     """A first convolution, stages, and a linear head.
 
     Stage i (from 0) is: convolution to `filters * filter_growth**i` maps, batch norm if on, activation, max pooling,
-    dropout if on. A pooling larger than the map is skipped, so that any number of stages fits any image.
+    dropout if on. A pooling that is larger than the map is skipped, so that any number of stages fits any image.
 
     Parameters
     ----------
@@ -157,17 +157,17 @@ def initialise(net: nn.Module, name: str) -> None:
     draw = pick("initialiser", INITIALISERS, name)
     for layer in net.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            # drawn beside it: torch cannot make a weight orthogonal in place where channels are last
+            # drawn in a tensor of its own: torch cannot make a weight orthogonal in place if channels are last
             layer.weight.data.copy_(draw(torch.empty(layer.weight.shape)))
 
 
 def count_parameters(net: nn.Module) -> int:
-    """Number of trainable numbers."""
+    """The number of trainable numbers."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
 def count_flops(net: nn.Module, shape: Sequence[int]) -> int:
-    """FLOPs of one inference by a network on the meta device (a multiply-add is two; only products are counted)."""
+    """FLOPs of one inference by a network on the meta device; we count products alone, a multiply-add as two."""
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         net.eval()(torch.empty(1, *shape, device="meta"))

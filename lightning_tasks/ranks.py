@@ -1,7 +1,7 @@
-"""The processes that train one network together: who takes which samples, and what they tell each other.
+"""Several processes (ranks) train one network together, and exchange sums and values.
 
-Together they do what one process would: every batch is cut among them, and losses, metrics and batch norm are of the
-whole batch.
+Together they compute what one process would: they share every batch, and losses, metrics and batch norm are those of
+the whole batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Ranks:
     size: int = 1
 
     def part(self, batch: Tensor) -> Tensor:
-        """This rank's samples of a batch, none of a batch that is smaller than the ranks are many.
+        """This rank's samples of a batch; there may be none if the batch has fewer samples than there are ranks.
 
         >>> [Ranks(rank, 3).part(torch.arange(5)).tolist() for rank in range(3)]
         [[0, 1], [2, 3], [4]]
@@ -35,7 +35,7 @@ class Ranks:
         return batch if self.size == 1 else batch.tensor_split(self.size)[self.rank]
 
     def sums(self, values: Sequence[float], device: torch.device) -> list[float]:
-        """Each of the numbers summed over the ranks, in double precision."""
+        """The sum of each number over the ranks, in double precision."""
         if self.size == 1:
             return list(values)
         numbers = torch.tensor(values, dtype=torch.float64, device=device)
@@ -43,30 +43,30 @@ class Ranks:
         return [float(number) for number in numbers.tolist()]
 
     def of_first(self, value: Any) -> Any:
-        """What the first rank says."""
+        """The value of the first rank, on all ranks."""
         if self.size == 1:
             return value
-        said = [value]
-        torch.distributed.broadcast_object_list(said)
-        return said[0]
+        values = [value]
+        torch.distributed.broadcast_object_list(values)
+        return values[0]
 
     def of_all(self, value: Any) -> list[Any]:
-        """What each rank says, by rank."""
+        """The values of all ranks, by rank."""
         if self.size == 1:
             return [value]
-        said = [None] * self.size
-        torch.distributed.all_gather_object(said, value)
-        return said
+        values = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
 
 
 ALONE = Ranks()
 
 
 class _WholeBatchNorm(_BatchNorm):
-    """Batch norm over the samples of all ranks, also where this one has none; torch's own does not run on a CPU."""
+    """Batch norm over the samples of all ranks, even if this one has none; torch's own does not run on a CPU."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        pass  # the layer that this one stands for would have
+        pass  # any input will do: the layer that this one replaces knew its own
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
@@ -91,7 +91,7 @@ class _WholeBatchNorm(_BatchNorm):
 
 
 def norm_whole_batches(net: nn.Module) -> None:
-    """Let every batch norm in `net` see the batches of all ranks."""
+    """Replace every batch norm in `net` by one over the samples of all ranks."""
     for parent in list(net.modules()):
         for name, layer in parent.named_children():
             if isinstance(layer, _BatchNorm):
@@ -101,8 +101,8 @@ def norm_whole_batches(net: nn.Module) -> None:
 
 
 class Mortal(pl.Callback):
-    """A rank ends at once when torchrun terminates it: Lightning's own handler would first wait for the other ranks."""
+    """Ends a rank at once when torchrun terminates it; Lightning's own handler would first wait for the others."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's hook, after it has set its handlers."""
+        """Lightning's hook, called after it has set its handlers."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

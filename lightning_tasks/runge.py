@@ -50,7 +50,7 @@ class Runge:
         Raises
         ------
         ValueError
-            If one of them cannot be.
+            If a value is impossible.
         """
         if not (self.a > 0 and np.isfinite(self.a)):
             raise ValueError(f"`a > 0` must hold, but got a={self.a}; pass `task.data.a=25`.")
@@ -62,7 +62,7 @@ class Runge:
                 )
 
     def load(self) -> Split:
-        """The three parts, made once per process."""
+        """The three parts, computed once per process."""
         return _load(self)
 
     def network(self, settings: Mapping[str, Any]) -> nn.Module:

@@ -1,4 +1,4 @@
-"""A trial on several devices of this machine: torchrun starts a rank a device, and names the one that failed."""
+"""A trial trains on several devices of this machine: torchrun starts a rank for each, and names the one that failed."""
 
 from __future__ import annotations
 
@@ -16,46 +16,57 @@ from typing import IO, Any, cast
 
 from lightning_tasks.errors import Lost
 
-# Lines of torchrun and its ranks that are kept: its table of failures is far shorter.
+# We keep the last _LINES lines of torchrun and its ranks; its table of failures is far shorter.
 _LINES = 400
-# How a traceback ends.
+# The last line of a traceback.
 _RAISED = re.compile(r"^[\w.]+(?:Error|Exception|Exit)\b.*", re.MULTILINE)
-# The rows of that table.
+# A row of the table of failures.
 _FAILURE = re.compile(r"^\s*rank\s*: (\d+) \(.*\n\s*exitcode\s*: (-?\d+) ", re.MULTILINE)
 
 
 def assignment_path(folder: Path) -> Path:
-    """Where the ranks find what to train."""
+    """The file in which the ranks find what to train."""
     return folder / "assignment"
 
 
 def outcome_path(folder: Path) -> Path:
-    """Where the first rank leaves what came of it."""
+    """The file in which the first rank leaves the outcome."""
     return folder / "outcome"
 
 
 def error_path(folder: Path, rank: int) -> Path:
-    """Where a rank says what it raised."""
+    """The file in which a rank leaves the error that it raised."""
     return folder / f"error-{rank}"
 
 
 class RankFailed(RuntimeError):
-    """A rank raised; the last line says which one and what, the lines before are its traceback."""
+    """A rank raised an error; the last line names the rank and the error, after its traceback."""
 
 
 def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threads: int) -> tuple[dict[str, Any], Any]:
-    """`trainee.train(**assignment)` by so many processes; nothing of them is left once this returns or raises.
+    """`trainee.train(**assignment)` in `devices` processes, all of which have ended once this returns or raises.
+
+    Parameters
+    ----------
+    trainee
+        The `Trainee`.
+    assignment
+        Arguments of its `train`.
+    devices
+        Number of processes.
+    threads
+        Threads of each process.
 
     Raises
     ------
     ValueError
-        Where they cannot travel to another process.
+        If trainee and assignment cannot be pickled for another process.
     RankFailed
-        Where a rank raised.
+        If a rank raised an error.
     MemoryError
-        Where the memory of one was not enough.
+        If the memory of a rank was not enough.
     Lost
-        Where a rank or torchrun was killed, or left without a word.
+        If a rank or torchrun was killed, or left without an error.
     """
     with tempfile.TemporaryDirectory(prefix="hsicfast-") as name:
         folder = Path(name)
@@ -64,8 +75,8 @@ def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threa
         errors = {rank: _read(error_path(folder, rank)) for rank in range(devices)}
         outcome = _read(outcome_path(folder))
     errors = {rank: error for rank, error in errors.items() if error is not None}
-    told = outcome or errors.get(0, {"calls": []})
-    for step, value in told["calls"]:  # the first rank asked a copy of the report
+    first = outcome or errors.get(0, {"calls": []})
+    for step, value in first["calls"]:  # the first rank called a copy of the report
         assignment["report"](step, value)
     if outcome is not None:
         return outcome["result"], outcome["weights"]
@@ -81,7 +92,7 @@ def _pickled(content: Any) -> bytes:
         raise ValueError(
             f"task and report must be picklable to train on several devices, but got: {lines[0]}; {way_out}"
         ) from error
-    # The main module of a rank is another one; in a worker the script goes by the second name.
+    # The main module of a rank is another one; in a worker the script has the second name.
     if b"__main__" in pickled or b"__mp_main__" in pickled:
         raise ValueError(
             "task and report must be importable to train on several devices, but one is defined in the script that "
@@ -91,14 +102,14 @@ def _pickled(content: Any) -> bytes:
 
 
 def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
-    """Run the ranks to their end; torchrun's exit code, and what all of them said."""
+    """Run the ranks to their end; returns torchrun's exit code, and the output of all ranks."""
     command = [sys.executable, "-m", "torch.distributed.run"]
     command += ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={devices}", "--max-restarts=0"]
     command += ["-m", "lightning_tasks.ddp", str(folder)]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),
-        "PYTHONPATH": os.pathsep.join(sys.path),  # what this process can import, the ranks can
+        "PYTHONPATH": os.pathsep.join(sys.path),  # the ranks can import what this process can
     }
     process = subprocess.Popen(
         command,
@@ -108,17 +119,17 @@ def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # Ctrl-C on the terminal is for whoever started the run
+        start_new_session=True,  # Ctrl-C on the terminal is for the process that started the run
     )
     lease, output = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
     lines: deque[str] = deque(maxlen=_LINES)
-    # Torchrun and its ranks all hold the other end of this pipe: at its end the last of them is gone.
+    # Torchrun and its ranks all hold the other end of this pipe: it closes when the last of them has ended.
     reader = threading.Thread(target=lines.extend, args=(output,), daemon=True)
     reader.start()
     try:
         code = process.wait()
     finally:
-        lease.close()  # every rank ends with it, if it has not yet
+        lease.close()  # every rank ends when this closes, if it has not ended yet
         process.terminate()
         process.wait()
         reader.join()
@@ -131,7 +142,7 @@ def _read(path: Path) -> Any:
 
 
 def _cause(code: int, log: str, errors: dict[int, dict[str, Any]], devices: int) -> Exception:
-    """What ended the training first: one rank's end ends the others, by a broken connection or by torchrun."""
+    """The error that came first: a rank that ends also ends the others, by a broken connection or by torchrun."""
     if code < 0:
         return Lost(f"torchrun died ({signal.Signals(-code).name})")
     last = log.strip().splitlines()[-1] if log.strip() else "nothing"
@@ -139,12 +150,12 @@ def _cause(code: int, log: str, errors: dict[int, dict[str, Any]], devices: int)
         return Lost(f"torchrun was terminated: {last}")
     ends = {int(rank): int(end) for rank, end in _FAILURE.findall(log)}
     silent = {rank: end for rank, end in ends.items() if rank not in errors and end != -signal.SIGTERM}
-    # Where another rank raised, one that aborts does so because of it; killed is nobody because of another.
+    # A rank may abort because another one raised an error; no rank is killed because of another.
     first = [rank for rank, end in silent.items() if not errors or end != -signal.SIGABRT]
     if first:
         end = silent[first[0]]
-        said = _RAISED.search(log)
-        how = f"died ({signal.Signals(-end).name})" if end < 0 else f"left with exit code {end} ({said and said[0]})"
+        line = _RAISED.search(log)
+        how = f"died ({signal.Signals(-end).name})" if end < 0 else f"left with exit code {end} ({line and line[0]})"
         return Lost(f"rank {first[0]} of {devices} {how}")
     if not errors:
         return Lost(f"torchrun ended with exit code {code} and no result, its last words: {last}")

@@ -1,4 +1,4 @@
-"""Train one configuration of hyperparameters on a task as a Lightning fit."""
+"""A `Trainee` trains one configuration of hyperparameters on a task as a Lightning fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,13 +22,12 @@ from lightning_tasks import module, nets
 from lightning_tasks.callbacks import Report, Reports
 from lightning_tasks.checkpoints import Checkpoints, WholeFile
 from lightning_tasks.data import Batches, Ordered, Split, to_device
+from lightning_tasks.machine import Machine, out_of_memory
 from lightning_tasks.ranks import ALONE, Mortal, Ranks, norm_whole_batches
 from lightning_tasks.torchrun import train_together
 
 COSTS = ("flops", "parameters", "seconds")
 _LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
-# what torch says on a CPU, where the error has no class of its own
-_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate"
 _HOW_TO_LOAD = (
     "saved = torch.load('network.pt'); net = task.network({**task.defaults, **saved['params']}); "
     "net.load_state_dict(saved['state_dict']); net.eval()"
@@ -37,26 +35,26 @@ _HOW_TO_LOAD = (
 
 
 class Task(Protocol):
-    """What `Trainee` needs of a task; see `runge.Runge`."""
+    """The interface of a task for `Trainee`; `runge.Runge` is an example."""
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        """The hyperparameters of the network, and what they are when the space does not hold them."""
+        """The hyperparameters of the network, and their values if the space does not hold them."""
 
     @property
     def losses(self) -> Mapping[str, module.Loss]:
-        """Losses by name; the first one is taken when the space holds none."""
+        """Losses by name; the first one is used if the space holds none."""
 
     @property
     def metric(self) -> module.Metric:
-        """The objective and the test metric."""
+        """The metric of objective and test."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one input."""
 
     def prepare(self) -> None:
-        """Check, and fetch what is missing."""
+        """Check the values, and download missing data."""
 
     def load(self) -> Split:
         """The data."""
@@ -65,37 +63,9 @@ class Task(Protocol):
         """The network of these hyperparameters."""
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where a fit runs; the arguments of `pl.Trainer` of the same names, and torch's threads per process.
-
-    On several devices a trial is as many processes (ranks), which share each of its batches.
-    """
-
-    accelerator: str = "cpu"
-    devices: int = 1
-    precision: str = "32-true"
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"`threads >= 1` must hold, but got {self.threads}; pass `trainer.threads=1`.")
-        if self.accelerator not in ("cpu", "gpu"):
-            raise ValueError(f"`accelerator` must be cpu or gpu, but got {self.accelerator!r}; pass `trainer=cpu`.")
-        if not isinstance(self.devices, int) or isinstance(self.devices, bool) or self.devices < 1:
-            raise ValueError(f"`devices >= 1` must hold, but got {self.devices!r}; pass `trainer.devices=1`.")
-        if self.accelerator == "gpu" and not torch.cuda.is_available():
-            raise ValueError("`trainer=gpu` needs a CUDA device, but torch sees none; pass `trainer=cpu`.")
-        if self.accelerator == "gpu" and self.devices > torch.cuda.device_count():
-            raise ValueError(
-                f"a trial trains on at most the {torch.cuda.device_count()} CUDA devices that torch sees, but got "
-                f"devices={self.devices}; pass `trainer.devices={torch.cuda.device_count()}`."
-            )
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what Lightning says about every fit: which devices exist, why it stopped, whom it recommends."""
+    """Silence Lightning's messages about every fit: its devices, why it stopped, its recommendations."""
     loggers = [logging.getLogger(name) for name in _LIGHTNING_LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -109,24 +79,17 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that the memory of the machine or of a device was not enough."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error)
-
-
 class Trainee:
     """Trains configurations on a task: `trainee(params, seed)` is one Lightning fit.
 
     The same params, seed and one CPU thread give the same numbers, whatever was trained before in the process. With
     several devices torchrun starts a process for each, and the trial is that of one device up to rounding and dropout:
-    every batch is shared, and batch norm sees all of it.
+    the processes share every batch, and batch norm sees all of it.
 
     Parameters
     ----------
     task
-        Data and network, for example `runge.Runge()`; it is checked (and downloads) here, and loads at the first trial.
+        Data and network, for example `runge.Runge()`. It checks and downloads here, and loads at the first trial.
     trainer
         Values of `Machine` by name.
     epochs
@@ -134,13 +97,13 @@ class Trainee:
     cost
         Which result is the cost: flops (of one inference), parameters or seconds.
     checks
-        How often at most a training that reports is validated, evenly over the epochs and after the last one; others
-        are after the last one alone.
+        A training that reports is validated at most this often, evenly over the epochs and after the last one; other
+        trainings are validated after the last epoch alone.
     test_every_trial
-        Whether every trial reads the test metric. It is for benches, which compare strategies by it: a search that saw
-        it, or a person who chose by it, would have no unseen data left to say how good the chosen network is.
+        Whether every trial reads the test metric, for benches, which compare strategies by it. A search or a person
+        that used it to choose would have no unseen data left to judge the chosen network.
     checkpoint_every
-        Seconds from one checkpoint of a trial to the next, from 0; each is at the end of an epoch.
+        Seconds between two checkpoints of a trial, from 0; each is written at the end of an epoch.
 
     Raises
     ------
@@ -195,14 +158,14 @@ class Trainee:
         Raises
         ------
         ValueError
-            If one of them is unknown.
+            If a hyperparameter is unknown.
         """
         settings = self._settings(params)
         if self.cost == "seconds":
             return math.nan
         try:
             _, counts = self._on_paper(settings)
-        except (ValueError, RuntimeError):  # its trial says why
+        except (ValueError, RuntimeError):  # its trial gives the reason
             return math.nan
         return float(counts[self.cost])
 
@@ -218,26 +181,26 @@ class Trainee:
         seed
             Seed of the initial weights, the order of the samples and dropout.
         report
-            Told the validation metric after so many epochs, about `checks` times, it answers whether to go on. The
-            numbers of a training that goes on to its end are the same with and without.
+            `report(epochs, metric)` receives the validation metric about `checks` times, and answers whether to go on.
+            A training that goes on to its end has the same numbers with and without it.
         checkpoint
-            A file of this trial's own, in a folder that exists. A long training keeps its state there; one that finds
-            its state there goes on from it, and ends with the numbers of one that was never interrupted.
+            A file for this trial alone, in a folder that exists. A long training keeps its state there. If it finds its
+            state there it goes on from it, with the same numbers as without the interruption.
 
         Returns
         -------
         dict
             objective (validation metric, the last one if pruned, NaN if diverged), cost, parameters, flops, seconds (of
-            the fit, its interrupted parts up to their checkpoints included), epochs (finished), status (done, pruned or
-            diverged), message (why it diverged, else empty). With a checkpoint also resumed_at (epochs that were
-            finished before), or not_resumed (why it was of no use, and the training began anew).
+            the fit, with its interrupted parts up to their checkpoints), epochs (finished), status (done, pruned or
+            diverged), message (why it diverged, or else empty). With a checkpoint also resumed_at (epochs finished
+            before), or not_resumed (why the checkpoint was not used and the training began anew).
 
         Raises
         ------
         Lost
             If the checkpoint cannot be written, or a process of several was killed.
         RankFailed
-            If one of several processes raised.
+            If one of several processes raised an error.
         """
         result, _ = self.train(params, seed, report, test=self.test_every_trial, checkpoint=checkpoint)
         return result
@@ -245,8 +208,8 @@ class Trainee:
     def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
         """Train a configuration again, read the test metric, and write the network to `folder/network.pt`.
 
-        The file holds state_dict, params, seed, metrics and, as text, how to load it; an older one is replaced at once
-        or not at all.
+        The file holds state_dict, params, seed, metrics and a text that says how to load it. It replaces an older file
+        as a whole or not at all.
 
         Returns
         -------
@@ -286,7 +249,7 @@ class Trainee:
         return {**known, **params}
 
     def _on_paper(self, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str, int]]:
-        """The network without its weights, and what can be counted on it."""
+        """The network without its weights, and its parameters and FLOPs."""
         with torch.device("meta"):
             net = self.task.network(settings)
         return net, {"parameters": nets.count_parameters(net), "flops": nets.count_flops(net, self.task.shape)}
@@ -300,12 +263,21 @@ class Trainee:
         checkpoint: Path | None = None,
         ranks: Ranks = ALONE,
     ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Train one configuration as one of `ranks`, or start them where the machine has more devices than that.
+        """Train one configuration as one of `ranks`, or start the ranks if the machine has more devices than ranks.
+
+        Parameters
+        ----------
+        params, seed, report, checkpoint
+            As in `trainee(params, seed)`.
+        test
+            Whether to read the test metric at the end.
+        ranks
+            The processes that train together.
 
         Returns
         -------
         dict, dict
-            As `trainee(params, seed)`, with test where it is asked for; the weights, none if diverged.
+            The result of `trainee(params, seed)`, with test if `test`; and the weights, none if diverged.
         """
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
@@ -334,7 +306,7 @@ class Trainee:
         except module.Diverged as error:
             result["message"] = str(error)
         except (MemoryError, RuntimeError) as error:
-            # The other ranks wait for one that has raised: it has to end.
+            # The other ranks wait for one that has raised an error, so it has to end.
             if ranks.size > 1 or not out_of_memory(error):
                 raise
             result["failure"] = "out of memory"
@@ -345,7 +317,7 @@ class Trainee:
 
     @contextmanager
     def _seeded(self, seed: int) -> Iterator[None]:
-        """Torch's random numbers from the seed on, and the threads of the machine."""
+        """Start torch's random numbers at the seed, and set the threads of the machine."""
         if torch.get_num_threads() != self.machine.threads:
             torch.set_num_threads(self.machine.threads)
         # without the list a CPU trial would wake every GPU to save its random state
@@ -370,7 +342,7 @@ class Trainee:
         shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         if ranks.size > 1:
             norm_whole_batches(net)
-            if ranks.rank > 0:  # alike in all but dropout
+            if ranks.rank > 0:  # the ranks are alike in all but dropout
                 torch.manual_seed(int(torch.randint(2**62, ())) + ranks.rank)
         training = module.Training(net, settings, loss, self.task.metric, ranks)
         reports = None if report is None else Reports(report, self.epochs, ranks)
@@ -393,12 +365,12 @@ class Trainee:
         try:
             trainer.fit(training, batches, Ordered(*validation), ckpt_path=start_from)
             stopped = reports is not None and reports.stopped and trainer.current_epoch < self.epochs
-            if not stopped and self.epochs % every:  # after the last epoch no check was due
+            if not stopped and self.epochs % every:  # no check was due after the last epoch
                 trainer.validate(training, Ordered(*validation), verbose=False)
         finally:
             result["seconds"] = before + time.perf_counter() - start
             result["epochs"] = training.steps // batches.count
-        # Only the last validation decides: one on the way must not end what would have ended well.
+        # Only the last validation decides: an earlier one must not end a training that would have ended well.
         if not math.isfinite(training.validation):
             raise module.Diverged(f"the validation metric was {training.validation} after step {training.steps}")
         if stopped:
@@ -411,11 +383,11 @@ class Trainee:
         return net
 
     def _every(self, reports: Reports | None) -> int:
-        """Epochs from one validation to the next: only the last one decides where nobody is told of the others."""
+        """Epochs from one validation to the next; without reports only the last validation is needed."""
         return self.epochs if reports is None else math.ceil(self.epochs / self.checks)
 
     def _owner(self, settings: Mapping[str, Any], seed: int, net: nn.Module, every: int) -> dict[str, Any]:
-        """What the numbers of a fit depend on."""
+        """Everything that the numbers of a fit depend on."""
         return {
             "params": repr(sorted(settings.items())),
             "seed": seed,
@@ -428,12 +400,12 @@ class Trainee:
         }
 
     def _trainer(self, every: int, callbacks: list[pl.Callback], ranks: Ranks = ALONE) -> pl.Trainer:
-        # alone also inside a SLURM job, whose task count Lightning would otherwise take for ranks
+        # one process even inside a SLURM job, whose number of tasks Lightning would otherwise take for ranks
         environment: ClusterEnvironment = LightningEnvironment()
         strategy: Strategy | str = "auto"
         if ranks.size > 1:
             environment = TorchElasticEnvironment()
-            strategy = DDPStrategy(broadcast_buffers=False)  # alike on all ranks
+            strategy = DDPStrategy(broadcast_buffers=False)  # they are alike on all ranks
             callbacks = [*callbacks, Mortal()]
         return pl.Trainer(
             accelerator=self.machine.accelerator,

@@ -172,7 +172,7 @@ class TestRunError:
                 lock.check()
 
     def test_database_is_away(self, monkeypatch):
-        monkeypatch.setattr(database, "PATIENCE", -1.0)
+        monkeypatch.setattr(database, "SERVER_PATIENCE", -1.0)
         monkeypatch.setattr(database, "_is_away", lambda error: True)
 
         def ask():

@@ -1,1 +1,1 @@
-"""What a run keeps on disk, who may write it, who hears of it."""
+"""What a run keeps on disk, who may write there, and who follows it."""

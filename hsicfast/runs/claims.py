@@ -1,8 +1,8 @@
-"""Who trains which trial where many hosts share one study: each trial is trained once, and has one result.
+"""Many hosts share one study: each trial is trained by one of them, and has one result.
 
-One row a trial in a table beside Optuna's: who has claimed it, when that host was last heard of by the database's own
-clock, and, once it is there, the result. A claim whose host was silent for a minute may be taken over; of several
-results the first one told is the trial's.
+A table beside Optuna's has one row for each trial: who has claimed it, when that host last signed by the database's
+own clock, and the result once there is one. A claim may be taken over if its host was silent for a minute. If several
+results arrive, the first one counts.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from hsicfast.trials.trial import Trial
 
 Answer = TypeVar("Answer")
 
-# A claim's host is heard of so often, and given up after so many seconds.
+# The host of a claim signs every BEAT seconds, and loses its claims after LEASE seconds without a sign.
 BEAT, LEASE = 10.0, 60.0
-# The claim to write the study: one process writes it.
+# The row that claims the writing of the study: one process writes it.
 WRITER = -1
 
 
@@ -36,9 +36,9 @@ class Claims:
     Parameters
     ----------
     url : str
-        Of the study's database.
+        The URL of the study's database.
     name : str
-        Of the study.
+        The name of the study.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -63,7 +63,10 @@ class Claims:
         self._heart.start()
 
     def claim(self, index: int) -> bool:
-        """Whether trial `index` is ours to train: nobody has claimed it, or whoever did is silent, or we did."""
+        """Claim trial `index`; returns whether this process trains it.
+
+        It does if nobody has claimed the trial, if the host that did is silent, or if this process claimed it before.
+        """
         free = self._columns.result.is_(None)
 
         def take(connection: Any, now: float) -> bool:
@@ -74,21 +77,21 @@ class Claims:
         return self._transact(take)
 
     def accept(self, trial: Trial) -> Trial:
-        """Tell the result of a trial; returns the one that counts, which is another one if that was told before."""
+        """Store the result of a trial; returns the one that counts, an earlier one if there is one."""
         text = json.dumps(jsonable(asdict(trial)), allow_nan=False)
 
-        def tell(connection: Any, now: float) -> str:
-            told = self._update(trial.index).where(self._columns.result.is_(None)).values(result=text, beat=now)
-            if connection.execute(told).rowcount == 1 or self._insert(connection, trial.index, now, text):
+        def store(connection: Any, now: float) -> str:
+            stored = self._update(trial.index).where(self._columns.result.is_(None)).values(result=text, beat=now)
+            if connection.execute(stored).rowcount == 1 or self._insert(connection, trial.index, now, text):
                 return text
             counts = self._sql.select(self._columns.result).where(*self._row(trial.index))
             return connection.scalar(counts)
 
-        counts = self._transact(tell)
+        counts = self._transact(store)
         return trial if counts == text else trial_of(json.loads(counts))
 
     def results(self, known: Iterable[int] = ()) -> list[Trial]:
-        """The results that were told, by the index of their trial, but for those `known`."""
+        """The stored results, in the order of their trials, without those whose indices are `known`."""
         asked = self._sql.select(self._columns.trial, self._columns.result).where(
             self._columns.study == self._name, self._columns.result.is_not(None)
         )
@@ -97,7 +100,7 @@ class Claims:
         return [trial_of(json.loads(text)) for index, text in rows if index not in left_out]
 
     def held(self) -> set[int]:
-        """Trials that are claimed by others who are alive, or have their result."""
+        """The indices of the trials that another live host has claimed or that have a result."""
 
         def ask(connection: Any, now: float) -> set[int]:
             others = (self._columns.owner != self._owner) & (self._columns.beat >= now - LEASE)
@@ -109,21 +112,21 @@ class Claims:
         return self._transact(ask)
 
     def forget(self, indices: Iterable[int]) -> None:
-        """Take results back: their trials are to be trained again."""
+        """Delete the rows of these trials, so that they are trained again."""
         gone = self._sql.delete(self._table).where(
             self._columns.study == self._name, self._columns.trial.in_(list(indices))
         )
         self._transact(lambda connection, now: connection.execute(gone))
 
     def close(self) -> None:
-        """Give back what is claimed and has no result."""
+        """Give back the claims of this process on trials without a result."""
         self._stop.set()
         self._heart.join()
         try:
             with self._engine.begin() as connection:
                 connection.execute(self._sql.delete(self._table).where(*self._open))
         except self._sql.exc.SQLAlchemyError:
-            pass  # A server that is away learns by our silence.
+            pass  # If the server is away, the claims end after LEASE seconds of silence.
         finally:
             self._engine.dispose()
 
@@ -134,16 +137,16 @@ class Claims:
                     alive = self._sql.update(self._table).where(*self._open)
                     connection.execute(alive.values(beat=self._now(connection)))
             except self._sql.exc.SQLAlchemyError:
-                continue  # Away for a while: the next beat tells that we are still there.
+                continue  # The server is away for a while: the next beat renews the claims.
 
     @property
     def _open(self) -> tuple[Any, Any, Any]:
-        """What holds of the rows that are ours and have no result."""
+        """The conditions that select the rows of this process that have no result."""
         columns = self._columns
         return columns.study == self._name, columns.owner == self._owner, columns.result.is_(None)
 
     def _now(self, connection: Any) -> float:
-        # The clocks of many hosts differ, the database has one.
+        # The clocks of many hosts differ, so everybody takes the database's.
         now = connection.scalar(self._sql.select(self._sql.func.current_timestamp()))
         return (now if now.tzinfo else now.replace(tzinfo=UTC)).timestamp()
 
@@ -154,7 +157,7 @@ class Claims:
         return self._sql.update(self._table).where(*self._row(index))
 
     def _insert(self, connection: Any, index: int, now: float, result: str | None) -> bool:
-        """Whether the row was not there, and is ours now."""
+        """Insert a row of this process; returns False if the trial has a row already."""
         row = {"study": self._name, "trial": index, "owner": self._owner, "beat": now, "result": result}
         try:
             with connection.begin_nested():

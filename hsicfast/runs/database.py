@@ -1,4 +1,4 @@
-"""The database of a study: how to open it, how long to wait for it, and what of its URL may be shown."""
+"""The database of a study: how to open it, and how long to wait for it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,30 @@ from hsicfast.text import hide_password
 Answer = TypeVar("Answer")
 
 # Seconds for which a database that has answered once may be away: long enough for a restart.
-PATIENCE = 300.0
+SERVER_PATIENCE = 300.0
 _LONGEST_PAUSE = 10.0
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """Arguments of SQLAlchemy's engine for `url`."""
-    # SQLite lets one write at a time, the others wait; a server may have closed a connection left idle.
+    """The arguments of SQLAlchemy's engine for `url`."""
+    # SQLite lets one process write at a time, and the others wait. A server may close a connection that is idle.
     return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
 
 
 def made_together(make: Callable[[], Answer], broken: tuple[type[Exception], ...], tries: int = 10) -> Answer:
-    """``make()``, which makes tables unless they are there: of many hosts at once all but one fail, and try again."""
+    """``make()``, which makes tables unless they exist, tried again if it fails.
+
+    If many hosts make the same tables at once, all but one of them fail, and find the tables at the next try.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the tables.
+    broken : tuple of exception classes
+        Errors after which another try may succeed.
+    tries : int
+        The error is raised after this many tries.
+    """
     while True:
         tries -= 1
         try:
@@ -36,14 +48,14 @@ def made_together(make: Callable[[], Answer], broken: tuple[type[Exception], ...
 
 
 def patiently(action: Callable[[], Answer], url: str) -> Answer:
-    """``action()``, again and again while the server at `url` is away.
+    """``action()``, repeated while the server at `url` is away.
 
     Raises
     ------
     RunError
-        If it stays away for `PATIENCE` seconds.
+        If it stays away for `SERVER_PATIENCE` seconds.
     """
-    deadline, pause = time.monotonic() + PATIENCE, 0.1
+    deadline, pause = time.monotonic() + SERVER_PATIENCE, 0.1
     while True:
         try:
             return action()
@@ -52,8 +64,9 @@ def patiently(action: Callable[[], Answer], url: str) -> Answer:
                 raise
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"the database of the study must answer, but {hide_password(url)} has not for {PATIENCE:g} s; "
-                    "bring it back, and the same command in the same folder goes on with the results, which are kept"
+                    f"the database of the study must answer, but {hide_password(url)} has not for "
+                    f"{SERVER_PATIENCE:g} s; bring it back, and the same command in the same folder goes on with the "
+                    "results, which are kept"
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
@@ -63,9 +76,9 @@ def _is_away(error: BaseException) -> bool:
     import sqlalchemy.exc
 
     while error.__cause__ is not None and not isinstance(error, sqlalchemy.exc.DBAPIError):
-        error = error.__cause__  # Optuna wraps what the database says
+        error = error.__cause__  # Optuna wraps the errors of the database
     if not isinstance(error, sqlalchemy.exc.DBAPIError):
         return False
-    # A file is there or not: of SQLite the driver's own time-out is patience enough.
+    # SQLite's file exists or does not: the driver's own time-out is patience enough.
     server = "sqlite" not in type(error.orig).__module__
     return server and (error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError))

@@ -1,8 +1,8 @@
-"""The lock of a run folder: who writes in it now. A second live writer is refused, a dead one's place is taken.
+"""The lock of a run folder names its writer. A second live writer is refused, a dead one is replaced.
 
-``RUN/lock`` holds the process, its host and its start time, for the number of a process is used again. Whether a holder
-on this host is alive can be seen. One on another host is heard: it touches its lock every 10 s, and after 60 s of
-silence, by the clock of the file system, it counts as dead.
+``RUN/lock`` holds the process, its host and its start time, because a system uses the number of a process again. This
+host knows which of its own processes are alive. A holder on another host touches its lock every 10 s, and counts as
+dead after 60 s without a touch, by the clock of the file system.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from types import TracebackType
 
 from hsicfast.errors import RunError, first_line, writing
 from hsicfast.files import seal_holds, sealed
+from hsicfast.runs.folder import LOCK
 
-LOCK = "lock"
-# A holder touches its lock so often, and is dead after that much silence (seconds).
+# A holder touches its lock every REFRESH seconds, and counts as dead after SILENCE seconds without a touch.
 REFRESH, SILENCE = 10.0, 60.0
-# By how much the start time of one process may differ between two looks: it is counted from the boot, whose time moves
-# with the clock.
+# Seconds by which two readings of the start time of one process may differ: the system counts it from the boot, whose
+# time moves with the clock.
 SAME_START = 2.0
-# A lock is created and then filled: who finds it empty waits so long for its owner to write.
-PATIENCE = 1.0
-# The start of no process we know is later: 1 January 2200.
-LATEST = 7258118400.0
+# A lock is created and then filled: whoever finds it empty waits this many seconds for its owner to write.
+EMPTY_LOCK_PATIENCE = 1.0
+# No process starts later than on 1 January 2200: a lock that says so is not whole.
+LATEST_START = 7258118400.0
 
 
 @dataclass(frozen=True)
 class Holder:
     """The process that holds a lock.
 
-    `namespace` tells containers of one host apart, which do not see each other's processes; `token` two locks of one
-    process.
+    `namespace` tells containers of one host apart, because they do not see each other's processes; `token` tells two
+    locks of one process apart.
     """
 
     pid: int
@@ -51,16 +51,16 @@ class Holder:
 
     @property
     def text(self) -> str:
-        """Who it is, for people."""
+        """The process in words, for messages."""
         return f"process {self.pid} on {self.host} since {datetime.fromtimestamp(self.started):%Y-%m-%d %H:%M:%S}"
 
     @property
     def is_here(self) -> bool:
-        """Whether this process could see it, were it alive."""
+        """Whether the holder belongs to this host and container, so that this process can see it."""
         return (self.host, self.namespace) == (socket.gethostname(), _namespace())
 
     def is_running(self) -> bool:
-        """Whether it is alive, where it `is_here`."""
+        """Whether the holder is alive; meaningful only if it `is_here`."""
         import psutil
 
         try:
@@ -75,9 +75,9 @@ class Holder:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at a lock says: who holds it (None: that cannot be read), if it is alive, and how long it is silent.
+    """The state of a lock: its holder (None if the file cannot be read), whether the holder is alive, and its silence.
 
-    `silent` counts for a holder that cannot be seen from here.
+    `silent` is the number of seconds since the last touch; it decides if the holder cannot be seen from here.
     """
 
     holder: Holder | None
@@ -86,7 +86,7 @@ class Look:
 
     @property
     def text(self) -> str:
-        """The state of the lock, for people."""
+        """The state of the lock in words, for messages."""
         if self.holder is None:
             return f"cannot be read, written {self.silent:.0f} s ago"
         if not self.alive:
@@ -101,12 +101,12 @@ class Lock:
     Parameters
     ----------
     folder : Path
-        The run folder; it exists.
+        The run folder, which exists.
 
     Raises
     ------
     RunError
-        Where somebody alive holds it, this process included; where the folder cannot be written.
+        If a live process holds the lock, this one included, or if the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -129,7 +129,7 @@ class Lock:
         self.release()
 
     def check(self) -> None:
-        """Raise a RunError where the lock is not this process's any more: it was asleep for long, or robbed."""
+        """Raise a RunError if this process has lost the lock: it was asleep for long, or the file was deleted."""
         if not self._is_own():
             raise RunError(
                 f"a run folder has one writer at a time, but {self._path} is not this run's any more (deleted, or "
@@ -138,11 +138,11 @@ class Lock:
             )
 
     def release(self) -> None:
-        """Let go. In a process that was forked off the holder this does nothing."""
+        """Remove the lock. A process that was forked off the holder does nothing here."""
         if self._ended.is_set() or os.getpid() != self._own.pid:
             return
         self._ended.set()
-        # What cannot be removed is a dead holder's: the next one takes its place.
+        # A lock that cannot be removed is left as one of a dead holder, which the next run replaces.
         with suppress(OSError), _alone(self._path) as there:
             if there and self._is_own():
                 self._path.unlink()
@@ -165,14 +165,22 @@ class Lock:
 
     def _refresh(self) -> None:
         while not self._ended.wait(REFRESH):
-            # A file server that does not answer now may do so in 10 s.
+            # A file server that does not answer now may answer in REFRESH seconds.
             with suppress(OSError):
                 if self._is_own():
                     os.utime(self._path)
 
 
 def look(folder: Path) -> Look | None:
-    """Who holds the run folder, None where nobody does. It changes nothing, and trusts the clock of this machine."""
+    """The state of the lock of a run folder, None if there is none.
+
+    Nothing is changed, and the clock of this machine is trusted.
+
+    Raises
+    ------
+    RunError
+        If the lock cannot be read.
+    """
     try:
         return _look(folder / LOCK, time.time())
     except (FileNotFoundError, NotADirectoryError):
@@ -184,15 +192,15 @@ def look(folder: Path) -> Look | None:
 
 
 def check_free(folder: Path) -> None:
-    """Raise a RunError where somebody alive holds the run folder, by a mere look."""
+    """Raise a RunError if a live process holds the run folder; nothing is locked."""
     seen = look(folder)
     if seen is not None and seen.alive:
         raise _held(folder / LOCK, seen)
 
 
 def _clear(path: Path) -> None:
-    """Remove the lock of a dead holder; a RunError where it is alive."""
-    with suppress(FileNotFoundError), _alone(path) as there:  # not found: it was let go of meanwhile
+    """Remove the lock of a dead holder; a RunError if it is alive."""
+    with suppress(FileNotFoundError), _alone(path) as there:  # not found: its holder has removed it meanwhile
         if there:
             seen = _look(path, _file_clock(path.parent))
             if seen.alive:
@@ -202,15 +210,15 @@ def _clear(path: Path) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Keep others from removing the lock at `path` meanwhile; False where it is gone or another one already."""
+    """Keep others from removing the lock at `path`; yields False if it is gone or replaced already."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         yield False
         return
     try:
-        # Windows has no fcntl and some network drives lock nothing: two who clear the same dead lock there in the same
-        # millisecond may both win.
+        # Windows has no fcntl and some network drives lock nothing: two processes that clear the same dead lock there
+        # in the same millisecond may both succeed.
         with suppress(ImportError, OSError):
             import fcntl
 
@@ -225,7 +233,7 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 def _look(path: Path, now: float) -> Look:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + EMPTY_LOCK_PATIENCE
     while True:
         silent = max(now - path.stat().st_mtime, 0.0)
         holder = _read(path)
@@ -250,7 +258,7 @@ def _read(path: Path) -> Holder | None:
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return holder if 0 < holder.pid < 2**31 and 0 <= holder.started < LATEST else None
+    return holder if 0 < holder.pid < 2**31 and 0 <= holder.started < LATEST_START else None
 
 
 def _held(path: Path, seen: Look) -> RunError:
@@ -266,7 +274,7 @@ def _held(path: Path, seen: Look) -> RunError:
 
 
 def _file_clock(folder: Path) -> float:
-    """The time by the clock that dates the files of `folder`, which may be another machine's."""
+    """The time by the clock that dates the files of `folder`; it may be the clock of another machine."""
     probe = folder / f".{LOCK}.{os.getpid()}.{secrets.token_hex(4)}.part"
     try:
         probe.touch(exist_ok=False)

@@ -1,4 +1,4 @@
-"""``log.jsonl`` in a run folder: what happened when, one line an event, for people with grep and for programs."""
+"""``log.jsonl`` in a run folder has one line for each event of the run, for people with grep and for programs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from hsicfast.errors import writing
 from hsicfast.files import jsonable
+from hsicfast.runs.folder import LOG
 from hsicfast.runs.watcher import Watcher
 from hsicfast.trials.trial import Trial
 
@@ -25,7 +26,7 @@ class Log(Watcher):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "log.jsonl"
+        self._path = folder / LOG
 
     def on_start(self, planned: int) -> None:
         """See :meth:`Watcher.on_start`."""
@@ -40,7 +41,7 @@ class Log(Watcher):
         self._write("learnt", text=text)
 
     def on_trial(self, trial: Trial, stored: bool) -> None:
-        """See :meth:`Watcher.on_trial`; what an earlier run has logged is not logged again."""
+        """See :meth:`Watcher.on_trial`; a trial that an earlier run has logged is not logged again."""
         if stored:
             return
         told = ("index", "origin", "status", "failure", "objective", "cost", "message", "trace", "params", "metrics")
@@ -62,7 +63,7 @@ class Log(Watcher):
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **jsonable(what)}
         text = json.dumps(line, allow_nan=False) + "\n"
         with writing("the log", self._path, "make room and run again"), self._path.open("ab") as file:
-            # One write: a line of a killed run may be torn, and then the next begins on its own.
+            # One write for each line: a killed run may leave half a line, and then the next event begins a new one.
             file.write((b"" if self._whole() else b"\n") + text.encode())
 
     def _whole(self) -> bool:

@@ -1,4 +1,4 @@
-"""How a run looks while it goes on: one bar on a terminal, a line every tenth of the trials elsewhere."""
+"""The progress of a run: a bar on a terminal, or else a line for every tenth of the trials."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from hsicfast.trials.costs import meets
 from hsicfast.trials.goal import losses_of
 from hsicfast.trials.trial import DONE, FINAL, STATUSES, Trial
 
-LINES = 10
+# Not on a terminal, a run prints about PLAIN_LINES lines.
+PLAIN_LINES = 10
 
 
 class ProgressBar(Watcher):
-    """Trials done of those planned, best so far, diverged and lost, time left.
+    """Shows how many of the planned trials are done, the best so far, diverged and lost trials, and the time left.
 
     Parameters
     ----------
     console : rich Console
-        On a terminal a live bar, elsewhere plain lines without control characters.
+        A terminal shows a live bar; any other output gets plain lines without control characters.
     metric : str
-        What people call the objective.
+        The name of the objective for readers.
     minimize : bool
-        Direction of the objective.
+        Whether a small objective is good.
     max_cost : float, optional
-        Limit of the cost; what is not known to be within it is not the best.
+        Limit of the cost; a trial that is not known to be within it is never the best.
     """
 
     def __init__(self, console: Console, metric: str, minimize: bool, max_cost: float | None = None) -> None:
@@ -74,7 +75,7 @@ class ProgressBar(Watcher):
         """See :meth:`Watcher.on_trial`."""
         self._ended[trial.status] += 1
         self._stored += stored
-        # What a finalist makes of a fresh seed chooses by its mean alone.
+        # A final trial has a fresh seed and counts only in the mean of its configuration, never by itself.
         eligible = trial.status == DONE and trial.origin != FINAL and meets(trial.cost, self._max_cost)
         if eligible and not self._is_worse(trial.objective):
             self._best = trial.objective
@@ -82,7 +83,7 @@ class ProgressBar(Watcher):
         self._bar.update(self._task, completed=self._total, state=f"{self._state}, {rate}")
         if not self._bar.disable or stored:
             return
-        step = max(1, self._planned // LINES)
+        step = max(1, self._planned // PLAIN_LINES)
         if self._total % step == 0 or self._total == self._planned:
             self._say(f"{self._round}: {self._total} of {self._planned} trials, {self._state}{self._left}")
 
@@ -114,7 +115,7 @@ class ProgressBar(Watcher):
 
     @property
     def _rate(self) -> float:
-        """Trials that this run trains in a second; 0 before the first."""
+        """Trials that this run trains per second; 0 before the first one."""
         return (self._total - self._stored) / max(time.monotonic() - self._clock, 1e-9)
 
     def _is_worse(self, objective: float) -> bool:

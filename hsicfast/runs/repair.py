@@ -1,4 +1,4 @@
-"""What of a run folder is whole; and its study built again from the result files, once what is broken is set aside."""
+"""Check a run folder; set broken files aside and build its study again from the result files."""
 
 from __future__ import annotations
 
@@ -17,58 +17,54 @@ from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, RunError, first_line, unwritable
 from hsicfast.files import jsonable, numbered, put_aside
+from hsicfast.runs.folder import BROKEN, CHECKPOINTS, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.lock import SILENCE, Lock, look
-from hsicfast.runs.results import CHECKPOINTS, RESULTS, read_result, result_files
-from hsicfast.runs.settings import FORMAT, SETTINGS, NewerFormat, described, read_settings, study_name
+from hsicfast.runs.results import read_result, result_files
+from hsicfast.runs.settings import FORMAT, NewerFormat, read_settings, space_and_direction, study_name
 from hsicfast.runs.study import Study
 from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
     import optuna
 
-STUDY = "study.db"
-# Where a rebuild puts what is broken.
-BROKEN = "broken"
-# What a run leaves in the end.
-REPORT = ("trials.csv", "sensitivity.json", "best.json", "report.html")
-# A line names so many trials.
-SHOWN = 10
+# A line names up to MOST_NAMED trials or files.
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing in a run folder: what is said of it, and whether it is whole."""
+class FolderCheck:
+    """One thing in a run folder, its state in words, and whether it is whole."""
 
     what: str
-    said: str
+    state: str
     whole: bool = True
 
 
-def inspect_run(folder: Path, elsewhere: bool = False) -> list[Finding]:
-    """What of a run folder is whole and what is not; nothing is changed.
+def inspect_run(folder: Path, elsewhere: bool = False) -> list[FolderCheck]:
+    """Check each thing in a run folder; nothing is changed.
 
     Parameters
     ----------
     folder : Path
         The run folder.
     elsewhere : bool
-        Whether its study is in a storage elsewhere, which is not looked at.
+        Whether its study is in another storage, which is not checked.
 
     Raises
     ------
     InputError
-        Where `folder` is no run folder.
+        If `folder` is no run folder, or of a newer format.
     """
     _check_run(folder)
     seen = look(folder)
     live = seen is not None and seen.alive
     kept, settings = _settings(folder)
     trials, broken = _results(folder)
-    lock = Finding("lock", "nobody writes in the folder" if seen is None else seen.text)
-    findings = [settings, lock, *_told_results(trials, broken, live)]
+    lock = FolderCheck(LOCK, "nobody writes in the folder" if seen is None else seen.text)
+    checks = [settings, lock, *_check_results(trials, broken, live)]
     if not elsewhere:
-        findings.append(_told_study(folder, kept, trials, live))
-    return [*findings, _told_leftovers(folder), _told_report(folder)]
+        checks.append(_check_study(folder, kept, trials, live))
+    return [*checks, _check_leftovers(folder), _check_report(folder)]
 
 
 def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
@@ -79,12 +75,12 @@ def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
     folder : Path
         The run folder.
     elsewhere : bool
-        Whether its study is in a storage elsewhere; then none is built.
+        Whether its study is in another storage; then none is built here.
 
     Returns
     -------
     list of str
-        What was done; empty where everything was whole.
+        What was done, in words; empty if everything was whole.
 
     Raises
     ------
@@ -103,14 +99,14 @@ def rebuild(folder: Path, elsewhere: bool = False) -> list[str]:
 
 
 def _rebuilt(folder: Path, aside: Path, elsewhere: bool) -> Iterator[str]:
-    # 1. What cannot be read goes.
+    # 1. Files that cannot be read are set aside.
     kept, settings = _settings(folder)
     if not settings.whole:
-        said = settings.said
+        state = settings.state
         if (folder / SETTINGS).exists():
             put_aside(folder / SETTINGS, folder, aside)
-            said = f"was set aside: {said}"
-        yield f"{SETTINGS} {said}; the run's command writes it again, and sees to the study"
+            state = f"was set aside: {state}"
+        yield f"{SETTINGS} {state}; the run's command writes it again, and sees to the study"
     trials, broken = _results(folder)
     for path, why in broken.items():
         put_aside(path, folder, aside)
@@ -125,7 +121,7 @@ def _rebuilt(folder: Path, aside: Path, elsewhere: bool) -> Iterator[str]:
         if fault:
             _build_study(folder, kept, trials)
             yield f"{STUDY} was built from {len(trials)} results"
-    # 3. What the dead left is of no use.
+    # 3. Half-written files of dead processes are of no use.
     for path in _leftovers(folder):
         path.unlink(missing_ok=True)
         yield f"{path.relative_to(folder)} was removed: a dead writer left it"
@@ -139,20 +135,20 @@ def _check_run(folder: Path) -> None:
         )
 
 
-def _settings(folder: Path) -> tuple[dict[str, Any] | None, Finding]:
+def _settings(folder: Path) -> tuple[dict[str, Any] | None, FolderCheck]:
     if not (folder / SETTINGS).exists():
-        return None, Finding(SETTINGS, "is missing", False)
+        return None, FolderCheck(SETTINGS, "is missing", False)
     try:
         kept = read_settings(folder)
     except NewerFormat:
         raise
     except InputError as error:
-        return None, Finding(SETTINGS, f"cannot be read ({first_line(error)})", False)
-    return kept, Finding(SETTINGS, f"format {FORMAT}, study {study_name(kept)}")
+        return None, FolderCheck(SETTINGS, f"cannot be read ({first_line(error)})", False)
+    return kept, FolderCheck(SETTINGS, f"format {FORMAT}, study {study_name(kept)}")
 
 
 def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
-    """The trials in the whole result files, and why the others are broken."""
+    """The trials in the whole result files by index, and for each broken file the reason."""
     trials: dict[int, Trial] = {}
     broken: dict[Path, str] = {}
     for path in result_files(folder):
@@ -164,29 +160,29 @@ def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
     return trials, broken
 
 
-def _told_results(trials: Mapping[int, Trial], broken: Mapping[Path, str], live: bool) -> list[Finding]:
+def _check_results(trials: Mapping[int, Trial], broken: Mapping[Path, str], live: bool) -> list[FolderCheck]:
     counts = Counter(trial.status for trial in trials.values())
-    said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    told = [Finding(RESULTS, f"{len(trials)} whole" + (f" ({said})" if said else ""))]
-    told += [Finding(f"{RESULTS}/{path.name}", f"is broken: {why}", False) for path, why in broken.items()]
+    kinds = ", ".join(f"{count} {status}" for status, count in counts.items())
+    checks = [FolderCheck(RESULTS, f"{len(trials)} whole" + (f" ({kinds})" if kinds else ""))]
+    checks += [FolderCheck(f"{RESULTS}/{path.name}", f"is broken: {why}", False) for path, why in broken.items()]
     there = {*trials, *(int(path.stem) for path in broken)}
     gaps = sorted(set(range(max(there, default=-1))) - there)
-    if gaps and not live:  # a run that goes on has some in flight
-        told.append(Finding(RESULTS, f"{_named(gaps)} missing; the run's command trains them", False))
-    return told
+    if gaps and not live:  # a run that goes on has trials in flight
+        checks.append(FolderCheck(RESULTS, f"{_named(gaps)} missing; the run's command trains them", False))
+    return checks
 
 
-def _told_study(folder: Path, kept: Mapping[str, Any] | None, trials: Mapping[int, Trial], live: bool) -> Finding:
+def _check_study(folder: Path, kept: Mapping[str, Any] | None, trials: Mapping[int, Trial], live: bool) -> FolderCheck:
     if live:
-        return Finding(STUDY, "is being written, and was not looked at")
+        return FolderCheck(STUDY, "is being written, and was not looked at")
     if kept is None:
-        return Finding(STUDY, f"cannot be judged without {SETTINGS}", False)
+        return FolderCheck(STUDY, f"cannot be judged without {SETTINGS}", False)
     fault = _study_fault(folder, kept, trials)
-    return Finding(STUDY, fault or f"holds each of the {len(trials)} results once", not fault)
+    return FolderCheck(STUDY, fault or f"holds each of the {len(trials)} results once", not fault)
 
 
 def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> str:
-    """What is wrong with ``study.db``, in words; a copy is opened, for Optuna and SQLite write where they read."""
+    """What is wrong with the study, in words; we open a copy, because Optuna and SQLite write to what they read."""
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -197,7 +193,7 @@ def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Tri
             return _sqlite_fault(copy) or _index_fault(_loaded(copy, study_name(kept)), trials)
         except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
             return f"cannot be read ({first_line(error)})"
-        except (ValueError, TypeError, KeyError) as error:  # what a row holds is no JSON, no state, no date
+        except (ValueError, TypeError, KeyError) as error:  # a row holds no JSON, no state or no date
             return f"holds what Optuna did not write ({type(error).__name__})"
 
 
@@ -217,7 +213,7 @@ def _copied(folder: Path) -> Iterator[Path]:
 
 
 def _database(folder: Path) -> list[Path]:
-    """The files of the study's database; a journal undoes the write that was going on when its writer died."""
+    """The files of the study's database; a journal undoes the write that its writer had not finished when it died."""
     return [path for path in (folder / f"{STUDY}{end}" for end in ("", "-journal", "-wal", "-shm")) if path.exists()]
 
 
@@ -234,7 +230,7 @@ def _sqlite_fault(path: Path) -> str:
 
 
 def _loaded(path: Path, name: str) -> list[optuna.trial.FrozenTrial] | None:
-    """The trials that ended of one study; None where there is no such study."""
+    """The ended trials of the study `name`; None if there is no such study."""
     import optuna
 
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
@@ -268,9 +264,9 @@ def _index_fault(found: Sequence[optuna.trial.FrozenTrial] | None, trials: Mappi
 
 
 def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
-    """Whether a study's trial says what the result file does."""
+    """Whether a trial of the study agrees with the result file."""
     attributes = {key: value for key, value in frozen.user_attrs.items() if hasattr(trial, key)}
-    # A choice that is no scalar goes by its name there.
+    # The study stores a choice that is no scalar under its name.
     params = jsonable(trial.params)
     return (
         jsonable(frozen.value if frozen.values else None) == jsonable(trial.objective)
@@ -282,7 +278,7 @@ def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
 
 
 def _build_study(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> None:
-    space, minimize = described(kept)
+    space, minimize = space_and_direction(kept)
     study = Study(space, minimize, study_name(kept), folder, None)
     try:
         for index in sorted(trials):
@@ -292,14 +288,14 @@ def _build_study(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Tri
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    """Half-written files whose writers are gone, and states of trainings that have ended."""
+    """Half-written files of dead writers, and checkpoints of trials that have a result."""
     parts = [path for path in folder.rglob(".*.part") if _is_left(path)]
     ended = {path.stem for path in result_files(folder)}
     return parts + [path for path in (folder / CHECKPOINTS).glob("*.ckpt") if path.stem in ended]
 
 
 def _is_left(part: Path) -> bool:
-    """Whether a half-written file is one of ours, and nobody is about to finish it."""
+    """Whether a half-written file is ours and nobody is about to finish it."""
     import psutil
 
     named = re.fullmatch(r"\..+\.(\d+)\.[0-9a-f]+\.part", part.name)
@@ -307,23 +303,23 @@ def _is_left(part: Path) -> bool:
         return False
     try:
         silent = time.time() - part.stat().st_mtime
-    except FileNotFoundError:  # somebody has finished it
+    except FileNotFoundError:  # its writer has just finished it
         return False
     return silent > SILENCE or not psutil.pid_exists(int(named[1]))
 
 
-def _told_leftovers(folder: Path) -> Finding:
+def _check_leftovers(folder: Path) -> FolderCheck:
     left = [str(path.relative_to(folder)) for path in _leftovers(folder)]
-    return Finding("leftovers", f"{', '.join(left[:SHOWN])}: {len(left)} in all, harmless" if left else "none")
+    return FolderCheck("leftovers", f"{', '.join(left[:MOST_NAMED])}: {len(left)} in all, harmless" if left else "none")
 
 
-def _told_report(folder: Path) -> Finding:
-    there = [name for name in REPORT if (folder / name).exists()]
+def _check_report(folder: Path) -> FolderCheck:
+    there = [name for name in REPORT_FILES if (folder / name).exists()]
     if not there:
-        return Finding("report", "none yet")
-    faults = [f"{name} is missing" for name in REPORT if name not in there]
+        return FolderCheck("report", "none yet")
+    faults = [f"{name} is missing" for name in REPORT_FILES if name not in there]
     faults += [f"{name} is broken" for name in there if not _is_report(folder / name)]
-    return Finding(
+    return FolderCheck(
         "report", "; ".join([*faults, "the run's command writes it again"]) if faults else "whole", not faults
     )
 
@@ -337,5 +333,5 @@ def _is_report(path: Path) -> bool:
 
 
 def _named(indices: Sequence[int]) -> str:
-    more = f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else ""
-    return f"trial {', '.join(map(str, indices[:SHOWN]))}{more}"
+    more = f" and {len(indices) - MOST_NAMED} more" if len(indices) > MOST_NAMED else ""
+    return f"trial {', '.join(map(str, indices[:MOST_NAMED]))}{more}"

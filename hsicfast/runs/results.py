@@ -1,4 +1,4 @@
-"""What came of a trial as a file: ``results/000012.json`` in a run folder, which is the truth about trial 12."""
+"""The result file of a trial: ``results/000012.json`` in a run folder is the truth about trial 12."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from typing import Any
 
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, seal_holds, sealed, write_atomically
+from hsicfast.runs.folder import CHECKPOINTS, RESULTS
 from hsicfast.trials.trial import DONE, PRUNED, STATUSES, Trial
-
-RESULTS, CHECKPOINTS = "results", "checkpoints"
 
 
 def result_path(folder: Path, index: int) -> Path:
-    """Where the result of trial `index` lies in a run folder."""
+    """The path of the result of trial `index` in a run folder."""
     return folder / RESULTS / f"{index:06d}.json"
 
 
 def checkpoint_path(folder: Path, index: int) -> Path:
-    """Where the training of trial `index` may keep its state while it goes on."""
+    """The path where the training of trial `index` may keep its state."""
     return folder / CHECKPOINTS / f"{index:06d}.ckpt"
 
 
@@ -42,11 +41,11 @@ def read_result(path: Path) -> Trial:
     Raises
     ------
     InputError
-        Where the file is not one whole result.
+        If the file is not one whole result.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not seal_holds(content):  # a result of before there were seals has none
+        if not seal_holds(content):  # results written before 0.1 have no seal
             raise ValueError("its checksum is another one")
         trial = trial_of(content)
         whole = result_path(Path(), trial.index).name == path.name and isinstance(trial.params, dict)
@@ -64,7 +63,7 @@ def read_result(path: Path) -> Trial:
 
 def trial_of(content: Mapping[str, Any]) -> Trial:
     """The trial that ``jsonable(asdict(trial))`` describes; missing numbers are NaN."""
-    known = {"curve": (), "failure": "", "trace": "", **content}  # a result of before these were told has none
+    known = {"curve": (), "failure": "", "trace": "", **content}  # results written before 0.1 lack these fields
     for name in ("objective", "cost"):
         known[name] = math.nan if known[name] is None else float(known[name])
     known["metrics"] = {key: math.nan if x is None else x for key, x in known["metrics"].items()}
@@ -73,7 +72,7 @@ def trial_of(content: Mapping[str, Any]) -> Trial:
 
 
 def rebuild_command(folder: Path) -> str:
-    """What a person types to set broken files of a run folder aside and have the study built again."""
+    """The command that sets broken files of a run folder aside and builds its study again."""
     return f"python -m hsicfast.store rebuild {shlex.quote(str(folder))}"
 
 

@@ -1,4 +1,4 @@
-"""What a run is, as a file: ``settings.json`` in its folder. Its format, how two differ, and the space it describes."""
+"""``settings.json`` in a run folder: its format, how the settings of two runs differ, and the space they describe."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from typing import Any
 
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
+from hsicfast.runs.folder import SETTINGS
 from hsicfast.space.formats import from_plain
 from hsicfast.space.search_space import SearchSpace
 
-SETTINGS = "settings.json"
-# Of a run folder as this version writes it; folders of before it was counted are of format 1, too.
+# The format of run folders that this version writes; folders without a format number count as format 1.
 FORMAT = 1
-# A sentence shows so many differences.
-SHOWN = 3
+# A sentence names up to MOST_DIFFERENCES of the settings that differ.
+MOST_DIFFERENCES = 3
 
 
 class NewerFormat(InputError):
-    """A run folder was written by a newer hsicfast."""
+    """A newer hsicfast wrote the run folder."""
 
 
 def as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` as they come back from their file."""
+    """`settings` as :func:`read_settings` returns them.
+
+    Raises
+    ------
+    InputError
+        If they hold the key ``format``.
+    """
     if "format" in settings:
         raise InputError(
             "settings= may not say 'format', which is the run folder's own, but it does; call it something else"
@@ -34,21 +40,21 @@ def as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_settings(folder: Path, kept: Mapping[str, Any]) -> None:
-    """Keep settings in a run folder."""
+    """Write the settings of a run into its folder."""
     path = folder / SETTINGS
     with writing("the run folder", path, "make room"):
         write_atomically(path, json.dumps({"format": FORMAT, **kept}, indent=1) + "\n")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings kept in a run folder, without its format.
+    """The settings in a run folder, without its format.
 
     Raises
     ------
     NewerFormat
-        Where the folder is of a newer version.
+        If a newer version wrote the folder.
     InputError
-        Where the file is not whole.
+        If the file is not whole.
     """
     path = folder / SETTINGS
     try:
@@ -70,18 +76,19 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Each name whose value is another one, with both, in words."""
+    """One text for each name whose value differs, with both values."""
     old, new = _flat(before), _flat(now)
     names = [*old, *(name for name in new if name not in old)]
     pairs = [(name, old.get(name, "absent"), new.get(name, "absent")) for name in names]
     return [f"{name} was {was} and is {is_now} now" for name, was, is_now in pairs if was != is_now]
 
 
-def refusal(folder: Path, told: list[str]) -> InputError:
-    """What to say of a folder that was started with other settings."""
-    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+def refusal(folder: Path, changes: list[str]) -> InputError:
+    """The error for a folder that was started with other settings; `changes` are those of :func:`differences`."""
+    named, rest = changes[:MOST_DIFFERENCES], len(changes) - MOST_DIFFERENCES
+    more = [f"and {rest} more"] if rest > 0 else []
     return InputError(
-        f"a run folder keeps the settings it was started with, but {', '.join([*told[:SHOWN], *more])} in {folder}; "
+        f"a run folder keeps the settings it was started with, but {', '.join([*named, *more])} in {folder}; "
         "set back what changed, pass resume=force to go on with what fits, or pass another hydra.run.dir="
     )
 
@@ -91,19 +98,20 @@ def study_name(kept: Mapping[str, Any]) -> str:
     return "hsicfast-" + hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def described(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
+def space_and_direction(kept: Mapping[str, Any]) -> tuple[SearchSpace, bool]:
     """The space that settings describe, and whether a small objective is good.
 
-    The space is the run's as far as JSON holds it: of what is no JSON value its name is left.
+    A choice that is no JSON value comes back as its name.
 
     Raises
     ------
     InputError
-        Where they describe none.
+        If they describe no space or no direction.
 
     Examples
     --------
-    >>> described({"direction": "maximize", "space": {"on": {"type": "Bool", "active_if": None, "law": 0.25}}})
+    >>> space = {"on": {"type": "Bool", "active_if": None, "law": 0.25}}
+    >>> space_and_direction({"direction": "maximize", "space": space})
     (SearchSpace({'on': Bool(active_if=None, law=0.25)}), False)
     """
     try:

@@ -10,11 +10,10 @@ from typing import Any, Protocol, TypeVar
 from hsicfast.errors import InputError, writing
 from hsicfast.files import numbered, put_aside, write_atomically
 from hsicfast.runs.claims import WRITER, Claims
+from hsicfast.runs.folder import REPLACED, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.lock import Lock
-from hsicfast.runs.repair import STUDY
-from hsicfast.runs.results import RESULTS, read_results, result_files, result_path, write_result
+from hsicfast.runs.results import read_results, result_files, result_path, write_result
 from hsicfast.runs.settings import (
-    SETTINGS,
     NewerFormat,
     as_kept,
     differences,
@@ -27,16 +26,13 @@ from hsicfast.runs.study import Study
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.trial import Trial
 
-# Where a run that was forced to go on keeps what it replaces.
-REPLACED = "replaced"
-
 
 class _Indexed(Protocol):
     @property
     def index(self) -> int: ...
 
 
-# A trial that is planned, whatever plans it: of it the store reads the index alone.
+# Any planned trial; the store reads its index alone.
 Planned = TypeVar("Planned", bound=_Indexed)
 
 
@@ -46,25 +42,25 @@ class Store:
     Parameters
     ----------
     space : SearchSpace
-        Of the trials.
+        The space of the trials.
     settings : mapping
-        What the run is. A folder keeps to the settings it was started with.
+        What defines the run. A folder accepts only the settings that it was started with.
     minimize : bool
-        Direction of the objective.
+        Whether a small objective is good.
     folder : Path, optional
-        The run folder; without it results stay in memory. It is locked until :meth:`close`.
+        The run folder, locked until :meth:`close`; without it results stay in memory.
     url : str, optional
-        Optuna storage of the study; ``study.db`` in the run folder by default. Every process that opens it with the
-        same settings has a part in the same run: :meth:`claimed` deals the trials, :meth:`elsewhere` collects them.
+        Optuna storage of the study; ``study.db`` in the run folder by default. All processes that open it with the
+        same settings share one run: :meth:`claimed` distributes the trials, :meth:`elsewhere` collects their results.
     resume : {None, "force"}
-        "force" goes on in a folder of other settings or another plan: what does not fit is put into ``replaced/``.
+        "force" goes on in a folder with other settings or another plan, and moves what does not fit to ``replaced/``.
 
     Raises
     ------
     RunError
-        A folder that cannot be written, or that somebody else writes in.
+        If the folder cannot be written, or another process writes in it.
     InputError
-        A folder that belongs to a run with other settings or to a newer version; a broken result file; a study that
+        If the folder belongs to a run with other settings or to a newer version, a result file is broken, or the study
         cannot be opened.
     """
 
@@ -83,7 +79,7 @@ class Store:
         self.trials: dict[int, Trial] = {}
         self._study: Study | None = None
         self._claims: Claims | None = None
-        self._writes = False  # of many processes one writes the study
+        self._writes = False  # one process of all that share the study writes it
         self._lock: Lock | None = None
         self._aside: Path | None = None
         if folder is None:
@@ -102,11 +98,11 @@ class Store:
             self._study = Study(space, minimize, name, folder, url)
             if url is not None:
                 self._claims = Claims(url, name)
-                told = {trial.index for trial in self.elsewhere()}
-                for index in self.trials.keys() - told:  # this host was killed before it told them
+                known = {trial.index for trial in self.elsewhere()}
+                for index in self.trials.keys() - known:  # this host was killed before it sent them
                     self.trials[index] = self._accepted(self.trials[index])
             elif not self._study.indices <= set(self.trials):
-                # It holds trials whose files are gone: they run again, and may take other times or end otherwise.
+                # The study holds trials whose files are gone: they run again, and may end otherwise.
                 self._study.close()
                 self._put_aside(folder, folder / STUDY)
                 self._study = Study(space, minimize, name, folder, url)
@@ -115,7 +111,7 @@ class Store:
             raise
 
     def claimed(self, jobs: Iterable[Planned]) -> Iterator[Planned]:
-        """Those of `jobs` that are for this process to train, each claimed as it is asked for."""
+        """Those of `jobs` that this process trains; each is claimed when it is taken."""
         if self._claims is None:
             yield from jobs
             return
@@ -123,7 +119,7 @@ class Store:
         yield from (job for job in jobs if job.index not in held and self._claims.claim(job.index))
 
     def elsewhere(self, ours: Iterable[int] = ()) -> list[Trial]:
-        """The trials that have ended in any process with a part in this run, but for those of the indices `ours`."""
+        """The trials that have ended in any process of this run, without those whose indices are `ours`."""
         if self._claims is None or self.folder is None:
             return []
         trials = self._claims.results(ours)
@@ -134,12 +130,12 @@ class Store:
         return trials
 
     def add(self, trial: Trial) -> Trial:
-        """Take up a trial that has ended, now or in an earlier run; its result file lies there already.
+        """Add a trial that has ended, now or in an earlier run; its result file exists already.
 
         Returns
         -------
         Trial
-            What counts: where another process has told its result before, that one.
+            The result that counts: an earlier one of another process if there is one.
         """
         if self._lock is not None:
             self._lock.check()
@@ -152,7 +148,7 @@ class Store:
             self._writes = False
         elif self._writes:
             self._study.add(trial)
-        else:  # whoever wrote it before is gone
+        else:  # the process that wrote it before is gone
             self._writes = True
             self._study.refresh()
             for known in self.trials.values():
@@ -160,7 +156,7 @@ class Store:
         return trial
 
     def set_aside_all(self) -> str:
-        """Take back every result, so that all trials run again; returns in words where the files are now."""
+        """Set every result aside, so that all trials run again; returns in words where the files are now."""
         if self.folder is None:
             return ""
         paths = result_files(self.folder)
@@ -173,13 +169,13 @@ class Store:
         return f"what they left is in {self._aside}"
 
     def replace(self, index: int) -> None:
-        """Put the stored result of trial `index` aside: it is not what the plan asks for, and the run is forced."""
+        """Set the result of trial `index` aside, because a forced run does not plan this trial as it was."""
         del self.trials[index]
         if self.folder is not None:
             self._put_aside(self.folder, result_path(self.folder, index))
 
     def close(self) -> None:
-        """Let go of the study, what was claimed, and the folder."""
+        """Close the study, give claims back, and unlock the folder."""
         try:
             if self._claims is not None:
                 self._claims.close()
@@ -190,22 +186,22 @@ class Store:
                 self._lock.release()
 
     def _keep(self, folder: Path, kept: dict[str, Any]) -> None:
-        """Settle that the folder's run is the one of these settings."""
+        """Check that the folder has these settings, or write them; a forced run replaces other ones."""
         if (folder / SETTINGS).exists():
             try:
-                told = differences(read_settings(folder), kept)
+                changes = differences(read_settings(folder), kept)
             except NewerFormat:
                 raise
             except InputError:
                 if not self.forced:
                     raise
-                told = ["unreadable"]
-            if told and not self.forced:
-                raise refusal(folder, told)
-            if told:
+                changes = ["unreadable"]
+            if changes and not self.forced:
+                raise refusal(folder, changes)
+            if changes:
                 self._put_aside(folder, folder / SETTINGS)
         if self.forced and (folder / STUDY).exists():
-            # It may hold trials that are about to be replaced; it is built again from the files.
+            # The study may hold trials that are about to be replaced; it is built again from the files.
             self._put_aside(folder, folder / STUDY)
         if not (folder / SETTINGS).exists():
             write_settings(folder, kept)
@@ -225,7 +221,7 @@ class Store:
 
 
 def check_resume(resume: Any, url: str | None = None) -> None:
-    """Raise an InputError unless `resume` says what to do with a folder of another run."""
+    """Raise an InputError unless `resume` is None or "force", and force does not meet a shared study."""
     if resume not in (None, "force"):
         raise InputError(f"resume must be null or force, but got {resume!r}; choose one of them")
     if resume is not None and url is not None:

@@ -1,4 +1,4 @@
-"""The Optuna study over the result files: an index, written by the parent alone, built again from the files."""
+"""The Optuna study is an index over the result files: the parent alone writes it, and can build it again from them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,40 @@ from typing import Any
 from hsicfast.errors import InputError, first_line, unwritable
 from hsicfast.files import jsonable
 from hsicfast.runs.database import engine_options, made_together, patiently
+from hsicfast.runs.folder import STUDY
 from hsicfast.runs.results import rebuild_command
 from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import hide_password
 from hsicfast.trials.trial import DONE, PRUNED, Trial
 
-# What SQLite says where the database is whole, and the disk or somebody else stands in the way.
+# Errors of SQLite that leave the database whole: the disk or another process is in the way.
 WITHOUT_FAULT = ("is full", "is locked", "readonly", "unable to open", "disk I/O error")
 
 
 class Study:
-    """The Optuna study over the result files."""
+    """The Optuna study over the result files.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        The space of the trials.
+    minimize : bool
+        Whether a small objective is good.
+    name : str
+        The name of the study in its database.
+    folder : Path
+        The run folder.
+    url : str, optional
+        Optuna storage; None is ``study.db`` in the run folder.
+
+    Raises
+    ------
+    InputError
+        If the database cannot be opened as an Optuna storage.
+    RunError
+        If the disk or another process is in the way.
+    """
 
     def __init__(self, space: SearchSpace, minimize: bool, name: str, folder: Path, url: str | None) -> None:
         import optuna
@@ -29,7 +51,7 @@ class Study:
 
         self._optuna, self._space = optuna, space
         self._distributions = {key: _named(optuna, space, key) for key in space}
-        self._own = folder / "study.db" if url is None else None
+        self._own = folder / STUDY if url is None else None
         self._url = f"sqlite:///{self._own}" if url is None else url
         self._in_doubt = False
         self._broken = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError)
@@ -53,17 +75,17 @@ class Study:
         )
 
     def refresh(self) -> None:
-        """Read again what the study holds."""
+        """Read the trials of the study again."""
         trials = self._study.get_trials(deepcopy=False)
         self._known = {(trial.user_attrs.get("index"), trial.user_attrs.get("status")) for trial in trials}
 
     @property
     def indices(self) -> set[Any]:
-        """Of the trials it holds."""
+        """The indices of the trials in the study."""
         return {index for index, _ in self._known}
 
     def add(self, trial: Trial) -> None:
-        """Index `trial` unless it is there."""
+        """Add `trial` to the study unless it is there."""
         try:
             patiently(lambda: self._add(trial), self._url)
         except self._broken as error:
@@ -78,7 +100,7 @@ class Study:
         states = self._optuna.trial.TrialState
         names = [key for key in self._space if key in trial.params]
         told = ("index", "seed", "origin", "status", "cost", "message", "failure", "metrics")
-        self._in_doubt = True  # a connection may break after the database has taken it up
+        self._in_doubt = True  # a connection may break after the database has stored the trial
         self._study.add_trial(
             self._optuna.trial.create_trial(
                 state={DONE: states.COMPLETE, PRUNED: states.PRUNED}.get(trial.status, states.FAIL),
@@ -93,10 +115,11 @@ class Study:
         self._in_doubt = False
 
     def delete(self) -> None:
-        """Take the study out of its database."""
+        """Delete the study from its database."""
         self._optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
 
     def close(self) -> None:
+        """Close the connections to the database."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
@@ -114,7 +137,7 @@ class Study:
                 f"store= needs the driver of its database, but it is not installed: {hide_password(self._url)}; "
                 'run pip install "hsicfast[postgres]", or leave store= out'
             )
-        # The database's own words may repeat the URL, hence its password: the kind of error must do.
+        # The text of the database's error may repeat the URL and its password, so we show the class alone.
         return InputError(
             f"store= must be the URL of a database that answers, but {hide_password(self._url)} gave "
             f"{type(error.__cause__ or error).__name__}; correct it, or leave store= out for a file in the run folder"
@@ -129,6 +152,6 @@ def _named(optuna: Any, space: SearchSpace, name: str) -> Any:
 
 
 def _named_value(space: SearchSpace, name: str, value: Any) -> Any:
-    """`value` as the study holds it: a choice that is no scalar goes by its name."""
+    """`value` as the study stores it: a choice that is no scalar becomes its JSON text."""
     value = jsonable(value)
     return json.dumps(value) if isinstance(value, list | dict) else value

@@ -1,4 +1,4 @@
-"""Who hears of a run while it goes on."""
+"""A watcher follows a run while it goes on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hsicfast.trials.trial import Trial
 
 
 class Watcher:
-    """What a run tells while it goes on; override what you want to hear."""
+    """A run calls these methods while it goes on; override those that you need."""
 
     def on_start(self, planned: int) -> None:
         """The run will have `planned` trials."""
@@ -15,23 +15,23 @@ class Watcher:
         """A round begins."""
 
     def on_learnt(self, text: str) -> None:
-        """What the trials so far say, and what is decided by it."""
+        """The trials so far support a decision, given in words."""
 
     def on_trial(self, trial: Trial, stored: bool) -> None:
-        """A trial has ended: now, or (`stored`) in an earlier run in the same folder."""
+        """A trial has ended: now, or in an earlier run in the same folder if `stored`."""
 
     def on_wait(self, others: int) -> None:
-        """Nothing is left to train here but what others are training: so many trials, of this round."""
+        """Other processes train the last `others` trials of this round, and nothing is left to train here."""
 
     def on_stop(self) -> None:
-        """A signal has come: the trials in flight will end, no other is started. Called from the signal's handler."""
+        """A signal stops the run: the trials in flight end, and no other starts. The signal's handler calls this."""
 
     def on_end(self, problem: str) -> None:
-        """The run is over: as planned or as it was stopped (an empty text), or by this error."""
+        """The run is over. `problem` is empty if it ended as planned or was stopped, or else the error."""
 
 
 class Watchers(Watcher):
-    """Several as one."""
+    """Several watchers as one."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers

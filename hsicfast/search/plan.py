@@ -11,7 +11,7 @@ from hsicfast.errors import InputError, check_repeats, check_seed, check_share
 from hsicfast.indices.reduction import Reduction
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space.search_space import SearchSpace
-from hsicfast.training.pruning import check_pruner, described
+from hsicfast.training.pruning import check_pruner, pruner_settings
 from hsicfast.training.repeats import repeated
 from hsicfast.training.worker import accepts_report
 from hsicfast.trials.costs import CostLimit, Price, check_max_cost
@@ -127,7 +127,7 @@ class RunPlan:
             },
         }
         if self.pruner is not None:
-            known["pruner"] = described(self.pruner)
+            known["pruner"] = pruner_settings(self.pruner)
         if self.repeats > 1:  # folders of runs that knew no repeats go on
             known["repeats"] = self.repeats
         if self.max_cost is not None:

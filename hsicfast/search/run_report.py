@@ -20,6 +20,7 @@ from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
 from hsicfast.report.tables import print_indices, print_pairs, print_table
+from hsicfast.runs.folder import ANALYSIS, BEST, FIGURES, PAGE, SETTINGS, TRIALS
 from hsicfast.search.finals import best_and_economical, network_to_keep
 from hsicfast.text import number, one_line, value_text
 from hsicfast.trials.costs import meets
@@ -139,9 +140,9 @@ def write_report(
         result.sensitivity, figures, result.trials, result.best, title, metric, cost, notes=tuple(cautions(result))
     )
     contents: dict[str, str | bytes] = {
-        "trials.csv": result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
-        "sensitivity.json": _json(_analysis(result, planned, told)),
-        "best.json": _json(
+        TRIALS: result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
+        ANALYSIS: _json(_analysis(result, planned, told)),
+        BEST: _json(
             names
             | _trial(result, result.best, tests)
             | {
@@ -150,8 +151,8 @@ def write_report(
                 "front": [_trial(result, trial, tests) for trial in result.front],
             }
         ),
-        **{f"figures/{name}.png": render(figure, "png") for name, figure in figures.items()},
-        "report.html": page(
+        **{f"{FIGURES}/{name}.png": render(figure, "png") for name, figure in figures.items()},
+        PAGE: page(
             "report.html.j2",
             content,
             test_metric=test_metric,
@@ -334,7 +335,7 @@ def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str
 
 
 def _settings(folder: Path) -> str:
-    path = folder / "settings.json"
+    path = folder / SETTINGS
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 

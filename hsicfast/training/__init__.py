@@ -1,1 +1,1 @@
-"""One trial, trained here or elsewhere."""
+"""Trials are trained here, in processes or on a cluster."""

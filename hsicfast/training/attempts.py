@@ -1,4 +1,4 @@
-"""Trials side by side where a worker may die: what is lost to that is trained again, at most twice."""
+"""Trials train side by side in workers that may die; a trial whose worker died is trained again, at most twice."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from hsicfast.runs.results import read_result, result_path, write_result
 from hsicfast.training.worker import Evaluate, Job, is_lost, last_line, run_trial
 from hsicfast.trials.trial import DIED, LOST, TIMED_OUT, Trial
 
-# A trial whose process died runs again at most this often; one that took too long would do so again.
+# A trial whose process died runs again up to RETRIES times; one that took too long does not, as it would do so again.
 RETRIES = 2
 
 
 @dataclass(frozen=True)
 class Loss:
-    """An attempt without a result, through no known fault of the training: how it ended, and what kind of end that is.
+    """An attempt that ended without a result although the training did not fail.
 
-    One that does not count never began.
+    Parameters
+    ----------
+    message : str
+        How the attempt ended.
+    failure : str
+        The kind of failure.
+    counts : bool
+        False if the attempt never started.
     """
 
     message: str
@@ -29,13 +36,24 @@ class Loss:
 
 
 def attempted(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -> Trial | Loss:
-    """One attempt in this process; see :func:`~hsicfast.training.worker.run_trial`."""
+    """One attempt in this process, with the parameters of :func:`~hsicfast.training.worker.run_trial`.
+
+    Returns
+    -------
+    Trial or Loss
+        A loss if `evaluate` raised an error that is lost.
+    """
     try:
         return run_trial(evaluate, seeded, job, folder)
     except Exception as error:
         if is_lost(error):
             return Loss(last_line(error))
         raise
+
+
+def left_its_process(error: SystemExit) -> Loss:
+    """The loss of an attempt whose training called ``sys.exit``."""
+    return Loss(f"it left its process (SystemExit {error.code})")
 
 
 def side_by_side(
@@ -48,8 +66,21 @@ def side_by_side(
 ) -> Iterator[Trial]:
     """Keep ``size()`` trials in flight, and yield each as it ends.
 
-    ``launch(job)`` starts an attempt and returns its ticket; ``ended(tickets)`` waits for some of them to end. It may
-    yield none, so that a size that grew meanwhile is filled.
+    Parameters
+    ----------
+    jobs : iterable of Job
+        The trials, taken one by one as there is room.
+    size : callable
+        How many trials may be in flight now.
+    launch : callable
+        ``launch(job)`` starts an attempt and returns its ticket.
+    ended : callable
+        ``ended(tickets)`` waits until some attempts end, and yields each ticket with its outcome. It may yield none, so
+        that a size that grew meanwhile is filled.
+    folder : Path, optional
+        The run folder.
+    should_stop : callable
+        Once it returns True no attempt starts any more.
     """
     waiting = iter(jobs)
     again: list[tuple[Job, int]] = []
@@ -72,9 +103,9 @@ def side_by_side(
 
 
 def _after(loss: Loss, job: Job, attempt: int, folder: Path | None) -> Trial | None:
-    """The trial as its attempts have left it; None where another one is due."""
+    """The trial after its last attempt; None if another attempt is due."""
     if folder is not None and result_path(folder, job.index).exists():
-        # It was durable before its worker died, and that file is the truth.
+        # The result was durable before the worker died, and its file is the truth.
         return replace(read_result(result_path(folder, job.index)), params=job.params)
     if not loss.counts or (attempt <= RETRIES and loss.failure != TIMED_OUT):
         return None

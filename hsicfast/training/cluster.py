@@ -1,4 +1,4 @@
-"""Trials side by side on a Ray cluster: one task an attempt, and what is lost is tried again by our own count."""
+"""Trials train side by side on a Ray cluster: each attempt is a task, and we ourselves count and repeat lost ones."""
 
 from __future__ import annotations
 
@@ -20,53 +20,57 @@ from typing import Any
 
 from hsicfast.errors import InputError, RunError, first_line, require
 from hsicfast.runs.results import write_result
-from hsicfast.training.attempts import Loss, attempted, side_by_side
+from hsicfast.training.attempts import Loss, attempted, left_its_process, side_by_side
 from hsicfast.training.resources import THREAD_VARIABLES, VISIBLE, check_settings, cores, sigint_blocked
 from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
 from hsicfast.trials.trial import TIMED_OUT, Trial
 
-# Seconds: how often nodes and deadlines are looked at; how long a cancelled task may take to end before its process
-# is killed; how long a cluster may be without any node for a trial.
-LOOK, GRACE, PATIENCE = 1.0, 5.0, 60.0
-PROBE = 5.0
+# Seconds from one look at nodes and deadlines to the next.
+LOOK_INTERVAL = 1.0
+# Seconds that a cancelled task has to end before its process is killed.
+CANCEL_GRACE = 5.0
+# Seconds for which a cluster may be without any node that has room for a trial.
+NO_ROOM_PATIENCE = 60.0
+# Seconds in which the address of a cluster must answer.
+PROBE_TIMEOUT = 5.0
 
 
 @dataclass
 class Ray:
-    """Trials side by side on a Ray cluster, as tasks that Ray itself never tries again.
+    """Trials side by side on a Ray cluster, as tasks that Ray itself never repeats.
 
-    `evaluate` travels once a worker, by Ray's cloudpickle: functions of a notebook and lambdas work. hsicfast and the
-    modules that `evaluate` imports must be installed on every node.
+    Each worker receives `evaluate` once, by Ray's cloudpickle: functions of a notebook and lambdas work. hsicfast and
+    the modules that `evaluate` imports must be installed on every node.
 
-    A worker that sees the run folder writes the result of its trial there before it tells, as every executor does. On
-    a node that does not share the folder it cannot: there the result is durable once it has reached the process that
-    started the run, before anybody else is told, and a training keeps no checkpoint.
+    A worker that sees the run folder writes the result of its trial there before it reports it, as every executor does.
+    A worker on a node that does not share the folder cannot: its result is durable once the process that started the
+    run has it, before anybody else learns of it, and its training keeps no checkpoint.
 
     Parameters
     ----------
     address : str, optional
-        ``host:port`` of a cluster. By default the one that RAY_ADDRESS names, or else one of this machine's cores and
-        GPUs, which is started for the run and ends with it. In a process that called ``ray.init`` before it is that
-        cluster in any case.
+        ``host:port`` of a cluster. By default the cluster that RAY_ADDRESS names, or else one of this machine's cores
+        and GPUs that is started for the run and ends with it. If this process called ``ray.init`` before, that cluster
+        is used in any case.
     cpus : float, optional
-        Cores of each trial; `threads` by default, on CPUs times `devices`.
+        Cores of each trial; by default `threads`, on CPUs times `devices`.
     gpus : float, optional
-        GPUs of each trial, for example 0.5. By default `devices` where the accelerator is "gpu", and none elsewhere.
+        GPUs of each trial, for example 0.5. By default `devices` if the accelerator is "gpu", or else none.
     workers : int, optional
-        How many trials at once at most. By default as many as the nodes hold, asked again as nodes come and go.
+        Most trials at once. By default as many as the nodes have room for, as nodes come and go.
     timeout : float, optional
         Seconds of training after which a trial is killed and counts as lost; it is not tried again.
     threads : int
         Threads of each worker.
     accelerator : {"cpu", "gpu"}
-        What a trial trains on.
+        The device that a trial trains on.
     devices : int
-        How many GPUs, or processes on CPUs, one trial trains on.
+        Number of GPUs, or of processes on CPUs, for one trial.
 
     Raises
     ------
     InputError
-        Where a value is out of range, or Ray is not installed.
+        If a value is out of range, or Ray is not installed.
     """
 
     address: str | None = None
@@ -80,7 +84,7 @@ class Ray:
     _started: bool = field(default=False, init=False, repr=False, compare=False)
     _evaluate: Any = field(default=None, init=False, repr=False, compare=False)
     _pickled: Any = field(default=None, init=False, repr=False, compare=False)
-    _had_room: float = field(default=-PATIENCE, init=False, repr=False, compare=False)
+    _had_room: float = field(default=-NO_ROOM_PATIENCE, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_settings(self, optional=("cpus", "workers", "timeout"), whole=("workers", "threads", "devices"))
@@ -108,7 +112,7 @@ class Ray:
         should_stop: Callable[[], bool] = never,
     ) -> Iterator[Trial]:
         """See :meth:`Executor.run`."""
-        # The workers of this machine alone share the directory that we are in.
+        # Only the workers of this machine share our working directory.
         folder = None if folder is None else folder.absolute()
         flying: set[_Attempt] = set()
         try:
@@ -133,7 +137,7 @@ class Ray:
             _cancel(flying)
 
     def close(self) -> None:
-        """End the cluster, or the connection to it, where it was this executor that made it."""
+        """End the cluster, or the connection to it, if this executor made it."""
         self._evaluate = self._pickled = None
         if self._started:
             import ray
@@ -143,15 +147,15 @@ class Ray:
 
     @property
     def request(self) -> dict[str, float]:
-        """What a trial asks of a node, in Ray's words."""
+        """The resources that a trial needs of a node, by Ray's names."""
         on_gpus = self.accelerator == "gpu"
         cpus = self.threads * (1 if on_gpus else self.devices) if self.cpus is None else self.cpus
         gpus = (self.devices if on_gpus else 0) if self.gpus is None else self.gpus
         return {"CPU": float(cpus), "GPU": float(gpus)}
 
     def _join(self) -> None:
-        # Ray reads these when it is imported. The second one is what it prints of each dead worker, whatever
-        # log_to_driver says; a lost trial says so itself.
+        # Ray reads these when it is imported. The second one hides what Ray prints about each dead worker despite
+        # log_to_driver; a lost trial has a message of its own.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
         import ray
@@ -181,16 +185,16 @@ class Ray:
         request = self.request
         environment = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
         if not request["GPU"]:
-            environment[VISIBLE] = ""  # Ray leaves all of them visible
+            environment[VISIBLE] = ""  # Ray leaves all GPUs visible
         task = ray.remote(
             num_cpus=request["CPU"],
             num_gpus=request["GPU"],
             num_returns="streaming",
             max_retries=0,
-            max_calls=0,  # a worker with a GPU would leave after each trial, and the next one import everything again
+            max_calls=0,  # a worker with a GPU would end after each trial, and its successor import everything again
             runtime_env={"env_vars": environment},
         )(_train)
-        # In a list, Ray hands on the reference itself: a worker fetches the object once.
+        # Inside a list Ray passes the reference itself, so that a worker fetches the object once.
         return partial(task.remote, [self._pickled])
 
     def _size(self) -> int:
@@ -199,7 +203,7 @@ class Ray:
         now = time.monotonic()
         if room:
             self._had_room = now
-        elif now - self._had_room >= PATIENCE:  # Ray itself would wait for ever
+        elif now - self._had_room >= NO_ROOM_PATIENCE:  # Ray itself would wait for ever
             asked = f"cpus={self.request['CPU']:g} and gpus={self.request['GPU']:g}"
             have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "none"
             raise RunError(
@@ -212,32 +216,32 @@ class Ray:
         import ray
 
         by_stream = {attempt.stream: attempt for attempt in attempts}
-        soon = min((attempt.deadline for attempt in attempts), default=LOOK) - time.monotonic()
-        ray.wait(list(by_stream), timeout=min(max(soon, 0.0), LOOK))
+        soon = min((attempt.deadline for attempt in attempts), default=LOOK_INTERVAL) - time.monotonic()
+        ray.wait(list(by_stream), timeout=min(max(soon, 0.0), LOOK_INTERVAL))
         ready, silent = ray.wait(list(by_stream), num_returns=len(by_stream), timeout=0)
         for stream in silent:
             by_stream[stream].end_overdue()
         for stream in ready:
             attempt = by_stream[stream]
             try:
-                told = ray.get(next(stream))
+                report = ray.get(next(stream))
             except ray.exceptions.RayError as error:
                 yield attempt, self._loss(attempt, error)
                 continue
-            if isinstance(told, _Begun):
-                attempt.begun = told
-                if told.moved:
+            if isinstance(report, _Begun):
+                attempt.begun = report
+                if report.moved:
                     ray.cancel(stream, force=True)
                 elif self.timeout is not None:
                     attempt.deadline = time.monotonic() + self.timeout
                 continue
-            outcome, durable = told
+            outcome, durable = report
             if folder is not None and isinstance(outcome, Trial) and not durable:
                 write_result(folder, outcome)
             yield attempt, outcome
 
     def _loss(self, attempt: _Attempt, error: Any) -> Loss:
-        """How an attempt ended that told of no trial.
+        """How an attempt ended that reported no trial.
 
         Raises
         ------
@@ -271,7 +275,7 @@ class Ray:
 
 @dataclass(frozen=True)
 class _Begun:
-    """What a task tells before it trains: where it runs, and whether its process has begun on another GPU before."""
+    """A task reports this before it trains: where it runs, and whether its process started on another GPU."""
 
     node: str
     pid: int
@@ -288,7 +292,7 @@ class _Attempt:
     overdue: bool = False
 
     def end_overdue(self) -> None:
-        """Cancel the task once its deadline has passed, and kill its process where that does not help."""
+        """Cancel the task once its deadline has passed, and kill its process if that does not help."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -296,47 +300,47 @@ class _Attempt:
             return
         if not self.overdue:
             ray.cancel(self.stream, force=True)
-            self.overdue, self.deadline = True, time.monotonic() + GRACE
-        elif self.begun is not None:  # a process that is stopped does not hear that it is cancelled
+            self.overdue, self.deadline = True, time.monotonic() + CANCEL_GRACE
+        elif self.begun is not None:  # a process that is stopped (SIGSTOP) does not notice that it is cancelled
             there = NodeAffinitySchedulingStrategy(self.begun.node, soft=False)
             ray.remote(num_cpus=0, scheduling_strategy=there)(os.kill).remote(self.begun.pid, signal.SIGKILL)
-            self.deadline = time.monotonic() + GRACE
+            self.deadline = time.monotonic() + CANCEL_GRACE
 
 
-# What a worker keeps from trial to trial.
+# A worker keeps these from trial to trial.
 _worker: dict[str, Any] = {}
 
 
 def _train(pickled: list[Any], job: bytes, folder: Path | None, mark: str) -> Iterator[Any]:
-    """In a worker: tell that the trial begins, train it, and tell what came of it and whether that is durable.
+    """In a worker: report that the trial begins, train it, and report its outcome and whether that is durable.
 
-    Of this module alone Ray knows where it is; what `evaluate` and the job are made of may be where only the process
-    that started the run looks for modules.
+    Ray finds this module alone by itself. The modules of `evaluate` and of the job may lie on a path that only the
+    process that started the run knows, so the paths travel with them.
     """
     import ray
 
-    # torch keeps the GPUs that it has seen first, whatever Ray says later.
+    # torch keeps the GPUs that it saw first, even if Ray assigns other ones later.
     gpus = os.environ.get(VISIBLE)
     moved = _worker.setdefault("gpus", gpus) != gpus
     if _worker.get("evaluate of") != pickled[0].hex():
-        _worker.pop("evaluate", None)  # it may hold data: two at once are one too many
+        _worker.pop("evaluate", None)  # it may hold data, and two at once may not fit the memory
         paths, content = ray.get(pickled[0])
         sys.path.extend(path for path in paths if path not in sys.path)
         _worker.update({"evaluate": pickle.loads(content), "evaluate of": pickled[0].hex()})
     yield _Begun(ray.get_runtime_context().get_node_id(), os.getpid(), moved)
     if moved:
-        signal.pause()  # to be killed: a process that left by itself might do so before it was heard
+        signal.pause()  # wait to be killed: a process that ends by itself might do so before its report arrives
     seen = folder if folder is not None and (folder / mark).exists() else None
     evaluate = _worker["evaluate"]
     try:
         yield attempted(evaluate, accepts_seed(evaluate), pickle.loads(job), seen), seen is not None
     except SystemExit as error:
-        yield Loss(f"it left its process (SystemExit {error.code})"), False
+        yield left_its_process(error), False
 
 
 @contextmanager
 def _marked(folder: Path | None) -> Iterator[str]:
-    """A file in the run folder that no other folder has: whoever sees it sees this very folder."""
+    """A file in the run folder that no other folder has: a worker that sees it sees this very folder."""
     mark = f".{uuid.uuid4().hex}"
     if folder is None:
         yield mark
@@ -350,7 +354,7 @@ def _marked(folder: Path | None) -> Iterator[str]:
 
 @contextmanager
 def _sigterm_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself when it starts; it belongs to the run."""
+    """Put the handler of SIGTERM back: Ray replaces it when it starts, but it belongs to the run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -367,7 +371,7 @@ def _check_answers(address: str) -> None:
     if not port.isdigit():  # auto, local
         return
     try:
-        socket.create_connection((host, int(port)), timeout=PROBE).close()
+        socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT).close()
     except OSError as error:
         raise _no_cluster(address, error) from error
 
@@ -386,7 +390,7 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def _held(node: dict[str, float], request: dict[str, float]) -> int:
-    """How many trials a node holds; thirds of a GPU are not exact."""
+    """How many trials fit on a node; 1e-9 because thirds of a GPU are not exact."""
     return min(int(node.get(name, 0) / amount + 1e-9) for name, amount in request.items() if amount)
 
 

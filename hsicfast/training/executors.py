@@ -1,6 +1,7 @@
-"""Where trials run: here, in local processes, on a Ray cluster; one interface, ``run``, and one conformance suite.
+"""Executors run trials in this process, in local processes or on a Ray cluster, behind one interface: ``run``.
 
-Whoever trains a trial also makes its result durable before telling anybody (:mod:`hsicfast.training.worker`).
+The process that trains a trial also makes its result durable before anybody learns of it
+(:mod:`hsicfast.training.worker`). One conformance suite tests all executors.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["Executor", "Local", "Processes", "Ray"]
 
 
 class Executor(Protocol):
-    """What every executor does."""
+    """The interface of every executor."""
 
     def run(
         self,
@@ -32,15 +33,23 @@ class Executor(Protocol):
         folder: Path | None = None,
         should_stop: Callable[[], bool] = never,
     ) -> Iterator[Trial]:
-        """Train `jobs`, taken one by one as there is room, and yield each trial as it ends.
+        """Train `jobs`, and yield each trial as it ends. Workers stay for the next call until :meth:`close`.
 
-        Once `should_stop` says so no job is taken any more; those in flight end and are yielded. Workers stay
-        for the next call until :meth:`close`.
+        Parameters
+        ----------
+        evaluate : callable
+            Trains one configuration.
+        jobs : iterable of Job
+            The trials, taken one by one as there is room.
+        folder : Path, optional
+            The run folder, where each result becomes durable.
+        should_stop : callable
+            Once it returns True no job is taken any more; trials in flight end and are yielded.
 
         Raises
         ------
         InputError
-            Where what `evaluate` returns is no result.
+            If `evaluate` returns no result.
         """
 
     def close(self) -> None:

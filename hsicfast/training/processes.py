@@ -1,4 +1,4 @@
-"""Trials side by side in processes of this machine."""
+"""Trials train side by side in processes of this machine."""
 
 from __future__ import annotations
 
@@ -20,42 +20,44 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError, RunError
-from hsicfast.training.attempts import Loss, attempted, side_by_side
+from hsicfast.training.attempts import Loss, attempted, left_its_process, side_by_side
 from hsicfast.training.resources import THREAD_VARIABLES, check_settings, cores, shares, sigint_blocked, take_share
 from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
 from hsicfast.trials.trial import TIMED_OUT, Trial
 
-# A pool whose workers die before they take a trial: this often in a row is no accident.
+# If the workers of a pool die BROKEN_STARTS times in a row before they take a trial, that is no accident.
 BROKEN_STARTS = 3
-# No process can end with this code.
-LEFT = 1000
+# Replaces exit code 0 of a worker that left without a result; no process can end with this code.
+LEFT_CODE = 1000
 
 
 @dataclass
 class Processes:
     """Trials side by side in processes of this machine.
 
-    A worker that dies costs its own trial one attempt and nothing else. `evaluate` travels once a worker, by pickle.
+    A worker that dies costs its own trial one attempt and nothing else. Each worker receives `evaluate` once, by
+    cloudpickle.
 
     Parameters
     ----------
     workers : int, optional
-        How many at once. By default as many as GPUs over `devices`, or on CPUs as cores over `threads` times `devices`.
-        More workers than that share the GPUs evenly, which pays for small networks.
+        Number of trials at once. By default the number of GPUs over `devices`, or on CPUs the number of cores over
+        `threads` times `devices`. More workers than that share the GPUs evenly, which pays for small networks.
     timeout : float, optional
         Seconds after which a trial is killed and counts as lost; it is not tried again.
     threads : int
-        Threads of each worker. More workers' threads than cores make all of them many times slower.
+        Threads of each worker. If all workers together have more threads than there are cores, all are many times
+        slower.
     accelerator : {"cpu", "gpu"}
-        What a trial trains on. With "gpu" each worker sees its own share of the visible GPUs alone, by
+        The device that a trial trains on. With "gpu" each worker sees only its own share of the visible GPUs, by
         CUDA_VISIBLE_DEVICES.
     devices : int
-        How many GPUs, or processes on CPUs, one trial trains on.
+        Number of GPUs, or of processes on CPUs, for one trial.
 
     Raises
     ------
     InputError
-        Where a value is out of range, or one trial needs more GPUs than are visible.
+        If a value is out of range, or one trial needs more GPUs than are visible.
     """
 
     workers: int | None = None
@@ -76,7 +78,7 @@ class Processes:
 
     @property
     def size(self) -> int:
-        """Number of workers."""
+        """The number of workers."""
         return self.workers or len(self._shares) or max(1, cores() // (self.threads * self.devices))
 
     def run(
@@ -119,7 +121,7 @@ class Processes:
         from pebble import ProcessPool
 
         try:
-            # What no module holds, in a notebook or typed at a prompt, travels by its value.
+            # Functions of a notebook or a prompt are in no module: cloudpickle sends them by value.
             pickled = cloudpickle.dumps(evaluate)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise _unpicklable(error) from error
@@ -127,7 +129,7 @@ class Processes:
         if self._shares:
             self._slots = tempfile.TemporaryDirectory(prefix="hsicfast-", ignore_cleanup_errors=True)
             take = partial(take_share, Path(self._slots.name), self.size, self._shares)
-        # Fork would copy locks and threads of a parent that has trained or drawn before.
+        # We spawn, because fork would copy locks and threads of a parent that has trained or drawn before.
         return ProcessPool(
             max_workers=self.size,
             initializer=_start_worker,
@@ -153,7 +155,7 @@ class Processes:
         if isinstance(error, TimeoutError):
             return Loss(f"it took longer than timeout={self.timeout} s", TIMED_OUT)
         if isinstance(error, SystemExit):
-            return Loss(f"it left its process (SystemExit {error.code})")
+            return left_its_process(error)
         raise error
 
     def _after_broken_pool(self) -> Loss:
@@ -167,35 +169,36 @@ class Processes:
 
 
 class _Spawned(SpawnProcess):
-    """A worker that never ends well by itself: one that left with code 0 in the middle of a trial is as dead.
+    """A worker process whose end is never a success: one that leaves with code 0 in the middle of a trial has died.
 
-    Pebble takes code 0 for an end in good order, and would wait for that trial's result for ever.
+    Pebble takes code 0 for a regular end, and would wait for that trial's result for ever.
     """
 
     def start(self) -> None:
-        """Start the process; pebble does so from a thread of its own, too, for each worker that replaces a dead one."""
+        """Start the process; pebble also does so from its own thread, when it replaces a dead worker."""
         with _without_stdin_as_file():
             super().start()
 
     @property
     def exitcode(self) -> int | None:
+        """The exit code, with LEFT_CODE for 0; None while the process runs."""
         code = super().exitcode
-        return LEFT if code == 0 else code
+        return LEFT_CODE if code == 0 else code
 
 
 class _Spawn(SpawnContext):
     Process = _Spawned
 
 
-# Two pools may start workers at once.
+# Two pools may start workers at the same time.
 _main_file = threading.Lock()
 
 
 @contextmanager
 def _without_stdin_as_file() -> Iterator[None]:
-    """Hide that ``__main__.__file__`` is "<stdin>": a process spawned inside would look for a script of this name.
+    """Hide a ``__main__.__file__`` of "<stdin>": a process spawned meanwhile would look for a script of this name.
 
-    The parent reads the name while it starts a process, whenever that is; outside the attribute is the program's own.
+    The parent reads the attribute each time it starts a process; afterwards the program has it back.
     """
     with _main_file:
         main = sys.modules["__main__"]
@@ -214,11 +217,11 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(pickled: bytes, threads: int, take: Callable[[], Any] | None) -> None:
-    # Before `evaluate` is unpickled: that imports torch, which reads these once.
+    # Set before `evaluate` is unpickled, which imports torch: torch reads them once.
     if take is not None:
         _worker["share"] = take()
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    if "torch" in sys.modules:  # the main module was imported first, and may have
+    if "torch" in sys.modules:  # the main module was imported first, and may have imported torch
         sys.modules["torch"].set_num_threads(threads)
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
@@ -229,7 +232,7 @@ def _start_worker(pickled: bytes, threads: int, take: Callable[[], Any] | None) 
 
 
 def _follow_parent() -> None:
-    # Killed with SIGKILL, the parent cannot end its workers: they watch it.
+    # A parent that is killed with SIGKILL cannot end its workers, so they watch it.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -243,7 +246,7 @@ def _work(job: Job, folder: Path | None) -> Trial | Loss:
 
 
 def _unpicklable(error: BaseException) -> InputError:
-    # Not its first_line: an import that fails names its file nowhere else.
+    # Not first_line(error): an import that fails names its file nowhere else.
     lines = str(error).splitlines() or [type(error).__name__]
     return InputError(
         f"evaluate must be picklable to run in processes, but got: {lines[0]}; define it at the top of a module, or "
@@ -252,7 +255,7 @@ def _unpicklable(error: BaseException) -> InputError:
 
 
 def _exit_reason(code: int) -> str:
-    if code == LEFT:
+    if code == LEFT_CODE:
         return "exit code 0, without a result"
     if code < 0:
         return signal.Signals(-code).name

@@ -1,7 +1,7 @@
-"""Early stopping: whether a trial is hopeless, by the learning curves of those that had ended when it was planned.
+"""Early stopping judges a trial by the learning curves of the trials that had ended when it was planned.
 
-The decision is Optuna's, any of its pruners. It is made where the trial trains, over a study of what was known at
-planning and nothing else: what trains side by side is not looked at, so that the answer does not depend on the workers.
+Any pruner of Optuna decides. It decides in the process that trains the trial, over a study of the trials known at
+planning and no others: trials side by side are ignored, so that the answer does not depend on the workers.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from hsicfast.trials.trial import DONE, PRUNED, Trial
 if TYPE_CHECKING:
     import optuna
 
-# These look at values alone. Others, such as successive halving, mark each trial they are asked about and look at the
-# marks later, so that they are asked about the known trials again: at 300 curves of 10 steps 0.1 to 0.4 s, not 0.01.
+# These pruners look at values alone. Others, such as successive halving, mark each trial that they judge and read the
+# marks later, so they must judge the known trials again: 300 curves of 10 steps take 0.1 to 0.4 s instead of 0.01 s.
 _UNMARKED = ("MedianPruner", "PercentilePruner", "ThresholdPruner", "WilcoxonPruner", "NopPruner")
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """Who may stop a trial early, and what is known to compare it with.
+    """The pruner that may stop a trial early, and the trials to compare it with.
 
     Parameters
     ----------
     pruner : optuna.pruners.BasePruner, optional
-        None lets the trial go on whatever it reports; its curve is recorded all the same.
+        None never stops the trial; its curve is recorded all the same.
     minimize : bool
-        Direction of the reported values.
+        Whether small reported values are good.
     known : tuple of Trial
         Trials with a curve that had ended when this one was planned, by their index.
     """
@@ -44,30 +44,30 @@ class Pruning:
     known: tuple[Trial, ...] = ()
 
 
-class Report:
-    """What a training calls after each check, ``report(step, value)``; returns whether it should go on.
+class CurveReporter:
+    """A training calls ``report(step, value)`` after each check; the answer says whether it should go on.
 
     Parameters
     ----------
     pruning : Pruning, optional
-        Without it, or without its pruner, every trial goes on.
+        Every trial goes on without it, or without its pruner.
     index : int
-        Of the trial, above those of the known ones.
+        The index of the trial, above those of the known ones.
 
     Attributes
     ----------
     curve : list of (int, float)
-        What was reported; NaN for what was not finite.
+        The reported steps and values; NaN for a value that was not finite.
     message : str
-        Where the trial was told to stop and by whom; empty until then.
+        The step at which the trial was stopped, and the pruner; empty until then.
     error : InputError, optional
-        What was wrong with a call or the pruner: the training may have swallowed it.
+        The error of a call or of the pruner, because the training may have swallowed it.
 
     Examples
     --------
     >>> import optuna
     >>> known = tuple(Trial(i, {}, 0.1 * i, curve=((1, 0.5), (2, 0.1 * i))) for i in range(5))
-    >>> report = Report(Pruning(optuna.pruners.MedianPruner(), True, known), index=5)
+    >>> report = CurveReporter(Pruning(optuna.pruners.MedianPruner(), True, known), index=5)
     >>> report(1, 0.5), report(2, 0.3), report.message
     (True, False, 'stopped at step 2 with 0.3 by MedianPruner, which knew 5 curves')
     """
@@ -80,12 +80,12 @@ class Report:
         self._trial: optuna.Trial | None = None
 
     def __call__(self, step: int, value: float) -> bool:
-        """Record `value` after `step`, a whole number above the last one's.
+        """Record `value` after `step`, a whole number above the last one.
 
         Raises
         ------
         InputError
-            Where `step` is none, `value` is no number, or the pruner raises.
+            If `step` is no such number, `value` is no number, or the pruner raises.
         """
         try:
             self.curve.append(self._checked(step, value))
@@ -118,7 +118,7 @@ class Report:
                 self._trial = _among(pruning.known, self._index, pruner, pruning.minimize)
             self._trial.report(value, step)
             hopeless = self._trial.should_prune()
-        except Exception as error:  # a pruner is anybody's code
+        except Exception as error:  # a pruner may be anybody's code
             lines = str(error).splitlines() or [type(error).__name__]
             raise InputError(
                 f"a pruner must answer, but {name} raised {type(error).__name__}: {lines[-1]}; correct it or leave "
@@ -130,7 +130,7 @@ class Report:
 
 
 def check_pruner(pruner: Any) -> None:
-    """Raise an InputError unless `pruner` is one of Optuna's or of its kind, can travel to a worker, and answers."""
+    """Raise an InputError unless `pruner` is a pruner of Optuna's kind, can be pickled, and answers."""
     import optuna
 
     if not isinstance(pruner, optuna.pruners.BasePruner):
@@ -144,46 +144,46 @@ def check_pruner(pruner: Any) -> None:
         raise InputError(
             f"a pruner must be picklable, but got: {first_line(error)}; define it at the top of a module"
         ) from error
-    Report(Pruning(pruner, True, (Trial(0, {}, 0.0, curve=((1, 0.0),)),)), 1)(1, 1.0)
+    CurveReporter(Pruning(pruner, True, (Trial(0, {}, 0.0, curve=((1, 0.0),)),)), 1)(1, 1.0)
 
 
-def described(pruner: Any) -> dict[str, Any]:
-    """The name of a pruner and what it was made with, also of one inside.
+def pruner_settings(pruner: Any) -> dict[str, Any]:
+    """The name and the arguments of a pruner, and those of a pruner inside it.
 
     Examples
     --------
     >>> import optuna
-    >>> described(optuna.pruners.ThresholdPruner(upper=1.0))
+    >>> pruner_settings(optuna.pruners.ThresholdPruner(upper=1.0))
     {'name': 'ThresholdPruner', 'lower': -inf, 'upper': 1.0, 'n_warmup_steps': 0, 'interval_steps': 1}
     """
     import optuna
 
     own = {key.removeprefix("_"): value for key, value in vars(pruner).items()}
-    inner = {key: described(value) for key, value in own.items() if isinstance(value, optuna.pruners.BasePruner)}
+    inner = {key: pruner_settings(value) for key, value in own.items() if isinstance(value, optuna.pruners.BasePruner)}
     return {"name": type(pruner).__name__} | own | inner
 
 
 def with_curves(trials: list[Trial]) -> tuple[Trial, ...]:
-    """Those of `trials` that another can be compared with: done or stopped early, and with a curve."""
+    """Those of `trials` that are done or stopped early and have a curve, so that others can be compared with them."""
     return tuple(trial for trial in trials if trial.status in (DONE, PRUNED) and trial.curve)
 
 
 def _among(known: tuple[Trial, ...], index: int, pruner: optuna.pruners.BasePruner, minimize: bool) -> optuna.Trial:
-    """A running trial of Optuna's with the number `index`, in a study that holds the known ones at theirs."""
+    """A running Optuna trial with the number `index`, in a study that holds the known trials under their numbers."""
     import optuna
 
     with quiet(optuna):
         study = optuna.create_study(
-            study_name="hsicfast",  # Hyperband deals its brackets by this name and the trial's number
+            study_name="hsicfast",  # Hyperband chooses the bracket by this name and the number of the trial
             direction="minimize" if minimize else "maximize",
-            # A sampler that looks at nothing, and a pruner that remembers nothing of another trial.
+            # A sampler that uses no trials, and a fresh pruner that remembers nothing of another trial.
             sampler=optuna.samplers.RandomSampler(seed=0),
             pruner=copy.deepcopy(pruner),
         )
         asked = type(pruner) not in [getattr(optuna.pruners, name) for name in _UNMARKED]
         ended = {trial.index: trial for trial in known}
         for number in range(index):
-            if number not in ended:  # diverged, lost, or side by side with this one: nothing is known
+            if number not in ended:  # diverged, lost, or side by side with this one: it has no known curve
                 study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
             else:
                 _tell(study, ended[number], asked)
@@ -191,7 +191,7 @@ def _among(known: tuple[Trial, ...], index: int, pruner: optuna.pruners.BasePrun
 
 
 def _tell(study: optuna.Study, trial: Trial, asked: bool) -> None:
-    """Add a known trial to the study, as it ended or as the pruner was `asked` about it."""
+    """Add a known trial to the study: as it ended, or, if `asked`, with the pruner judging each of its steps."""
     import optuna
 
     states = optuna.trial.TrialState

@@ -1,4 +1,4 @@
-"""Several seeds a configuration: one trial trains with each of them, and its objective is the mean."""
+"""Each trial trains its configuration with several seeds, and its objective is their mean."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from hsicfast.trials.trial import DESIGN, DONE, trial_seed
 class Repeated:
     """`evaluate` as its mean over `repeats` seeds, so that a trial is judged by less luck.
 
-    Objective and cost are means over the seeds, numbers among the metrics as well; of a text the trial keeps what all
-    seeds say. ``objective_sd`` is the standard deviation of the objectives (n - 1). A configuration that diverges with
-    one seed has diverged: the message says with which, and the seeds after it are not tried.
+    Objective, cost and the numbers among the metrics are means over the seeds; a text is kept if it is the same for all
+    seeds. ``objective_sd`` is the standard deviation of the objectives (n - 1). A configuration that diverges with one
+    seed has diverged: the message names the seed, and the seeds after it are not tried.
 
     Parameters
     ----------
     evaluate : callable
-        ``evaluate(params, seed=...)``, picklable where the trials run in processes.
-    repeats : int >= 2
+        ``evaluate(params, seed=...)``, picklable if the trials run in processes.
+    repeats : int
+        Number of seeds, at least 2.
 
     Examples
     --------
@@ -58,12 +59,12 @@ class Repeated:
 
 
 def repeated(evaluate: Callable[..., Any], repeats: int) -> Callable[..., Any]:
-    """`evaluate` with `repeats` seeds a trial; itself where one is enough.
+    """`evaluate` with `repeats` seeds for each trial; `evaluate` itself if there is one.
 
     Raises
     ------
     InputError
-        Where `repeats` is no whole number from 1, or is more than one and `evaluate` takes no seed.
+        If `repeats` is no whole number from 1, or is above 1 although `evaluate` takes no seed.
     """
     check_repeats(repeats)
     if repeats == 1:
@@ -77,12 +78,12 @@ def repeated(evaluate: Callable[..., Any], repeats: int) -> Callable[..., Any]:
 
 
 def seeds_of(seed: int, repeats: int) -> list[int]:
-    """The seeds of a trial: its own, with which its network can be trained again, and those that follow from it."""
+    """The seeds of a trial: its own, which trains its network again, and those derived from it."""
     return [seed, *(trial_seed(seed, number) for number in range(1, repeats))]
 
 
 def _agreed(metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    """The metrics that every seed reported: means of numbers, and texts on which all agree."""
+    """The metrics that every seed reported: means of numbers, and texts that are the same for all."""
     agreed: dict[str, Any] = {}
     for name in metrics[0]:
         values = [own[name] for own in metrics if name in own]
@@ -96,6 +97,6 @@ def _agreed(metrics: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """NaN where one of them is not finite."""
+    """The mean; NaN if one of the values is not finite."""
     known = list(values)
     return fmean(known) if all(map(math.isfinite, known)) else math.nan

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and the share of them that each worker has to itself."""
+"""The resources of a worker: its share of the GPUs, its cores and threads, and its protection from Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from typing import IO, Any
 
 from hsicfast.errors import InputError
 
+# The variable that names the GPUs a process may see, and those that limit its threads.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -28,12 +27,12 @@ THREAD_VARIABLES = (
 
 
 def shares(devices: int) -> list[str]:
-    """The visible GPUs, dealt `devices` at a time: each share as the value of CUDA_VISIBLE_DEVICES.
+    """The visible GPUs in shares of `devices` each: every share is a value of CUDA_VISIBLE_DEVICES.
 
     Raises
     ------
     InputError
-        Where they are too few for one share.
+        If there are fewer GPUs than one share needs.
     """
     gpus = visible_gpus()
     if len(gpus) < devices:
@@ -45,10 +44,10 @@ def shares(devices: int) -> list[str]:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that a training may use, by the names that CUDA_VISIBLE_DEVICES gives them."""
+    """The GPUs that a training may use, by their names in CUDA_VISIBLE_DEVICES."""
     if VISIBLE in os.environ:
         names = [name.strip() for name in os.environ[VISIBLE].split(",")]
-        # CUDA itself sees none from the first name on that is no device.
+        # CUDA ignores all names from the first one that is no device.
         return names[: next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))]
     if "torch" in sys.modules:
         return [str(i) for i in range(sys.modules["torch"].cuda.device_count())]
@@ -60,10 +59,10 @@ def visible_gpus() -> list[str]:
 
 
 def take_share(folder: Path, workers: int, dealt: list[str]) -> IO[str]:
-    """Let this process see its own share alone, and keep it as long as the file that is returned is open.
+    """Let this process see one share of the GPUs alone; it holds the share until the returned file is closed.
 
-    Each of the `workers` has a file in `folder`, worker k the share k modulo their number. The kernel unlocks the
-    file of a worker that dies, however it dies, and its replacement finds it free.
+    `folder` has one file for each of the `workers`; worker k has share k modulo the number of shares in `dealt`. The
+    kernel unlocks the file of a worker that dies, however it dies, and its replacement finds it free.
     """
     import fcntl
 
@@ -77,11 +76,14 @@ def take_share(folder: Path, workers: int, dealt: list[str]) -> IO[str]:
                 continue
             os.environ[VISIBLE] = dealt[slot % len(dealt)]
             return file
-        time.sleep(0.05)  # the worker that this one replaces has not quite gone
+        time.sleep(0.05)  # the worker that this one replaces has not quite ended
 
 
 def check_settings(executor: Any, optional: tuple[str, ...], whole: tuple[str, ...]) -> None:
-    """Refuse numbers that are not above zero, and an accelerator that nobody knows."""
+    """Raise an InputError if a number of `executor` is not above zero or its accelerator is unknown.
+
+    The fields `optional` may be None; the fields `whole` are whole numbers.
+    """
     for name in dict.fromkeys((*optional, *whole)):
         value = getattr(executor, name)
         if value is None and name in optional:
@@ -96,21 +98,21 @@ def check_settings(executor: Any, optional: tuple[str, ...], whole: tuple[str, .
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def sigint_blocked() -> Iterator[None]:
-    """Ctrl-C reaches the whole process group: what is started in here never sees it.
+    """Protect processes that start meanwhile from Ctrl-C, which reaches the whole process group.
 
-    The mask is inherited by pebble's threads and by the processes they start, which otherwise could be hit
-    before their first line of Python.
+    Pebble's threads and the processes that they start inherit the mask; Ctrl-C could otherwise hit a process before its
+    first line of Python.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Python's resource tracker, started by the first lock or process, unblocks SIGINT behind itself: start it before.
+    # The first lock or process starts Python's resource tracker, which unblocks SIGINT afterwards: start it before.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

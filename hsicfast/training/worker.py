@@ -1,4 +1,4 @@
-"""One trial in one process: trained, checked, and made durable before anybody is told."""
+"""A process trains one trial, checks its result, and makes it durable before anybody learns of it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import Any
 from hsicfast.errors import InputError
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.space.search_space import RESERVED
-from hsicfast.training.pruning import Pruning, Report
+from hsicfast.training.pruning import CurveReporter, Pruning
 from hsicfast.trials.trial import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Trial
 
 Evaluate = Callable[..., Any]
 
-# Of a traceback, its end tells what happened.
+# A trial keeps the last TRACE_LINES lines of a traceback, which say what happened.
 TRACE_LINES = 20
 
 
 class NoResult(InputError):
-    """What `evaluate` returned is no result: every other trial would end the same way."""
+    """`evaluate` returned something that is no result, and would do so in every other trial."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A trial that is planned: its place, values and seed, who proposed it, who may stop it, its price if known."""
+    """A planned trial: its index, values and seed, its origin, the pruning that may stop it, and its price if known."""
 
     index: int
     params: dict[str, Any]
@@ -40,7 +40,7 @@ class Job:
 
 
 def never() -> bool:
-    """The answer of a run that nobody stops."""
+    """False: the `should_stop` of a run that nobody stops."""
     return False
 
 
@@ -55,7 +55,7 @@ def accepts_report(evaluate: Evaluate) -> bool:
 
 
 def accepts_checkpoint(evaluate: Evaluate) -> bool:
-    """Whether `evaluate` takes by name a ``checkpoint``, the path of a file of its own, beside the params."""
+    """Whether `evaluate` has a parameter named ``checkpoint``, the path of a file for this trial alone."""
     return "checkpoint" in _parameters(evaluate)
 
 
@@ -74,18 +74,29 @@ def _parameters(evaluate: Evaluate) -> Mapping[str, inspect.Parameter]:
 def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -> Trial:
     """Train one trial in this process and make its result durable.
 
-    An `evaluate` that takes a ``checkpoint`` may keep its state in that file as it trains, and finds it there in
-    another attempt; the file goes once the result is durable. It is None where there is no run folder.
+    An `evaluate` that takes a ``checkpoint`` may keep its state in that file while it trains, and finds it there in
+    another attempt; the file is deleted once the result is durable. It is None if there is no run folder.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Trains one configuration.
+    seeded : bool
+        Whether `evaluate` takes a seed.
+    job : Job
+        The planned trial.
+    folder : Path, optional
+        The run folder.
 
     Raises
     ------
     NoResult
-        Where what `evaluate` returns or reports is no result: every other trial would end the same way.
+        If `evaluate` returns or reports something that is no result; every other trial would end the same way.
     Exception
-        Whatever `evaluate` raises with an attribute ``lost`` that is True: the machine failed, not the training.
+        An error of `evaluate` whose attribute ``lost`` is True: the machine failed, not the training.
     """
     trial = Trial(job.index, job.params, math.nan, job.price, DIVERGED, job.origin, job.seed)
-    report = Report(job.pruning, job.index)
+    report = CurveReporter(job.pruning, job.index)
     asked: dict[str, Any] = {"seed": job.seed} if seeded else {}
     if job.pruning is not None:
         asked["report"] = report
@@ -95,10 +106,10 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
             asked["checkpoint"].parent.mkdir(exist_ok=True)
     try:
         outcome = evaluate(dict(job.params), **asked)
-    except NoResult:  # from within: an evaluate that calls another one, as Repeated does
+    except NoResult:  # from an evaluate inside this one, as in Repeated
         raise
     except Exception as error:
-        # Whatever else a training raises says that these params do not train.
+        # Any other error of a training means that these params do not train.
         if is_lost(error):
             raise
         trial = replace(trial, **_raised(error))
@@ -113,13 +124,13 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether what a training raised is no result: it says that the machine failed, by its attribute ``lost``."""
+    """Whether the attribute ``lost`` of an error says that the machine failed, not the training."""
     return getattr(error, "lost", False) is True
 
 
 def _raised(error: Exception) -> dict[str, Any]:
-    """The fields of a Trial whose training raised."""
-    # torch's own class of this name is known without importing torch.
+    """The fields of a Trial whose training raised `error`."""
+    # We know torch's class by its name, without importing torch.
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return {
         "message": last_line(error),
@@ -129,15 +140,15 @@ def _raised(error: Exception) -> dict[str, Any]:
 
 
 def last_line(error: Exception) -> str:
-    """The class of an error and the end of what it says."""
+    """The class of an error and the last line of its text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
-    """The fields of a Trial in what `evaluate` returned; `stopped` says where it was told to stop, if it was.
+    """The fields of a Trial from what `evaluate` returned; `stopped` is the message of the pruner if it stopped it.
 
-    Where no cost is returned, it is the price.
+    The cost is the price if `evaluate` returns none.
     """
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
@@ -149,7 +160,7 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
     rest = {str(key): value for key, value in outcome.items()}
     objective = _number("an objective", rest.pop("objective"))
     cost = _number("a cost", rest.pop("cost", math.nan))
-    # Told to stop, a training that says nothing else has stopped.
+    # A training that the pruner stopped is pruned unless it returns another status.
     status = rest.pop("status", PRUNED if stopped and math.isfinite(objective) else DONE)
     message = str(rest.pop("message", "")) or (stopped if status == PRUNED else "")
     failure = rest.pop("failure", "")

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from yaml_tasks import TASKS, config
 
-from lightning_tasks import module, training
+from lightning_tasks import machine, module, training
 
 KEYS = ["objective", "cost", "parameters", "flops", "seconds", "epochs", "status", "message"]
 
@@ -376,7 +376,7 @@ def test_what_cannot_be_is_refused_before_any_trial(values: dict, text: str) -> 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="`trainer=gpu` needs a CUDA device, but torch sees none; pass `trainer=cpu`"):
-        training.Machine(**config("runge", trainer="gpu").trainer)
+        machine.Machine(**config("runge", trainer="gpu").trainer)
 
 
 def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +385,7 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         ValueError, match="at most the 1 CUDA devices that torch sees, but got devices=2; pass `trainer"
     ):
-        training.Machine(**config("runge", trainer="ddp").trainer)
+        machine.Machine(**config("runge", trainer="ddp").trainer)
 
 
 def test_an_unknown_hyperparameter_or_loss_is_named(trainee) -> None:

@@ -25,7 +25,7 @@ class TestPatience:
         assert patiently(ask, "postgresql://u:secret@h/d") == "there"
 
     def test_but_not_for_ever(self, monkeypatch):
-        monkeypatch.setattr(database, "PATIENCE", 0.0)
+        monkeypatch.setattr(database, "SERVER_PATIENCE", 0.0)
         monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
         def ask():

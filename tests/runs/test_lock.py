@@ -48,7 +48,7 @@ def neighbour():
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(lock, "PATIENCE", 0.0)
+    monkeypatch.setattr(lock, "EMPTY_LOCK_PATIENCE", 0.0)
 
 
 def taken(folder):
@@ -223,7 +223,7 @@ class TestDamaged:
             check_free(tmp_path)
 
     def test_one_that_is_being_written_is_waited_for(self, tmp_path, neighbour, monkeypatch):
-        monkeypatch.setattr(lock, "PATIENCE", 5.0)
+        monkeypatch.setattr(lock, "EMPTY_LOCK_PATIENCE", 5.0)
         (tmp_path / "lock").touch()
         owner = threading.Timer(0.1, leave, (tmp_path, holder_of(neighbour)))
         owner.start()
@@ -254,7 +254,7 @@ class TestRace:
 
     @pytest.mark.parametrize("before", ["none", "dead", "nonsense"])
     def test_exactly_one_wins(self, tmp_path, neighbour, monkeypatch, before):
-        monkeypatch.setattr(lock, "PATIENCE", 5.0)
+        monkeypatch.setattr(lock, "EMPTY_LOCK_PATIENCE", 5.0)
         fork = multiprocessing.get_context("fork")
         count, rounds = 6, 15
         gate, said = fork.Barrier(count + 1), fork.Queue()

@@ -52,7 +52,7 @@ def ends_as(whole, folder, **more):
     assert again.sensitivity.to_frame().equals(whole.sensitivity.to_frame())
     assert again.rounds == whole.rounds
     assert study_rows(folder) == [(i, trial.objective) for i, trial in enumerate(whole.trials)]
-    assert all(finding.whole for finding in inspect_run(folder)), inspect_run(folder)
+    assert all(check.whole for check in inspect_run(folder)), inspect_run(folder)
 
 
 def study_rows(folder):
@@ -73,8 +73,8 @@ def said(error):
     return text
 
 
-def names(findings):
-    return [finding.what for finding in findings if not finding.whole]
+def names(checks):
+    return [check.what for check in checks if not check.whole]
 
 
 @contextmanager
@@ -204,7 +204,7 @@ class TestReadOnly:
         with mounted(tmp_path / "disk", "size=4m") as disk:
             small_run(disk / "run")
             subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-            assert all(finding.whole for finding in inspect_run(disk / "run"))
+            assert all(check.whole for check in inspect_run(disk / "run"))
             run, new = disk / "run", disk / "new"
             for refused in (lambda: small_run(run), lambda: small_run(new), lambda: rebuild(run)):
                 with pytest.raises(
@@ -343,8 +343,8 @@ class TestStudy:
         connection.execute(statement)
         connection.commit()
         connection.close()
-        (finding,) = [finding for finding in inspect_run(done) if not finding.whole]
-        assert fault in finding.said
+        (check,) = [check for check in inspect_run(done) if not check.whole]
+        assert fault in check.state
         assert fault in rebuild(done)[0]
         ends_as(whole, done)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from hsicfast.errors import InputError
-from hsicfast.runs.settings import as_kept, described
+from hsicfast.runs.settings import as_kept, space_and_direction
 from hsicfast.search.plan import RunPlan
 from hsicfast.search.strategies import Random
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
@@ -17,7 +17,7 @@ class TestSpaceOfSettings:
     """The way back from settings.json."""
 
     def back(self, space, direction="minimize"):
-        return described(as_kept(RunPlan(space, 8, Random(), direction=direction).description))
+        return space_and_direction(as_kept(RunPlan(space, 8, Random(), direction=direction).description))
 
     def test_is_the_space(self):
         space = SearchSpace(
@@ -72,5 +72,5 @@ class TestSpaceOfSettings:
         with pytest.raises(
             InputError, match=r"settings must describe the space of their run, .*; run the run's"
         ) as error:
-            described(kept)
+            space_and_direction(kept)
         assert why in str(error.value)

@@ -117,7 +117,7 @@ class TestFaults:
     @pytest.mark.slow
     def test_a_worker_that_is_stopped_for_longer_than_the_timeout(self, nodes, monkeypatch):
         # It cannot hear that it is cancelled, and would keep its core for ever.
-        monkeypatch.setattr(cluster, "GRACE", 0.5)
+        monkeypatch.setattr(cluster, "CANCEL_GRACE", 0.5)
         trials = by_index(Ray(timeout=0.5).run(obey, jobs("stop", "stop", "a")))
         assert [trial.status for trial in trials] == [LOST, LOST, DONE]
         assert [trial.failure for trial in trials] == [TIMED_OUT, TIMED_OUT, ""]
@@ -147,7 +147,7 @@ class TestFaults:
 
     @pytest.mark.slow
     def test_every_node_for_a_trial_is_gone(self, nodes, gpu_nodes, monkeypatch):
-        monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+        monkeypatch.setattr(cluster, "NO_ROOM_PATIENCE", 1.0)
         run = Ray(gpus=1).run(obey, jobs("a", "a", "sleep", "sleep", seconds=60))
         assert next(run).status == DONE
         for node in gpu_nodes:

@@ -19,7 +19,7 @@ from optuna.pruners import (
 )
 
 from hsicfast.errors import InputError
-from hsicfast.training.pruning import Pruning, Report, check_pruner, described, with_curves
+from hsicfast.training.pruning import CurveReporter, Pruning, check_pruner, pruner_settings, with_curves
 from hsicfast.trials.trial import DIVERGED, LOST, PRUNED, Trial
 
 # After step 10 the median of the values is 3, after step 20 it is 2.
@@ -42,40 +42,40 @@ class Seventh(BasePruner):
 
 class TestReport:
     def test_median_by_hand(self):
-        report = Report(MEDIAN, 5)
+        report = CurveReporter(MEDIAN, 5)
         assert report(10, 2.9)
         assert report(20, 2.0)
         assert (report.curve, report.message) == ([(10, 2.9), (20, 2.0)], "")
-        assert not Report(MEDIAN, 5)(10, 3.1)
+        assert not CurveReporter(MEDIAN, 5)(10, 3.1)
 
     def test_says_where_and_stays_with_it(self):
-        report = Report(MEDIAN, 5)
+        report = CurveReporter(MEDIAN, 5)
         assert not report(20, 2.5)
         assert not report(30, 0.0)
         assert report.message == "stopped at step 20 with 2.5 by MedianPruner, which knew 5 curves"
         assert report.curve == [(20, 2.5), (30, 0.0)]
 
     def test_maximising(self):
-        assert Report(Pruning(MedianPruner(), False, KNOWN), 5)(10, 3.1)
-        assert not Report(Pruning(MedianPruner(), False, KNOWN), 5)(10, 2.9)
+        assert CurveReporter(Pruning(MedianPruner(), False, KNOWN), 5)(10, 3.1)
+        assert not CurveReporter(Pruning(MedianPruner(), False, KNOWN), 5)(10, 2.9)
 
     @pytest.mark.parametrize("pruning", [None, Pruning(None), Pruning(None, True, KNOWN), Pruning(MedianPruner())])
     def test_goes_on_where_nobody_or_nothing_says_otherwise(self, pruning):
-        report = Report(pruning, 5)
+        report = CurveReporter(pruning, 5)
         assert report(10, 1e9)
         assert report(20, math.inf)
         np.testing.assert_equal(report.curve, [(10, 1e9), (20, math.nan)])
 
     def test_trials_stopped_early_are_not_among_the_median(self):
         early = tuple(Trial(index, {}, 9.0, status=PRUNED, curve=((10, 9.0),)) for index in range(5, 9))
-        assert not Report(Pruning(MedianPruner(), True, KNOWN + early), 9)(10, 3.1)
+        assert not CurveReporter(Pruning(MedianPruner(), True, KNOWN + early), 9)(10, 3.1)
 
     def test_a_trial_has_its_own_number(self):
         # Of 5 and 6 nothing is known; Hyperband deals brackets by the number.
-        assert not Report(Pruning(Seventh(), True, KNOWN), 7)(10, 0.0)
+        assert not CurveReporter(Pruning(Seventh(), True, KNOWN), 7)(10, 0.0)
 
     def test_numbers_of_all_kinds(self):
-        report = Report(None, 0)
+        report = CurveReporter(None, 0)
         assert report(np.int64(0), np.float32(0.5))
         assert report.curve == [(0, 0.5)]
         assert [type(x) for x in report.curve[0]] == [int, float]
@@ -91,7 +91,7 @@ class TestReport:
         ],
     )
     def test_what_is_no_report(self, calls, said):
-        report = Report(None, 0)
+        report = CurveReporter(None, 0)
         for call in calls[:-1]:
             report(*call)
         with pytest.raises(InputError, match=said):
@@ -99,7 +99,7 @@ class TestReport:
         assert report.error is not None
 
     def test_a_pruner_that_raises(self):
-        report = Report(Pruning(Broken()), 0)
+        report = CurveReporter(Pruning(Broken()), 0)
         with pytest.raises(InputError, match="a pruner must answer, but Broken raised RuntimeError: no idea; correct"):
             report(0, 1.0)
         assert "Broken" in str(report.error)
@@ -151,7 +151,7 @@ def test_decides_as_a_study_that_lived_through_the_trials(kind, values):
     for index, curve in enumerate(curves()):
         # Through pickle, as to a worker: no memory but what is known.
         pruning = pickle.loads(pickle.dumps(Pruning(mine, True, tuple(known))))
-        report = Report(pruning if index % 2 else Pruning(mine, True, tuple(known)), index)
+        report = CurveReporter(pruning if index % 2 else Pruning(mine, True, tuple(known)), index)
         for step, value in curve:
             if not report(step, value):
                 break
@@ -171,14 +171,14 @@ def test_a_pruner_keeps_nothing_from_one_trial_to_the_next():
     # Successive halving settles its first rung by the longest curve, here at step 1 or at step 20.
     pruner = SuccessiveHalvingPruner(reduction_factor=2)
     long = tuple(Trial(i, {}, 0.0, curve=((1000, float(i)), (2000, float(i)))) for i in range(4))
-    fresh = Report(Pruning(SuccessiveHalvingPruner(reduction_factor=2), True, KNOWN), 5)(10, 4.5)
-    Report(Pruning(pruner, True, long), 5)(1500, 9.0)
-    assert Report(Pruning(pruner, True, KNOWN), 5)(10, 4.5) == fresh
-    assert described(pruner) == described(SuccessiveHalvingPruner(reduction_factor=2))
+    fresh = CurveReporter(Pruning(SuccessiveHalvingPruner(reduction_factor=2), True, KNOWN), 5)(10, 4.5)
+    CurveReporter(Pruning(pruner, True, long), 5)(1500, 9.0)
+    assert CurveReporter(Pruning(pruner, True, KNOWN), 5)(10, 4.5) == fresh
+    assert pruner_settings(pruner) == pruner_settings(SuccessiveHalvingPruner(reduction_factor=2))
 
 
 def test_says_nothing(capfd, recwarn):
-    Report(MEDIAN, 9)(20, 2.5)
+    CurveReporter(MEDIAN, 9)(20, 2.5)
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in recwarn] == []
 
@@ -215,7 +215,7 @@ class TestCheckPruner:
             check_pruner(kind(**values))
 
 
-def test_described_with_what_is_inside(recwarn):
-    found = described(PatientPruner(MedianPruner(n_warmup_steps=3), patience=2))
+def test_pruner_settings_with_what_is_inside(recwarn):
+    found = pruner_settings(PatientPruner(MedianPruner(n_warmup_steps=3), patience=2))
     assert (found["name"], found["patience"]) == ("PatientPruner", 2)
     assert (found["wrapped_pruner"]["name"], found["wrapped_pruner"]["n_warmup_steps"]) == ("MedianPruner", 3)
