@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytorch_lightning as pl
 
 from lightning_tasks import module
-from lightning_tasks.ranks import ALONE, Ranks
+from lightning_tasks.devices.ranks import ALONE, Ranks
 
 # `report(step, value)` receives the metric after `step` epochs, and answers whether the training should go on.
 Report = Callable[[int, float], bool]

@@ -21,8 +21,8 @@ from lightning_fabric.plugins import CheckpointIO
 
 from lightning_tasks import module
 from lightning_tasks.callbacks import Reports
-from lightning_tasks.errors import Lost
-from lightning_tasks.ranks import ALONE, Ranks
+from lightning_tasks.devices.errors import Lost
+from lightning_tasks.devices.ranks import ALONE, Ranks
 
 _DIGEST = hashlib.sha256().digest_size
 # The key of our part in Lightning's dictionary.

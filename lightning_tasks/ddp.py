@@ -1,6 +1,6 @@
 """One rank of a trial on several devices; torchrun starts ``python -m lightning_tasks.ddp FOLDER`` for each.
 
-:mod:`lightning_tasks.torchrun` puts the task into the folder, and finds the outcome there.
+:mod:`lightning_tasks.devices.torchrun` puts the task into the folder, and finds the outcome there.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from lightning_tasks.callbacks import Report
-from lightning_tasks.machine import out_of_memory
-from lightning_tasks.ranks import Ranks
-from lightning_tasks.torchrun import assignment_path, error_path, outcome_path
+from lightning_tasks.devices.machine import out_of_memory
+from lightning_tasks.devices.ranks import Ranks
+from lightning_tasks.devices.torchrun import assignment_path, error_path, outcome_path
 
 
 class _Recorded:

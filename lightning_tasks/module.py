@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_tasks.ranks import ALONE, Ranks
+from lightning_tasks.devices.ranks import ALONE, Ranks
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Block = list[tuple[Tensor, Tensor]]

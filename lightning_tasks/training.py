@@ -22,9 +22,9 @@ from lightning_tasks import module, nets
 from lightning_tasks.callbacks import Report, Reports
 from lightning_tasks.checkpoints import Checkpoints, WholeFile
 from lightning_tasks.data import Batches, Ordered, Split, to_device
-from lightning_tasks.machine import Machine, out_of_memory
-from lightning_tasks.ranks import ALONE, Mortal, Ranks, norm_whole_batches
-from lightning_tasks.torchrun import train_together
+from lightning_tasks.devices.machine import Machine, out_of_memory
+from lightning_tasks.devices.ranks import ALONE, Mortal, Ranks, norm_whole_batches
+from lightning_tasks.devices.torchrun import train_together
 
 COSTS = ("flops", "parameters", "seconds")
 _LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lightning_tasks import checkpoints, module
-from lightning_tasks.errors import Lost
+from lightning_tasks.devices.errors import Lost
 
 NOISY = {"dropout": True, "dropout_rate": 0.3, "batch_norm": True, "learning_rate": 1e-2, "batch_size": 3}
 EPOCHS = 6

@@ -16,7 +16,8 @@ import pytorch_lightning as pl
 import torch
 from yaml_tasks import TASKS, config
 
-from lightning_tasks import machine, module, training
+from lightning_tasks import module, training
+from lightning_tasks.devices import machine
 
 KEYS = ["objective", "cost", "parameters", "flops", "seconds", "epochs", "status", "message"]
 

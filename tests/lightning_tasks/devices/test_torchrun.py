@@ -19,8 +19,8 @@ import pytest
 import torch
 from faulty import Faulty
 
-from lightning_tasks import torchrun
-from lightning_tasks.errors import Lost
+from lightning_tasks.devices import torchrun
+from lightning_tasks.devices.errors import Lost
 from lightning_tasks.runge import Runge
 from lightning_tasks.training import Trainee
 

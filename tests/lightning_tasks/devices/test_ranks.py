@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_tasks import module, ranks
-from lightning_tasks.ranks import Ranks
+from lightning_tasks import module
+from lightning_tasks.devices import ranks
+from lightning_tasks.devices.ranks import Ranks
 
 NOISY = {"dropout": True, "dropout_rate": 0.3, "batch_norm": True, "learning_rate": 1e-2, "batch_size": 3}
 PLAIN = {"optimizer": "sgd", "learning_rate": 0.05, "loss": "mse"}

@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO, Any, cast
 
-from lightning_tasks.errors import Lost
+from lightning_tasks.devices.errors import Lost
 
 # We keep the last _LINES lines of torchrun and its ranks; its table of failures is far shorter.
 _LINES = 400
