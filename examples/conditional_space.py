@@ -1,4 +1,4 @@
-"""A space with conditions: what exists only under some choice is judged among the trials where it exists."""
+"""A space with conditions: a hyperparameter that only some trials have is judged by these trials alone."""
 
 import numpy as np
 from rich.console import Console
@@ -17,7 +17,7 @@ SPACE = hsicfast.SearchSpace(
 
 
 def error(params: dict[str, float]) -> float:
-    """Momentum decides where there is one; adam has none and cannot go wrong there, so that the choice decides, too."""
+    """Momentum decides if a trial has one; adam has none, which is no error, so that the optimizer decides, too."""
     return abs(np.log10(params["lr"]) + 2) + 3 * abs(params.get("momentum", 0.9) - 0.9)
 
 

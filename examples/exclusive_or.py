@@ -1,4 +1,4 @@
-"""Two hyperparameters that matter only together: neither index stands out, the pure pair does."""
+"""Two hyperparameters that matter only together: their own indices are small, their pure pair index is large."""
 
 import numpy as np
 from rich.console import Console

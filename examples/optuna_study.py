@@ -1,4 +1,4 @@
-"""An Optuna study: which of its parameters decide, in Optuna's own words."""
+"""An Optuna study: which of its parameters decide, by Optuna's own function for importances."""
 
 import optuna
 from rich.console import Console

@@ -14,7 +14,7 @@ import hsicfast
 
 
 def write_trials(path: Path) -> None:
-    """200 trials in which the learning rate decides, and beyond 0.5 the training diverges."""
+    """Write 200 trials in which the learning rate decides; above a rate of 0.5 the training diverges."""
     random = np.random.default_rng(0)
     rate, batch = 10 ** random.uniform(-5, 0, 200), 2 ** random.integers(3, 9, 200)
     error = np.where(rate > 0.5, np.nan, (np.log10(rate) + 2) ** 2 + 0.1 * random.random(200))

@@ -1,6 +1,8 @@
-"""The command for trials somebody already has: ``python -m hsicfast.analyze trials.csv --objective val_error``.
+"""The command that analyses existing trials: ``python -m hsicfast.analyze trials.csv --objective val_error``.
 
-1. read the trials, guess their space or read it  2. analyse by ranks  3. say what matters, how sure that is, what to do
+1. Read the trials, and guess their space or read it.
+2. Analyse the trials by their ranks.
+3. Print what matters, how sure that is, and what to do.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ ADAPTIVE = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the command."""
+    """Run the command; `arguments` are those of the command line by default."""
     options = _options(arguments)
     errors = Console(stderr=True)
     try:
@@ -75,24 +77,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _leave(sensitivity: Sensitivity, reading: Reading | LargeReading, options: argparse.Namespace) -> None:
-    """The page, and what goes into the study, where they are asked for."""
-    called = {"metric": reading.objective, "cost": reading.cost or "cost"}
+    """Write the page and the note into the study, if the options ask for them."""
+    names = {"metric": reading.objective, "cost": reading.cost or "cost"}
     if options.report:
         title = reading.study or Path(options.source).name
-        write_page(options.report, sensitivity, title=title, **called, guess=reading.guess, notes=_notes(reading))
+        write_page(options.report, sensitivity, title=title, **names, guess=reading.guess, notes=_notes(reading))
     if options.push:
         with opened_study(options.source, reading.study) as study:
-            push(study, sensitivity, **called)
+            push(study, sensitivity, **names)
 
 
 def _bar(console: Console) -> Progress:
-    """A bar that is gone in the end, and was never there where nobody watches."""
+    """A progress bar that disappears at the end; it is shown only in a terminal."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _read(options: argparse.Namespace) -> Reading | LargeReading:
-    """The trials the options ask for; their guess is saved where that is asked for, too."""
+    """Read the trials that the options name, and save the guess of their space if the options ask for that."""
     if options.report:
         check_report_tools()
     if options.space and options.save_space:
@@ -112,6 +114,7 @@ def _read(options: argparse.Namespace) -> Reading | LargeReading:
 
 
 def _print_guess(console: Console, guess: Guess) -> None:
+    """Print how the space was guessed, and which columns were left out."""
     rows = [(name, type(kind).__name__, guess.reasons[name]) for name, kind in guess.space.items()]
     print_table(
         console, "What the columns were taken for (--save-space, correct, --space)", ("name", "type", "why"), rows
@@ -122,6 +125,7 @@ def _print_guess(console: Console, guess: Guess) -> None:
 
 
 def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
+    """Print the headline and the tables of an analysis."""
     found = sensitivity.verdict_list
     console.print(Text(headline(sensitivity, found), style="bold"))
     for sentence in trial_notes(sensitivity):
@@ -134,7 +138,7 @@ def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
 
 
 def _notes(reading: Reading | LargeReading) -> list[str]:
-    """What a reader must know before believing the numbers."""
+    """Sentences on what a reader must know before believing the numbers."""
     return [ADAPTIVE] if reading.study else []
 
 
@@ -191,6 +195,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _goal(text: str) -> float | int:
+    """The goal that an option gives: digits alone are a number of trials, anything else is a fraction."""
     try:
         return int(text) if text.isdigit() else float(text)
     except ValueError:

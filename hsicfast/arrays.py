@@ -1,4 +1,4 @@
-"""The array types that signatures name."""
+"""Names for the array types in signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What failed, in one sentence for a person: the errors, the checks that many share, and the helpers that word them."""
+"""Errors whose text is one sentence for a person, checks that many modules share, and helpers that word the texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
-# The release that takes no more positions beyond the first ones.
+# REFUSED_FROM: from this release on, keyword-only parameters are refused by position.
 REFUSED_FROM = "0.3"
 
 
@@ -29,10 +29,10 @@ class InputError(ValueError):
 
 
 class RunError(InputError):
-    """What a run stands on failed, not what it was given: a disk, a database, a lock, a cluster, a worker's start.
+    """A failure of something that a run needs, not of its input: a disk, a database, a lock, a cluster, a worker.
 
-    A program tells by it "try again" from "correct your input": the same command goes on once what the text names is
-    mended, and the results of the trials that have ended are kept.
+    It lets a program tell "try again" from "correct your input": the same command goes on once the cause that the text
+    names is repaired, and the results of the trials that have ended are kept.
 
     Examples
     --------
@@ -51,27 +51,38 @@ class RunError(InputError):
 
 
 def unwritable(what: str, path: Path | str, error: BaseException, way_out: str) -> RunError:
-    """The error for `what` at `path`, which `error` kept from being written."""
+    """The error to raise if `error` prevented that `what` was written to `path`.
+
+    Parameters
+    ----------
+    what : str
+        The thing to write, as the subject of the sentence.
+    path : Path or str
+    error : BaseException
+        Its first line becomes part of the sentence.
+    way_out : str
+        What a person can do about it.
+    """
     return RunError(f"{what} must be writable, but {path} gave: {first_line(error)}; {way_out}")
 
 
 @contextmanager
 def writing(what: str, path: Path | str, way_out: str) -> Iterator[None]:
-    """Write `what` to `path` inside: what the system refuses, a full disk say, becomes one sentence.
+    """Turn an error of the system inside the block, such as a full disk, into one sentence.
 
     Parameters
     ----------
     what : str
-        What is written, as the subject of the sentence.
+        The thing that the block writes, as the subject of the sentence.
     path : Path or str
-        Where to.
+        Where the block writes it.
     way_out : str
         What a person can do about it.
 
     Raises
     ------
     RunError
-        If the system refuses, with its reason.
+        If the system refuses; the text gives its reason.
 
     Examples
     --------
@@ -92,18 +103,18 @@ def require(*packages: str, user: str, extra: str = "", way_out: str = "") -> No
     Parameters
     ----------
     *packages : str
-        Their names, as they are imported.
+        Their names, as a program imports them.
     user : str
-        What needs them, as the subject of the sentence.
+        The thing that needs them, as the subject of the sentence.
     extra : str
-        The extra of hsicfast that installs them; by default pip installs the packages by their own names.
+        The extra of hsicfast that installs them; by default the text names the packages themselves.
     way_out : str
-        Another way out than to install them.
+        What a person can do instead of installing them.
 
     Raises
     ------
     InputError
-        Naming what is missing and the command that installs it.
+        If one is missing; the text names it and the command that installs it.
 
     Examples
     --------
@@ -128,13 +139,34 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def check_one_of(name: str, value: Any, options: tuple[Any, ...], way_out: str = "choose one of them") -> None:
-    """Raise an InputError unless `value` is one of `options`."""
+    """Raise an InputError unless `value` is one of `options`.
+
+    Parameters
+    ----------
+    name : str
+        Name of the value, as the subject of the sentence.
+    value : object
+    options : tuple
+    way_out : str
+        What a person can do about it.
+    """
     if value not in options:
         raise InputError(f"{name} must be one of {options}, but got {value!r}; {way_out}")
 
 
 def check_share(name: str, value: Any, usual: float = 0.1, zero: bool = False) -> None:
-    """Raise an InputError unless `value` lies in (0, 1), or with `zero` in [0, 1); `usual` is the way out."""
+    """Raise an InputError unless `value` is a number in (0, 1).
+
+    Parameters
+    ----------
+    name : str
+        Name of the value, as the subject of the sentence.
+    value : object
+    usual : float
+        A value that the text suggests.
+    zero : bool
+        Whether 0 is allowed, too.
+    """
     inside = isinstance(value, int | float | np.number) and not isinstance(value, bool) and 0 <= value < 1
     if not inside or (value == 0 and not zero):
         raise InputError(
@@ -143,24 +175,24 @@ def check_share(name: str, value: Any, usual: float = 0.1, zero: bool = False) -
 
 
 def is_whole(value: Any) -> bool:
-    """Whether `value` is a whole number of Python's; True and False are none."""
+    """Whether `value` is a Python integer; True and False do not count."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_seed(seed: Any) -> None:
-    """Raise an InputError unless `seed` is a whole number from 0."""
+    """Raise an InputError unless `seed` is a whole number of at least 0."""
     if not is_whole(seed) or seed < 0:
         raise InputError(f"`seed >= 0` must hold, but got seed={seed!r}; give a whole number")
 
 
 def check_repeats(repeats: Any) -> None:
-    """Raise an InputError unless `repeats` is a whole number from 1."""
+    """Raise an InputError unless `repeats` is a whole number of at least 1."""
     if not is_whole(repeats) or repeats < 1:
         raise InputError(f"`repeats >= 1` must hold, but got repeats={repeats!r}; give a whole number")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of the innermost error; of the system's errors without the path, which the sentence names.
+    """The first line of the innermost error; the path is left out of a system error, as our sentence names it already.
 
     >>> first_line(FileNotFoundError(2, "No such file or directory", "trials.csv"))
     'No such file or directory'
@@ -176,21 +208,21 @@ def first_line(error: BaseException) -> str:
 def keyword_only_after(
     first: int, last: str
 ) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
-    """Let a function whose signature has become keyword-only still take the positions it used to take, with a warning.
+    """Let a function that has become keyword-only still accept parameters by position, with a warning.
 
     Signature, docstring and types stay those of the function as it is written.
 
     Parameters
     ----------
     first : int
-        How many parameters the function takes by position.
+        Number of parameters that the function takes by position.
     last : str
-        The last of those behind them that callers may still give by position.
+        The last of the other parameters that callers may still pass by position.
 
     Warns
     -----
     FutureWarning
-        Names the keywords of the positions in use.
+        If a parameter behind the `first` ones is passed by position; the text names its keyword.
 
     Examples
     --------
@@ -225,7 +257,7 @@ def keyword_only_after(
         def caller(*arguments: Any, **options: Any) -> Any:
             return with_keywords(arguments, options)
 
-        # doctest looks only at functions whose globals are those of its module, and skips any other wrapper.
+        # doctest tests a function only if its globals are those of the tested module, which a plain wrapper's are not.
         of_module = types.FunctionType(
             caller.__code__, getattr(function, "__globals__", globals()), name, None, caller.__closure__
         )

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writing files so that they are complete or absent, moving them aside, and checking that they are unchanged."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` so that `path` holds all of it or what it held before, whatever is killed when."""
-    # A name of its own: a worker given up for dead may still be writing the same result.
+    """Write `content` so that `path` holds either all of it or its former content, even if the process is killed."""
+    # The temporary file has a unique name, because a worker that counts as dead may still be writing the same result.
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
@@ -29,13 +29,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def numbered(folder: Path) -> Path:
-    """The next of the folders ``1``, ``2``, ... in `folder`, which is not there yet."""
+    """The path of the next numbered folder (``1``, ``2``, ...) in `folder`; it does not exist yet."""
     taken = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
     return folder / str(max(taken, default=0) + 1)
 
 
 def put_aside(path: Path, root: Path, aside: Path) -> Path:
-    """Move the file `path` of the folder `root` to its place in `aside`; returns where it is now."""
+    """Move the file `path` from the folder `root` to the same place in `aside`; returns its new path."""
     target = aside / path.relative_to(root)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, target)
@@ -43,7 +43,7 @@ def put_aside(path: Path, root: Path, aside: Path) -> Path:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """`content`, of JSON's own types, with the checksum of all of it as ``sha256``.
+    """`content`, which has JSON types only, with its checksum as the entry ``sha256``.
 
     >>> seal_holds(sealed({"a": 1})), seal_holds(sealed({"a": 1}) | {"a": 2}), seal_holds({"a": 1})
     (True, False, True)
@@ -52,7 +52,7 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def seal_holds(content: Mapping[str, Any]) -> bool:
-    """Whether `content` is what was sealed; what has no seal is taken as it is."""
+    """Whether `content` is unchanged since it was sealed; content without a seal counts as unchanged."""
     rest = {key: value for key, value in content.items() if key != "sha256"}
     return "sha256" not in content or content["sha256"] == _checksum(rest)
 
@@ -63,7 +63,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    # A rename is durable once its folder is; Windows cannot open one, and does not need to.
+    # A rename is durable once its folder is on disk. Windows cannot open a folder, and does not need this.
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -74,7 +74,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def jsonable(value: Any) -> Any:
-    """`value` in JSON's own types: NaN and inf become null, what JSON lacks becomes its name."""
+    """`value` in JSON types: NaN and inf become null, and an object that JSON lacks becomes its name."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -85,6 +85,6 @@ def jsonable(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
-    if type(value).__repr__ is object.__repr__:  # it would show an address, another one in every process
+    if type(value).__repr__ is object.__repr__:  # its text would hold a memory address, which differs in every process
         value = getattr(value, "__qualname__", type(value).__qualname__)
     return str(getattr(value, "__qualname__", value))

@@ -1,6 +1,9 @@
-"""The command: ``python -m hsicfast.run +task=runge``, or ``hsicfast +task=runge``.
+"""The command that conducts a run: ``python -m hsicfast.run +task=runge``, or ``hsicfast +task=runge``.
 
-1. read the configuration  2. make the task  3. conduct the strategy  4. test the best, write the report
+1. Build the plan of the run from the configuration, and check it.
+2. Train and analyse, round by round.
+3. Train the chosen networks once more, and test them.
+4. Write the report, and print it.
 """
 
 from __future__ import annotations
@@ -28,23 +31,23 @@ from hsicfast.errors import InputError
 from hsicfast.runs.folder import RESULTS, SETTINGS, STUDY
 
 USER_ERROR, INTERRUPTED = 2, 130
-# What a task says, and what it may leave out.
+# The keys that a task must have, and those that it may leave out, with their defaults.
 REQUIRED = ("name", "space", "evaluate", "n_trials")
 OPTIONAL = {"metric": "objective", "test_metric": None, "cost": "cost", "minimize": True, "goal": 0.1}
 
 _HERE = Path(__file__).resolve().parent
-# In a repository conf/ stands beside the package, in an installed wheel inside it.
+# CONF: in a repository the folder conf/ lies beside the package, in an installed wheel inside it.
 CONF = next((str(path) for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir()), str(_HERE / "conf"))
 
-# The folders that this command makes for its run, the deepest first: they are not left behind where it is refused.
+# The folders that this command makes for its run, the deepest first. They are removed if the run is refused.
 _new_folders: list[Path] = []
 
 
 class CheckFirst(Callback):
-    """Refuse what cannot run before Hydra makes a folder for it."""
+    """Refuse a run that cannot work before Hydra makes a folder for it."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check a single run: there is a task, its folder can be written, and nobody else writes there."""
+        """Check a single run: it has a task, its folder can be written, and no other run writes there."""
         from hsicfast.runs.lock import check_free
         from hsicfast.runs.store import check_resume, check_writable
 
@@ -52,7 +55,7 @@ class CheckFirst(Callback):
             _check_task("task" in config)
             check_resume(config.resume, config.store)
             _check_password(config)
-            HydraConfig.instance().set_config(config)  # the folder's name may ask for it
+            HydraConfig.instance().set_config(config)  # the name of the folder may refer to it
             folder = Path(config.hydra.run.dir)
             check_free(folder)
             _new_folders[:] = _missing(folder)
@@ -61,7 +64,7 @@ class CheckFirst(Callback):
             _refuse(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check several runs: there is a task."""
+        """Check a multirun: it has a task."""
         from hsicfast.runs.store import check_resume
 
         named = any(re.match(r"\+{0,2}task(@[^=]*)?=", override) for override in config.hydra.overrides.task)
@@ -74,8 +77,8 @@ class CheckFirst(Callback):
 
 
 def conduct(cfg: DictConfig) -> bool:
-    """One run, as configured; returns whether it was interrupted."""
-    # Imported here, so that --help, --cfg and a wrong task answer at once.
+    """Conduct one run as configured; returns whether it was interrupted."""
+    # These imports take long. They stand here so that --help, --cfg and a wrong task answer at once.
     from hsicfast.runs.progress import ProgressBar
     from hsicfast.search.finals import network_to_keep
     from hsicfast.search.orchestrator import execute
@@ -87,7 +90,7 @@ def conduct(cfg: DictConfig) -> bool:
     title, metric, test_metric, cost = (task[key] for key in ("name", "metric", "test_metric", "cost"))
     goal = task["goal"] if cfg.goal is None else cfg.goal
     n_trials = task["n_trials"] if cfg.n_trials is None else cfg.n_trials
-    # 1. The plan: everything that can be refused is, before data are loaded or anything is trained.
+    # 1. Build the plan, which refuses wrong settings before data are loaded or trials are trained.
     check_report_tools()
     plan = RunPlan(
         space=_made(cfg, "task.space"),
@@ -103,12 +106,12 @@ def conduct(cfg: DictConfig) -> bool:
         resume=cfg.resume,
     )
     executor, evaluate = _made(cfg, "executor"), _made(cfg, "task.evaluate")
-    # 2. Rounds of training and analysis.
+    # 2. Train and analyse, round by round.
     with ProgressBar(Console(stderr=True), metric, plan.minimize, plan.max_cost) as progress:
         settings = {"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}}
         result = execute(plan, evaluate, executor, folder=folder, store=cfg.store, settings=settings, watcher=progress)
-    # 3. What was chosen, trained once more from its best seed: now that nothing is left to choose the test metric is
-    # read.
+    # 3. Train the chosen networks once more from their best seeds, and test them. The test metric is read only now,
+    #    because no choice is left that it could influence.
     chosen = {"best": result.best}
     if result.economical.index != result.best.index:
         chosen["economical"] = result.economical
@@ -120,7 +123,7 @@ def conduct(cfg: DictConfig) -> bool:
         again = evaluate.save_best(trial.params, seed, folder / name) or {}
         if "test" in again:
             tests[trial.index] = again["test"]
-    # 4. What was found, for people.
+    # 4. Write the report, and print it.
     console = Console()
     names = {"title": title, "metric": metric, "test_metric": test_metric, "cost": cost}
     write_report(folder, result, **names, tests=tests, planned=n_trials)
@@ -133,6 +136,7 @@ def conduct(cfg: DictConfig) -> bool:
 
 
 def _conduct_and_exit(cfg: DictConfig) -> None:
+    """Conduct a run, print an error in one line, and set the exit status."""
     from hsicfast.search.ledger import Interrupted
 
     try:
@@ -152,11 +156,11 @@ _hydra_main = hydra.main(config_path=CONF, config_name="config", version_base="1
 
 
 def main() -> None:
-    """Entry point of the command."""
-    # torch, once it is imported here for the proposals of a Gaussian process, is 20 times slower on busy cores with a
-    # thread a core; a trial in this process takes its threads from `trainer`.
+    """Run the command."""
+    # This process imports torch for the proposals of a Gaussian process. On busy cores a proposal takes 20 times longer
+    # with one thread for each core. A trial that trains in this process takes its number of threads from `trainer`.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # Hydra then raises what it otherwise prints with advice of its own.
+    # With this variable Hydra raises its errors; without it, it prints them with advice of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _new_folders.clear()
     try:
@@ -170,7 +174,7 @@ def main() -> None:
 
 
 def _task(cfg: DictConfig) -> dict[str, Any]:
-    """The task as plain data, what it leaves out filled in."""
+    """The task as plain data, with the defaults of the keys that it leaves out."""
     task = OPTIONAL | cast(dict[str, Any], OmegaConf.to_container(cfg.task, resolve=True))
     missing = [key for key in REQUIRED if task.get(key) is None]
     if missing:
@@ -179,19 +183,20 @@ def _task(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _check_password(config: DictConfig) -> None:
-    """Raise an InputError where the configuration, which Hydra keeps in the run's folder, holds a password."""
+    """Raise an InputError if the configuration, which Hydra keeps in the run's folder, holds a password."""
     from hsicfast.text import has_password, hide_password
 
-    said = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
-    if said is not None and has_password(said):
+    url = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
+    if url is not None and has_password(url):
         raise InputError(
             "store= must hold no password, as the configuration is kept in the run's folder, but got "
-            f"{hide_password(said)}; put the URL into a variable and pass store='${{oc.env:ITS_NAME}}', or the "
+            f"{hide_password(url)}; put the URL into a variable and pass store='${{oc.env:ITS_NAME}}', or the "
             "password into PGPASSWORD"
         )
 
 
 def _check_task(named: bool) -> None:
+    """Raise an InputError unless a task is `named`."""
     if not named:
         options = GlobalHydra.instance().config_loader().get_group_options("task")
         raise InputError(f"a run needs a task, but got none; add +task= one of {', '.join(sorted(options))}")
@@ -203,19 +208,20 @@ def _made(cfg: DictConfig, key: str) -> Any:
         return instantiate(OmegaConf.select(cfg, key), _convert_="all")
     except hydra.errors.InstantiationException as error:
         cause: BaseException = error
-        # Hydra wraps an error once a level; below its own wraps is what the target said.
+        # Hydra wraps an error once for each level of the configuration; the innermost one is that of the target.
         while isinstance(cause, hydra.errors.HydraException) and cause.__cause__ is not None:
             cause = cause.__cause__
         if isinstance(cause, ImportError):
             raise InputError(f'{key} needs a package, but {cause}; run pip install "hsicfast[tasks]"') from error
         if not isinstance(cause, ValueError | TypeError | FileNotFoundError | hydra.errors.HydraException):
             raise
-        # Hydra names the place of the error in its last line, ours in the first words.
+        # Hydra names the key of the error in its last line; our message begins with it.
         place = re.search(r"full_key: (\S+)", str(error))
         raise InputError(f"{place[1] if place else key}: {cause}") from error
 
 
 def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
+    """The message for a name that its configuration group does not have."""
     group, _, name = str(error.missing_cfg_file or "").rpartition("/")
     if not (group and error.options):
         return str(error)
@@ -223,12 +229,12 @@ def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
 
 
 def _missing(folder: Path) -> list[Path]:
-    """The folders that are to be made for `folder`, the deepest first."""
+    """The folders that do not exist yet among `folder` and its parents, the deepest first."""
     return [path.absolute() for path in (folder, *folder.parents) if not path.exists()]
 
 
 def _remove_new_folders() -> None:
-    """Of what was made for a run that is refused, leave nothing unless there are results in it."""
+    """Remove the folders that were made for a refused run, unless they hold results."""
     if not _new_folders:
         return
     folder, *above = _new_folders
@@ -242,9 +248,10 @@ def _remove_new_folders() -> None:
 
 
 def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
+    """Print an error in one line, and exit with `code`."""
     if code == USER_ERROR:
         _remove_new_folders()
-    # Hydra explains itself over several lines; of OmegaConf's the first says it.
+    # An error of Hydra has several lines that matter. OmegaConf adds lines about its objects, which are left out.
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
     Console(stderr=True).print(Text(text), soft_wrap=True)

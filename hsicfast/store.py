@@ -1,9 +1,9 @@
-"""The results of a run, in memory or in a run folder; and ``python -m hsicfast.store``, which looks after run folders.
+"""The command ``python -m hsicfast.store``, which checks and rebuilds run folders.
 
-A run folder holds ``settings.json`` (what the run is), ``results/000012.json`` (what came of trial 12, written by
-whoever trained it), ``study.db`` (written by the parent alone, completed from the files whenever it lacks some) and,
-while a run goes on in it, ``lock``. Where many hosts share a study by its URL, each has a run folder of its own, which
-ends with the results of all.
+A run folder holds ``settings.json`` (the settings of the run), ``results/000012.json`` (the result of trial 12, written
+by the process that trained it) and ``study.db`` (written by the parent process alone, and completed from the result
+files if it lacks some). While a run is active in it, the folder also holds ``lock``. If many hosts share a study by its
+URL, each has a run folder of its own, which in the end holds the results of all.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hsicfast.runs.folder import BROKEN, STUDY
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import rebuild_command
 
-# How the command ends where something is not whole, and where it is used wrongly.
+# Exit status of the command: a run folder is damaged, or the command is used wrongly.
 NOT_WHOLE, USER_ERROR = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of ``python -m hsicfast.store``."""
+    """Run the command; `arguments` are those of the command line by default."""
     options = _options(arguments)
     out, errors = Console(), Console(stderr=True)
     try:

@@ -1,4 +1,4 @@
-"""Numbers, goals and names as people read them."""
+"""Text for people: numbers, shares, p-values, names and URLs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A measured number as people read it.
+    """A measured number with `digits` digits; whole numbers get thousands separators, unknown ones a word.
 
     Examples
     --------
@@ -20,23 +20,23 @@ def number(value: Any, digits: int = 4) -> str:
         return "unknown"
     if isinstance(value, bool | np.bool_ | str):
         return str(value)
-    value = 0.0 if abs(value) < 1e-12 else value  # what rounding leaves of zero
+    value = 0.0 if abs(value) < 1e-12 else value  # a value this small is a rounding error of zero
     whole = math.isfinite(value) and float(value).is_integer() and abs(value) < 1e12
     return f"{int(value):,}" if whole else value_text(float(value), digits)
 
 
 def ratio(value: float) -> str:
-    """A number around 0 to 1 with three decimals, so that a column of them compares at a glance."""
+    """A number between about 0 and 1 with three decimals, so that the numbers in a column are easy to compare."""
     return f"{value:z.3f}" if math.isfinite(value) else "unknown"
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks and control characters, which would upset a figure or a terminal."""
+    """`text` with a space for each line break and control character, which would break a figure or a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def clip(name: str, most: int = 30) -> str:
-    """`name` in one line of at most `most` characters, of which both ends are kept.
+    """`name` in one line of at most `most` characters; a longer name loses its middle.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def clip(name: str, most: int = 30) -> str:
 
 
 def value_text(value: Any, digits: int = 4) -> str:
-    """A value in few characters: `digits` digits of a number, everything else as it is."""
+    """A value in a few characters: a float with `digits` digits, any other value unchanged."""
     if not isinstance(value, float | np.floating):
         return str(value)
     return f"{value:.{digits}g}" if math.isfinite(value) else "unknown"
@@ -68,7 +68,7 @@ def share_text(share: float) -> str:
 
 
 def p_text(pvalue: float) -> str:
-    """A p-value as people read it.
+    """A p-value with three decimals, or "<0.001".
 
     Examples
     --------
@@ -81,14 +81,14 @@ def p_text(pvalue: float) -> str:
 
 
 def hide_password(url: str) -> str:
-    """`url` as it may be shown to people."""
+    """`url` with its password hidden, so that it may be shown to people."""
     import sqlalchemy.engine
     import sqlalchemy.exc
 
     try:
         parts = sqlalchemy.engine.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):
-        # What cannot be taken apart cannot be shown in part.
+        # If the text cannot be parsed, its password cannot be found, so that none of it is shown.
         return "a text that is no URL"
     return parts.difference_update_query(["password"]).render_as_string(hide_password=True)
 

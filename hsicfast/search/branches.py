@@ -1,6 +1,7 @@
 """Branches: the values of one hyperparameter that decide which others exist, and which of them are worth more trials.
 
-A Gaussian process knows no hyperparameters that come and go. Inside a branch all of them are there.
+A Gaussian process cannot handle hyperparameters that only some trials have. Inside a branch, every trial has the same
+ones.
 """
 
 from __future__ import annotations
@@ -19,9 +20,41 @@ from hsicfast.trials.goal import best_fraction, losses_of
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, LOST, Trial
 
+# A hyperparameter with more than MOST_BRANCHES values makes no branches: each would get too few trials.
 MOST_BRANCHES = 8
-# Who has so few of the best fifth that chance brings it in one case of twenty is not looked at any more.
+# GOOD: the best fifth of the trials counts as good when branches are compared. ALPHA: a branch is dropped if chance
+# alone would give it as few good trials, or fewer, with a probability of at most 5%.
 GOOD, ALPHA = 0.2, 0.05
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch of a space, or the whole space if no hyperparameter is given.
+
+    Attributes
+    ----------
+    name : str, optional
+        The hyperparameter whose values are the branches.
+    value : value, optional
+        Its value in this branch.
+    """
+
+    name: str | None = None
+    value: Any = None
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The hyperparameter that all trials of the branch share, with its value."""
+        return {} if self.name is None else {self.name: self.value}
+
+    def trials(self, trials: TrialTable) -> TrialTable:
+        """The `trials` that lie in the branch."""
+        if self.name is None:
+            return trials
+        return trials.select(np.array([own == self.value for own in trials.values[self.name]], dtype=bool))
+
+
+WHOLE_SPACE = Branch()
 
 
 @dataclass(frozen=True)
@@ -37,13 +70,17 @@ class Branching:
     name: str
     values: tuple[Any, ...]
 
+    def branches(self, values: Sequence[Any]) -> list[Branch]:
+        """The branch of each of the `values`."""
+        return [Branch(self.name, value) for value in values]
+
     def trials(self, value: Any, trials: TrialTable) -> TrialTable:
-        """Those in the branch of `value`."""
-        return trials.select(np.array([own == value for own in trials.values[self.name]], dtype=bool))
+        """The `trials` that lie in the branch of `value`."""
+        return Branch(self.name, value).trials(trials)
 
 
 def branching(space: SearchSpace) -> Branching | None:
-    """By the hyperparameter of the main group that decides over the most others; None where none does.
+    """The hyperparameter, in every trial, on which the most others depend; None if no other depends on one.
 
     Examples
     --------
@@ -61,7 +98,7 @@ def branching(space: SearchSpace) -> Branching | None:
 
 
 def conditions_inside(space: SearchSpace) -> bool:
-    """Whether hyperparameters come and go inside the branches as well.
+    """Whether, inside the branches too, some hyperparameters exist only under a condition.
 
     Examples
     --------
@@ -81,24 +118,31 @@ def conditions_inside(space: SearchSpace) -> bool:
 def promising(branches: Branching, left: Sequence[Any], trials: TrialTable, keep: int) -> tuple[list[Any], str]:
     """The branches of `left` that are worth more trials, at most `keep`, the most promising first; and why.
 
-    A branch goes where it has so few of the best fifth of the trials that chance alone brings it in one case of twenty
-    (hypergeometric), and beyond that those whose best trial is the worst go until `keep` are left: a budget that is
-    shared among branches that were not told apart would end in none of them.
+    A branch is dropped if it has significantly few of the best fifth of the trials (hypergeometric test, p <= 5%). If
+    more than `keep` branches remain, those whose best trial is worst are dropped as well: a budget that is divided
+    among many similar branches would leave too few trials for each.
 
     Parameters
     ----------
     branches : Branching
     left : sequence
-        Values of the branches that are searched so far.
+        Values of the branches that are still searched.
     trials : TrialTable
-        All so far.
+        All trials so far.
     keep : int >= 1
+
+    Returns
+    -------
+    kept : list
+        Values of the branches to search on.
+    reason : str
+        Which branches stay, and why the others are dropped.
     """
     from scipy.stats import hypergeom
 
     own = {value: branches.trials(value, trials) for value in left}
     judged = [(value, trial) for value in left for trial in own[value] if trial.status != LOST]
-    # A trial that was stopped early has a last value but is none of the best.
+    # A trial that was stopped early has an objective, its last value, but never counts among the best.
     ended = [trial.objective if trial.status == DONE else math.nan for _, trial in judged]
     met = best_fraction(losses_of(np.array(ended), trials.minimize), GOOD).met
     leaders = {value: best_of(own[value]) for value in left}
@@ -121,12 +165,12 @@ def promising(branches: Branching, left: Sequence[Any], trials: TrialTable, keep
 
 
 def best_of(trials: TrialTable) -> Trial | None:
-    """The trial that ended well with the best objective, the earliest of equals; None if none did."""
+    """The trial that ended well with the best objective, the earliest if several are equal; None if none ended well."""
     return trials.best() if (trials.status == DONE).any() else None
 
 
 def _values(hyperparameter: Hyperparameter) -> list[Any]:
-    """The values of a hyperparameter that has a few."""
+    """The values of a hyperparameter that can make branches; one more than MOST_BRANCHES if there are more."""
     if isinstance(hyperparameter, Choice | Bool):
         return list(hyperparameter.choices)
     if isinstance(hyperparameter, Int):

@@ -1,9 +1,9 @@
-"""Does spending more help, and how much less would do?
+"""Economy: does a higher cost give a better network, and how low can the cost be for one that is as good?
 
-What makes a training expensive (width, depth, rounds of boosting) often makes it better, too, out to the end of its
-range, where a design of few trials has nothing: :func:`at_expensive_ends` goes there. Often it does not:
-:func:`decades` says how much there is to be saved, :func:`cheap_enough` what is worth saving, and
-:class:`CostBisection` which cost to try next.
+What makes a training expensive (width, depth, rounds of boosting) often makes the network better, too, up to the end
+of its range. A design of few trials has none there, so that :func:`at_expensive_ends` builds some. If a high cost does
+not help, there is something to save: :func:`decades` measures how much, :func:`cheap_enough` says below which cost it
+is not worth searching, and :class:`CostBisection` says which cost to try next.
 """
 
 from __future__ import annotations
@@ -22,22 +22,32 @@ from hsicfast.trials.goal import best_fraction
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE
 
+# ALPHA: level of the test of whether a hyperparameter drives the cost. FEWEST: the fewest trials for that test.
 ALPHA, FEWEST = 0.05, 5
-# Trials at one level of the cost before a higher one is more promising, and the least saving that is looked for.
+# TRIES: after this many misses in a row at one level of the cost, the search goes up to a higher level.
+# WORTH: the search looks for savings of at least this factor.
 TRIES, WORTH = 3, 1.2
-# The share of the trials that are not too small for their task, and how much cheaper may be looked for in any case.
+# BETTER: this share of the trials, the better half, counts as large enough for the task.
+# LEAP: costs down to 1 / LEAP of the cheapest good one are worth a search in any case.
 BETTER, LEAP = 1 / 2, 4.0
+# DECADES: the percentiles between which the span of the costs is measured; a few odd costs at the ends do not count.
+DECADES = 0.1, 0.9
 
 
 def expensive_ends(space: SearchSpace, trials: TrialTable) -> dict[str, Any]:
-    """The numbers that the cost rises or falls with (Spearman, Holm's p <= 5%), each with its dear end.
+    """The numeric hyperparameters that drive the cost (Spearman, Holm's p <= 5%), each with its expensive end.
 
     Parameters
     ----------
     space : SearchSpace
     trials : TrialTable
-        A hyperparameter is judged by those that have it and a known cost, from 5 on. One on which others depend is
-        left alone: another value of it is another configuration altogether.
+        A hyperparameter is judged by the trials that have it and a known cost, if there are at least 5. One on which
+        others depend is not judged, because another value of it makes another configuration altogether.
+
+    Returns
+    -------
+    dict
+        Its highest value if the cost rises with it, else its lowest.
 
     Examples
     --------
@@ -62,12 +72,12 @@ def expensive_ends(space: SearchSpace, trials: TrialTable) -> dict[str, Any]:
 
 
 def at_expensive_ends(params: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
-    """`params` with those of the `ends` that they have."""
+    """`params`, with each hyperparameter that they have set to its end of `ends`."""
     return params | {name: end for name, end in ends.items() if name in params}
 
 
 def decades(costs: Floats) -> float:
-    """Factors of 10 that the `costs` (n,) span from their tenth to their ninetieth percentile; 0 if unknown.
+    """The number of factors of 10 between the tenth and the ninetieth percentile of `costs` (n,); 0 if unknown.
 
     Examples
     --------
@@ -75,14 +85,20 @@ def decades(costs: Floats) -> float:
     1.6
     """
     known = costs[(costs > 0) & (costs < np.inf)]
-    return float(np.ptp(np.quantile(np.log10(known), (0.1, 0.9)))) if len(known) else 0.0
+    return float(np.ptp(np.quantile(np.log10(known), DECADES))) if len(known) else 0.0
 
 
 def cheap_enough(cost: float, trials: TrialTable) -> float:
-    """What is cheaper than this is mostly too small for its task: the cheapest of the better half of the `trials`.
+    """The cost below which it is not worth searching, because networks that cheap are mostly too small for the task.
 
-    Where those are no cheaper than a quarter of `cost`, which is what the cheapest that is as good costs, that quarter;
-    0 where it is unknown or 0.
+    It is the lowest cost in the better half of the `trials`, or a quarter of `cost` if that is lower; 0 if `cost` is
+    unknown or 0.
+
+    Parameters
+    ----------
+    cost : float
+        Cost of the cheapest trial that is as good as the winner.
+    trials : TrialTable
 
     Examples
     --------
@@ -102,17 +118,17 @@ def cheap_enough(cost: float, trials: TrialTable) -> float:
 class CostBisection:
     """Bisects the cost on a log scale between the cheapest trial that is good enough and the cheapest trial.
 
-    After TRIES trials in a row at one level that were not good enough it goes half way up again, and near the top it
-    starts from the bottom once more.
+    After TRIES trials in a row at one level that were not good enough, the level becomes the floor and the next level
+    lies half way up again. Near the top the bisection starts from the bottom once more.
 
     Attributes
     ----------
     level : float
-        What was looked for last; infinite before.
+        The cost that was tried last; infinite before the first.
     floor : float
-        Where nothing as good is expected any more; 0 before that is known.
+        The cost below which no trial as good is expected any more; 0 before one is known.
     misses : int
-        How many in a row left the cheapest that is as good above the level.
+        How many trials in a row left the cheapest good one above the level.
 
     Examples
     --------
@@ -129,7 +145,10 @@ class CostBisection:
     misses: int = 0
 
     def most(self, cost: float, trials: TrialTable) -> float | None:
-        """The next level, where the cheapest that is as good has this `cost`; None where that is 0 or unknown."""
+        """The cost to try next if the cheapest good trial has this `cost`; None if that is 0 or unknown.
+
+        It is called once for each such trial: if `cost` is still above the last level, that trial counts as a miss.
+        """
         if not 0 < cost < np.inf:
             return None
         self.misses = self.misses + 1 if cost > self.level else 0
@@ -143,7 +162,7 @@ class CostBisection:
 
 
 def _correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Spearman's, of the finite pairs, and its p; no correlation of fewer than 5, or where one side is all alike."""
+    """Spearman's correlation of the finite pairs, and its p-value; (0, 1) for fewer than 5 pairs or a constant side."""
     from scipy.stats import spearmanr
 
     known = np.array([pair for pair in pairs if np.isfinite(pair[1])], dtype=np.float64)

@@ -1,8 +1,9 @@
-"""The finalists: the best few configurations, trained again with fresh seeds, and the winner by those alone.
+"""The finalists: the best few configurations are trained again with fresh seeds, which alone choose the winner.
 
-The best of many trials is good and lucky: trained again with another seed it is mostly worse than when it was chosen
-(the winner's curse), and one that was less lucky may be better. Fresh seeds know nothing of the choice. The mean of
-the winner is still the best of a few means, hence a little too good; the test metric, read after all of this, is not.
+The best of many trials is good and lucky: trained again with another seed, it is mostly worse than when it was chosen
+(the winner's curse), and a configuration that was less lucky may be better. Fresh seeds do not depend on the choice.
+The mean of the winner is still the best of a few means and therefore a little too good; the test metric, which is read
+after the choice, is not.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from hsicfast.trials.goal import as_good_as, losses_of
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL, LOST, Trial
 
-# From so many trials on a finalist gets two seeds: a second look at each is then worth more than more of them, and says
-# how far seeds scatter.
+# With at least TWO_SEEDS_FROM final trials each finalist gets two seeds: a second look at each is then worth more than
+# further finalists, and it shows how far seeds scatter.
 TWO_SEEDS_FROM = 4
 
 
 @dataclass(frozen=True)
 class Final:
-    """What came of a finalist with fresh seeds.
+    """The results of a finalist with fresh seeds.
 
     Attributes
     ----------
     trial : int
         Index of the trial by which the configuration was chosen.
     n : int
-        Trials with fresh seeds; lost ones, which are no evidence, are not counted.
+        Number of trials with fresh seeds. Lost ones are not counted, since they say nothing about the configuration.
     diverged : int
         How many of them diverged.
     mean : float
-        Mean of their objectives; NaN where one diverged, or all were lost.
+        Mean of their objectives; NaN if one diverged, or all were lost.
     sd : float
-        Standard deviation (n - 1) of their objectives; NaN where the mean is, and of a single one.
+        Standard deviation (n - 1) of their objectives; NaN if the mean is NaN, or if there is a single one.
     """
 
     trial: int
@@ -49,7 +50,7 @@ class Final:
 
 
 def final_plan(trials: int) -> tuple[int, int]:
-    """How many candidates so many final `trials` are for, and seeds a candidate; none where they are not for two.
+    """Number of candidates and of seeds for each that `trials` final trials allow; (0, 0) if fewer than two candidates.
 
     Examples
     --------
@@ -62,7 +63,10 @@ def final_plan(trials: int) -> tuple[int, int]:
 
 
 def finalists(trials: TrialTable, count: int) -> list[Trial]:
-    """The best trials of `count` different configurations, or of as many as ended well; the earliest of equals."""
+    """The best trials of `count` different configurations, or of fewer if fewer ended well.
+
+    The best comes first, and of equally good trials the earliest.
+    """
     able = trials.select((trials.status == DONE) & (trials.origin != FINAL))
     best: list[Trial] = []
     for row in np.argsort(able.losses, kind="stable"):
@@ -75,7 +79,7 @@ def finalists(trials: TrialTable, count: int) -> list[Trial]:
 
 
 def finals_of(trials: TrialTable) -> tuple[Final, ...]:
-    """What came of each finalist, the best mean first, of equals the one that was better when it was chosen."""
+    """The results of each finalist, the best mean first; of equal means, the one that was better when it was chosen."""
     fresh = list(trials.select(trials.origin == FINAL))
     found = []
     for candidate in finalists(trials, len(trials)) if fresh else ():
@@ -86,6 +90,7 @@ def finals_of(trials: TrialTable) -> tuple[Final, ...]:
 
 
 def _final(index: int, own: Sequence[Trial]) -> Final:
+    """The results of the finalist chosen by trial `index`, from its `own` trials with fresh seeds."""
     diverged = sum(trial.status == DIVERGED for trial in own)
     objectives = [trial.objective for trial in own]
     known = len(own) > 0 and diverged == 0
@@ -96,8 +101,8 @@ def _final(index: int, own: Sequence[Trial]) -> Final:
 def best_and_economical(table: TrialTable, finals: Sequence[Final], tolerance: float | None) -> tuple[Trial, Trial]:
     """The winner, and the cheapest trial that is as good as it within `tolerance`.
 
-    The winner is the finalist with the best mean over its fresh seeds; without finals, or where each finalist diverged
-    with one of its fresh seeds, the trial with the best objective.
+    The winner is the finalist with the best mean over its fresh seeds. If there are no finals, or if each finalist
+    diverged with one of its fresh seeds, it is the trial with the best objective.
 
     To find the economical trial we compare like with like. By default a difference no larger than the scatter between
     seeds (:func:`seed_noise`) counts as equally good. A finalist is judged by its mean over fresh seeds, which says
@@ -113,12 +118,13 @@ def best_and_economical(table: TrialTable, finals: Sequence[Final], tolerance: f
     finals : sequence of Final
         Of :func:`finals_of`.
     tolerance : float, optional
-        In the unit of the objective; by default a twentieth of what it is held against, or the noise if that is more.
+        In the unit of the objective; by default a twentieth of the objective that others are compared with, or the
+        scatter between seeds if that is more.
 
     Returns
     -------
     tuple of Trial
-        Trials of the design or the search; of a finalist the one by which it was chosen.
+        Trials of the design or the search; for a finalist, the trial by which it was chosen.
     """
     searched = table.contenders
     if not finals or math.isnan(finals[0].mean):
@@ -156,8 +162,9 @@ def seed_noise(finals: Sequence[Final]) -> float:
 
 
 def network_to_keep(trials: TrialTable, chosen: Trial) -> Trial:
-    """Of the trainings of a configuration the one with the best objective, the earliest of equals.
+    """The trial with the best objective among those that trained the configuration of `chosen`; the earliest if equal.
 
-    The configuration is `chosen` by fresh seeds; of the networks that it made this is the one to keep.
+    Fresh seeds choose the configuration. Several of its trials may have made a network, and this one made the network
+    to keep.
     """
     return trials.select(np.array([trial.params == chosen.params for trial in trials], dtype=bool)).best()

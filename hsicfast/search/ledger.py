@@ -21,9 +21,20 @@ class Interrupted(InputError):
 
 @dataclass(frozen=True)
 class Round:
-    """Trials ``first, ..., last - 1`` of a run, and in words how they were chosen and what was learnt from them.
+    """Trials ``first, ..., last - 1`` of a run, how they were chosen, and what was learnt from them.
 
-    `too_dear` configurations were passed over on the way, since they were known to exceed the limit of the cost.
+    Attributes
+    ----------
+    number : int
+        The first round is 1.
+    name : str
+    first, last : int
+    note : str
+        How the trials were chosen.
+    learnt : tuple of str
+        What was learnt from them.
+    too_dear : int
+        Number of configurations that were passed over, because they were known to exceed the limit of the cost.
     """
 
     number: int
@@ -36,7 +47,7 @@ class Round:
 
     @property
     def story(self) -> str:
-        """The note, and what was passed over."""
+        """The note, and the number of configurations that were passed over."""
         return f"{self.note}; passed over as dearer than max_cost: {self.too_dear:,}" if self.too_dear else self.note
 
 
@@ -51,7 +62,7 @@ class Ledger:
     max_cost : float, optional
         The limit of the cost.
     folder : Path, optional
-        Where the results are kept, for what is said to people.
+        Where the results are kept; error messages name it.
     """
 
     def __init__(
@@ -60,7 +71,7 @@ class Ledger:
         self.space, self.minimize, self.max_cost, self.folder = space, minimize, max_cost, folder
         self.rounds: list[Round] = []
         self._trials: dict[int, Trial] = {}
-        self._table: TrialTable | None = None  # of the trials, until another one is written down
+        self._table: TrialTable | None = None  # of the trials; None if one was added since
 
     def __contains__(self, index: int) -> bool:
         return index in self._trials
@@ -72,7 +83,7 @@ class Ledger:
         return self._trials[index]
 
     def write(self, trial: Trial) -> None:
-        """Write down a trial that has ended, in place of what is known of it."""
+        """Add a trial that has ended; it replaces an earlier version of the same trial."""
         self._trials[trial.index] = trial
         self._table = None
 
@@ -93,9 +104,10 @@ class Ledger:
 
     @property
     def judged(self) -> TrialTable:
-        """The trials that have ended; what is not known to be within the limit of the cost has no objective.
+        """The trials that have ended; one that is not known to be within the limit of the cost has no objective.
 
-        What a finalist makes of a fresh seed stays: the trial by which it was chosen is within the limit.
+        A trial of a finalist with a fresh seed keeps its objective, because the trial that chose it is within the
+        limit.
         """
         table = self.table
         over = (table.status == DONE) & (table.origin != FINAL) & ~meets(table.cost, self.max_cost)
@@ -103,14 +115,14 @@ class Ledger:
         return replace(table, objective=np.where(over, np.nan, table.objective), status=status)
 
     def affordable(self, interrupted: bool = False) -> TrialTable:
-        """The trials that have ended and are known to be within the limit of the cost: the best is among them.
+        """The trials that have ended and are known to be within the limit of the cost; the best is chosen among them.
 
         Raises
         ------
         InputError
-            Where trials ended well, but none of these is.
+            If trials ended well, but none of these is known to be within the limit.
         Interrupted
-            The same, of a run that was stopped.
+            If the same happens in a run that was stopped.
         """
         done, within = self.table.select(self.table.status == DONE), self.table.within(self.max_cost)
         if len(done) and not (within.status == DONE).any():
@@ -118,7 +130,18 @@ class Ledger:
         return within
 
     def open(self, name: str, first: int, last: int, note: str, too_dear: int) -> Round | None:
-        """Write down that the trials ``first, ..., last - 1`` are planned; returns the round if it is a new one."""
+        """Add the planned trials ``first, ..., last - 1`` to the round `name`; returns the round if it is a new one.
+
+        Parameters
+        ----------
+        name : str
+            If the latest round has this name, it is extended.
+        first, last : int
+        note : str
+            How the trials were chosen.
+        too_dear : int
+            Number of configurations that were passed over.
+        """
         if self.rounds and self.rounds[-1].name == name:
             before = self.rounds[-1]
             self.rounds[-1] = replace(before, last=last, too_dear=before.too_dear + too_dear)
@@ -127,11 +150,11 @@ class Ledger:
         return self.rounds[-1]
 
     def learn(self, text: str) -> None:
-        """Write down what the latest round said, and what is decided by it."""
+        """Add what was learnt from the latest round, and what is decided by it."""
         self.rounds[-1] = replace(self.rounds[-1], learnt=(*self.rounds[-1].learnt, text))
 
     def nothing_within(self, done: TrialTable, interrupted: bool) -> InputError:
-        """What to say if none of the trials that ended well is known to be within the limit of the cost."""
+        """The error to raise if no trial that ended well is known to be within the limit of the cost."""
         limit = f"max_cost={number(self.max_cost)}"
         if not np.isfinite(done.cost).any():
             return InputError(

@@ -1,8 +1,8 @@
-"""Where to search: what an upper bound says is safe to fix, and the ranges where the good trials live.
+"""Where to search: fix what an upper bound on its effect calls safe, and narrow ranges to where good trials lie.
 
 Both need evidence from trials drawn from the distributions of the space; a hyperparameter without evidence is searched
-as it is. A narrowed range leaves out no good trial but is no verdict on the rest, so that a share of the search goes on
-outside.
+as it is. A narrowed range leaves out no good trial. It does not prove that the rest is bad, so that a share of the
+search goes on outside.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def narrow(findings: Conclusions) -> Reduction:
     Parameters
     ----------
     findings : Conclusions
-        The analysis of the design trials.
+        The analysis of the trials that were drawn from the distributions of the space.
 
     Returns
     -------
     Reduction
-        Its space has the narrowed ranges, and lacks the fixed hyperparameters.
+        Its space has the narrowed ranges, and lacks the hyperparameters that are fixed.
 
     Examples
     --------
@@ -86,11 +86,11 @@ def decided(reduction: Reduction) -> str:
 
 
 def _where_good(findings: Findings, name: str) -> tuple[Float | Int, str] | None:
-    """The narrowed range of a number, and why; None if it leaves out too little."""
+    """The narrowed range of a numeric hyperparameter, and the reason; None if narrowing would save too little."""
     whole = findings.trials.space[name]
     if not isinstance(whole, Float | Int):
         return None
-    # A range is one of values, so that the distribution of the space counts here even if the analysis goes by ranks.
+    # Positions are those of the space even if the analysis uses ranks, because a range is one of values.
     u = whole.to_unit(findings.trials.values[name][findings.trials.active(name)])
     good = u[findings.carried(name).z]
     if len(good) < FEWEST_GOOD:
@@ -100,7 +100,7 @@ def _where_good(findings: Findings, name: str) -> tuple[Float | Int, str] | None
     lowest, highest = whole.from_unit(low), whole.from_unit(high)
     if high - low > WORTH_NARROWING or not lowest < highest:
         return None
-    part = replace(whole, low=lowest, high=highest)  # type: ignore[arg-type]  # each kind takes its own numbers
+    part = replace(whole, low=lowest, high=highest)  # type: ignore[arg-type]  # a Float takes floats, an Int integers
     inside = ((u >= low) & (u <= high)).mean()
     return part, (
         f"all {len(good)} good trials lie there, and {share_text(float(inside))} of all "

@@ -1,7 +1,7 @@
-"""The method: rounds of sampling, training and analysis, until the budget of trials is spent.
+"""The function :func:`minimize`, which conducts a run from the first check to the result.
 
-A strategy reads as its method (:meth:`TwoStep.conduct`); :func:`minimize` conducts one from the first check to the
-result. What a round is made of stands in :mod:`hsicfast.search.rounds`.
+The steps of the method are in the strategies (:meth:`hsicfast.search.strategies.Hsic.conduct`), and the parts of a
+round are in :mod:`hsicfast.search.rounds`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found.
+    """The result of a run.
 
-    `best` and `economical` are trials of the design or the search. Where finalists were trained again with fresh seeds,
-    `finals` says what came of each, the winner first, and `best` is the trial by which the winner was chosen
-    (:func:`~hsicfast.search.finals.best_and_economical`).
+    Attributes
+    ----------
+    best : Trial
+        A trial of the design or the search. If finalists were trained again with fresh seeds, it is the trial by which
+        the winner was chosen (:func:`~hsicfast.search.finals.best_and_economical`).
+    trials : TrialTable
+        All trials that ended.
+    sensitivity : Sensitivity
+        Which hyperparameters decide.
+    reduction : Reduction or None
+        What was fixed or narrowed for the search.
+    rounds : tuple of Round
+    goal : float
+        The fraction of the trials that counts as good.
+    interrupted : bool
+        Whether a signal stopped the run.
+    economical : Trial
+        The cheapest trial of the design or the search that is as good as the winner within the tolerance.
+    finals : tuple of Final
+        Results of the finalists with fresh seeds, the winner first.
+    max_cost, tolerance : float or None
+        As they were passed to :func:`minimize`.
     """
 
     best: Trial
@@ -93,11 +112,11 @@ def minimize(
     evaluate : callable
         ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective``
         and, if you like, ``cost``, ``status`` ("done", "diverged" or "pruned"), ``message`` and further numbers or
-        texts. Raising, or an objective that is NaN or infinite, means that the trial diverged.
+        texts. If it raises, or if the objective is NaN or infinite, the trial diverged.
     space : SearchSpace
-        What may be tried.
+        The hyperparameters and their ranges.
     n_trials : int
-        Budget; at least 8, or 4 for "random".
+        Budget of trials; at least 8, or 4 for "random".
     strategy : {"hsic", "two_step", "random"} or Strategy
         How the budget is spent, e.g. ``TwoStep(optimizer="tpe")``.
     seed : int
@@ -107,54 +126,54 @@ def minimize(
     executor : Executor, optional
         :class:`~hsicfast.training.executors.Local` by default.
     goal : float
-        The best fraction that counts as good, in (0, 1).
+        The fraction of the trials, the best ones, that counts as good, in (0, 1).
     direction : {"minimize", "maximize"}
-        What is good.
+        Whether small or large objectives are good.
     folder : path, optional
-        Run folder. A run that was interrupted goes on when called with the same folder; without one, results stay in
+        Run folder. An interrupted run goes on when it is called with the same folder; without a folder, results stay in
         memory.
     settings : mapping, optional
-        What else the results depend on; a folder refuses to go on with other settings.
+        Everything else that the results depend on; a folder refuses to go on with other settings.
     watcher : Watcher, optional
-        Hears of every trial as it ends.
+        Is notified of every trial when it ends.
     tolerance : float, optional
-        How far from the best objective a cheaper trial may be to be the economical one, in the objective's unit; by
-        default a twentieth of the best, or what the finalists scatter between seeds where that is more.
+        How far from the best objective a cheaper trial may be to be the economical one, in the unit of the objective;
+        by default a twentieth of the best, or the scatter of the finalists between seeds if that is more.
     pruner : optuna.pruners.BasePruner, optional
-        Stops hopeless trials early, by the learning curves of those that had ended when the trial was planned; trials
-        of the design always go on to their end. It needs ``evaluate(params, report=...)``, which calls
-        ``report(step, value)`` as it trains and returns its last value once the answer is False.
+        Stops hopeless trials early, by the learning curves of the trials that had ended when the trial was planned.
+        Trials of the design always go on to their end. A pruner needs ``evaluate(params, report=...)``, which calls
+        ``report(step, value)`` as it trains, and returns its last value as soon as a call returns False.
     repeats : int
-        Seeds with which each trial trains its configuration, at least 1. Its objective, cost and other numbers are
-        their means, and the metric ``objective_sd`` says how far they scatter; with more than one, `evaluate` must take
-        a seed.
+        Number of seeds with which each trial trains its configuration, at least 1. The objective, the cost and other
+        numbers of the trial are means over these seeds, and the metric ``objective_sd`` is the standard deviation of
+        the objective. With more than one seed, `evaluate` must take a seed.
     max_cost : float, optional
-        The most that the best trial may cost, in the unit of the cost, finite and above 0. What has a price above it
-        is never trained, and another configuration takes its place. What turned out dearer once it was trained, or
-        has no known cost, counts in the analysis, but is neither `best` nor `economical`.
+        The most that the best trial may cost, in the unit of the cost, finite and above 0. A configuration whose price
+        is above it is never trained, and another one takes its place. A trial that turns out more expensive, or has no
+        known cost, counts in the analysis, but is neither `best` nor `economical`.
     price : callable, optional
-        ``price(params)`` is what a configuration is known to cost before it is trained, NaN where that is unknown; by
-        default the method ``price`` of `evaluate`, if it has one. Asked in this process, and only with `max_cost`.
-        It is the cost of a trial for which `evaluate` returns none.
+        ``price(params)`` returns what a configuration costs, before it is trained, or NaN if that is unknown; by
+        default the method ``price`` of `evaluate`, if it has one. It is called in this process, and only with
+        `max_cost`. A trial for which `evaluate` returns no cost costs its price.
     resume : {None, "force"}
-        "force" goes on in a `folder` whose settings differ: they are replaced, and so is every stored trial that is not
-        what is asked for at its place now; what was there is kept in ``replaced/`` of the folder.
+        "force" goes on in a `folder` whose settings differ. It replaces the settings, and every stored trial that is
+        not the one now planned at its place, and keeps what it replaces in ``replaced/`` of the folder.
 
     Returns
     -------
     Result
-        Also after Ctrl-C or SIGTERM, which let the trials in flight end; a second one raises KeyboardInterrupt at
-        once.
+        Ctrl-C or SIGTERM lets the trials in flight end, and a result is returned as well; a second signal raises
+        KeyboardInterrupt at once.
 
     Raises
     ------
     InputError
-        Where a rule above is broken; where no trial ends with a finite objective, or none that does is known to cost
-        at most `max_cost`; where 1,000 configurations drawn in a row are too dear. What was trained stays in `folder`.
+        If a rule above is broken, if no trial ends with a finite objective, if no trial that does is known to cost at
+        most `max_cost`, or if 1,000 configurations drawn in a row are too expensive. Trained trials stay in `folder`.
     RunError
         If a disk, a database, a lock, a cluster or the start of the workers fails: the same call goes on from `folder`.
     Interrupted
-        Stopped before there were 4 trials to analyse.
+        If the run is stopped before there are 4 trials to analyse.
 
     Examples
     --------
@@ -191,7 +210,20 @@ def execute(
     settings: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
 ) -> Result:
-    """Carry out a plan; parameters, result and errors as of :func:`minimize`."""
+    """Carry out a plan that has been checked already.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The settings of the run.
+    evaluate, executor, folder, store, settings, watcher
+        As in :func:`minimize`.
+
+    Returns
+    -------
+    Result
+        As in :func:`minimize`, which also lists the errors.
+    """
     executor, watcher = executor or Local(), watcher or Watcher()
     where = None if folder is None else Path(folder)
     if where is not None:
@@ -204,7 +236,7 @@ def execute(
         with stop_on_signals(run, watcher):
             sensitivity, reduction = plan.strategy.conduct(run)
         affordable = run.affordable()
-        # Cut short, the finals have given some more seeds than others.
+        # If the run was stopped, some finalists have had more seeds than others, so that their means do not compare.
         finals = () if run.stopped() else finals_of(run.ledger.judged)
         best, economical = best_and_economical(affordable, finals, plan.tolerance)
         result = Result(
@@ -223,7 +255,7 @@ def execute(
         watcher.on_end("")
         return result
     except InputError as error:
-        with suppress(InputError):  # the log's own, on a full disk
+        with suppress(InputError):  # the log itself fails if the disk is full
             watcher.on_end(str(error))
         raise
     finally:
@@ -232,6 +264,7 @@ def execute(
 
 
 def _strategy(strategy: str | Strategy) -> Strategy:
+    """The strategy of this name, with its default settings; a strategy object is returned as it is."""
     if not isinstance(strategy, str):
         return strategy
     if strategy not in STRATEGIES:

@@ -1,4 +1,4 @@
-"""What a run is to do, as one frozen object that is checked once, before data are loaded or anything is trained."""
+"""The plan of a run: one frozen object with its settings, checked once, before data are loaded or trials trained."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class Strategy(Protocol):
         """Raise an InputError if the strategy cannot be conducted with `n_trials`."""
 
     def conduct(self, run: Any) -> tuple[Sensitivity, Reduction | None]:
-        """Spend the trials of `run`; returns what decides, and what was fixed.
+        """Spend the trials of `run`; returns the final analysis, and what was fixed or narrowed (None if nothing was).
 
-        `run` is a :class:`hsicfast.search.rounds.Run`, which is made of a plan: its type cannot be named here.
+        `run` is a :class:`hsicfast.search.rounds.Run`. Its type cannot be named here, because that module imports this
+        one.
         """
 
 
@@ -42,30 +43,34 @@ class RunPlan:
     Parameters
     ----------
     space : SearchSpace
-        What may be tried.
+        The hyperparameters and their ranges.
     n_trials : int
         Budget of trials.
     strategy : Strategy
         How the budget is spent.
     seed : int >= 0
     goal : float in (0, 1)
-        The best fraction that counts as good.
+        The fraction of the trials, the best ones, that counts as good.
     direction : {"minimize", "maximize"}
+        Whether small or large objectives are good.
     tolerance : float >= 0, optional
-        How far from the best a cheaper trial may be to be the economical one, in the unit of the objective.
+        How far from the best objective a cheaper trial may be to be the economical one, in the unit of the objective.
     max_cost : float > 0, optional
         The most that the best trial may cost.
     price : callable, optional
-        What a configuration costs before it is trained; by default the method ``price`` of `evaluate`, if it has one.
+        Returns what a configuration costs before it is trained; by default the method ``price`` of `evaluate`, if it
+        has one.
     pruner : optuna.pruners.BasePruner, optional
+        Stops hopeless trials early.
     repeats : int >= 1
-        Seeds with which each trial trains its configuration.
+        Number of seeds with which each trial trains its configuration.
     resume : {None, "force"}
+        "force" goes on in a run folder whose settings differ.
 
     Raises
     ------
     InputError
-        Where one of these rules is broken, or the strategy needs more trials.
+        If one of these rules is broken, or if the strategy needs more trials.
 
     Examples
     --------
@@ -116,7 +121,7 @@ class RunPlan:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What trials and indices depend on beside `evaluate`, as it is kept in a run folder."""
+        """The settings, as a run folder stores them, on which trials and indices depend besides `evaluate`."""
         known: dict[str, Any] = {
             "goal": self.goal,
             "seed": self.seed,
@@ -128,19 +133,19 @@ class RunPlan:
         }
         if self.pruner is not None:
             known["pruner"] = pruner_settings(self.pruner)
-        if self.repeats > 1:  # folders of runs that knew no repeats go on
+        if self.repeats > 1:  # so that folders written before `repeats` existed still match
             known["repeats"] = self.repeats
         if self.max_cost is not None:
             known["max_cost"] = float(self.max_cost)
         return known
 
     def trained(self, evaluate: Callable[..., Any]) -> Callable[..., Any]:
-        """`evaluate` as the trials call it, with several seeds each if the plan says so.
+        """`evaluate` as the trials call it: with `repeats` seeds each.
 
         Raises
         ------
         InputError
-            Where it does not take what the plan hands it: a `seed` for repeats, a `report` for a pruner.
+            If `evaluate` lacks a parameter that the plan needs: `seed` for repeats, `report` for a pruner.
         """
         if self.pruner is not None and not accepts_report(evaluate):
             raise InputError(
@@ -150,11 +155,12 @@ class RunPlan:
         return repeated(evaluate, self.repeats)
 
     def cost_limit(self, evaluate: Callable[..., Any]) -> CostLimit | None:
-        """The limit of the cost, and who says what a configuration costs before it is trained; None without a limit."""
+        """The limit of the cost, with the function that prices a configuration before training; None without one."""
         if self.max_cost is None:
             return None
         return CostLimit(float(self.max_cost), self.price or getattr(evaluate, "price", None))
 
 
 def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by their names; none of any other object."""
     return {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else {}

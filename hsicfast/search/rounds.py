@@ -1,8 +1,8 @@
-"""A run in progress, as a strategy sees it: what it asks for is trained, what has ended is analysed.
+"""A run in progress, as a strategy sees it: it proposes trials, trains them and analyses them.
 
 A strategy (:mod:`hsicfast.search.strategies`) asks a :class:`Run` to propose, to train and to analyse. The
-:class:`Trainer` takes what the store holds already and has the executor train the rest; the ledger keeps what has
-ended. None of them knows torch, Hydra or a terminal.
+:class:`Trainer` takes trials that the store holds already, and has the executor train the others. The ledger keeps the
+trials that have ended. None of them knows torch, Hydra or a terminal.
 """
 
 from __future__ import annotations
@@ -36,34 +36,37 @@ from hsicfast.training.worker import Evaluate, Job, accepts_seed
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, EXCEPTION, LOST, SEARCH, Trial, trial_seed
 
-# An analysis of fewer trials says nothing.
+# LEAST_TRIALS: an analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
 # If the first FIRST_ALIKE trials all end with the same exception, the training itself is at fault.
 FIRST_ALIKE = 10
-# Seconds between two questions after what other hosts have done.
+# POLL: seconds between two looks at the results of other hosts.
 POLL = 1.0
 
 
 def alike(trials: Sequence[Trial]) -> bool:
-    """Whether all of them ended with the same exception, numbers in its words aside."""
-    said = {re.sub(r"\d+", "#", trial.message) for trial in trials}
-    return len(said) == 1 and all(trial.failure == EXCEPTION for trial in trials)
+    """Whether all `trials` ended with the same exception, apart from numbers in its message."""
+    messages = {re.sub(r"\d+", "#", trial.message) for trial in trials}
+    return len(messages) == 1 and all(trial.failure == EXCEPTION for trial in trials)
 
 
 class Trainer:
-    """Has planned trials trained: those that the store does not hold, here, and waits for those that other hosts train.
+    """Trains planned trials that the store does not hold, and waits for those that other hosts train.
 
     Parameters
     ----------
     evaluate : callable
-        As the trials call it.
+        The training, as the trials call it.
     executor : Executor
+        Runs the trainings.
     store : Store
+        Keeps the results.
     ledger : Ledger
-        Where each trial is written down as it ends.
+        Gets each trial when it ends.
     watcher : Watcher
+        Is notified of each trial.
     should_stop : callable
-        Whether no trial may be started any more.
+        Returns whether no further trial may be started.
     """
 
     def __init__(
@@ -77,10 +80,10 @@ class Trainer:
     ) -> None:
         self.evaluate, self.store, self.ledger, self.watcher = evaluate, store, ledger, watcher
         self._executor, self._should_stop = executor, should_stop
-        self._alike: list[Trial] = []  # the trials so far, while they all end with one and the same exception
+        self._alike: list[Trial] = []  # all trials so far, as long as each ended with the same exception
 
     def train(self, jobs: list[Job]) -> None:
-        """Train those of `jobs` that are not stored already."""
+        """Train the `jobs` that are not stored already."""
         missing, waiting = self._after_stored(jobs), 0
         while missing:
             claimed = self.store.claimed(missing)
@@ -90,7 +93,7 @@ class Trainer:
             missing = [job for job in missing if job.index not in self.ledger]
             if not missing or self._should_stop():
                 return
-            # Others train the rest; what they leave undone for a minute is taken over.
+            # Other hosts train the rest; if one of them stays silent for a minute, its trials are taken over.
             if len(missing) != waiting:
                 waiting = len(missing)
                 self.watcher.on_wait(waiting)
@@ -99,7 +102,7 @@ class Trainer:
             missing = self._after_stored(missing)
 
     def nothing_done(self, table: TrialTable) -> InputError:
-        """What to say if no trial ended well."""
+        """The error to raise if no trial ended well."""
         if alike(self.ledger.in_order()):
             return self._hopeless(self.ledger.in_order())
         kind = "were lost" if (table.status == LOST).all() else "diverged"
@@ -110,13 +113,14 @@ class Trainer:
         )
 
     def _after_stored(self, jobs: list[Job]) -> list[Job]:
-        """End those of `jobs` whose trials are stored; returns the others."""
+        """Take the stored trials of `jobs` as ended; returns the jobs without one."""
         stored = [self._stored(job) for job in jobs]
         for trial in filter(None, stored):
             self._end(trial, stored=True)
         return [job for job, trial in zip(jobs, stored, strict=True) if trial is None]
 
     def _end(self, trial: Trial, stored: bool) -> None:
+        """Add a trial that has ended to the ledger; stop the run if the first FIRST_ALIKE failed in the same way."""
         self.ledger.write(trial)
         self._alike.append(trial)
         suspicious = len(self._alike) == len(self.ledger) and alike(self._alike)
@@ -129,12 +133,12 @@ class Trainer:
     def _accept(self) -> None:
         """Store the ended trials: they did not all fail with the same exception."""
         for trial in self._alike:
-            # If another host has stored its result before, that one counts.
+            # If another host has stored a result of this trial before, that result counts.
             self.ledger.write(replace(self.store.add(trial), params=trial.params))
         self._alike = []
 
     def _hopeless(self, trials: Sequence[Trial]) -> InputError:
-        """What to say if every trial has ended with the same exception; they are trained again next time."""
+        """The error to raise if every trial has ended with the same exception; the next run trains them again."""
         aside = self.store.set_aside_all()
         again = f", and the same command trains them again; {aside}" if aside else ""
         return InputError(
@@ -143,7 +147,7 @@ class Trainer:
         )
 
     def _stored(self, job: Job) -> Trial | None:
-        """The stored trial of `job`, if there is one; another plan's is refused, or replaced if that is forced."""
+        """The stored trial of `job`, if any; a trial of another plan is refused, or replaced if `resume` is "force"."""
         trial = self.store.trials.get(job.index)
         if trial is None:
             return None
@@ -172,12 +176,15 @@ class Run:
     Parameters
     ----------
     plan : RunPlan
-        What it is to do.
+        The settings of the run.
     evaluate : callable
-        What the user trains.
+        The user's training.
     executor : Executor
+        Runs the trainings.
     store : Store
+        Keeps the results.
     watcher : Watcher
+        Is notified of each round and trial.
     """
 
     def __init__(self, plan: RunPlan, evaluate: Evaluate, executor: Executor, store: Store, watcher: Watcher) -> None:
@@ -185,14 +192,14 @@ class Run:
         self.ledger = Ledger(plan.space, plan.minimize, plan.max_cost, store.folder)
         self.signals = 0
         self.planned = 0
-        self.truncated = False  # whether points of the design were too dear
-        self._next_point = 0  # of the design's sequence; ahead of `planned` if some were too dear
+        self.truncated = False  # whether points of the design were too expensive
+        self._next_point = 0  # of the design's sequence; ahead of `planned` if some points were too expensive
         self._trainer = Trainer(plan.trained(evaluate), executor, store, self.ledger, watcher, self.stopped)
         self._watcher = watcher
 
     @property
     def space(self) -> SearchSpace:
-        """What may be tried."""
+        """The hyperparameters and their ranges."""
         return self.plan.space
 
     @property
@@ -202,11 +209,11 @@ class Run:
 
     @property
     def seeded(self) -> bool:
-        """Whether a training takes a seed, so that with another one it may end otherwise."""
+        """Whether a training takes a seed, so that another seed may give another result."""
         return accepts_seed(self._trainer.evaluate)
 
     def stopped(self) -> bool:
-        """Whether no trial may be started any more."""
+        """Whether no further trial may be started."""
         return self.signals > 0
 
     def affordable(self) -> TrialTable:
@@ -214,7 +221,7 @@ class Run:
         return self.ledger.affordable(self.stopped())
 
     def admits(self, params: dict[str, Any]) -> bool:
-        """Whether `params` may be trained: they are not known to be too dear."""
+        """Whether `params` may be trained, because they are not known to be too expensive."""
         return self.costs is None or self.costs.admits(params)
 
     def design(self, n: int, method: str) -> list[dict[str, Any]]:
@@ -241,16 +248,41 @@ class Run:
         method: str = "gp",
         ahead: int = 0,
     ) -> list[dict[str, Any]]:
-        """The `count` trials after the next `ahead`, by an optimiser that has seen `trials`.
+        """Proposals of an optimiser that has seen `trials`, see :func:`~hsicfast.search.samplers.propose`.
 
-        `space` may have narrower ranges than the run's, which is the default.
-        The rest as in :func:`~hsicfast.search.samplers.propose`.
+        Parameters
+        ----------
+        fixed : mapping of str to value
+            Hyperparameters that are not searched.
+        trials : TrialTable
+            The trials that the optimiser learns from.
+        count : int
+            Number of proposals.
+        wish : Wish
+            What the optimiser is to look for.
+        space : SearchSpace, optional
+            The space of the run, by default, or the same with narrower ranges.
+        method : {"gp", "tpe", "random"}
+        ahead : int
+            Number of trials that are to be planned before these.
         """
         turn = Turn(self.plan.seed, self.planned + ahead, count)
         return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
 
     def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
-        """Plan `proposals` as the next trials, and train those that are not stored already."""
+        """Plan `proposals` as the next trials, and train those that are not stored already.
+
+        Parameters
+        ----------
+        name : str
+            Name of the round; trials in a row with the same name form one round.
+        origin : {"design", "search", "final"}
+            How the trials were chosen.
+        proposals : list of dict
+            Their configurations.
+        note : str
+            How the trials were chosen, in words for people.
+        """
         first, last = self.planned, self.planned + len(proposals)
         too_dear = self.costs.refused - sum(part.too_dear for part in self.rounds) if self.costs else 0
         begun = self.ledger.open(name, first, last, note, too_dear)
@@ -271,14 +303,14 @@ class Run:
         return self.ledger.rounds
 
     def learn(self, text: str) -> None:
-        """Write down what the latest round said, and what is decided by it."""
+        """Add to the ledger what was learnt from the latest round, and what is decided by it."""
         self.ledger.learn(text)
         self._watcher.on_learnt(text)
 
     def analyse(self, goal: float | None = None) -> Sensitivity:
         """Which hyperparameters decide, by the trials that were drawn from the distributions of the space.
 
-        The goal is the run's by default.
+        `goal` is the fraction that counts as good; by default the run's.
         """
         drawn = self.ledger.table.design
         evidence = drawn.evidence
@@ -292,7 +324,7 @@ class Run:
             raise self._trainer.nothing_done(self.ledger.table)
         if self.costs and not np.isfinite(done.cost).any():
             raise self.ledger.nothing_within(done, self.stopped())
-        # If the design passed over what is too dear, its trials follow no distribution of the space any more.
+        # If the design passed over expensive points, its trials no longer follow the distributions of the space.
         law = "ranks" if self.truncated else "space"
         return analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law)
 
@@ -300,9 +332,10 @@ class Run:
         return math.nan if self.costs is None else self.costs.price(params)
 
     def _pruning(self, origin: str) -> Pruning | None:
-        """Who may stop the next trials early, by the curves known now.
+        """The pruner of the next trials, with the learning curves that are known now; None if the run has no pruner.
 
-        A trial of the design goes on to its end: an index of trials cut short would not speak of the space.
+        Only trials of the search are stopped early. A trial of the design goes on to its end, because the analysis
+        needs its final objective.
         """
         if self.plan.pruner is None:
             return None
@@ -313,8 +346,8 @@ class Run:
 
 @contextmanager
 def stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM stop the run in good order, and the second at once."""
-    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread's owner
+    """Let the first SIGINT or SIGTERM stop the run after the trials in flight, and the second one at once."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
 

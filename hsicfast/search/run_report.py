@@ -1,4 +1,4 @@
-"""What a run leaves behind: tables, JSON, figures and one page that opens anywhere; and its tables in the terminal."""
+"""The report of a run: tables, JSON, figures and one page that opens anywhere, and tables in the terminal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One round of a run.
+    """One round of a run, and the best trial after it.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class Chapter:
     did : str
         How its trials were chosen, and how many of them did not end well.
     objective, cost : float
-        Of the best trial after it; NaN before there is one.
+        Objective and cost of the best trial so far; NaN before there is one.
     cheapest : float
-        Cost of the cheapest trial as good as that within the tolerance; NaN where no cost is known.
+        Cost of the cheapest trial that is as good within the tolerance; NaN if no cost is known.
     learnt : tuple of str
-        What its trials said, and what was decided by it.
+        What was learnt from its trials, and what was decided by it.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Chapter:
 
 
 def chapters(result: Result) -> tuple[Chapter, ...]:
-    """The rounds of a run in their order, each with where it left things.
+    """The rounds of a run in their order, each with the best trial after it.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def chapters(result: Result) -> tuple[Chapter, ...]:
     >>> [(chapter.name, chapter.objective < 0.1) for chapter in chapters(result)]
     [('design', True)]
     """
-    told = []
+    rounds = []
     affordable = result.trials.within(result.max_cost)
     for part in result.rounds:
         own = result.trials.select((result.trials.index >= part.first) & (result.trials.index < part.last))
@@ -85,8 +85,8 @@ def chapters(result: Result) -> tuple[Chapter, ...]:
             finals = result.finals if (so_far.origin == FINAL).any() else ()
             best, cheap = best_and_economical(so_far, finals, result.tolerance)
             left_at = (best.objective, best.cost, cheap.cost)
-        told.append(Chapter(part.name, part.first, part.last, did, *left_at, part.learnt))
-    return tuple(told)
+        rounds.append(Chapter(part.name, part.first, part.last, did, *left_at, part.learnt))
+    return tuple(rounds)
 
 
 def write_report(
@@ -102,23 +102,22 @@ def write_report(
 ) -> tuple[Path, ...]:
     """Write the trials, the analysis, the best trial, the figures and the page into `folder`.
 
-    A file is replaced as a whole or not at all. The page shows ``settings.json`` where the folder holds one.
+    A file is replaced as a whole or not at all. The page shows ``settings.json`` if the folder has one.
 
     Parameters
     ----------
     folder : Path
-        Of the run; created where it is missing.
+        Folder of the run; created if it is missing.
     result : Result
-        What the run found.
+        The result of the run.
     title : str
         Heading of the page.
     metric, test_metric, cost : str
-        What people call the objective, the metric on test data (None: there is none) and the cost.
+        Names, for people, of the objective, the metric on test data (None if there is none) and the cost.
     tests : mapping of int to float
-        The test metric, read at the end, of the best and the economical trial by their index; empty where nothing read
-        it.
+        The test metric of the best and the economical trial, by the index of the trial; empty if it was not read.
     planned : int
-        Trials that the run was to have.
+        Number of trials that were planned.
 
     Returns
     -------
@@ -134,14 +133,14 @@ def write_report(
     """
     check_report_tools()
     names = {"metric": metric, "test_metric": test_metric, "cost": cost}
-    told = chapters(result)
+    rounds = chapters(result)
     figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
     content = PageContent(
         result.sensitivity, figures, result.trials, result.best, title, metric, cost, notes=tuple(cautions(result))
     )
     contents: dict[str, str | bytes] = {
         TRIALS: result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
-        ANALYSIS: _json(_analysis(result, planned, told)),
+        ANALYSIS: _json(_analysis(result, planned, rounds)),
         BEST: _json(
             names
             | _trial(result, result.best, tests)
@@ -163,7 +162,7 @@ def write_report(
             finalists=_finalists(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
             counts=_counts(result, planned),
-            chapters=told,
+            chapters=rounds,
             settings=_settings(folder),
         ),
     }
@@ -180,12 +179,25 @@ def print_report(
     cost: str,
     tests: Mapping[int, float],
 ) -> None:
-    """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, best configuration."""
+    """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, rounds, best, finalists.
+
+    Parameters
+    ----------
+    result : Result
+        The result of the run.
+    console : Console
+        Where to print.
+    title : str
+        Heading.
+    metric, test_metric, cost : str
+    tests : mapping of int to float
+        As in :func:`write_report`.
+    """
     console.print(Text(one_line(title), style="bold"))
     found = result.sensitivity.verdict_list
     best = best_sentence(result, metric, test_metric, cost, tests)
-    said = headline(result.sensitivity, found), best, *cautions(result)
-    for sentence in said:
+    sentences = headline(result.sensitivity, found), best, *cautions(result)
+    for sentence in sentences:
         console.print(Text(one_line(sentence)))
     print_indices(console, "What decides", result.sensitivity.indices)
     print_pairs(console, result.sensitivity.pair_indices)
@@ -204,16 +216,26 @@ def print_report(
 
 
 def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]) -> str:
-    """How good the best trial is, and the cheapest that is as good within the tolerance, where that is another."""
-    said = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
+    """A sentence on the best trial, and one on the economical trial if that is another.
+
+    Parameters
+    ----------
+    result : Result
+        The result of the run.
+    metric, test_metric, cost : str
+    tests : mapping of int to float
+        As in :func:`write_report`.
+    """
+    sentences = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
     if result.economical.index != result.best.index:
-        said.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
-    return " ".join(said)
+        sentences.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
+    return " ".join(sentences)
 
 
 def _reached(
     result: Result, trial: Trial, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
 ) -> str:
+    """The objective, the test metric and the cost of a trial, in words."""
     own, fresh = number(trial.objective), _fresh(result, trial)
     if fresh is not None:
         own = f"{number(fresh.mean)}, the mean of {_trials(fresh.n)} with fresh seeds ({own} when it was chosen)"
@@ -226,12 +248,12 @@ def _reached(
 
 
 def _fresh(result: Result, trial: Trial) -> Final | None:
-    """What fresh seeds say of a trial that was a finalist, where that is a mean."""
+    """The results with fresh seeds of a trial that was a finalist; None if it was not, or if they have no mean."""
     return next((final for final in result.finals if final.trial == trial.index and math.isfinite(final.mean)), None)
 
 
 def _finalists(result: Result) -> list[Sequence[Any]]:
-    """A row a finalist: trial, mean and spread over fresh seeds, their number, its own objective and cost."""
+    """One row for each finalist: trial, mean and spread over fresh seeds, their number, its own objective and cost."""
     chosen = {trial.index: trial for trial in result.trials} if result.finals else {}
     return [
         (
@@ -247,54 +269,55 @@ def _finalists(result: Result) -> list[Sequence[Any]]:
 
 
 def _tested(trial: Trial, tests: Mapping[int, float]) -> str:
+    """The test metric of a trial, in words."""
     return number(tests[trial.index]) if trial.index in tests else "not read"
 
 
 def cautions(result: Result) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    said = []
+    """Sentences on what a reader must know before believing the numbers."""
+    sentences = []
     if result.interrupted:
-        said.append(
+        sentences.append(
             "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
             "folder goes on."
         )
     never_trained = sum(part.too_dear for part in result.rounds)
     if never_trained:
-        said.append(
+        sentences.append(
             f"Configurations never trained, since they are known to cost more than {number(result.max_cost)}: "
             f"{never_trained:,}."
         )
     if result.max_cost is not None and result.sensitivity.question.law == "ranks":
-        said.append(
+        sentences.append(
             "The analysis speaks of the configurations within that cost; hyperparameters that decide the cost go "
             "together there, which may look like an interaction."
         )
     too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
     if too_dear:
-        said.append(
+        sentences.append(
             f"{_trials(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
             f"{number(result.max_cost)}: evidence in the analysis, but not the best."
         )
     searched = int((result.trials.origin == SEARCH).sum())
     if searched:
-        said.append(
+        sentences.append(
             f"{_trials(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
             "analysis, which uses the design alone: they were not drawn from the law of the space."
         )
     if (result.trials.status == PRUNED).any():
-        said.append(_stopped_early(result.trials))
-    return said
+        sentences.append(_stopped_early(result.trials))
+    return sentences
 
 
 def _stopped_early(trials: TrialTable) -> str:
-    """How many trials were stopped early, and what that saved of the steps of those that trained to their end."""
+    """A sentence on the trials that were stopped early: how many they are, and how many training steps that saved."""
     early = trials.select(trials.status == PRUNED)
     whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
     left = [whole - curve[-1][0] for curve in early.curve if curve]
-    said = f"{_trials(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
+    text = f"{_trials(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
     if sum(left) > 0:
-        said += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
-    return f"{said}; no such trial is called the best."
+        text += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
+    return f"{text}; no such trial is called the best."
 
 
 def _trials(n: int) -> str:
@@ -302,13 +325,15 @@ def _trials(n: int) -> str:
 
 
 def _counts(result: Result, planned: int) -> dict[str, int]:
+    """The number of trials for each status, and of those that were planned but not run."""
     counts = {status: int((result.trials.status == status).sum()) for status in STATUSES}
     if not counts[PRUNED]:  # only a run with a pruner stops trials early
         del counts[PRUNED]
     return {"planned": planned} | counts | {"not run": max(planned - len(result.trials), 0)}
 
 
-def _analysis(result: Result, planned: int, told: Sequence[Chapter]) -> dict[str, Any]:
+def _analysis(result: Result, planned: int, rounds: Sequence[Chapter]) -> dict[str, Any]:
+    """The content of ``sensitivity.json``."""
     sensitivity = result.sensitivity
     return {
         "goal": sensitivity.goal,
@@ -319,7 +344,7 @@ def _analysis(result: Result, planned: int, told: Sequence[Chapter]) -> dict[str
         "indices": [asdict(index) for index in sensitivity.indices],
         "cost_indices": [asdict(index) for index in sensitivity.cost_indices],
         "pairs": [asdict(pair) for pair in sensitivity.pair_indices],
-        "rounds": [asdict(chapter) for chapter in told],
+        "rounds": [asdict(chapter) for chapter in rounds],
         "decisions": [asdict(decision) for decision in (result.reduction.decisions if result.reduction else ())],
     }
 
@@ -329,12 +354,14 @@ def _json(content: Mapping[str, Any]) -> str:
 
 
 def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str, Any]:
+    """A trial as ``best.json`` holds it, with its test metric and the trial whose network was kept."""
     network = network_to_keep(result.trials, trial)
     trained = {"trial": network.index, "seed": network.seed, "objective": network.objective}
     return {"test": tests.get(trial.index)} | asdict(trial) | {"network": trained}
 
 
 def _settings(folder: Path) -> str:
+    """The text of ``settings.json``; empty if the folder has none."""
     path = folder / SETTINGS
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 

@@ -1,8 +1,8 @@
-"""What to try next: the design, drawn from the law of the space, and the optimisers, which are Optuna's.
+"""What to try next: a design, drawn from the distributions of the space, or the proposals of Optuna's optimisers.
 
-Everything here is a pure function of its arguments. A proposal depends on the trials it is shown and on (seed,
-index), never on a sampler's memory or on the order in which workers came home, so that an interrupted run ends as
-an uninterrupted one.
+Everything here is a pure function of its arguments. A proposal depends on the trials that are passed and on (seed,
+index), never on a sampler's memory or on the order in which workers finish, so that an interrupted run ends as an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -32,28 +32,27 @@ if TYPE_CHECKING:
     import optuna
 
 DESIGNS = ("random", "sobol")
-# With fewer trials a Gaussian process has nothing to say. Optuna's own 10 are for studies that begin without a design.
+# FEWEST_KNOWN: with fewer trials a Gaussian process has learnt nothing. Optuna waits for 10, because its studies begin
+# without a design.
 FEWEST_KNOWN = 4
 OPTIMIZERS = ("gp", "tpe", "random")
-
-
-# An optimiser that proposes what is too dear so often in a row has not understood the limit.
+# MOST_ASKED: an optimiser whose proposals are too expensive this many times in a row has not learnt the limit.
 MOST_ASKED = 8
 
 
 def design(
     space: SearchSpace, n: int, seed: int, method: str = "random", start: int = 0, costs: CostLimit | None = None
 ) -> list[dict[str, Any]]:
-    """Params of the trials ``start, ..., start + n - 1``, drawn from the law of `space`.
+    """Params of the trials ``start, ..., start + n - 1``, drawn from the distributions of `space`.
 
-    Trial i is the same whatever `n` and `start` are, where none is too dear.
+    If no point is too expensive, trial i is the same whatever `n` and `start` are.
 
     Parameters
     ----------
     space : SearchSpace
-        Its law is uniform on the unit cube.
+        Its distributions map uniform points of the unit cube to values.
     n : int
-        How many.
+        Number of trials.
     seed : int
         Seed of the run.
     method : {"random", "sobol"}
@@ -61,13 +60,13 @@ def design(
     start : int
         Index of the first point.
     costs : CostLimit, optional
-        Points that are too dear are passed over, and the next ones taken: the law is then that of the space given that
-        the price is within the limit.
+        Points that are too expensive are passed over, and the next ones taken. The distribution is then that of the
+        space, given that the price is within the limit.
 
     Raises
     ------
     InputError
-        Where `method` is unknown, or 1,000 points in a row are too dear.
+        If `method` is unknown, or if 1,000 points in a row are too expensive.
 
     Examples
     --------
@@ -91,12 +90,12 @@ def _points(d: int, seed: int, method: str) -> Iterator[Floats]:
 
         sequence = qmc.Sobol(d=d, scramble=True, seed=np.random.default_rng(seed))
         yield from sequence.random_base2(0)
-        for doublings in counter():  # powers of two: the sequence is balanced there, and scipy warns elsewhere
+        for doublings in counter():  # scipy warns of any other number: the sequence is balanced at powers of two
             yield from sequence.random_base2(doublings)
 
 
 def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
-    """Params of the whole `space` out of those fixed and those proposed; only active names."""
+    """Params of the whole `space` from the `fixed` and the `proposed` values; inactive names are left out."""
     params: dict[str, Any] = {}
     for name in space.parents_first:
         if space.is_active(name, params):
@@ -106,15 +105,16 @@ def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str
 
 @dataclass(frozen=True)
 class Turn:
-    """Trials that are proposed together, none of which waits for another's result.
+    """Trials that are proposed together: none of them waits for the result of another.
 
     Parameters
     ----------
     seed : int
-        Of the run.
+        Seed of the run.
     index : int
-        Of the first of them.
+        Index of the first trial.
     count : int
+        Number of trials.
     """
 
     seed: int
@@ -137,27 +137,35 @@ def propose(
     Parameters
     ----------
     space : SearchSpace
-        Where to search: that of the `trials`, perhaps with narrower ranges.
+        The space to search: that of the `trials`, perhaps with narrower ranges.
     fixed : mapping of str to value
-        Hyperparameters that are not searched any more; the others are.
+        Hyperparameters that are not searched, with their values; all others are searched.
     trials : TrialTable
-        Lost ones teach nothing; a diverged one counts as a bad objective, one stopped early by its last value.
+        The trials that the optimiser learns from. A lost trial teaches it nothing, a diverged one counts as a bad
+        objective, and one stopped early counts with its last value.
     turn : Turn
+        The trials to propose.
     method : {"gp", "tpe", "random"}
-        Gaussian process (needs torch), tree-structured Parzen estimator, or random search. The optimisers search each
-        range uniformly, or uniformly in the logarithm: a hyperparameter's own distribution is the design's alone.
+        Gaussian process (needs torch), tree-structured Parzen estimator, or random search. They search each range
+        uniformly, or uniformly in the logarithm; the distribution of a hyperparameter shapes the design only.
     wish : Wish
-        What it is to look for; "random" looks for nothing.
+        What the optimiser is to look for; "random" ignores it.
     costs : CostLimit, optional
-        The optimiser learns the limit from the costs of `trials` and from its proposals that are refused. After
-        MOST_ASKED of these it is passed over for the first affordable of MOST_DRAWN configurations drawn from `space`,
-        what is fixed kept, and if none is, of those drawn from the space of the `trials`.
+        The optimiser learns the limit from the costs of `trials` and from its own proposals that are refused. After
+        MOST_ASKED refusals in a row, the first affordable one of MOST_DRAWN configurations drawn from `space`, with
+        the fixed values, is taken instead. If none of them is affordable, configurations are drawn from the space of
+        the `trials`.
+
+    Returns
+    -------
+    list of dict
+        One configuration for each trial of the turn.
 
     Raises
     ------
     InputError
-        Where `method` is unknown, or is "gp" without torch; where MOST_DRAWN in a row drawn from the whole space cost
-        too much.
+        If `method` is unknown, or is "gp" without torch, or if MOST_DRAWN configurations in a row, drawn from the whole
+        space, are too expensive.
     """
     check_method("optimizer", method, OPTIMIZERS)
     left = space.fix(fixed)
@@ -177,7 +185,7 @@ def propose(
 
 
 def check_method(role: str, method: str, methods: Sequence[str]) -> None:
-    """Raise an InputError unless `method` is one of `methods`; for "gp", unless torch is there."""
+    """Raise an InputError unless `method` is one of `methods`, or if it is "gp" and torch is not installed."""
     if method not in methods:
         raise InputError(f"{role} must be one of {', '.join(methods)}, but got {method!r}; choose one of them")
     if method == "gp":
@@ -190,7 +198,8 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
         return tree
     if method == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    # The process sees what every trial has; Parzen estimators see to what exists under a condition only.
+    # The Gaussian process models what every trial has; a tree-structured Parzen estimator proposes the values of
+    # hyperparameters that exist only under a condition.
     return optuna.samplers.GPSampler(
         seed=seed,
         n_startup_trials=FEWEST_KNOWN,
@@ -202,7 +211,7 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
 def _seen(
     optuna: Any, space: SearchSpace, trials: TrialTable, wish: Wish, most: float | None
 ) -> list[optuna.trial.FrozenTrial]:
-    """The trials within `space` as the optimiser sees them."""
+    """The trials that lie in `space`, as Optuna trials that teach an optimiser the `wish` and the limit `most`."""
     distributions = {name: distribution(space[name]) for name in space}
     values, constraints = wish.lessons(trials)
     if most is not None:
@@ -223,7 +232,7 @@ def _seen(
 
 
 def _within(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What `params` say about `space`, or None where they are no point of it."""
+    """The part of `params` that `space` has, or None if they are no point of it."""
     known: dict[str, Any] = {}
     for name in space.parents_first:
         if space.is_active(name, known):
@@ -241,13 +250,13 @@ def _ask(
     wish: Wish,
     costs: CostLimit | None,
 ) -> dict[str, Any] | None:
-    """The next proposal that may be trained; None where one after the other is too dear."""
+    """The next proposal that may be trained; None if MOST_ASKED in a row are too expensive."""
     for _ in range(MOST_ASKED):
         trial = study.ask()
         params = complete(space, fixed, suggested(trial, left))
         if costs is None or costs.admits(params):
             return params
-        # It counts as infeasible, so that the next goes elsewhere.
+        # The refused proposal counts as infeasible, so that the next one lies elsewhere.
         known = [own for own in study.get_trials(deepcopy=False) if own.state.is_finished()]
         excess = float(log_excess([costs.price(params)], costs.most)[0])
         value, constraints = wish.refused(known, excess, costs.most)
@@ -266,7 +275,7 @@ def _spare(
     costs: CostLimit,
     turn: Turn,
 ) -> Iterator[dict[str, Any]]:
-    """Affordable configurations drawn from the law of the space with what is fixed, and then of the whole space."""
+    """Affordable random configurations: first those of `space` with the fixed values, then those of all of `whole`."""
     random = np.random.default_rng(stream_seed(turn.seed, turn.index, SPARE))
     if left is not None:
         inside = (complete(space, fixed, left.from_unit(random.random(len(left)))) for _ in range(MOST_DRAWN))
@@ -275,10 +284,10 @@ def _spare(
 
 
 def _import_torch() -> None:
-    """Import torch for one thread, unless somebody has imported it before.
+    """Import torch with one thread, unless the program has imported it already.
 
-    The matrices of a Gaussian process are small: on busy cores a proposal takes 20 times longer with a thread a core.
-    OpenMP reads the variable when it is loaded, so that it need not stay set.
+    The matrices of a Gaussian process are small: on busy cores a proposal takes 20 times longer with one thread for
+    each core. OpenMP reads the variable only when it is loaded, so that the variable need not stay set.
     """
     if "torch" in sys.modules or "OMP_NUM_THREADS" in os.environ:
         return

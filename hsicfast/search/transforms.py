@@ -1,4 +1,4 @@
-"""What an optimiser learns from: losses and costs transformed, by what is wanted of it."""
+"""Wishes: what an optimiser is to look for, and the transformed losses and costs that it learns from."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from hsicfast.trials.trial import DONE, PRUNED
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-# 1 leaves the objectives as they are, 0 is the logarithm. Below it the best few would be all that is seen, and above 1
-# the worst.
+# POWERS: the bounds of the power in the transform of losses. Power 1 leaves them as they are, power 0 is the logarithm.
+# A power below 0 would leave differences between the best few trials only, a power above 1 between the worst few.
 POWERS = (0.0, 1.0)
+# FENCE: a loss this many interquartile ranges above the upper quartile is an extreme outlier (Tukey's outer fence).
+FENCE = 3
+# MOST_EXCESS: a cost this many times too high, or too low, teaches an optimiser as much as any more extreme cost.
+MOST_EXCESS = 1e3
 
 
 class Wish(Protocol):
@@ -27,15 +31,30 @@ class Wish(Protocol):
 
     @property
     def most(self) -> float | None:
-        """The most that it is expected to cost; None if it may cost anything."""
+        """The most that a proposal may be expected to cost; None if it may cost anything."""
 
     def lessons(self, trials: TrialTable) -> tuple[list[float], list[dict[str, float]]]:
-        """The values (n,) to minimise, NaN if a trial teaches nothing, and the constraints (n,), met at 0 or below."""
+        """What the optimiser learns from `trials`.
+
+        Returns
+        -------
+        values : list of float (n,)
+            What it is to minimise; NaN if a trial teaches nothing.
+        constraints : list of dict (n,)
+            By name; a constraint is met if it is at most 0.
+        """
 
     def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
-        """The value and the constraints of a proposal whose price is over the limit `most`, by `excess` (logarithm).
+        """The value and the constraints of a proposal that is refused because its price is over the limit.
 
-        `known` are the trials that the optimiser has seen.
+        Parameters
+        ----------
+        known : sequence of FrozenTrial
+            The trials that the optimiser has seen.
+        excess : float
+            Logarithm of the price over the limit.
+        most : float
+            The limit.
         """
 
 
@@ -46,7 +65,7 @@ class Best:
     Parameters
     ----------
     warp : bool
-        Whether the optimiser sees the losses by the power that makes them most normal (:func:`warped`).
+        Whether the optimiser sees the losses after the power transform that makes them most normal (:func:`warped`).
     """
 
     warp: bool = False
@@ -58,23 +77,24 @@ class Best:
         return warped(losses) if self.warp else losses, [{} for _ in losses]
 
     def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
-        """See :meth:`Wish.refused`: nothing is known of its objective, and the mean says least."""
+        """See :meth:`Wish.refused`: its objective is unknown, and the mean of the known ones misleads least."""
         return _mean([own.value for own in known]), {}
 
 
-# What is wanted unless something else is said.
+# BEST: the wish if a caller names no other.
 BEST = Best()
 
 
 @dataclass(frozen=True)
 class BestBelow(Best):
-    """The best objective that is expected to cost at most this.
+    """The best objective among configurations whose expected cost is at most `most`.
 
     Parameters
     ----------
     warp : bool
-        As of :class:`Best`.
-    most : float > 0
+        As in :class:`Best`.
+    most : float > 0, optional
+        None for no limit.
     """
 
     most: float | None = None
@@ -82,16 +102,16 @@ class BestBelow(Best):
 
 @dataclass(frozen=True)
 class CheapAndAsGoodAs:
-    """The lowest cost with a loss that is expected to be at most `limit`.
+    """The lowest cost among configurations whose expected loss is at most `limit`.
 
     Parameters
     ----------
     limit : float
         A loss.
     least : float
-        What costs less is worth no more than what costs this.
+        Lower costs count as this one, so that they are no better.
     warp : bool
-        As of :class:`Best`, the limit by the same power.
+        As in :class:`Best`; the limit goes through the same transform.
     """
 
     limit: float
@@ -107,30 +127,33 @@ class CheapAndAsGoodAs:
         return log_costs(trials, self.least), [{"objective": loss - limit} for loss in losses]
 
     def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
-        """See :meth:`Wish.refused`: its cost is its price."""
+        """See :meth:`Wish.refused`: its price counts as its cost."""
         return excess + math.log(most), {"objective": _mean([own.constraints["objective"] for own in known])}
 
 
 def over_limit(costs: Floats, most: float) -> list[float]:
-    """How far costs (n,) are over the limit, in logarithms; an unknown one counts as their mean."""
+    """Logarithms of costs (n,) over the limit `most`; an unknown cost counts as the mean of the known ones."""
     over = log_excess(costs, most)
     usual = float(np.mean(over[np.isfinite(over)])) if np.isfinite(over).any() else 0.0
     return np.nan_to_num(over, nan=usual).tolist()
 
 
 def _mean(values: Sequence[Any]) -> float:
+    """Mean of the values; 0 if there are none."""
     return float(np.mean(values)) if len(values) else 0.0
 
 
 def bounded(trials: TrialTable) -> list[float]:
-    """Losses an optimiser can learn from: finite, and none out of all proportion.
+    """Losses (n,) that an optimiser can learn from: finite, and without extreme outliers.
 
-    A diverged trial counts as the worst of these: left out, a Gaussian process would go on proposing the region that
-    diverges, for it sees nothing bad there. And one objective of 1e12 would make all others look the same to it, so
-    what is worse than Tukey's outer fence (3 interquartile ranges above the upper quartile) is moved onto the fence.
+    A diverged trial counts as the worst of the others. If it were left out, a Gaussian process would go on proposing
+    the region that diverges, because it would see nothing bad there. One loss of 1e12 would make all others look the
+    same to it, so that a loss beyond Tukey's outer fence (FENCE interquartile ranges above the upper quartile) is moved
+    onto the fence.
 
-    A trial that was stopped early counts by its last value: left out, it would be proposed again. It is no better than
-    the best that is done, for it has not shown to be, and it moves no fence, for it was stopped half-trained.
+    A trial that was stopped early counts with its last value; if it were left out, it would be proposed again. It
+    counts as no better than the best finished trial, because it has not proved to be better, and it does not move the
+    fence, because it was only half trained.
     """
     early = np.where(trials.status == PRUNED, trials.losses, np.nan)
     losses = np.where(trials.status == DONE, trials.losses, np.nan)
@@ -138,17 +161,18 @@ def bounded(trials: TrialTable) -> list[float]:
     if not len(finite):
         return [0.0] * len(trials)
     lower, upper = np.percentile(finite, [25, 75])
-    worst = min(float(finite.max()), float(upper + 3 * (upper - lower)))
+    worst = min(float(finite.max()), float(upper + FENCE * (upper - lower)))
     losses = np.where(np.isfinite(early), np.maximum(early, finite.min()), losses)
     return np.where(np.isfinite(losses), np.minimum(losses, worst), worst).tolist()
 
 
 def warped(values: Sequence[float]) -> list[float]:
-    """Losses by the power that makes them most normal, in their order (Box and Cox, 1964).
+    """Losses after the power transform that makes them most normal (Box and Cox, 1964); their order stays the same.
 
-    ``(l^p - 1) / p`` of each loss l, over their geometric mean, with the p in [0, 1] of the largest likelihood; the
-    logarithm for p = 0. A process that sees errors of 0.3, 0.01 and 0.003 as they are takes the last two for equal, for
-    next to the first they are: what would make the better of them better still it cannot learn.
+    Each loss l, divided by the geometric mean of all, becomes ``(l^p - 1) / p``, or its logarithm if p = 0. The power p
+    in [0, 1] is the one of the largest likelihood. A Gaussian process that sees errors of 0.3, 0.01 and 0.003 as they
+    are takes the last two for equal, because their difference is small beside the first; it then cannot learn what
+    makes a good error better.
 
     Parameters
     ----------
@@ -158,7 +182,7 @@ def warped(values: Sequence[float]) -> list[float]:
     Returns
     -------
     list of float
-        The `values` themselves where some loss is not above 0, or all are alike.
+        The `values` themselves if a loss is not above 0, or if all are equal.
 
     Examples
     --------
@@ -178,12 +202,12 @@ def warped(values: Sequence[float]) -> list[float]:
 
 
 def log_excess(costs: ArrayLike, most: float) -> Floats:
-    """Logarithms of costs (n,) over the limit, NaN where unknown; 1,000 times too dear is as bad as infinitely."""
-    return np.log(np.clip(np.array(costs, dtype=np.float64) / most, 1e-3, 1e3))
+    """Logarithms of costs (n,) over the limit `most`, at most MOST_EXCESS times too high or low; NaN if unknown."""
+    return np.log(np.clip(np.array(costs, dtype=np.float64) / most, 1 / MOST_EXCESS, MOST_EXCESS))
 
 
 def log_costs(trials: TrialTable, least: float = 0.0) -> list[float]:
-    """Logarithms of the costs, for they differ by factors, and of `least` for those below it; NaN where unknown."""
+    """Logarithms of the costs, because costs differ by factors; a cost below `least` counts as it, NaN if unknown."""
     costs = trials.cost
     least = max(least, float(np.min(costs[costs > 0], initial=np.inf)))
     return np.log(np.maximum(costs, least) if np.isfinite(least) else np.ones(len(costs))).tolist()
