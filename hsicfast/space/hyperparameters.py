@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
-from hsicfast.space.steps import level_at, step_of
+from hsicfast.space.checks import check_bounds, check_weights, column_of, is_number, numbers_within
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Hyperparameter:
 
     def to_unit(self, values: ArrayLike) -> Floats:
         """Carry values (n,) to [0, 1]: the distribution function, or the middle of its step. Shape (n,)."""
-        low, high = self._interval(_column(values))
+        low, high = self._interval(column_of(values))
         return (low + high) / 2
 
     def width(self, values: ArrayLike) -> Floats:
         """Length (n,) of the interval of [0, 1] each value stands for; 0 for a continuum."""
-        low, high = self._interval(_column(values))
+        low, high = self._interval(column_of(values))
         return high - low
 
     def to_level(self, values: ArrayLike) -> NDArray[np.int64]:
         """Place (n,) of each value among the :attr:`levels`, from 0; only where there is no continuum."""
-        return self._level(_column(values)).astype(np.int64)
+        return self._level(column_of(values)).astype(np.int64)
 
     def steps(self) -> tuple[Floats, Floats]:
         """Middle and length of the interval of [0, 1] of each of the :attr:`levels`; only where there is no continuum.
@@ -123,7 +123,7 @@ class Float(Hyperparameter):
     law: Any = None
 
     def __post_init__(self) -> None:
-        _check_bounds("Float", self.low, self.high)
+        check_bounds("Float", self.low, self.high)
         if self.log and self.low <= 0:
             raise InputError(f"`low > 0` must hold where log=True, but got low={self.low}; raise low or drop log")
         if self.step is not None and (self.log or self.law is not None):
@@ -145,7 +145,7 @@ class Float(Hyperparameter):
         return None if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def contains(self, value: Any) -> bool:
-        return _is_number(value) and self.low <= value <= self.high
+        return is_number(value) and self.low <= value <= self.high
 
     def from_unit(self, u: float) -> float:
         if self.step is not None and self.levels is not None:
@@ -165,7 +165,7 @@ class Float(Hyperparameter):
     def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
         if self.step is not None:
             return super()._interval(values)
-        x = _numbers(self, values)
+        x = self._numbers(values)
         if self.law is not None:
             below, above = self.law.cdf(self.low), self.law.cdf(self.high)
             u = (self.law.cdf(x) - below) / (above - below)
@@ -176,9 +176,12 @@ class Float(Hyperparameter):
         u = np.clip(u, 0.0, 1.0)
         return u, u
 
+    def _numbers(self, values: NDArray[Any]) -> Floats:
+        return numbers_within(values, self.low, self.high, None, self.contains)
+
     def _level(self, values: NDArray[Any]) -> Floats:
         step, levels = self.step or math.nan, self.levels or 0
-        return np.asarray(np.clip(np.rint((_numbers(self, values) - self.low) / step), 0, levels - 1))
+        return np.asarray(np.clip(np.rint((self._numbers(values) - self.low) / step), 0, levels - 1))
 
     def _step(self, level: Floats) -> tuple[Floats, Floats]:
         return step_of(level, self.levels or 0, None)
@@ -224,7 +227,7 @@ class Int(Hyperparameter):
     law: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        _check_bounds("Int", self.low, self.high)
+        check_bounds("Int", self.low, self.high)
         if not all(float(v).is_integer() for v in (self.low, self.high, self.step)):
             raise InputError(
                 f"Int takes whole numbers, but got low={self.low}, high={self.high}, step={self.step}; use Float"
@@ -239,7 +242,7 @@ class Int(Hyperparameter):
                 f"`1 <= step <= high - low` must hold, but got step={self.step} on [{self.low}, {self.high}]; "
                 "give a smaller step"
             )
-        _check_weights(self.law, self.levels)
+        check_weights(self.law, self.levels)
 
     @property
     def levels(self) -> int:
@@ -247,7 +250,7 @@ class Int(Hyperparameter):
 
     def contains(self, value: Any) -> bool:
         return (
-            _is_number(value)
+            is_number(value)
             and float(value).is_integer()
             and self.low <= value <= self.high
             and (int(value) - self.low) % self.step == 0
@@ -261,7 +264,7 @@ class Int(Hyperparameter):
         return self.low + self.step * level_at(u, self.levels, self.law)
 
     def _level(self, values: NDArray[Any]) -> Floats:
-        return (_numbers(self, values) - self.low) / self.step
+        return (numbers_within(values, self.low, self.high, self.step, self.contains) - self.low) / self.step
 
     def _step(self, level: Floats) -> tuple[Floats, Floats]:
         if self.log:
@@ -307,7 +310,7 @@ class Choice(Hyperparameter):
         object.__setattr__(self, "choices", tuple(self.choices))
         if any(a == b for i, a in enumerate(self.choices) for b in self.choices[:i]):
             raise InputError(f"choices must differ from each other, but got {list(self.choices)}; remove the repeated")
-        _check_weights(self.law, self.levels)
+        check_weights(self.law, self.levels)
 
     @property
     def levels(self) -> int:
@@ -394,47 +397,22 @@ class Bool(Hyperparameter):
         return step_of(level, 2, self._weights)
 
 
-def _column(values: ArrayLike) -> NDArray[Any]:
-    """Values (n,) of Python's own types; numbers in an array stay as they are."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        return values.ravel()
-    return np.asarray(values, dtype=object).ravel()
+def level_at(u: float, levels: int, law: Sequence[float] | None) -> int:
+    """The level whose step holds the quantile `u`; `law` gives each level's weight, equal if it is None."""
+    if law is None:
+        return min(int(u * levels), levels - 1)
+    return min(int(np.searchsorted(_edges(law), u, side="right")) - 1, levels - 1)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+def step_of(level: Floats, levels: int, law: Sequence[float] | None) -> tuple[Floats, Floats]:
+    """Both ends (n,) of the steps of the levels (n,); `law` as in :func:`level_at`."""
+    if law is None:
+        return level / levels, (level + 1) / levels
+    edges = _edges(law)
+    position = level.astype(np.intp)
+    return edges[position], edges[position + 1]
 
 
-def _check_bounds(kind: str, low: Any, high: Any) -> None:
-    if not (_is_number(low) and _is_number(high) and math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{kind} needs two finite numbers, but got low={low!r}, high={high!r}; correct them")
-    if low == high:
-        raise InputError(f"`low < high` must hold, but got low={low}, high={high}; leave a constant out of the space")
-    if low > high:
-        raise InputError(f"`low < high` must hold, but got low={low}, high={high}; swap them")
-
-
-def _check_weights(law: Any, levels: int) -> None:
-    if law is not None and (len(law) != levels or any(not weight > 0 for weight in law)):
-        raise InputError(
-            f"a law must give each of the {levels} values a weight above 0, but got {list(law)}; "
-            "leave out what cannot happen"
-        )
-
-
-def _numbers(hyperparameter: Float | Int, values: NDArray[Any]) -> Floats:
-    try:
-        numbers = values.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        numbers = np.full(len(values), np.nan)  # one of them is no number: the search below names it
-    outside = ~((numbers >= hyperparameter.low) & (numbers <= hyperparameter.high))
-    if isinstance(hyperparameter, Int):
-        outside |= (numbers - hyperparameter.low) % hyperparameter.step != 0
-    if outside.any():
-        wrong = next((value for value in values.tolist() if not hyperparameter.contains(value)), values[outside][0])
-        steps = f" in steps of {hyperparameter.step}" if isinstance(hyperparameter, Int) else ""
-        raise InputError(
-            f"a value must lie in [{hyperparameter.low}, {hyperparameter.high}]{steps}, but got {wrong!r}; "
-            "correct it or widen the range"
-        )
-    return numbers
+def _edges(law: Sequence[float]) -> Floats:
+    weights = np.asarray(law, dtype=np.float64)
+    return np.concatenate(([0.0], np.cumsum(weights) / weights.sum()))
