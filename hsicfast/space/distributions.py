@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.space.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.space.hyperparameters import Float, Hyperparameter, Int
 from hsicfast.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -30,25 +30,17 @@ def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDis
             high = float(f"{low + step * (hyperparameter.levels - 1):.12g}")
         return optuna.distributions.FloatDistribution(low, high, log=hyperparameter.log, step=step)
     # Positions, because Optuna takes scalars alone and holds 1 and True for the same choice.
-    return optuna.distributions.CategoricalDistribution(range(len(_choices(hyperparameter))))
-
-
-def _choices(hyperparameter: Hyperparameter) -> list[Any]:
-    return list(hyperparameter.choices) if isinstance(hyperparameter, Choice | Bool) else []
+    return optuna.distributions.CategoricalDistribution(range(len(hyperparameter.values)))
 
 
 def position(hyperparameter: Hyperparameter, value: Any) -> Any:
-    choices = _choices(hyperparameter)
-    return choices.index(value) if choices else value
+    """`value` as :func:`distribution` knows it: a number itself, a choice by its position."""
+    return value if isinstance(hyperparameter, Float | Int) else hyperparameter.values.index(value)
 
 
 def suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
-    # Define by run, parents first: what does not exist in this trial is never asked for.
-    params: dict[str, Any] = {}
-    for name in space.parents_first:
-        if space.is_active(name, params):
-            params[name] = _suggest(trial, name, space[name])
-    return params
+    """The params of `trial`, which is asked for active names alone, parents first."""
+    return space.fill(lambda name: _suggest(trial, name, space[name]))
 
 
 def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> Any:
@@ -57,7 +49,7 @@ def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> 
         return trial.suggest_int(name, own.low, own.high, log=own.log, step=own.step)
     if isinstance(hyperparameter, Float):
         return trial.suggest_float(name, own.low, own.high, log=own.log, step=own.step)
-    return _choices(hyperparameter)[trial.suggest_categorical(name, own.choices)]
+    return hyperparameter.values[trial.suggest_categorical(name, own.choices)]
 
 
 @contextmanager

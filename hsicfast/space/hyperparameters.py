@@ -21,6 +21,9 @@ from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 from hsicfast.space.checks import check_bounds, check_weights, column_of, is_number, numbers_within
 
+# Up to MOST_VALUES numbers are listed one by one; a whole number may have billions.
+MOST_VALUES = 1000
+
 
 @dataclass(frozen=True)
 class Hyperparameter:
@@ -30,6 +33,18 @@ class Hyperparameter:
     def levels(self) -> int | None:
         """Number of values, or None where there is a continuum."""
         raise NotImplementedError
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All values in order; empty for a continuum, and for numbers of which there are more than MOST_VALUES.
+
+        Examples
+        --------
+        >>> Int(1, 5, step=2).values, Float(0, 1, step=0.5).values, Bool().values, Float(0, 1).values
+        ((1, 3, 5), (0.0, 0.5, 1.0), (False, True), ())
+        """
+        levels = self.levels
+        return () if levels is None or levels > MOST_VALUES else tuple(map(self._value, range(levels)))
 
     def to_unit(self, values: ArrayLike) -> Floats:
         """Carry values (n,) to [0, 1]: the distribution function, or the middle of its step. Shape (n,)."""
@@ -58,7 +73,7 @@ class Hyperparameter:
 
     def from_unit(self, u: float) -> Any:
         """Value at the quantile `u` in [0, 1]; the inverse of :meth:`to_unit`."""
-        raise NotImplementedError
+        return self._value(level_at(u, self.levels or 0, self._weights))
 
     def contains(self, value: Any) -> bool:
         """Whether `value` is one this hyperparameter may take."""
@@ -72,7 +87,16 @@ class Hyperparameter:
         raise NotImplementedError
 
     def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        return step_of(level, self.levels or 0, self._weights)
+
+    def _value(self, level: int) -> Any:
         raise NotImplementedError
+
+    @property
+    def _weights(self) -> Sequence[float] | None:
+        """Weight of each level; equal if None. A Float has levels only if it has no law."""
+        law: Sequence[float] | None = getattr(self, "law", None)
+        return law
 
     @property
     def conditions(self) -> dict[str, tuple[Any, ...]]:
@@ -148,9 +172,8 @@ class Float(Hyperparameter):
         return is_number(value) and self.low <= value <= self.high
 
     def from_unit(self, u: float) -> float:
-        if self.step is not None and self.levels is not None:
-            value = self.low + self.step * min(int(u * self.levels), self.levels - 1)
-            return float(f"{value:.15g}")
+        if self.step is not None:
+            return self._value(level_at(u, self.levels or 0, None))
         if self.law is not None:
             below, above = self.law.cdf(self.low), self.law.cdf(self.high)
             value = float(self.law.ppf(below + u * (above - below)))
@@ -183,8 +206,8 @@ class Float(Hyperparameter):
         step, levels = self.step or math.nan, self.levels or 0
         return np.asarray(np.clip(np.rint((self._numbers(values) - self.low) / step), 0, levels - 1))
 
-    def _step(self, level: Floats) -> tuple[Floats, Floats]:
-        return step_of(level, self.levels or 0, None)
+    def _value(self, level: int) -> float:
+        return float(f"{self.low + (self.step or math.nan) * level:.15g}")
 
 
 @dataclass(frozen=True)
@@ -261,7 +284,7 @@ class Int(Hyperparameter):
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
             value = math.floor(math.exp(start + u * (stop - start)) + 0.5)
             return min(max(value, self.low), self.high)
-        return self.low + self.step * level_at(u, self.levels, self.law)
+        return self._value(level_at(u, self.levels, self.law))
 
     def _level(self, values: NDArray[Any]) -> Floats:
         return (numbers_within(values, self.low, self.high, self.step, self.contains) - self.low) / self.step
@@ -271,7 +294,10 @@ class Int(Hyperparameter):
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
             x = self.low + level
             return (np.log(x - 0.5) - start) / (stop - start), (np.log(x + 0.5) - start) / (stop - start)
-        return step_of(level, self.levels, self.law)
+        return super()._step(level)
+
+    def _value(self, level: int) -> int:
+        return self.low + self.step * level
 
 
 @dataclass(frozen=True)
@@ -316,11 +342,12 @@ class Choice(Hyperparameter):
     def levels(self) -> int:
         return len(self.choices)
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        return tuple(self.choices)
+
     def contains(self, value: Any) -> bool:
         return value in self.choices
-
-    def from_unit(self, u: float) -> Any:
-        return self.choices[level_at(u, self.levels, self.law)]
 
     def _level(self, values: NDArray[Any]) -> Floats:
         position = {choice: level for level, choice in enumerate(self.choices)}
@@ -332,8 +359,8 @@ class Choice(Hyperparameter):
                 f"a value must be one of {list(self.choices)}, but got {wrong!r}; correct it or add it to the choices"
             ) from None
 
-    def _step(self, level: Floats) -> tuple[Floats, Floats]:
-        return step_of(level, self.levels, self.law)
+    def _value(self, level: int) -> Any:
+        return self.choices[level]
 
 
 @dataclass(frozen=True)
@@ -378,14 +405,11 @@ class Bool(Hyperparameter):
         return 2
 
     @property
-    def _weights(self) -> list[float] | None:
+    def _weights(self) -> Sequence[float] | None:
         return None if self.law is None else [1 - self.law, self.law]
 
     def contains(self, value: Any) -> bool:
         return isinstance(value, bool | np.bool_)
-
-    def from_unit(self, u: float) -> bool:
-        return bool(level_at(u, 2, self._weights))
 
     def _level(self, values: NDArray[Any]) -> Floats:
         if not set(map(type, values)) <= {bool, np.bool_}:
@@ -393,8 +417,8 @@ class Bool(Hyperparameter):
             raise InputError(f"a Bool is False or True, but got {wrong!r}; correct the value or use Choice")
         return values.astype(np.float64)
 
-    def _step(self, level: Floats) -> tuple[Floats, Floats]:
-        return step_of(level, 2, self._weights)
+    def _value(self, level: int) -> bool:
+        return bool(level)
 
 
 def level_at(u: float, levels: int, law: Sequence[float] | None) -> int:

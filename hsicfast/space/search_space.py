@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -86,10 +86,23 @@ class SearchSpace(Mapping[str, Hyperparameter]):
         not shift the others.
         """
         coordinate = dict(zip(self, np.asarray(point, dtype=np.float64), strict=True))
+        return self.fill(lambda name: self[name].from_unit(float(coordinate[name])))
+
+    def fill(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
+        """Params with ``value_of(name)`` for each active name, in the order of the space.
+
+        Parents come first, and nobody is asked for a hyperparameter that does not exist given its parents' values.
+
+        Examples
+        --------
+        >>> space = SearchSpace({"momentum": Float(0, 1, active_if={"sgd": True}), "sgd": Bool()})
+        >>> space.fill({"sgd": False}.__getitem__), space.fill({"sgd": True, "momentum": 0.9}.__getitem__)
+        ({'sgd': False}, {'momentum': 0.9, 'sgd': True})
+        """
         params: dict[str, Any] = {}
         for name in self.parents_first:
             if self.is_active(name, params):
-                params[name] = self[name].from_unit(float(coordinate[name]))
+                params[name] = value_of(name)
         return {name: params[name] for name in self if name in params}
 
     def group(self, name: str) -> str:

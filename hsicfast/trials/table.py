@@ -61,7 +61,7 @@ class TrialTable:
     def __getitem__(self, row: int) -> Trial:
         return Trial(
             index=int(self.index[row]),
-            params=self._params(row),
+            params=self.space.fill(lambda name: self.values[name][row]),
             objective=float(self.objective[row]),
             cost=float(self.cost[row]),
             status=str(self.status[row]),
@@ -72,14 +72,6 @@ class TrialTable:
             curve=self.curve[row],
             failure=str(self.failure[row]),
         )
-
-    def _params(self, row: int) -> dict[str, Any]:
-        """Values of the hyperparameters that exist in one trial, in the order of the space."""
-        params: dict[str, Any] = {}
-        for name in self.space.parents_first:
-            if self.space.is_active(name, params):
-                params[name] = self.values[name][row]
-        return {name: params[name] for name in self.space if name in params}
 
     def active(self, name: str) -> Bools:
         """Trials (n,) in which hyperparameter `name` exists."""
