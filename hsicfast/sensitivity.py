@@ -240,7 +240,7 @@ def analyse(
     progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
     cost_indices = _cost_indices(judged, question, float(met.mean()))
-    counts = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
+    counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
     return Sensitivity(
         judged, goal, question, met, threshold, counts, failed, pruned, indices, cost_indices, pair_indices
     )

@@ -12,6 +12,7 @@ from typing import Any
 from hsicfast.errors import writing
 from hsicfast.files import jsonable
 from hsicfast.runs.watcher import Watcher
+from hsicfast.space.trial import names_in
 from hsicfast.trials.trial import Trial
 
 
@@ -43,8 +44,7 @@ class Log(Watcher):
         """See :meth:`Watcher.on_trial`; what an earlier run has logged is not logged again."""
         if stored:
             return
-        told = ("index", "origin", "status", "failure", "objective", "cost", "message", "trace", "params", "metrics")
-        self._write("trial", **{name: getattr(trial, name) for name in told})
+        self._write("trial", **{name: getattr(trial, name) for name in names_in("log")})
 
     def on_wait(self, others: int) -> None:
         """See :meth:`Watcher.on_wait`."""

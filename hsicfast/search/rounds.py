@@ -30,6 +30,7 @@ from hsicfast.search.samplers import Turn, design, propose
 from hsicfast.search.transforms import BEST, Wish
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space.search_space import SearchSpace
+from hsicfast.space.trial import Origin
 from hsicfast.training.executors import Executor
 from hsicfast.training.pruning import Pruning, with_curves
 from hsicfast.training.worker import Evaluate, Job, accepts_seed
@@ -249,7 +250,7 @@ class Run:
         turn = Turn(self.plan.seed, self.planned + ahead, count)
         return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
 
-    def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
+    def train(self, name: str, origin: Origin, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already."""
         first, last = self.planned, self.planned + len(proposals)
         too_dear = self.costs.refused - sum(part.too_dear for part in self.rounds) if self.costs else 0
@@ -299,7 +300,7 @@ class Run:
     def _price(self, params: dict[str, Any]) -> float:
         return math.nan if self.costs is None else self.costs.price(params)
 
-    def _pruning(self, origin: str) -> Pruning | None:
+    def _pruning(self, origin: Origin) -> Pruning | None:
         """Who may stop the next trials early, by the curves known now.
 
         A trial of the design goes on to its end: an index of trials cut short would not speak of the space.

@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike
 
 from hsicfast.errors import InputError
 from hsicfast.space.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.space.trial import RESERVED
 
 __all__ = ["RESERVED", "Bool", "Choice", "Float", "Hyperparameter", "Int", "SearchSpace"]
-
-# Columns that every table of trials has beside the hyperparameters.
-RESERVED = ("objective", "cost", "status", "index", "origin", "seed", "failure", "message")
 
 
 class SearchSpace(Mapping[str, Hyperparameter]):

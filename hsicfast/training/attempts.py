@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.runs.results import read_result, result_path, write_result
+from hsicfast.space.trial import Failure
 from hsicfast.training.worker import Evaluate, Job, is_lost, last_line, run_trial
 from hsicfast.trials.trial import DIED, LOST, TIMED_OUT, Trial
 
@@ -24,7 +25,7 @@ class Loss:
     """
 
     message: str
-    failure: str = DIED
+    failure: Failure = DIED
     counts: bool = True
 
 

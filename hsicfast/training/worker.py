@@ -14,6 +14,7 @@ from typing import Any
 from hsicfast.errors import InputError
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.space.search_space import RESERVED
+from hsicfast.space.trial import Origin
 from hsicfast.training.pruning import Pruning, Report
 from hsicfast.trials.trial import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Trial
 
@@ -34,7 +35,7 @@ class Job:
     index: int
     params: dict[str, Any]
     seed: int
-    origin: str
+    origin: Origin
     pruning: Pruning | None = None
     price: float = math.nan
 

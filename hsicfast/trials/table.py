@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from hsicfast.arrays import Bools, Floats
 from hsicfast.errors import InputError
 from hsicfast.space.search_space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+from hsicfast.space.trial import COLUMNS, DEFAULTS, names_in
 from hsicfast.trials.costs import meets
 from hsicfast.trials.goal import as_good_as, losses_of
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, PRUNED, STATUSES, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Turns an entry of a column into what a trial has; objects stay as they are.
+PYTHON: dict[Any, Callable[[Any], Any]] = {np.float64: float, np.int64: int, np.str_: str, np.object_: lambda own: own}
 
 
 @dataclass(frozen=True)
@@ -59,19 +63,10 @@ class TrialTable:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Trial:
-        return Trial(
-            index=int(self.index[row]),
-            params=self.space.fill(lambda name: self.values[name][row]),
-            objective=float(self.objective[row]),
-            cost=float(self.cost[row]),
-            status=str(self.status[row]),
-            origin=str(self.origin[row]),
-            seed=int(self.seed[row]),
-            metrics={key: column[row] for key, column in self.metrics.items()},
-            message=str(self.message[row]),
-            curve=self.curve[row],
-            failure=str(self.failure[row]),
-        )
+        own = {name: PYTHON[dtype](getattr(self, name)[row]) for name, dtype in COLUMNS.items()}
+        own["params"] = self.space.fill(lambda name: self.values[name][row])
+        own["metrics"] = {key: column[row] for key, column in self.metrics.items()}
+        return Trial(**own)
 
     def active(self, name: str) -> Bools:
         """Trials (n,) in which hyperparameter `name` exists."""
@@ -85,20 +80,11 @@ class TrialTable:
 
     def select(self, rows: NDArray[Any]) -> TrialTable:
         """The trials at `rows`, a mask (n,) or positions."""
-        return TrialTable(
-            space=self.space,
+        return replace(
+            self,
             values={name: column[rows] for name, column in self.values.items()},
-            objective=self.objective[rows],
-            cost=self.cost[rows],
-            status=self.status[rows],
-            origin=self.origin[rows],
-            index=self.index[rows],
-            seed=self.seed[rows],
             metrics={key: column[rows] for key, column in self.metrics.items()},
-            message=self.message[rows],
-            curve=self.curve[rows],
-            failure=self.failure[rows],
-            minimize=self.minimize,
+            **{name: getattr(self, name)[rows] for name in COLUMNS},
         )
 
     def toward(self, minimize: bool | None) -> TrialTable:
@@ -195,9 +181,9 @@ class TrialTable:
         import pandas as pd
 
         columns: dict[str, Any] = {name: _plain(self.space[name], self.values[name]) for name in self.space}
-        columns |= {"objective": self.objective, "cost": self.cost, "status": self.status.astype(object)}
-        columns |= {"index": self.index, "origin": self.origin.astype(object), "seed": self.seed}
-        return pd.DataFrame(columns | self.metrics | {"failure": self.failure, "message": self.message})
+        for name in names_in("frame"):
+            columns |= self.metrics if name == "metrics" else {name: _objects_of_texts(getattr(self, name))}
+        return pd.DataFrame(columns)
 
     @classmethod
     def from_trials(cls, space: SearchSpace, trials: Sequence[Trial], minimize: bool = True) -> TrialTable:
@@ -207,16 +193,8 @@ class TrialTable:
         return cls._checked(
             space,
             {name: [trial.params.get(name) for trial in ordered] for name in space},
-            objective=[trial.objective for trial in ordered],
-            cost=[trial.cost for trial in ordered],
-            status=[trial.status for trial in ordered],
-            origin=[trial.origin for trial in ordered],
-            index=[trial.index for trial in ordered],
-            seed=[trial.seed for trial in ordered],
             metrics={key: _metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
-            message=[trial.message for trial in ordered],
-            curve=_objects([trial.curve for trial in ordered]),
-            failure=_objects([trial.failure for trial in ordered]),
+            **{name: _typed_column([getattr(trial, name) for trial in ordered], COLUMNS[name]) for name in COLUMNS},
             minimize=minimize,
         )
 
@@ -263,17 +241,12 @@ class TrialTable:
                     f"a table of trials needs a column for each hyperparameter and `objective`, but {name!r} is "
                     f"missing; the columns are {list(map(str, frame.columns))}"
                 )
-        own = {key: frame[key].to_numpy() for key in ("cost", "status", "origin", "index", "seed") if key in frame}
-        for key in ("message", "failure"):
-            if key in frame:
-                own[key] = frame[key].where(frame[key].notna(), "").astype(str).to_numpy(dtype=object)
+        own = {name: _from_frame(frame[name], COLUMNS[name]) for name in COLUMNS if name in RESERVED and name in frame}
         metrics = {
             str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
         }
         values = {name: frame[name] for name in space}
-        return cls._checked(
-            space, values, objective=frame["objective"].to_numpy(), metrics=metrics, minimize=minimize, **own
-        )
+        return cls._checked(space, values, metrics=metrics, minimize=minimize, **own)
 
     @classmethod
     def from_csv(cls, space: SearchSpace, path: str | Path, minimize: bool = True) -> TrialTable:
@@ -294,15 +267,14 @@ class TrialTable:
         unknown = set(status.tolist()) - set(STATUSES)
         if unknown:
             raise InputError(f"a status must be one of {STATUSES}, but got {sorted(unknown)}; correct it")
-        columns: dict[str, Any] = {"status": status, "message": np.full(n, "", dtype=object)}
-        columns |= {"failure": np.full(n, "", dtype=object)}
-        columns |= {"curve": _objects([()] * n), "cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
-        columns |= {"index": np.arange(n), "seed": np.zeros(n, dtype=np.int64)}
-        columns |= {
-            key: np.asarray(given)
-            for key, given in rest.items()
-            if given is not None and key not in ("metrics", "minimize")
+        columns: dict[str, Any] = {
+            name: np.asarray(rest[name])
+            if rest.get(name) is not None
+            else np.repeat(_typed_column([DEFAULTS[name]], dtype), n)
+            for name, dtype in COLUMNS.items()
+            if name not in ("objective", "index")
         }
+        columns["index"] = np.arange(n) if rest.get("index") is None else np.asarray(rest["index"])
         columns["cost"] = columns["cost"].astype(np.float64)
         columns["status"] = np.where((status == DONE) & ~np.isfinite(y), DIVERGED, status)
         y = np.where(np.isin(columns["status"], (DONE, PRUNED)) & np.isfinite(y), y, np.nan)
@@ -358,6 +330,23 @@ def _objects(values: Any) -> NDArray[np.object_]:
     if isinstance(values, np.ndarray) or hasattr(values, "to_numpy"):
         return np.array(values, dtype=object)
     return np.array([*values, None], dtype=object)[:-1]  # None keeps tuples from becoming rows
+
+
+def _typed_column(values: list[Any], dtype: Any) -> NDArray[Any]:
+    """A column (n,) of a table; objects stay as they are, tuples among them."""
+    return _objects(values) if dtype is np.object_ else np.asarray(values, dtype=dtype)
+
+
+def _objects_of_texts(column: NDArray[Any]) -> NDArray[Any]:
+    """A column for pandas, which takes texts as objects; numbers stay as they are."""
+    return column.astype(object) if column.dtype.kind == "U" else column
+
+
+def _from_frame(column: pd.Series[Any], dtype: Any) -> NDArray[Any]:
+    """A column of a frame; a gap among texts is an empty text."""
+    if dtype is not np.object_:
+        return column.to_numpy()
+    return column.where(column.notna(), "").astype(str).to_numpy(dtype=object)
 
 
 def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArray[np.object_]:
