@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import astuple, fields, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of
 from hsicfast.indices.batches import Rules
-from hsicfast.indices.carried import carry, features, few_features, index_evidence
+from hsicfast.indices.carried import Law, carry, features, few_features, index_evidence
 from hsicfast.indices.findings import Findings, Index, Pair, Question, Streamed
 from hsicfast.indices.interactions import PairJudge
 from hsicfast.indices.streaming import FEWEST, Group, Stream
@@ -43,7 +43,7 @@ Progress = Callable[[str, float], None]
 
 FAILED_OPTIONS = ("miss", "drop")
 PRUNED_OPTIONS = ("miss", "last", "drop")
-LAWS = ("space", "ranks")
+LAWS: tuple[Law, ...] = get_args(Law)
 
 
 def silent(step: str, share: float) -> None:
@@ -150,7 +150,7 @@ def analyse(
     seed: int = 0,
     confidence: float = 0.9,
     pairs: bool = True,
-    law: str = "space",
+    law: Law = "space",
     failed: str = "miss",
     pruned: str = "miss",
     progress: Progress = silent,
@@ -306,7 +306,7 @@ def _check_enough(n: int) -> None:
         raise InputError(f"an analysis needs at least {FEWEST} trials drawn from the space, but got {n}; run more")
 
 
-def _warn_searched(searched: int, n: int, law: str) -> None:
+def _warn_searched(searched: int, n: int, law: Law) -> None:
     """Warn of trials that an optimiser proposed, where there are any."""
     if searched:
         fate = (

@@ -12,7 +12,7 @@ import numpy as np
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
 from hsicfast.errors import InputError
-from hsicfast.indices.carried import carry
+from hsicfast.indices.carried import Law, carry
 from hsicfast.trials.goal import Goal, Threshold, goal_of, losses_of, near_edge, share_or_threshold
 from hsicfast.trials.table import TrialTable
 
@@ -49,7 +49,7 @@ class Question:
     n_permutations: int
     seed: int
     confidence: float
-    law: str
+    law: Law
 
     def checked(self, n: int) -> Question:
         """This question about n trials, its goal a share or a threshold; raises where an option is out of its range."""

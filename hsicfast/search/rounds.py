@@ -22,6 +22,7 @@ import numpy as np
 
 from hsicfast.errors import InputError
 from hsicfast.files import jsonable
+from hsicfast.indices.carried import Law
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.ledger import Interrupted, Ledger, Round
@@ -294,7 +295,7 @@ class Run:
         if self.costs and not np.isfinite(done.cost).any():
             raise self.ledger.nothing_within(done, self.stopped())
         # If the design passed over what is too dear, its trials follow no distribution of the space any more.
-        law = "ranks" if self.truncated else "space"
+        law: Law = "ranks" if self.truncated else "space"
         return analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law)
 
     def _price(self, params: dict[str, Any]) -> float:

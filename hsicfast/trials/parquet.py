@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numba
 
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 # Rows that are worked on at once, and the fewest of a portion where row groups are smaller.
 BATCH = PORTION = 1 << 19
-WORKERS = (None, "ray")
+WorkerName = Literal["ray"]
+WORKERS = (None, *get_args(WorkerName))
 SUFFIXES = (".parquet", ".pq")
 MANY = 2_000_000
 
@@ -62,7 +63,7 @@ class ParquetTrials:
     cost: str | None = "cost"
     prefix: str = ""
     status: str | None = "status"
-    workers: str | None = None
+    workers: WorkerName | None = None
 
     def __post_init__(self) -> None:
         check_one_of("workers", self.workers, WORKERS, "leave it out for this process")
@@ -188,7 +189,7 @@ def of_each(
     portions: Sequence[Portion],
     names: Sequence[str],
     function: Callable[[Portion, Iterator[pa.RecordBatch]], T],
-    workers: str | None,
+    workers: WorkerName | None,
 ) -> Iterator[T]:
     """``function(portion, batches)`` of every portion, in their order; `names` are the columns of the batches."""
     if workers == "ray":
