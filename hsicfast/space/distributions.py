@@ -1,4 +1,4 @@
-"""Hyperparameters as Optuna's distributions, and values by its trials."""
+"""Hyperparameters as Optuna's distributions, and values that its trials suggest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDistribution:
-    """Optuna's name for the values of `hyperparameter`; choices by their position."""
+    """The Optuna distribution over the values of `hyperparameter`; choices go by their position."""
     import optuna
 
     if isinstance(hyperparameter, Int):
@@ -26,10 +26,10 @@ def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDis
     if isinstance(hyperparameter, Float):
         low, high, step = float(hyperparameter.low), float(hyperparameter.high), hyperparameter.step
         if step is not None and hyperparameter.levels is not None:
-            # Optuna warns of a range that does not end on a step; 12 digits, for 3 * 0.1 is not 0.3.
+            # Optuna warns if a range does not end on a step; 12 digits, because 3 * 0.1 is not 0.3.
             high = float(f"{low + step * (hyperparameter.levels - 1):.12g}")
         return optuna.distributions.FloatDistribution(low, high, log=hyperparameter.log, step=step)
-    # Positions, because Optuna takes scalars alone and holds 1 and True for the same choice.
+    # Positions, because Optuna takes only scalars, and takes 1 and True for the same choice.
     return optuna.distributions.CategoricalDistribution(range(len(hyperparameter.values)))
 
 
@@ -54,12 +54,12 @@ def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> 
 
 @contextmanager
 def quiet(optuna: Any) -> Iterator[None]:
-    """Silence the line in the log that each study is worth to Optuna, and its warnings of experimental samplers."""
+    """Silence Optuna's log line for each study and its warnings about experimental samplers."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # Where one point outshines all others, the Gaussian process divides by the sum of no others, and goes on.
+        # If one point outshines all others, the Gaussian process divides by an empty sum, warns and goes on.
         warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning, r"optuna\._gp")
         try:
             yield

@@ -1,10 +1,10 @@
-"""The four types of hyperparameter: what each may be, by which law, and when it exists.
+"""The four types of hyperparameter: which values each may take, how they are distributed, and when it exists.
 
 Every hyperparameter owns the map between its values and the unit interval. The map is its own distribution
-function, so that under the sampling law the carried value is uniform on [0, 1] whatever the type, and
+function, so a value drawn from that distribution is mapped to a uniform one on [0, 1] whatever the type, and
 indices of different hyperparameters can be compared (Novello et al. 2023, section 4). A discrete value stands
-for the interval of [0, 1] that the law gives it: :meth:`Hyperparameter.to_unit` is the middle of that interval,
-:meth:`Hyperparameter.width` its length.
+for an interval of [0, 1] as long as its probability: :meth:`Hyperparameter.to_unit` is the middle of that
+interval, :meth:`Hyperparameter.width` its length.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Hyperparameter:
 
     @property
     def levels(self) -> int | None:
-        """Number of values, or None where there is a continuum."""
+        """Number of values, or None for a continuum."""
         raise NotImplementedError
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """All values in order; empty for a continuum, and for numbers of which there are more than MOST_VALUES.
+        """All values in order; empty for a continuum, and for more than MOST_VALUES numbers.
 
         Examples
         --------
@@ -47,21 +47,21 @@ class Hyperparameter:
         return () if levels is None or levels > MOST_VALUES else tuple(map(self._value, range(levels)))
 
     def to_unit(self, values: ArrayLike) -> Floats:
-        """Carry values (n,) to [0, 1]: the distribution function, or the middle of its step. Shape (n,)."""
+        """Map values (n,) to [0, 1] by the distribution function; a discrete one to the middle of its step."""
         low, high = self._interval(column_of(values))
         return (low + high) / 2
 
     def width(self, values: ArrayLike) -> Floats:
-        """Length (n,) of the interval of [0, 1] each value stands for; 0 for a continuum."""
+        """Length (n,) of the interval of [0, 1] that each value stands for; 0 for a continuum."""
         low, high = self._interval(column_of(values))
         return high - low
 
     def to_level(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Place (n,) of each value among the :attr:`levels`, from 0; only where there is no continuum."""
+        """Place (n,) of each value among the :attr:`levels`, from 0; not for a continuum."""
         return self._level(column_of(values)).astype(np.int64)
 
     def steps(self) -> tuple[Floats, Floats]:
-        """Middle and length of the interval of [0, 1] of each of the :attr:`levels`; only where there is no continuum.
+        """Middle and length of the interval of [0, 1] for each of the :attr:`levels`; not for a continuum.
 
         Examples
         --------
@@ -80,7 +80,7 @@ class Hyperparameter:
         raise NotImplementedError
 
     def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
-        """Both ends (n,) of what each of the checked values (n,) stands for."""
+        """Both ends (n,) of the intervals that the values (n,) stand for, which it checks."""
         return self._step(self._level(values))
 
     def _level(self, values: NDArray[Any]) -> Floats:
@@ -100,7 +100,7 @@ class Hyperparameter:
 
     @property
     def conditions(self) -> dict[str, tuple[Any, ...]]:
-        """Parent name -> the parent's values under which this hyperparameter exists."""
+        """For each parent, the values of it under which this hyperparameter exists."""
         active_if: Mapping[str, Any] | None = getattr(self, "active_if", None)
         return {
             name: tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
@@ -123,12 +123,12 @@ class Float(Hyperparameter):
     active_if : mapping, optional
         Parent name -> value or list of values under which this hyperparameter exists; all must hold.
     law : frozen scipy distribution, optional
-        Another sampling law (an object with ``cdf`` and ``ppf``), cut to [low, high].
+        Another distribution (an object with ``cdf`` and ``ppf``), cut to [low, high].
 
     Raises
     ------
     InputError
-        Where a rule above is broken.
+        If a rule above is broken.
 
     Examples
     --------
@@ -169,9 +169,11 @@ class Float(Hyperparameter):
         return None if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def contains(self, value: Any) -> bool:
+        """Whether `value` is a number in [low, high], on a step or between two."""
         return is_number(value) and self.low <= value <= self.high
 
     def from_unit(self, u: float) -> float:
+        """See :meth:`Hyperparameter.from_unit`."""
         if self.step is not None:
             return self._value(level_at(u, self.levels or 0, None))
         if self.law is not None:
@@ -219,7 +221,7 @@ class Int(Hyperparameter):
     low, high : int
         Bounds, both included, ``low < high``.
     log : bool
-        Uniform in the logarithm: v has the mass of [v - 1/2, v + 1/2] under the log-uniform law; needs
+        Uniform in the logarithm: v has the probability of [v - 1/2, v + 1/2] under log-uniform; needs
         ``low >= 1`` and ``step = 1``.
     step : int
         Distance between neighbours.
@@ -231,7 +233,7 @@ class Int(Hyperparameter):
     Raises
     ------
     InputError
-        Where a rule above is broken.
+        If a rule above is broken.
 
     Examples
     --------
@@ -272,6 +274,7 @@ class Int(Hyperparameter):
         return (self.high - self.low) // self.step + 1
 
     def contains(self, value: Any) -> bool:
+        """Whether `value` is one of low, low + step, ..., high."""
         return (
             is_number(value)
             and float(value).is_integer()
@@ -280,6 +283,7 @@ class Int(Hyperparameter):
         )
 
     def from_unit(self, u: float) -> int:
+        """See :meth:`Hyperparameter.from_unit`."""
         if self.log:
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
             value = math.floor(math.exp(start + u * (stop - start)) + 0.5)
@@ -316,7 +320,7 @@ class Choice(Hyperparameter):
     Raises
     ------
     InputError
-        Where there are fewer than 2 choices, two are equal, or the weights do not fit.
+        If there are fewer than 2 choices, two are equal, or the weights do not fit.
 
     Examples
     --------
@@ -344,9 +348,11 @@ class Choice(Hyperparameter):
 
     @property
     def values(self) -> tuple[Any, ...]:
+        """The choices in their order, however many they are."""
         return tuple(self.choices)
 
     def contains(self, value: Any) -> bool:
+        """Whether `value` equals one of the choices."""
         return value in self.choices
 
     def _level(self, values: NDArray[Any]) -> Floats:
@@ -377,7 +383,7 @@ class Bool(Hyperparameter):
     Raises
     ------
     InputError
-        Where `law` is not in (0, 1).
+        If `law` is not in (0, 1).
 
     Examples
     --------
@@ -409,6 +415,7 @@ class Bool(Hyperparameter):
         return None if self.law is None else [1 - self.law, self.law]
 
     def contains(self, value: Any) -> bool:
+        """Whether `value` is a boolean; 0 and 1 are none."""
         return isinstance(value, bool | np.bool_)
 
     def _level(self, values: NDArray[Any]) -> Floats:

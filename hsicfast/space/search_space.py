@@ -80,8 +80,7 @@ class SearchSpace(Mapping[str, Hyperparameter]):
     def from_unit(self, point: ArrayLike) -> dict[str, Any]:
         """Params at a `point` (d,) of the unit cube, one coordinate a hyperparameter; only active names.
 
-        Coordinates of inactive hyperparameters are drawn and left unused, so that what is active in a trial does
-        not shift the others.
+        Inactive hyperparameters have an unused coordinate: the others keep theirs, whatever is active.
         """
         coordinate = dict(zip(self, np.asarray(point, dtype=np.float64), strict=True))
         return self.fill(lambda name: self[name].from_unit(float(coordinate[name])))
@@ -89,7 +88,7 @@ class SearchSpace(Mapping[str, Hyperparameter]):
     def fill(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
         """Params with ``value_of(name)`` for each active name, in the order of the space.
 
-        Parents come first, and nobody is asked for a hyperparameter that does not exist given its parents' values.
+        `value_of` is called for parents first, and only for hyperparameters that exist given their parents' values.
 
         Examples
         --------
@@ -104,7 +103,7 @@ class SearchSpace(Mapping[str, Hyperparameter]):
         return {name: params[name] for name in self if name in params}
 
     def group(self, name: str) -> str:
-        """The conditional group of `name`: ``main``, or the conditions of it and its parents, in words."""
+        """The conditional group of `name`: ``main``, or the conditions of `name` and its parents as text."""
         conditions = self._all_conditions(name)
         if not conditions:
             return "main"
@@ -113,14 +112,14 @@ class SearchSpace(Mapping[str, Hyperparameter]):
         )
 
     def depends(self, name: str, parent: str) -> bool:
-        """Whether `parent` decides, directly or not, if `name` exists."""
+        """Whether the value of `parent` decides, directly or through others, if `name` exists."""
         return parent in self._all_conditions(name)
 
     def fix(self, values: Mapping[str, Any]) -> SearchSpace | None:
-        """The space that is left once `values` are fixed, or None where nothing is.
+        """The space that is left once `values` are fixed, or None if nothing is left.
 
-        A condition on a fixed name is settled: where it holds it is dropped, where it cannot hold the
-        hyperparameter is.
+        A condition on a fixed name is settled: if it holds, it is dropped; if it cannot hold, the hyperparameter is
+        dropped.
         """
         for name, value in values.items():
             if not self[name].contains(value):

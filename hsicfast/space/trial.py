@@ -33,12 +33,12 @@ FINAL: Final = "final"
 
 # What a training reported: steps and the values after them.
 Curve = tuple[tuple[int, float], ...]
-# Where the fields of a trial are written, each place with an order of its own.
+# The places where fields of a trial are shown; each has its own order of fields.
 Place = Literal["frame", "study", "log"]
 
 
 def _written(dtype: Any = None, late: bool = False, **places: int) -> Mapping[str, Any]:
-    """What a field of :class:`Trial` says about itself, for every loop over the fields.
+    """The metadata of a field of :class:`Trial`, which every loop over the fields reads.
 
     Parameters
     ----------

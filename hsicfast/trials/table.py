@@ -1,4 +1,4 @@
-"""Trials: what was run, with what, and what came of it; one table, column by column."""
+"""The table of trials: their values, objectives, costs and statuses, column by column."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TrialTable:
         return Trial(**own)
 
     def active(self, name: str) -> Bools:
-        """Trials (n,) in which hyperparameter `name` exists."""
+        """Whether hyperparameter `name` exists in each trial (n,)."""
         exists = np.ones(len(self), dtype=bool)
         for parent, allowed in self.space[name].conditions.items():
             one_of = np.zeros(len(self), dtype=bool)
@@ -98,30 +98,30 @@ class TrialTable:
 
     @property
     def design(self) -> TrialTable:
-        """The trials drawn from the law of the space."""
+        """The trials drawn from the distribution of the space."""
         return self.select(self.origin == DESIGN)
 
     @property
     def evidence(self) -> TrialTable:
-        """The trials that say something: all but the lost ones."""
+        """The trials whose outcome counts: all but the lost ones."""
         return self.select(self.status != LOST)
 
     @property
     def contenders(self) -> TrialTable:
-        """The trials among which the best is chosen: all but those that train one of them again with a fresh seed."""
+        """The trials among which the best is chosen: all but the final ones, which repeat one with a fresh seed."""
         return self.select(self.origin != FINAL)
 
     def within(self, max_cost: float | None) -> TrialTable:
-        """The trials known to cost at most `max_cost`; all where it is None."""
+        """The trials known to cost at most `max_cost`; all if it is None."""
         return self.select(meets(self.cost, max_cost))
 
     def best(self, minimize: bool | None = None) -> Trial:
-        """The trial that is done with the best objective, the earliest of equals; `minimize` as in :meth:`toward`.
+        """The done trial with the best objective, the earliest of equals; `minimize` as in :meth:`toward`.
 
         Raises
         ------
         InputError
-            Where no trial is done.
+            If no trial is done.
         """
         done = self.status == DONE
         if not done.any():
@@ -159,9 +159,10 @@ class TrialTable:
         return self[int(np.lexsort((loss, cost, ~good))[0])]
 
     def front(self, minimize: bool | None = None) -> TrialTable:
-        """The Pareto front: trials that are done and of known cost, none of which another beats in both.
+        """The Pareto front: the done trials of known cost that no other trial beats in both.
 
-        From the cheapest to the best; of trials alike in both the earliest. `minimize` as in :meth:`toward`.
+        They run from the cheapest to the best; the earliest stands for trials alike in both. `minimize` as in
+        :meth:`toward`.
 
         Examples
         --------
@@ -177,7 +178,7 @@ class TrialTable:
         return self.select(rows[loss[rows] < least[:-1]])
 
     def to_frame(self) -> pd.DataFrame:
-        """A pandas frame: a column a hyperparameter (missing = inactive), objective, cost, status, and the rest."""
+        """A pandas frame: a column for each hyperparameter (missing = inactive), and objective, cost, status, ..."""
         import pandas as pd
 
         columns: dict[str, Any] = {name: _plain(self.space[name], self.values[name]) for name in self.space}
@@ -187,7 +188,7 @@ class TrialTable:
 
     @classmethod
     def from_trials(cls, space: SearchSpace, trials: Sequence[Trial], minimize: bool = True) -> TrialTable:
-        """The table of `trials`, sorted by their index; `minimize`: whether small objectives are good."""
+        """The table of `trials`, sorted by their index; `minimize` says whether small objectives are good."""
         ordered = sorted(trials, key=lambda trial: trial.index)
         keys = dict.fromkeys(key for trial in ordered for key in trial.metrics)
         return cls._checked(
@@ -208,16 +209,16 @@ class TrialTable:
         status: Sequence[str] | None = None,
         minimize: bool = True,
     ) -> TrialTable:
-        """A table from one sequence (n,) a hyperparameter and the `objective` (n,).
+        """A table from one sequence (n,) for each hyperparameter and the `objective` (n,).
 
         Parameters
         ----------
         space : SearchSpace
             What the values mean.
         values : mapping of str to sequence (n,)
-            Entries of inactive hyperparameters are ignored; use None or NaN.
+            Entries for inactive hyperparameters are ignored; use None or NaN.
         objective : array_like (n,)
-            NaN or inf means diverged, where the trial was not pruned.
+            NaN or inf means diverged, unless `status` says pruned.
         cost : array_like (n,), optional
             In any unit, above or equal 0.
         status : sequence of str (n,), optional
@@ -228,7 +229,7 @@ class TrialTable:
         Raises
         ------
         InputError
-            A missing column, lengths that differ, an unknown status, or an active value outside its range.
+            If a column is missing, lengths differ, a status is unknown, or an active value lies outside its range.
         """
         return cls._checked(space, values, objective=objective, cost=cost, status=status, minimize=minimize)
 
@@ -303,7 +304,7 @@ class TrialTable:
     def _settle(self, name: str, hyperparameter: Hyperparameter) -> None:
         """Give active values their own type, check them, and blank the inactive ones.
 
-        A lost trial is no evidence: what it lacks, or has from outside the space, becomes None.
+        A lost trial is no evidence: values that it lacks or that lie outside the space become None.
         """
         active = self.active(name)
         lost = self.status == LOST
@@ -319,7 +320,7 @@ class TrialTable:
 
 
 def _scalar(value: Any) -> NDArray[np.object_]:
-    """`value` as one object, which NumPy compares as it is even where it is a tuple. Shape ()."""
+    """`value` as one object of shape (), which NumPy compares as a whole even if it is a tuple."""
     boxed = np.empty((), dtype=object)
     boxed[()] = value
     return boxed
@@ -350,9 +351,9 @@ def _from_frame(column: pd.Series[Any], dtype: Any) -> NDArray[Any]:
 
 
 def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Checked values as the hyperparameter writes them: a file turns 8 into 8.0 or "8", and True into "True"."""
+    """Checks values and gives them their own types: a file turns 8 into 8.0 or "8", and True into "True"."""
     if isinstance(hyperparameter, Choice | Bool):
-        # One look a kind of value. With its type, as True and 1 are equal but their texts are not.
+        # Look up each distinct value once, with its type: True and 1 are equal, but their texts are not.
         try:
             kinds = list(zip(map(type, values), values, strict=True))
             own = {kind: as_choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
@@ -373,7 +374,7 @@ def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArr
 
 
 def as_choice(choices: Sequence[Any], value: Any) -> Any:
-    """The choice that `value` is, or is the text of; `value` where there is none, and None for a gap."""
+    """The choice that equals `value` or has its text; `value` itself if there is none, and None for a gap."""
     if value in choices:
         return choices[list(choices).index(value)]
     if isinstance(value, float) and np.isnan(value):
@@ -390,7 +391,7 @@ def _metric_column(values: list[Any]) -> NDArray[Any]:
 
 
 def _plain(hyperparameter: Hyperparameter, column: NDArray[np.object_]) -> NDArray[Any]:
-    """A column for pandas: numbers with NaN for inactive, objects with None otherwise."""
+    """A hyperparameter's column for pandas: numbers with NaN where inactive, otherwise objects with None."""
     if isinstance(hyperparameter, Float) or (isinstance(hyperparameter, Int) and None in column):
         return column.astype(np.float64)
     return column.astype(np.int64) if isinstance(hyperparameter, Int) else column

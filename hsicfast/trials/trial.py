@@ -1,4 +1,4 @@
-"""Trials by the names of other tools, and the seeds of a trial; :class:`Trial` itself belongs to its space."""
+"""What other tools call the ends of a trial, and the seeds of a trial; :class:`Trial` itself lies with its space."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ WORDS: dict[str, Status] = {
     **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
 }
 
-# Streams of random numbers of one (seed, index); the design's own stream has no third number.
+# Purposes of the random streams of one (seed, index); the design's own stream has no third number.
 TRAINING, PROPOSAL, SPARE = 1, 2, 3
 
 
