@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence.features import UNIFORM_MEDIAN, carried_features
 from hsicfast.errors import InputError, check_share
-from hsicfast.space.steps import step_of
+from hsicfast.space.hyperparameters import step_of
 from hsicfast.trials.goal import best_fraction, dominated_by
 
 Target = Callable[[FrozenTrial], float]

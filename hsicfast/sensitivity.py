@@ -10,7 +10,7 @@ import warnings
 from dataclasses import astuple, fields, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
 from hsicfast.indices.batches import Rules
-from hsicfast.indices.carried import carry, features, few_features, index_evidence
+from hsicfast.indices.carried import Law, carry, features, few_features, index_evidence
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import Index, Pair, Question, Streamed
 from hsicfast.indices.interactions import PairJudge
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 CALLER = 6
 FAILED_OPTIONS = ("miss", "drop")
 PRUNED_OPTIONS = ("miss", "last", "drop")
-LAWS = ("space", "ranks")
+LAWS: tuple[Law, ...] = get_args(Law)
 
 
 def silent(step: str, share: float) -> None:
@@ -146,7 +146,7 @@ def analyse(
     seed: int = 0,
     confidence: float = 0.9,
     pairs: bool = True,
-    law: str = "space",
+    law: Law = "space",
     failed: str = "miss",
     pruned: str = "miss",
     progress: ProgressCallback = silent,
@@ -237,7 +237,7 @@ def analyse(
     progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
     cost_indices = _cost_indices(judged, question, float(met.mean()))
-    counts = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
+    counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
     return Sensitivity(
         judged, goal, question, met, threshold, counts, failed, pruned, indices, cost_indices, pair_indices
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.errors import InputError
+from hsicfast.indices.carried import Law
 from hsicfast.space.search_space import Bool, Choice, SearchSpace
 from hsicfast.trials.parquet import Opened, ParquetTrials
 from hsicfast.trials.table import as_choice
@@ -27,7 +28,7 @@ OUTCOME_COLUMNS = ("objective", "cost", "status", "origin")
 class Rules(NamedTuple):
     """Which trials count: the options of these names that :func:`hsicfast.analyse` takes."""
 
-    law: str
+    law: Law
     failed: str
     pruned: str
 

@@ -6,6 +6,8 @@ Equal values share an interval, and its middle and width stand for them.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,8 +17,11 @@ from hsicfast.dependence.features import carried_features, gaussian_features, ne
 from hsicfast.dependence.spectrum import goal_estimate
 from hsicfast.trials.table import TrialTable
 
+# The distribution that maps values to [0, 1]: the space's own, or that of the trials.
+Law = Literal["space", "ranks"]
 
-def carry(table: TrialTable, name: str, rows: Rows, law: str) -> tuple[Floats, Floats]:
+
+def carry(table: TrialTable, name: str, rows: Rows, law: Law) -> tuple[Floats, Floats]:
     """Values of a hyperparameter mapped to [0, 1].
 
     Parameters

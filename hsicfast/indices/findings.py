@@ -13,7 +13,7 @@ import numpy as np
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
 from hsicfast.errors import InputError
-from hsicfast.indices.carried import carry
+from hsicfast.indices.carried import Law, carry
 from hsicfast.trials.goal import Goal, Objective, Threshold, goal_of, losses_of, near_edge, share_or_threshold
 from hsicfast.trials.table import TrialTable
 
@@ -52,7 +52,7 @@ class Question:
     n_permutations: int
     seed: int
     confidence: float
-    law: str
+    law: Law
 
     def checked(self, n: int) -> Question:
         """This question about n trials, with a goal that is a share or a threshold.

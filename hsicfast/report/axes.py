@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats, Rows
-from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter
 from hsicfast.text import value_text
 
 # An axis has room for the labels of up to MOST_LEVELS levels.
@@ -58,14 +58,7 @@ def _round_step(span: float) -> float:
 
 def levels(hyperparameter: Hyperparameter) -> list[Any]:
     """The values of a discrete hyperparameter; none if it has more than an axis has room for."""
-    if hyperparameter.levels is None or hyperparameter.levels > MOST_LEVELS:
-        return []
-    if isinstance(hyperparameter, Choice | Bool):
-        return list(hyperparameter.choices)
-    if isinstance(hyperparameter, Int):
-        return list(range(hyperparameter.low, hyperparameter.high + 1, hyperparameter.step))
-    middles = (np.arange(hyperparameter.levels) + 0.5) / hyperparameter.levels
-    return [hyperparameter.from_unit(float(u)) for u in middles]
+    return list(hyperparameter.values) if len(hyperparameter.values) <= MOST_LEVELS else []
 
 
 def scale(hyperparameter: Hyperparameter, values: NDArray[np.object_], random: np.random.Generator) -> Scale:
@@ -77,7 +70,7 @@ def scale(hyperparameter: Hyperparameter, values: NDArray[np.object_], random: n
     >>> abs(found.at - [1, 0]).max() <= 0.3, found.log, found.levels
     (np.True_, False, ['adam', 'sgd'])
     """
-    known = list(hyperparameter.choices) if isinstance(hyperparameter, Choice | Bool) else levels(hyperparameter)
+    known = list(hyperparameter.values) if isinstance(hyperparameter, Choice | Bool) else levels(hyperparameter)
     spread = random.uniform(-SPREAD, SPREAD, len(values))
     if known:
         at = level_of(hyperparameter, values, known) + spread

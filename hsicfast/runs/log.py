@@ -13,7 +13,7 @@ from hsicfast.errors import writing
 from hsicfast.files import jsonable
 from hsicfast.runs.folder import LOG
 from hsicfast.runs.watcher import Watcher
-from hsicfast.trials.trial import Trial
+from hsicfast.trials.trial import Trial, names_in
 
 
 class Log(Watcher):
@@ -44,8 +44,7 @@ class Log(Watcher):
         """See :meth:`Watcher.on_trial`; a trial that an earlier run has logged is not logged again."""
         if stored:
             return
-        told = ("index", "origin", "status", "failure", "objective", "cost", "message", "trace", "params", "metrics")
-        self._write("trial", **{name: getattr(trial, name) for name in told})
+        self._write("trial", **{name: getattr(trial, name) for name in names_in("log")})
 
     def on_wait(self, others: int) -> None:
         """See :meth:`Watcher.on_wait`."""

@@ -10,10 +10,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, seal_holds, sealed, write_atomically
 from hsicfast.runs.folder import CHECKPOINTS, RESULTS
-from hsicfast.trials.trial import DONE, PRUNED, STATUSES, Trial
+from hsicfast.trials.trial import COLUMNS, DEFAULTS, DONE, LATE, PRUNED, STATUSES, Trial
 
 
 def result_path(folder: Path, index: int) -> Path:
@@ -63,8 +65,8 @@ def read_result(path: Path) -> Trial:
 
 def trial_of(content: Mapping[str, Any]) -> Trial:
     """The trial that ``jsonable(asdict(trial))`` describes; missing numbers are NaN."""
-    known = {"curve": (), "failure": "", "trace": "", **content}  # results written before 0.1 lack these fields
-    for name in ("objective", "cost"):
+    known = {name: DEFAULTS[name] for name in LATE} | dict(content)  # results written before 0.1 lack these fields
+    for name in (name for name, dtype in COLUMNS.items() if dtype is np.float64):
         known[name] = math.nan if known[name] is None else float(known[name])
     known["metrics"] = {key: math.nan if x is None else x for key, x in known["metrics"].items()}
     known["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in known["curve"])

@@ -15,7 +15,7 @@ from hsicfast.runs.results import rebuild_command
 from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import hide_password
-from hsicfast.trials.trial import DONE, PRUNED, Trial
+from hsicfast.trials.trial import DONE, PRUNED, Trial, names_in
 
 # Errors of SQLite that leave the database whole: the disk or another process is in the way.
 WITHOUT_FAULT = ("is full", "is locked", "readonly", "unable to open", "disk I/O error")
@@ -99,7 +99,6 @@ class Study:
             return
         states = self._optuna.trial.TrialState
         names = [key for key in self._space if key in trial.params]
-        told = ("index", "seed", "origin", "status", "cost", "message", "failure", "metrics")
         self._in_doubt = True  # a connection may break after the database has stored the trial
         self._study.add_trial(
             self._optuna.trial.create_trial(
@@ -107,7 +106,7 @@ class Study:
                 value=trial.objective if math.isfinite(trial.objective) else None,
                 params={key: _named_value(self._space, key, trial.params[key]) for key in names},
                 distributions={key: self._distributions[key] for key in names},
-                user_attrs=jsonable({key: getattr(trial, key) for key in told}),
+                user_attrs=jsonable({key: getattr(trial, key) for key in names_in("study")}),
                 intermediate_values=dict(trial.curve),
             )
         )

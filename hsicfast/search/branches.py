@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hsicfast.space.hyperparameters import Bool, Choice, Hyperparameter, Int
+from hsicfast.space.hyperparameters import Float, Hyperparameter
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import number, p_text, value_text
 from hsicfast.trials.goal import best_fraction, losses_of
@@ -84,7 +84,7 @@ def branching(space: SearchSpace) -> Branching | None:
 
     Examples
     --------
-    >>> from hsicfast.space.hyperparameters import Float
+    >>> from hsicfast import Choice
     >>> space = SearchSpace({"kind": Choice(["a", "b"]), "inner": Float(0, 1, active_if={"kind": "a"})})
     >>> branching(space)
     Branching(name='kind', values=('a', 'b'))
@@ -94,7 +94,7 @@ def branching(space: SearchSpace) -> Branching | None:
     if not able:
         return None
     name = max(able, key=ruled.__getitem__)
-    return Branching(name, tuple(_values(space[name])))
+    return Branching(name, _values(space[name]))
 
 
 def conditions_inside(space: SearchSpace) -> bool:
@@ -102,7 +102,7 @@ def conditions_inside(space: SearchSpace) -> bool:
 
     Examples
     --------
-    >>> from hsicfast.space.hyperparameters import Float
+    >>> from hsicfast import Bool, Choice
     >>> kind, inner = Choice(["a", "b"]), Float(0, 1, active_if={"kind": "a"})
     >>> conditions_inside(SearchSpace({"kind": kind, "inner": inner}))
     False
@@ -169,10 +169,6 @@ def best_of(trials: TrialTable) -> Trial | None:
     return trials.best() if (trials.status == DONE).any() else None
 
 
-def _values(hyperparameter: Hyperparameter) -> list[Any]:
-    """The values of a hyperparameter that can make branches; one more than MOST_BRANCHES if there are more."""
-    if isinstance(hyperparameter, Choice | Bool):
-        return list(hyperparameter.choices)
-    if isinstance(hyperparameter, Int):
-        return list(range(hyperparameter.low, hyperparameter.high + 1, hyperparameter.step))[: MOST_BRANCHES + 1]
-    return []
+def _values(hyperparameter: Hyperparameter) -> tuple[Any, ...]:
+    """The values that may be branches; none for a Float, even one with steps."""
+    return () if isinstance(hyperparameter, Float) else hyperparameter.values

@@ -22,6 +22,7 @@ import numpy as np
 
 from hsicfast.errors import InputError
 from hsicfast.files import jsonable
+from hsicfast.indices.carried import Law
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.ledger import Interrupted, Ledger, Round
@@ -34,7 +35,7 @@ from hsicfast.training.executors import Executor
 from hsicfast.training.pruning import Pruning, with_curves
 from hsicfast.training.worker import Evaluate, Job, accepts_seed
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DONE, EXCEPTION, LOST, SEARCH, Trial, trial_seed
+from hsicfast.trials.trial import DONE, EXCEPTION, LOST, SEARCH, Origin, Trial, trial_seed
 
 # LEAST_TRIALS: an analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
@@ -269,7 +270,7 @@ class Run:
         turn = Turn(self.plan.seed, self.planned + ahead, count)
         return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
 
-    def train(self, name: str, origin: str, proposals: list[dict[str, Any]], note: str) -> None:
+    def train(self, name: str, origin: Origin, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already.
 
         Parameters
@@ -325,13 +326,13 @@ class Run:
         if self.costs and not np.isfinite(done.cost).any():
             raise self.ledger.nothing_within(done, self.stopped())
         # If the design passed over expensive points, its trials no longer follow the distributions of the space.
-        law = "ranks" if self.truncated else "space"
+        law: Law = "ranks" if self.truncated else "space"
         return analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law)
 
     def _price(self, params: dict[str, Any]) -> float:
         return math.nan if self.costs is None else self.costs.price(params)
 
-    def _pruning(self, origin: str) -> Pruning | None:
+    def _pruning(self, origin: Origin) -> Pruning | None:
         """The pruner of the next trials, with the learning curves that are known now; None if the run has no pruner.
 
         Only trials of the search are stopped early. A trial of the design goes on to its end, because the analysis

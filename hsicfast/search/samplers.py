@@ -96,11 +96,7 @@ def _points(d: int, seed: int, method: str) -> Iterator[Floats]:
 
 def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
     """Params of the whole `space` from the `fixed` and the `proposed` values; inactive names are left out."""
-    params: dict[str, Any] = {}
-    for name in space.parents_first:
-        if space.is_active(name, params):
-            params[name] = fixed[name] if name in fixed else proposed[name]
-    return {name: params[name] for name in space if name in params}
+    return space.fill(lambda name: fixed[name] if name in fixed else proposed[name])
 
 
 @dataclass(frozen=True)
@@ -233,13 +229,11 @@ def _seen(
 
 def _within(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any] | None:
     """The part of `params` that `space` has, or None if they are no point of it."""
-    known: dict[str, Any] = {}
-    for name in space.parents_first:
-        if space.is_active(name, known):
-            if name not in params or not space[name].contains(params[name]):
-                return None
-            known[name] = params[name]
-    return known
+    try:
+        known = space.fill(params.__getitem__)
+    except KeyError:  # a hyperparameter that exists in `space` has no value here
+        return None
+    return known if all(space[name].contains(value) for name, value in known.items()) else None
 
 
 def _ask(

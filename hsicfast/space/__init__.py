@@ -1,1 +1,1 @@
-"""What may be tried."""
+"""What may be tried: hyperparameters, their ranges, distributions and conditions."""

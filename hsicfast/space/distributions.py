@@ -1,4 +1,4 @@
-"""Hyperparameters as Optuna's distributions, and values by its trials."""
+"""Hyperparameters as Optuna's distributions, and values that its trials suggest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.space.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.space.hyperparameters import Float, Hyperparameter, Int
 from hsicfast.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDistribution:
-    """Optuna's name for the values of `hyperparameter`; choices by their position."""
+    """The Optuna distribution over the values of `hyperparameter`; choices go by their position."""
     import optuna
 
     if isinstance(hyperparameter, Int):
@@ -26,29 +26,21 @@ def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDis
     if isinstance(hyperparameter, Float):
         low, high, step = float(hyperparameter.low), float(hyperparameter.high), hyperparameter.step
         if step is not None and hyperparameter.levels is not None:
-            # Optuna warns of a range that does not end on a step; 12 digits, for 3 * 0.1 is not 0.3.
+            # Optuna warns if a range does not end on a step; 12 digits, because 3 * 0.1 is not 0.3.
             high = float(f"{low + step * (hyperparameter.levels - 1):.12g}")
         return optuna.distributions.FloatDistribution(low, high, log=hyperparameter.log, step=step)
-    # Positions, because Optuna takes scalars alone and holds 1 and True for the same choice.
-    return optuna.distributions.CategoricalDistribution(range(len(_choices(hyperparameter))))
-
-
-def _choices(hyperparameter: Hyperparameter) -> list[Any]:
-    return list(hyperparameter.choices) if isinstance(hyperparameter, Choice | Bool) else []
+    # Positions, because Optuna takes only scalars, and takes 1 and True for the same choice.
+    return optuna.distributions.CategoricalDistribution(range(len(hyperparameter.values)))
 
 
 def position(hyperparameter: Hyperparameter, value: Any) -> Any:
-    choices = _choices(hyperparameter)
-    return choices.index(value) if choices else value
+    """`value` as :func:`distribution` knows it: a number itself, a choice by its position."""
+    return value if isinstance(hyperparameter, Float | Int) else hyperparameter.values.index(value)
 
 
 def suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
-    # Define by run, parents first: what does not exist in this trial is never asked for.
-    params: dict[str, Any] = {}
-    for name in space.parents_first:
-        if space.is_active(name, params):
-            params[name] = _suggest(trial, name, space[name])
-    return params
+    """The params of `trial`, which is asked for active names alone, parents first."""
+    return space.fill(lambda name: _suggest(trial, name, space[name]))
 
 
 def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> Any:
@@ -57,17 +49,17 @@ def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> 
         return trial.suggest_int(name, own.low, own.high, log=own.log, step=own.step)
     if isinstance(hyperparameter, Float):
         return trial.suggest_float(name, own.low, own.high, log=own.log, step=own.step)
-    return _choices(hyperparameter)[trial.suggest_categorical(name, own.choices)]
+    return hyperparameter.values[trial.suggest_categorical(name, own.choices)]
 
 
 @contextmanager
 def quiet(optuna: Any) -> Iterator[None]:
-    """Silence the line in the log that each study is worth to Optuna, and its warnings of experimental samplers."""
+    """Silence Optuna's log line for each study and its warnings about experimental samplers."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # Where one point outshines all others, the Gaussian process divides by the sum of no others, and goes on.
+        # If one point outshines all others, the Gaussian process divides by an empty sum, warns and goes on.
         warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning, r"optuna\._gp")
         try:
             yield

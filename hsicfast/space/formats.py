@@ -1,4 +1,4 @@
-"""A search space to and from YAML and JSON."""
+"""Reads a search space from YAML and JSON, and writes it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_space(path: str | Path) -> SearchSpace:
     Raises
     ------
     InputError
-        No such file, no YAML, an unknown type or field, or a rule of the hyperparameter broken.
+        If the file is missing or no YAML, or has an unknown type or field, or breaks a rule of the hyperparameter.
     """
     import yaml
 
@@ -68,12 +68,12 @@ def _from_yaml(name: str, entry: Any) -> Hyperparameter:
 
 
 def python_value(value: Any) -> Any:
-    """What Python has for a value of NumPy's."""
+    """A NumPy value as Python's own type; other values as they are."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _as_yaml(value: Any) -> Any:
-    """Tuples as lists and NumPy's numbers as Python's, which is what YAML knows."""
+    """Tuples become lists and NumPy's numbers Python's: YAML knows no others."""
     if isinstance(value, Mapping):
         return {key: _as_yaml(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -82,7 +82,8 @@ def _as_yaml(value: Any) -> Any:
 
 
 def from_plain(content: dict[str, Any]) -> Hyperparameter:
+    """The hyperparameter whose type and fields a JSON object holds; its ``type`` is taken out of `content`."""
     kind = TYPES[content.pop("type")]
-    if isinstance(content.get("law"), str):  # a law that is an object has left its name
+    if isinstance(content.get("law"), str):  # the name of a scipy distribution, which cannot be rebuilt from it
         del content["law"]
     return kind(**content)

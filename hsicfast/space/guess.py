@@ -1,6 +1,6 @@
-"""A search space from trials alone: types, ranges, log scales and conditions guessed, each with its reason.
+"""Guesses a search space from trials alone: types, ranges, log scales and conditions, each with its reason.
 
-What is guessed is shown, can be written as YAML, corrected there and passed back.
+The guess is shown; a person can write it as YAML, correct it there and pass it back.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from hsicfast.space.search_space import RESERVED, Bool, Choice, Float, Hyperpara
 if TYPE_CHECKING:
     import pandas as pd
 
-# What tools put before the names of hyperparameters: Ray and W&B, Optuna, MLflow.
+# Prefixes of hyperparameters' names in the exports of Ray and W&B, Optuna, MLflow.
 PREFIXES = ("config/", "params_", "params.")
 BOOLEANS = {"true": True, "false": False}
-# Texts that stand for nothing among numbers and booleans; among other texts they are texts.
+# Texts that mean "missing" among numbers and booleans; among other texts they are values.
 GAPS = ("", "none", "nan", "null")
-# Texts of so many kinds are names or notes, not choices; and so are so few, where no two trials share one.
+# A text column with more than MOST_CHOICES distinct values holds names or notes, not choices; so does one with at
+# least FEWEST_NAMES values that are all distinct.
 MOST_CHOICES = 30
 FEWEST_NAMES = 4
-LOG_FROM = 50.0  # a positive range of this ratio is looked at for a log scale
+LOG_FROM = 50.0  # a positive range may be logarithmic if high / low is at least this
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A space, and why it is what it is.
+    """A guessed space with its reasons.
 
     Attributes
     ----------
     space : SearchSpace
     frame : DataFrame
-        The hyperparameters' columns under their own names, with their own types; missing = inactive.
+        The columns of the hyperparameters, named and typed like them; missing = inactive.
     reasons : dict of str to str
-        For each hyperparameter.
+        Why each hyperparameter is what it is.
     left_out : dict of str to str
-        Columns that are none, and why.
+        Why each of the other columns is no hyperparameter.
     """
 
     space: SearchSpace
@@ -54,10 +55,10 @@ class Guess:
 def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     """The space whose trials are the rows of `frame`.
 
-    Numbers become Float or Int, logarithmic where their logarithms lie more evenly; texts and numbers as texts are told
-    apart; a column that is filled exactly where another has certain values exists under that condition, and where none
-    explains the text None among a few numbers it is a choice. Where columns begin with ``config/``, ``params_`` or
-    ``params.`` those alone are hyperparameters.
+    Numbers become Float or Int, with log=True if their logarithms are spread more evenly; numbers written as texts
+    count as numbers. If a column is filled exactly in the trials in which another has certain values, it exists under
+    that condition; if no condition explains the text None among a few numbers, the column is a Choice. If some columns
+    begin with ``config/``, ``params_`` or ``params.``, only those are hyperparameters.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     Raises
     ------
     InputError
-        Where no column can be a hyperparameter, or one holds a few texts among many different numbers.
+        If no column can be a hyperparameter, or one holds a few texts among many different numbers.
 
     Examples
     --------
@@ -114,7 +115,7 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
         for name in [name for name in gaps if name not in explained]:
             left_out[name] = f"empty in {np.count_nonzero(~gaps[name])} trials, and no other column says why"
             del found[name], columns[name], reasons[name], gaps[name]
-        if len(explained) == len(conditions):  # once more otherwise: what is left out cannot explain another
+        if len(explained) == len(conditions):  # otherwise once more: a column that was left out cannot explain another
             break
     for name in gaps:
         parent, values = explained[name]
@@ -131,13 +132,13 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
 
 
 def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
-    """A guess from some trials with the ranges and choices of all.
+    """The guess from some of the trials, with ranges and choices widened to all of them.
 
     Parameters
     ----------
     guess : Guess
     ends : mapping of str to sequence
-        Of each hyperparameter its smallest and largest numbers, or its different values.
+        For each hyperparameter, its smallest and largest numbers or its distinct values in all trials.
 
     Examples
     --------
@@ -161,7 +162,7 @@ def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
 
 
 def typed(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers and booleans that came as texts as what they are, texts such as None among them as gaps."""
+    """The column with numbers and booleans in place of texts that spell them; texts such as None become gaps."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -169,32 +170,32 @@ def typed(column: pd.Series[Any]) -> pd.Series[Any]:
     if column.dtype.kind in "biufmM":
         return column
     if pd.api.types.infer_dtype(column, skipna=True) == "string":
-        # Numbers as texts mostly all differ: as a column, not kind by kind.
+        # Numbers written as texts mostly all differ: converting the column at once is faster than one by one.
         whole = pd.to_numeric(column, errors="coerce").astype(np.float64)
         others = column[whole.isna() & column.notna()].unique()
         if whole.notna().any() and all(str(text).strip().lower() in GAPS for text in others):
             return whole
     place, kinds = _kinds(column)
     texts = pd.Series([str(kind).strip().lower() for kind in kinds], dtype=object)
-    said = ~texts.isin(GAPS).to_numpy()
+    filled = ~texts.isin(GAPS).to_numpy()
     numbers = _numbers(kinds)
     plain = kinds
-    if said.any() and texts[said].isin(list(BOOLEANS)).all():
+    if filled.any() and texts[filled].isin(list(BOOLEANS)).all():
         plain = np.array([BOOLEANS.get(text) for text in texts], dtype=object)
-    elif said.any() and not np.isnan(numbers[said]).any():
+    elif filled.any() and not np.isnan(numbers[filled]).any():
         plain = numbers
     gap = np.array([np.nan if plain is numbers else None], dtype=plain.dtype)
     return pd.Series(np.concatenate((plain, gap))[place], index=column.index, name=column.name)
 
 
 def _spelled_out(column: pd.Series[Any]) -> Choice | None:
-    """The choices of a column in which every trial has one of a few values, the text None among them."""
+    """The Choice among all texts of a column, None included, if every trial has one of a few."""
     kinds = _kinds(column)[1]
     return _choice(kinds) if column.notna().all() and 2 <= len(kinds) <= MOST_CHOICES else None
 
 
 def _kinds(column: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The place (n,) of each value among the different ones (k,), -1 for a gap; what is no key by its text."""
+    """The place (n,) of each value among the distinct ones (k,), -1 for a gap; unhashable values go by their text."""
     import pandas as pd
 
     try:
@@ -205,7 +206,7 @@ def _kinds(column: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any
 
 
 def _numbers(kinds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Values (k,) as numbers, NaN for what is none, such as True."""
+    """Values (k,) as numbers; NaN for whatever is no number, such as True."""
     import pandas as pd
 
     plain = [None if isinstance(kind, bool) else kind for kind in kinds]
@@ -213,7 +214,7 @@ def _numbers(kinds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _kind(column: pd.Series[Any]) -> tuple[Hyperparameter | None, str]:
-    """What the values of a column are, and why; None where they are no hyperparameter's."""
+    """The hyperparameter that fits the values of a column, or None if none does; and the reason."""
     if column.dtype.kind in "mM":
         return None, "dates"
     if column.dtype.kind in "iuf":
@@ -258,14 +259,14 @@ def _number_kind(numbers: np.ndarray[Any, Any]) -> tuple[Hyperparameter | None, 
 
 
 def _unevenness(values: np.ndarray[Any, Any]) -> float:
-    """Largest distance between the values' distribution function and the uniform law's on their range."""
+    """Largest distance between the distribution functions of the values and of the uniform on their range."""
     u = np.sort((values - values.min()) / np.ptp(values))
     steps = np.arange(len(u) + 1) / len(u)
     return float(max((steps[1:] - u).max(), (u - steps[:-1]).max()))
 
 
 class _Levels(dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]):
-    """The kinds of each column, found when they are asked for: few columns can be a condition."""
+    """The distinct values of each column, computed on demand: few columns can be a condition."""
 
     def __init__(self, columns: Mapping[str, pd.Series[Any]]) -> None:
         super().__init__()
@@ -279,13 +280,13 @@ class _Levels(dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]):
 def _condition(
     name: str, filled: np.ndarray[Any, Any], found: Mapping[str, Hyperparameter], levels: _Levels
 ) -> tuple[str, list[Any]] | None:
-    """The parent, and its values, where a column is filled; of several the one with the fewest different values."""
+    """The parent and its values under which a column is filled; if several fit, the one with the fewest values."""
     fits = []
     for parent, kind in found.items():
         if parent == name or kind.levels is None:
             continue
         place, kinds = levels[parent]
-        # Of trials that all differ any column would explain any other.
+        # A column whose values all differ would explain every other.
         if len(kinds) > MOST_CHOICES or (place[filled] < 0).any():
             continue
         inside, outside = (

@@ -1,10 +1,10 @@
-"""The four types of hyperparameter: what each may be, by which law, and when it exists.
+"""The four types of hyperparameter: which values each may take, how they are distributed, and when it exists.
 
 Every hyperparameter owns the map between its values and the unit interval. The map is its own distribution
-function, so that under the sampling law the carried value is uniform on [0, 1] whatever the type, and
+function, so a value drawn from that distribution is mapped to a uniform one on [0, 1] whatever the type, and
 indices of different hyperparameters can be compared (Novello et al. 2023, section 4). A discrete value stands
-for the interval of [0, 1] that the law gives it: :meth:`Hyperparameter.to_unit` is the middle of that interval,
-:meth:`Hyperparameter.width` its length.
+for an interval of [0, 1] as long as its probability: :meth:`Hyperparameter.to_unit` is the middle of that
+interval, :meth:`Hyperparameter.width` its length.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
-from hsicfast.space.steps import level_at, step_of
+from hsicfast.space.checks import check_bounds, check_weights, column_of, is_number, numbers_within
+
+# Up to MOST_VALUES numbers are listed one by one; a whole number may have billions.
+MOST_VALUES = 1000
 
 
 @dataclass(frozen=True)
@@ -28,25 +31,37 @@ class Hyperparameter:
 
     @property
     def levels(self) -> int | None:
-        """Number of values, or None where there is a continuum."""
+        """Number of values, or None for a continuum."""
         raise NotImplementedError
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All values in order; empty for a continuum, and for more than MOST_VALUES numbers.
+
+        Examples
+        --------
+        >>> Int(1, 5, step=2).values, Float(0, 1, step=0.5).values, Bool().values, Float(0, 1).values
+        ((1, 3, 5), (0.0, 0.5, 1.0), (False, True), ())
+        """
+        levels = self.levels
+        return () if levels is None or levels > MOST_VALUES else tuple(map(self._value, range(levels)))
+
     def to_unit(self, values: ArrayLike) -> Floats:
-        """Carry values (n,) to [0, 1]: the distribution function, or the middle of its step. Shape (n,)."""
-        low, high = self._interval(_column(values))
+        """Map values (n,) to [0, 1] by the distribution function; a discrete one to the middle of its step."""
+        low, high = self._interval(column_of(values))
         return (low + high) / 2
 
     def width(self, values: ArrayLike) -> Floats:
-        """Length (n,) of the interval of [0, 1] each value stands for; 0 for a continuum."""
-        low, high = self._interval(_column(values))
+        """Length (n,) of the interval of [0, 1] that each value stands for; 0 for a continuum."""
+        low, high = self._interval(column_of(values))
         return high - low
 
     def to_level(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Place (n,) of each value among the :attr:`levels`, from 0; only where there is no continuum."""
-        return self._level(_column(values)).astype(np.int64)
+        """Place (n,) of each value among the :attr:`levels`, from 0; not for a continuum."""
+        return self._level(column_of(values)).astype(np.int64)
 
     def steps(self) -> tuple[Floats, Floats]:
-        """Middle and length of the interval of [0, 1] of each of the :attr:`levels`; only where there is no continuum.
+        """Middle and length of the interval of [0, 1] for each of the :attr:`levels`; not for a continuum.
 
         Examples
         --------
@@ -58,25 +73,34 @@ class Hyperparameter:
 
     def from_unit(self, u: float) -> Any:
         """Value at the quantile `u` in [0, 1]; the inverse of :meth:`to_unit`."""
-        raise NotImplementedError
+        return self._value(level_at(u, self.levels or 0, self._weights))
 
     def contains(self, value: Any) -> bool:
         """Whether `value` is one this hyperparameter may take."""
         raise NotImplementedError
 
     def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
-        """Both ends (n,) of what each of the checked values (n,) stands for."""
+        """Both ends (n,) of the intervals that the values (n,) stand for, which it checks."""
         return self._step(self._level(values))
 
     def _level(self, values: NDArray[Any]) -> Floats:
         raise NotImplementedError
 
     def _step(self, level: Floats) -> tuple[Floats, Floats]:
+        return step_of(level, self.levels or 0, self._weights)
+
+    def _value(self, level: int) -> Any:
         raise NotImplementedError
 
     @property
+    def _weights(self) -> Sequence[float] | None:
+        """Weight of each level; equal if None. A Float has levels only if it has no law."""
+        law: Sequence[float] | None = getattr(self, "law", None)
+        return law
+
+    @property
     def conditions(self) -> dict[str, tuple[Any, ...]]:
-        """Parent name -> the parent's values under which this hyperparameter exists."""
+        """For each parent, the values of it under which this hyperparameter exists."""
         active_if: Mapping[str, Any] | None = getattr(self, "active_if", None)
         return {
             name: tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
@@ -99,12 +123,12 @@ class Float(Hyperparameter):
     active_if : mapping, optional
         Parent name -> value or list of values under which this hyperparameter exists; all must hold.
     law : frozen scipy distribution, optional
-        Another sampling law (an object with ``cdf`` and ``ppf``), cut to [low, high].
+        Another distribution (an object with ``cdf`` and ``ppf``), cut to [low, high].
 
     Raises
     ------
     InputError
-        Where a rule above is broken.
+        If a rule above is broken.
 
     Examples
     --------
@@ -123,7 +147,7 @@ class Float(Hyperparameter):
     law: Any = None
 
     def __post_init__(self) -> None:
-        _check_bounds("Float", self.low, self.high)
+        check_bounds("Float", self.low, self.high)
         if self.log and self.low <= 0:
             raise InputError(f"`low > 0` must hold where log=True, but got low={self.low}; raise low or drop log")
         if self.step is not None and (self.log or self.law is not None):
@@ -145,12 +169,13 @@ class Float(Hyperparameter):
         return None if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def contains(self, value: Any) -> bool:
-        return _is_number(value) and self.low <= value <= self.high
+        """Whether `value` is a number in [low, high], on a step or between two."""
+        return is_number(value) and self.low <= value <= self.high
 
     def from_unit(self, u: float) -> float:
-        if self.step is not None and self.levels is not None:
-            value = self.low + self.step * min(int(u * self.levels), self.levels - 1)
-            return float(f"{value:.15g}")
+        """See :meth:`Hyperparameter.from_unit`."""
+        if self.step is not None:
+            return self._value(level_at(u, self.levels or 0, None))
         if self.law is not None:
             below, above = self.law.cdf(self.low), self.law.cdf(self.high)
             value = float(self.law.ppf(below + u * (above - below)))
@@ -165,7 +190,7 @@ class Float(Hyperparameter):
     def _interval(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
         if self.step is not None:
             return super()._interval(values)
-        x = _numbers(self, values)
+        x = self._numbers(values)
         if self.law is not None:
             below, above = self.law.cdf(self.low), self.law.cdf(self.high)
             u = (self.law.cdf(x) - below) / (above - below)
@@ -176,12 +201,15 @@ class Float(Hyperparameter):
         u = np.clip(u, 0.0, 1.0)
         return u, u
 
+    def _numbers(self, values: NDArray[Any]) -> Floats:
+        return numbers_within(values, self.low, self.high, None, self.contains)
+
     def _level(self, values: NDArray[Any]) -> Floats:
         step, levels = self.step or math.nan, self.levels or 0
-        return np.asarray(np.clip(np.rint((_numbers(self, values) - self.low) / step), 0, levels - 1))
+        return np.asarray(np.clip(np.rint((self._numbers(values) - self.low) / step), 0, levels - 1))
 
-    def _step(self, level: Floats) -> tuple[Floats, Floats]:
-        return step_of(level, self.levels or 0, None)
+    def _value(self, level: int) -> float:
+        return float(f"{self.low + (self.step or math.nan) * level:.15g}")
 
 
 @dataclass(frozen=True)
@@ -193,7 +221,7 @@ class Int(Hyperparameter):
     low, high : int
         Bounds, both included, ``low < high``.
     log : bool
-        Uniform in the logarithm: v has the mass of [v - 1/2, v + 1/2] under the log-uniform law; needs
+        Uniform in the logarithm: v has the probability of [v - 1/2, v + 1/2] under log-uniform; needs
         ``low >= 1`` and ``step = 1``.
     step : int
         Distance between neighbours.
@@ -205,7 +233,7 @@ class Int(Hyperparameter):
     Raises
     ------
     InputError
-        Where a rule above is broken.
+        If a rule above is broken.
 
     Examples
     --------
@@ -224,7 +252,7 @@ class Int(Hyperparameter):
     law: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        _check_bounds("Int", self.low, self.high)
+        check_bounds("Int", self.low, self.high)
         if not all(float(v).is_integer() for v in (self.low, self.high, self.step)):
             raise InputError(
                 f"Int takes whole numbers, but got low={self.low}, high={self.high}, step={self.step}; use Float"
@@ -239,36 +267,41 @@ class Int(Hyperparameter):
                 f"`1 <= step <= high - low` must hold, but got step={self.step} on [{self.low}, {self.high}]; "
                 "give a smaller step"
             )
-        _check_weights(self.law, self.levels)
+        check_weights(self.law, self.levels)
 
     @property
     def levels(self) -> int:
         return (self.high - self.low) // self.step + 1
 
     def contains(self, value: Any) -> bool:
+        """Whether `value` is one of low, low + step, ..., high."""
         return (
-            _is_number(value)
+            is_number(value)
             and float(value).is_integer()
             and self.low <= value <= self.high
             and (int(value) - self.low) % self.step == 0
         )
 
     def from_unit(self, u: float) -> int:
+        """See :meth:`Hyperparameter.from_unit`."""
         if self.log:
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
             value = math.floor(math.exp(start + u * (stop - start)) + 0.5)
             return min(max(value, self.low), self.high)
-        return self.low + self.step * level_at(u, self.levels, self.law)
+        return self._value(level_at(u, self.levels, self.law))
 
     def _level(self, values: NDArray[Any]) -> Floats:
-        return (_numbers(self, values) - self.low) / self.step
+        return (numbers_within(values, self.low, self.high, self.step, self.contains) - self.low) / self.step
 
     def _step(self, level: Floats) -> tuple[Floats, Floats]:
         if self.log:
             start, stop = math.log(self.low - 0.5), math.log(self.high + 0.5)
             x = self.low + level
             return (np.log(x - 0.5) - start) / (stop - start), (np.log(x + 0.5) - start) / (stop - start)
-        return step_of(level, self.levels, self.law)
+        return super()._step(level)
+
+    def _value(self, level: int) -> int:
+        return self.low + self.step * level
 
 
 @dataclass(frozen=True)
@@ -287,7 +320,7 @@ class Choice(Hyperparameter):
     Raises
     ------
     InputError
-        Where there are fewer than 2 choices, two are equal, or the weights do not fit.
+        If there are fewer than 2 choices, two are equal, or the weights do not fit.
 
     Examples
     --------
@@ -307,17 +340,20 @@ class Choice(Hyperparameter):
         object.__setattr__(self, "choices", tuple(self.choices))
         if any(a == b for i, a in enumerate(self.choices) for b in self.choices[:i]):
             raise InputError(f"choices must differ from each other, but got {list(self.choices)}; remove the repeated")
-        _check_weights(self.law, self.levels)
+        check_weights(self.law, self.levels)
 
     @property
     def levels(self) -> int:
         return len(self.choices)
 
-    def contains(self, value: Any) -> bool:
-        return value in self.choices
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The choices in their order, however many they are."""
+        return tuple(self.choices)
 
-    def from_unit(self, u: float) -> Any:
-        return self.choices[level_at(u, self.levels, self.law)]
+    def contains(self, value: Any) -> bool:
+        """Whether `value` equals one of the choices."""
+        return value in self.choices
 
     def _level(self, values: NDArray[Any]) -> Floats:
         position = {choice: level for level, choice in enumerate(self.choices)}
@@ -329,8 +365,8 @@ class Choice(Hyperparameter):
                 f"a value must be one of {list(self.choices)}, but got {wrong!r}; correct it or add it to the choices"
             ) from None
 
-    def _step(self, level: Floats) -> tuple[Floats, Floats]:
-        return step_of(level, self.levels, self.law)
+    def _value(self, level: int) -> Any:
+        return self.choices[level]
 
 
 @dataclass(frozen=True)
@@ -347,7 +383,7 @@ class Bool(Hyperparameter):
     Raises
     ------
     InputError
-        Where `law` is not in (0, 1).
+        If `law` is not in (0, 1).
 
     Examples
     --------
@@ -375,14 +411,12 @@ class Bool(Hyperparameter):
         return 2
 
     @property
-    def _weights(self) -> list[float] | None:
+    def _weights(self) -> Sequence[float] | None:
         return None if self.law is None else [1 - self.law, self.law]
 
     def contains(self, value: Any) -> bool:
+        """Whether `value` is a boolean; 0 and 1 are none."""
         return isinstance(value, bool | np.bool_)
-
-    def from_unit(self, u: float) -> bool:
-        return bool(level_at(u, 2, self._weights))
 
     def _level(self, values: NDArray[Any]) -> Floats:
         if not set(map(type, values)) <= {bool, np.bool_}:
@@ -390,51 +424,26 @@ class Bool(Hyperparameter):
             raise InputError(f"a Bool is False or True, but got {wrong!r}; correct the value or use Choice")
         return values.astype(np.float64)
 
-    def _step(self, level: Floats) -> tuple[Floats, Floats]:
-        return step_of(level, 2, self._weights)
+    def _value(self, level: int) -> bool:
+        return bool(level)
 
 
-def _column(values: ArrayLike) -> NDArray[Any]:
-    """Values (n,) of Python's own types; numbers in an array stay as they are."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        return values.ravel()
-    return np.asarray(values, dtype=object).ravel()
+def level_at(u: float, levels: int, law: Sequence[float] | None) -> int:
+    """The level whose step holds the quantile `u`; `law` gives each level's weight, equal if it is None."""
+    if law is None:
+        return min(int(u * levels), levels - 1)
+    return min(int(np.searchsorted(_edges(law), u, side="right")) - 1, levels - 1)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+def step_of(level: Floats, levels: int, law: Sequence[float] | None) -> tuple[Floats, Floats]:
+    """Both ends (n,) of the steps of the levels (n,); `law` as in :func:`level_at`."""
+    if law is None:
+        return level / levels, (level + 1) / levels
+    edges = _edges(law)
+    position = level.astype(np.intp)
+    return edges[position], edges[position + 1]
 
 
-def _check_bounds(kind: str, low: Any, high: Any) -> None:
-    if not (_is_number(low) and _is_number(high) and math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{kind} needs two finite numbers, but got low={low!r}, high={high!r}; correct them")
-    if low == high:
-        raise InputError(f"`low < high` must hold, but got low={low}, high={high}; leave a constant out of the space")
-    if low > high:
-        raise InputError(f"`low < high` must hold, but got low={low}, high={high}; swap them")
-
-
-def _check_weights(law: Any, levels: int) -> None:
-    if law is not None and (len(law) != levels or any(not weight > 0 for weight in law)):
-        raise InputError(
-            f"a law must give each of the {levels} values a weight above 0, but got {list(law)}; "
-            "leave out what cannot happen"
-        )
-
-
-def _numbers(hyperparameter: Float | Int, values: NDArray[Any]) -> Floats:
-    try:
-        numbers = values.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        numbers = np.full(len(values), np.nan)  # one of them is no number: the search below names it
-    outside = ~((numbers >= hyperparameter.low) & (numbers <= hyperparameter.high))
-    if isinstance(hyperparameter, Int):
-        outside |= (numbers - hyperparameter.low) % hyperparameter.step != 0
-    if outside.any():
-        wrong = next((value for value in values.tolist() if not hyperparameter.contains(value)), values[outside][0])
-        steps = f" in steps of {hyperparameter.step}" if isinstance(hyperparameter, Int) else ""
-        raise InputError(
-            f"a value must lie in [{hyperparameter.low}, {hyperparameter.high}]{steps}, but got {wrong!r}; "
-            "correct it or widen the range"
-        )
-    return numbers
+def _edges(law: Sequence[float]) -> Floats:
+    weights = np.asarray(law, dtype=np.float64)
+    return np.concatenate(([0.0], np.cumsum(weights) / weights.sum()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 from hsicfast.errors import InputError
 from hsicfast.space.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
 
-__all__ = ["RESERVED", "Bool", "Choice", "Float", "Hyperparameter", "Int", "SearchSpace"]
-
-# Columns that every table of trials has beside the hyperparameters.
+# Columns that every table of trials has beside the hyperparameters: the fields of a Trial that a frame shows. The space
+# lies below the trials and cannot ask them, so that a test holds the two together.
 RESERVED = ("objective", "cost", "status", "index", "origin", "seed", "failure", "message")
+
+__all__ = ["RESERVED", "Bool", "Choice", "Float", "Hyperparameter", "Int", "SearchSpace"]
 
 
 class SearchSpace(Mapping[str, Hyperparameter]):
@@ -82,18 +83,30 @@ class SearchSpace(Mapping[str, Hyperparameter]):
     def from_unit(self, point: ArrayLike) -> dict[str, Any]:
         """Params at a `point` (d,) of the unit cube, one coordinate a hyperparameter; only active names.
 
-        Coordinates of inactive hyperparameters are drawn and left unused, so that what is active in a trial does
-        not shift the others.
+        Inactive hyperparameters have an unused coordinate: the others keep theirs, whatever is active.
         """
         coordinate = dict(zip(self, np.asarray(point, dtype=np.float64), strict=True))
+        return self.fill(lambda name: self[name].from_unit(float(coordinate[name])))
+
+    def fill(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
+        """Params with ``value_of(name)`` for each active name, in the order of the space.
+
+        `value_of` is called for parents first, and only for hyperparameters that exist given their parents' values.
+
+        Examples
+        --------
+        >>> space = SearchSpace({"momentum": Float(0, 1, active_if={"sgd": True}), "sgd": Bool()})
+        >>> space.fill({"sgd": False}.__getitem__), space.fill({"sgd": True, "momentum": 0.9}.__getitem__)
+        ({'sgd': False}, {'momentum': 0.9, 'sgd': True})
+        """
         params: dict[str, Any] = {}
         for name in self.parents_first:
             if self.is_active(name, params):
-                params[name] = self[name].from_unit(float(coordinate[name]))
+                params[name] = value_of(name)
         return {name: params[name] for name in self if name in params}
 
     def group(self, name: str) -> str:
-        """The conditional group of `name`: ``main``, or the conditions of it and its parents, in words."""
+        """The conditional group of `name`: ``main``, or the conditions of `name` and its parents as text."""
         conditions = self._all_conditions(name)
         if not conditions:
             return "main"
@@ -102,14 +115,14 @@ class SearchSpace(Mapping[str, Hyperparameter]):
         )
 
     def depends(self, name: str, parent: str) -> bool:
-        """Whether `parent` decides, directly or not, if `name` exists."""
+        """Whether the value of `parent` decides, directly or through others, if `name` exists."""
         return parent in self._all_conditions(name)
 
     def fix(self, values: Mapping[str, Any]) -> SearchSpace | None:
-        """The space that is left once `values` are fixed, or None where nothing is.
+        """The space that is left once `values` are fixed, or None if nothing is left.
 
-        A condition on a fixed name is settled: where it holds it is dropped, where it cannot hold the
-        hyperparameter is.
+        A condition on a fixed name is settled: if it holds, it is dropped; if it cannot hold, the hyperparameter is
+        dropped.
         """
         for name, value in values.items():
             if not self[name].contains(value):

@@ -10,7 +10,7 @@ from typing import Any
 
 from hsicfast.runs.results import read_result, result_path, write_result
 from hsicfast.training.worker import Evaluate, Job, is_lost, last_line, run_trial
-from hsicfast.trials.trial import DIED, LOST, TIMED_OUT, Trial
+from hsicfast.trials.trial import DIED, LOST, TIMED_OUT, Failure, Trial
 
 # A trial whose process died runs again up to RETRIES times; one that took too long does not, as it would do so again.
 RETRIES = 2
@@ -31,7 +31,7 @@ class Loss:
     """
 
     message: str
-    failure: str = DIED
+    failure: Failure = DIED
     counts: bool = True
 
 

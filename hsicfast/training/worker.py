@@ -15,7 +15,7 @@ from hsicfast.errors import InputError
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.space.search_space import RESERVED
 from hsicfast.training.pruning import CurveReporter, Pruning
-from hsicfast.trials.trial import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Trial
+from hsicfast.trials.trial import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Origin, Trial
 
 Evaluate = Callable[..., Any]
 
@@ -34,7 +34,7 @@ class Job:
     index: int
     params: dict[str, Any]
     seed: int
-    origin: str
+    origin: Origin
     pruning: Pruning | None = None
     price: float = math.nan
 

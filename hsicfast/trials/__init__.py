@@ -1,1 +1,1 @@
-"""What was tried, from anywhere, and what counts as good."""
+"""Trials from anywhere, as one table, and the goal that decides which of them are good."""

@@ -1,7 +1,7 @@
-"""The hard limit of the cost: what a configuration is known to cost before it is trained, and what it may.
+"""The hard limit on the cost: the most that a configuration may cost, and its price before it is trained.
 
-Known to be too dear is never trained. What has no price is trained, and may be the best where it turned out to be
-within the limit.
+A configuration that is known to be too expensive is never trained. One without a price is trained, and may be the best
+if its measured cost turns out to be within the limit.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from hsicfast.text import number, one_line
 
 Price = Callable[[dict[str, Any]], float]
 
-# So many in a row too dear: with 95% confidence less than 0.3% of the law is within the limit.
+# If MOST_DRAWN configurations in a row are too expensive, then with 95% confidence less than 0.3% of the distribution
+# is within the limit.
 MOST_DRAWN = 1000
 
 
 def check_max_cost(max_cost: Any) -> None:
-    """Raise an InputError unless `max_cost` is None or a limit, a finite number above 0."""
+    """Raise an InputError unless `max_cost` is None (no limit) or a finite number above 0."""
     if max_cost is None:
         return
     is_number = isinstance(max_cost, int | float | np.number) and not isinstance(max_cost, bool)
@@ -36,7 +37,7 @@ def check_max_cost(max_cost: Any) -> None:
 
 
 def meets(cost: ArrayLike, max_cost: float | None) -> Bools:
-    """Which costs are known to be within the limit: an unknown one is not, and without a limit all are.
+    """Which costs are known to be within the limit; unknown costs are not, and without a limit all are.
 
     Examples
     --------
@@ -48,18 +49,18 @@ def meets(cost: ArrayLike, max_cost: float | None) -> Bools:
 
 
 class CostLimit:
-    """The most that a configuration may cost, and who says what one costs before it is trained.
+    """The most that a configuration may cost, and the function that gives its price before it is trained.
 
     Parameters
     ----------
     most : float > 0
     price : callable, optional
-        ``price(params)`` in the unit of the cost, NaN where it is unknown; without one no price is known.
+        ``price(params)`` in the unit of the cost, NaN if it is unknown; without one no price is known.
 
     Attributes
     ----------
     refused : int
-        Configurations that were too dear so far.
+        Number of configurations that were too expensive so far.
     cheapest : float
         The lowest price seen; infinite before.
 
@@ -75,13 +76,13 @@ class CostLimit:
         self.refused, self.cheapest = 0, math.inf
 
     def price(self, params: Mapping[str, Any]) -> float:
-        """What `params` cost, NaN where that is unknown.
+        """What `params` cost, NaN if that is unknown.
 
         Raises
         ------
         InputError
-            Where the price is negative or no number, or asking for it raises: to train what may be too dear would
-            break the limit in silence.
+            If the price is negative or no number, or computing it raises: to train a configuration that may be too
+            expensive would break the limit in silence.
         """
         if self._price is None:
             return math.nan
@@ -101,10 +102,10 @@ class CostLimit:
         return price
 
     def admits(self, params: Mapping[str, Any]) -> bool:
-        """Whether `params` may be trained: they are not known to be too dear."""
-        too_dear = self.price(params) > self.most
-        self.refused += too_dear
-        return not too_dear
+        """Whether `params` may be trained: they are not known to be too expensive."""
+        too_expensive = self.price(params) > self.most
+        self.refused += too_expensive
+        return not too_expensive
 
     def affordable(self, drawn: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Those of `drawn` that may be trained.
@@ -112,7 +113,7 @@ class CostLimit:
         Raises
         ------
         InputError
-            Where 1,000 in a row may not.
+            If MOST_DRAWN in a row may not.
         """
         in_a_row = 0
         for params in drawn:

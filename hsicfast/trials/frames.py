@@ -1,4 +1,4 @@
-"""A frame of trials from a file, a folder, a study or another tool's export, checked before anything is made of it."""
+"""Reads a frame of trials from a file, a folder, a study or another tool's export, and checks it."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULT = "result.json"
-# How files begin, whatever they are called.
+# The first bytes of files, which show their format whatever their names are.
 GZIP, PARQUET, SQLITE = b"\x1f\x8b", b"PAR1", b"SQLite format 3\x00"
-# Fields of a CSV file that are gaps. The text None may be a choice: whoever knows the column decides.
+# Texts that mean "missing" in a CSV file. The text None may be a choice: the code that types the column decides.
 GAPS = ("", "NaN", "nan", "-NaN", "-nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "NULL", "null")
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-LOCKED_FOR = 3.0  # seconds to wait for whoever writes to an SQLite file
+LOCKED_FOR = 3.0  # seconds to wait until another program has written to an SQLite file
 
 
 class Found(NamedTuple):
-    """A frame of trials (n, c) with one name a column, and what its source knows about objectives.
+    """A frame of trials (n, c) whose columns have different names, and what its source knows about objectives.
 
     Attributes
     ----------
     frame : DataFrame
         Its index holds the trials' numbers.
     maximized : dict of str to bool, optional
-        The columns of an Optuna study's own objectives, and whether large is good; None where there is no study.
+        For each objective of an Optuna study, by its column, whether large is good; None if there is no study.
     study : str, optional
-        Its name.
+        Name of that study.
     """
 
     frame: pd.DataFrame
@@ -56,16 +56,16 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | No
     ----------
     source : str, Path, DataFrame or optuna Study
         A CSV or Parquet file; an Optuna storage, by a URL such as ``sqlite:///study.db`` or as an SQLite file; the
-        folder of a Hydra multirun, each of whose jobs left a ``result.json`` (a number, or a mapping with the objective
-        and what else it found); or what such a source would give. The columns ``summary`` and ``config`` of W&B's
+        folder of a Hydra multirun whose jobs each wrote a ``result.json`` (a number, or a mapping with the objective
+        and other results); or a frame or study itself. The columns ``summary`` and ``config`` of W&B's
         export script are unfolded to ``<key>`` and ``config/<key>``.
     study : str, optional
-        Name of the study in a storage; not needed where there is one.
+        Name of the study in a storage; not needed if the storage holds one study.
 
     Raises
     ------
     InputError
-        What cannot be read, with the reason; a study that is not there; no rows; a name twice.
+        If something cannot be read, with the reason; if a study or the rows are missing, or a name occurs twice.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def _csv(path: Path) -> pd.DataFrame:
             skipinitialspace=True,
             keep_default_na=False,
             na_values=list(GAPS),
-            low_memory=False,  # a column has one type from top to bottom
+            low_memory=False,  # each column gets one type for all rows
         )
     except (pd.errors.ParserError, csv.Error, UnicodeDecodeError) as error:
         reason = first_line(error).split("error: ")[-1]
@@ -152,7 +152,7 @@ def _csv(path: Path) -> pd.DataFrame:
         ) from error
     nameless = [place for place, name in enumerate(names) if not name]
     for place in nameless:
-        # The first is where pandas writes row numbers; an empty one comes of a separator at the end of each line.
+        # pandas writes row numbers into a nameless first column; a separator that ends each line makes an empty one.
         if place and frame.iloc[:, place].notna().any():
             raise InputError(f"every column needs a name, but column {place + 1} of {path} has none; name it")
     numbers = nameless or [0] * (names[0] == "Unnamed: 0")
@@ -160,15 +160,15 @@ def _csv(path: Path) -> pd.DataFrame:
 
 
 def _dialect(head: str) -> tuple[str, str]:
-    """What separates fields and what marks decimals, from the first lines of a file."""
+    """The separator of fields and the decimal mark, guessed from the first lines of a file."""
     first = re.sub(r'"[^"]*"', "", head.lstrip().partition("\n")[0])
-    separator = max(",;\t", key=first.count)  # of equals the first
+    separator = max(",;\t", key=first.count)  # the first of equals
     comma = rf"(^|{separator})\s*-?\d+,\d+\s*({separator}|$)"
     return separator, "," if separator != "," and re.search(comma, head, re.MULTILINE) else "."
 
 
 def _check_rows(path: Path, content: bytes, separator: str) -> list[str]:
-    """The names in the first line of a CSV file, each of whose lines must have as many fields."""
+    """The names in the first line of a CSV file; every other line must have as many fields."""
     lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     names: list[str] = []
@@ -201,7 +201,7 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _multirun(folder: Path) -> pd.DataFrame:
-    """A row a job: its overrides, and what its result file says; a job without one failed."""
+    """A row for each job: its overrides, and the content of its result file; a job without one failed."""
     import pandas as pd
     import yaml
 
@@ -210,7 +210,7 @@ def _multirun(folder: Path) -> pd.DataFrame:
         result = overrides.parents[1] / RESULT
         try:
             given = [str(text).lstrip("+").partition("=") for text in yaml.safe_load(overrides.read_text()) or ()]
-            # Named as Optuna names them, so that what the result says is not taken for a hyperparameter.
+            # Named as Optuna names them, so that nothing in the result is taken for a hyperparameter.
             row = {f"params_{name}": yaml.safe_load(value) for name, _, value in given if not name.startswith("~")}
             found = json.loads(result.read_text()) if result.is_file() else {}
         except yaml.YAMLError as error:
@@ -229,19 +229,19 @@ def _multirun(folder: Path) -> pd.DataFrame:
 
 @contextmanager
 def opened_study(storage: str | Path, name: str | None = None) -> Iterator[optuna.Study]:
-    """A study of an Optuna storage, which is let go of in the end.
+    """Context manager: a study of an Optuna storage, whose connection is closed at the end.
 
     Parameters
     ----------
     storage : str or Path
         A URL, or the path of an SQLite file.
     name : str, optional
-        Of the study; not needed where there is one.
+        Of the study; not needed if the storage holds one study.
 
     Raises
     ------
     InputError
-        A storage that cannot be read or written, with the reason; a study that is not there.
+        If the storage cannot be read or written, with the reason, or the study is missing.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -281,7 +281,7 @@ def _sqlite_file(url: str) -> Path | None:
 
 
 def _check_sqlite(file: Path, url: str) -> None:
-    """Refuse what holds no studies before Optuna writes its tables into it."""
+    """Raise an InputError unless the file holds studies: Optuna would write its tables into any other database."""
     if not file.is_file():
         raise InputError(f"an Optuna storage must exist, but there is no file behind {url}; check the path")
     connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCKED_FOR)
@@ -294,7 +294,7 @@ def _check_sqlite(file: Path, url: str) -> None:
 
 
 def _from_study(study: optuna.Study) -> Found:
-    """A row a trial that ended: its values, its parameters, its state and what else it noted."""
+    """A row for each trial that ended: its values, parameters, state, duration and user attributes."""
     import optuna
     import pandas as pd
 
@@ -324,7 +324,7 @@ def _from_study(study: optuna.Study) -> Found:
 
 
 def _values(trial: optuna.trial.FrozenTrial, q: int) -> list[float]:
-    """What a trial ended with; of one that was pruned the last value it reported."""
+    """The final values of a trial; for a pruned one, the last value that it reported."""
     import optuna
 
     if trial.state == optuna.trial.TrialState.COMPLETE:
@@ -335,14 +335,14 @@ def _values(trial: optuna.trial.FrozenTrial, q: int) -> list[float]:
 
 
 def _spread(prefix: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """A column a key: None where a row lacks it, and the text None where None is what it holds."""
+    """A column for each key: None if a row lacks the key, and the text None if its value is None."""
     rows = list(rows)
     keys = dict.fromkeys(key for row in rows for key in row)
     return {f"{prefix}{key}": ["None" if row.get(key, 0) is None else row.get(key) for row in rows] for key in keys}
 
 
 def _unfolded(frame: pd.DataFrame) -> pd.DataFrame:
-    """W&B's mappings as columns; its own keys, which begin with an underscore, are left out."""
+    """The frame with W&B's mappings spread into columns; keys that begin with an underscore, its own, are left out."""
     import pandas as pd
 
     folded = {"config": "config/", "summary": ""}
@@ -363,7 +363,7 @@ def _is_mapping(column: pd.Series[Any]) -> bool:
 
 
 def _mapping(value: Any, name: str, row: int) -> dict[str, Any]:
-    """A mapping, or the text of one as Python writes it."""
+    """The mapping in a cell, which may be its text as Python writes it."""
     if isinstance(value, str):
         try:
             value = ast.literal_eval(_Numbers().visit(ast.parse(value.strip(), mode="eval")))
@@ -379,14 +379,15 @@ def _mapping(value: Any, name: str, row: int) -> dict[str, Any]:
 
 
 class _Numbers(ast.NodeTransformer):
-    """The names by which Python writes the numbers that are no literals."""
+    """Turns the names nan and inf, as Python writes them, into numbers."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
+        """The number that `node` names; any other name as it is."""
         return ast.Constant(float(node.id)) if node.id in ("nan", "inf") else node
 
 
 def _leaves(mapping: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
-    """Names with dots, and values, of mappings in mappings."""
+    """Dotted names and values of a mapping that may hold mappings."""
     for key, value in mapping.items():
         if str(key).startswith("_"):
             continue

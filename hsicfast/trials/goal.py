@@ -1,4 +1,4 @@
-"""The goal: which trials ended among the good ones."""
+"""The goal decides which trials ended among the good ones."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from hsicfast.text import number, share_text
 
 Objective = TypeVar("Objective", float, NDArray[np.float64])
 
-# From SAMPLED_FROM trials on, at least EDGE_SAMPLE of them say first about where the goal's edge lies.
+# From SAMPLED_FROM trials on, a sample of at least EDGE_SAMPLE of them first brackets the goal's edge.
 SAMPLED_FROM, EDGE_SAMPLE = 50_000, 16_384
-# What is no further from the best than this share of the best's own size is as good, unless a tolerance is given.
+# A loss is as good as the best if it differs by at most this share of the best's size, unless a tolerance is given.
 TOLERANCE = 0.05
-# Pairs compared at once: their marks stay in a processor's second cache.
+# Pairs of trials compared at once: one mark a pair fits into a processor's second cache (1 MiB).
 PAIRS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A goal that is met by every objective at `value` or better, however many those are.
+    """A goal that every objective at `value` or better meets, however many those are.
 
     Examples
     --------
@@ -52,12 +52,12 @@ class Goal(NamedTuple):
 
 
 def share_or_threshold(goal: float | int | Threshold, n: int) -> float | Threshold:
-    """A goal as people give it, a best so many of `n` trials turned into a share.
+    """A goal as people give it; a number of best trials among `n` becomes a share.
 
     Raises
     ------
     InputError
-        Where `goal` is no fraction in (0, 1), no count from 1 to n - 1, and no finite threshold.
+        If `goal` is no fraction in (0, 1), no count from 1 to n - 1, and no finite threshold.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def share_or_threshold(goal: float | int | Threshold, n: int) -> float | Thresho
 
 
 def losses_of(objective: Objective, minimize: bool) -> Objective:
-    """Objectives as losses, of which small ones are good; the same turns losses back into objectives.
+    """Objectives as losses: small losses are good. The same call turns losses back into objectives.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def losses_of(objective: Objective, minimize: bool) -> Objective:
 
 
 def goal_of(losses: ArrayLike, goal: float | Threshold) -> Goal:
-    """Who meets a best fraction, or a threshold that is a loss; NaN and infinite losses never do."""
+    """The trials that meet a best fraction, or a threshold given as a loss; NaN and infinite losses never do."""
     if not isinstance(goal, Threshold):
         return best_fraction(losses, goal)
     loss = np.asarray(losses, dtype=np.float64)
@@ -112,7 +112,7 @@ def as_good_as(best: float, tolerance: float | None, noise: float = 0.0) -> floa
 
 
 def best_fraction(losses: ArrayLike, goal: float) -> Goal:
-    """The best fraction of all trials, failed ones counted.
+    """The best fraction of all trials, failed ones included.
 
     ``Z = 1{loss among the smallest round(goal n), ties included}``. A trial whose loss is NaN or infinite misses the
     goal: it is evidence against its hyperparameters.
@@ -125,7 +125,7 @@ def best_fraction(losses: ArrayLike, goal: float) -> Goal:
     Raises
     ------
     InputError
-        Where `goal` is outside (0, 1).
+        If `goal` is outside (0, 1).
 
     Examples
     --------
@@ -147,9 +147,9 @@ def best_fraction(losses: ArrayLike, goal: float) -> Goal:
 
 
 def _smallest(loss: Floats, place: int) -> float | None:
-    """The value at `place` of many sorted ones, from the few that lie about it in a sample; failed ones come last.
+    """The `place`-th smallest of many losses, sought only between two values of a sorted sample; failed ones come last.
 
-    None where the sample misleads, or where minus infinity fails, too.
+    None if it lies outside them, or if a loss is minus infinity.
     """
     n = len(loss)
     sample = np.sort(loss[:: n // EDGE_SAMPLE])
@@ -165,7 +165,7 @@ def _smallest(loss: Floats, place: int) -> float | None:
 def near_edge(losses: ArrayLike, goal: float) -> Rows:
     """Trials next to the goal's edge: those of about sqrt(n) / 2 ranks on either side, from the first 20,000 trials.
 
-    What they have in common tells how far an index moves with the edge, which is itself found from the trials.
+    What they have in common shows how far an index moves with the edge, which itself depends on the trials.
 
     Examples
     --------
@@ -182,14 +182,15 @@ def near_edge(losses: ArrayLike, goal: float) -> Rows:
 
 
 def dominated_by(losses: ArrayLike) -> NDArray[np.int64]:
-    """By how many trials each is dominated: nowhere better than they, and somewhere worse.
+    """The number of trials that dominate each trial: they are nowhere worse than it, and somewhere better.
 
-    Sorted by the first loss, then by the next, only earlier trials can dominate. O(n^2 q) time, O(n q) memory.
+    If trials are sorted by the first loss, then by the next, only earlier ones can dominate. O(n^2 q) time, O(n q)
+    memory.
 
     Parameters
     ----------
     losses : array_like (n, q)
-        Of each objective, small is good.
+        A column for each objective; small is good.
 
     Returns
     -------
@@ -199,7 +200,7 @@ def dominated_by(losses: ArrayLike) -> NDArray[np.int64]:
     Raises
     ------
     InputError
-        Losses of another shape, or some that are not finite.
+        If the losses have another shape, or some are not finite.
 
     Examples
     --------
@@ -234,7 +235,7 @@ def dominated_by(losses: ArrayLike) -> NDArray[np.int64]:
 
 
 def goal_text(goal: float | int | Threshold, minimize: bool = True) -> str:
-    """What a good trial is, after "ends".
+    """What a good trial is, as a text that continues "ends".
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Trials in Parquet files larger than memory: portions of rows, one after the other, here or as tasks of Ray.
+"""Reads trials from Parquet files larger than memory, a portion of rows at a time, here or as tasks of Ray.
 
-A portion is cut by the files alone. What is made of the portions comes back in their order, so that any number of
-workers makes the same of them.
+The files alone decide the portions, and results come back in the order of the portions: any number of workers gives
+the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numba
 
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Rows that are worked on at once, and the fewest of a portion where row groups are smaller.
+# Rows in a batch; and the least number of rows in a portion, which joins row groups that are smaller.
 BATCH = PORTION = 1 << 19
-WORKERS = (None, "ray")
+WorkerName = Literal["ray"]
+WORKERS = (None, *get_args(WorkerName))
 SUFFIXES = (".parquet", ".pq")
+# A Parquet file with more rows is streamed.
 MANY = 2_000_000
 
 
@@ -41,15 +43,15 @@ class ParquetTrials:
     objective : str
         Name of its column.
     cost : str, optional
-        Name of the column of what a trial costs; where there is no column ``cost`` nothing is asked about it.
+        Name of the column with the cost of a trial; if there is no column ``cost``, the cost is not analysed.
     prefix : str
-        What stands before the name of each hyperparameter, such as ``params_``.
+        Prefix of the column of each hyperparameter, such as ``params_``.
     status : str, optional
-        Name of the column that says how each trial ended; where there is no column ``status`` those with a finite
+        Name of the column that says how each trial ended; if there is no column ``status``, trials with a finite
         objective are done.
     workers : {None, "ray"}
-        Who goes through the rows: this process, or tasks of Ray on all nodes of its cluster, which must see the files
-        under the same path. The numbers are the same.
+        What reads the rows: this process, or tasks of Ray on all nodes of its cluster, which must see the files under
+        the same path. The numbers are the same.
 
     Examples
     --------
@@ -62,14 +64,14 @@ class ParquetTrials:
     cost: str | None = "cost"
     prefix: str = ""
     status: str | None = "status"
-    workers: str | None = None
+    workers: WorkerName | None = None
 
     def __post_init__(self) -> None:
         check_one_of("workers", self.workers, WORKERS, "leave it out for this process")
 
 
 class Portion(NamedTuple):
-    """Row groups of a file: which, the number of their first row among all trials, and how many rows they have."""
+    """Some row groups of a file: their numbers, the place of their first row among all trials, and their rows."""
 
     path: str
     groups: tuple[int, ...]
@@ -79,13 +81,13 @@ class Portion(NamedTuple):
 
 @dataclass(frozen=True)
 class Opened:
-    """Files that belong together.
+    """Parquet files that hold one table.
 
     Attributes
     ----------
     schema : pyarrow Schema
     portions : tuple of Portion
-        In the order of the files' names, and of their rows.
+        In the order of the files' names and of their rows.
     rows : int
     """
 
@@ -95,9 +97,9 @@ class Opened:
 
 
 def is_large(path: str | Path) -> bool:
-    """Whether to stream what lies at `path`.
+    """Whether to stream the trials at `path`.
 
-    That is a folder with Parquet files, unless it is a Hydra multirun, and one such file of more than 2,000,000 rows.
+    A folder with Parquet files is streamed, unless it is a Hydra multirun; so is a file of more than 2,000,000 rows.
     """
     if Path(path).is_dir():
         return bool(_files(Path(path))) and not any(Path(path).glob("*/.hydra"))
@@ -105,12 +107,12 @@ def is_large(path: str | Path) -> bool:
 
 
 def open_parquet(source: str | Path) -> Opened:
-    """Find the files and what they hold, without reading a row.
+    """Find the files, their schema and their portions, without reading a row.
 
     Raises
     ------
     InputError
-        pyarrow missing; no such file; a folder without Parquet files; one that cannot be read; schemas that differ.
+        If pyarrow or the file is missing, the folder has no Parquet files, one cannot be read, or schemas differ.
     """
     files = _files(Path(source))
     if not files:
@@ -169,7 +171,7 @@ def _check_same(schema: pa.Schema, own: pa.Schema, first: Path, path: Path) -> N
 
 
 def read(portion: Portion, names: Sequence[str], threads: bool = True) -> Iterator[pa.RecordBatch]:
-    """The rows of a portion in order, at most BATCH at once; texts as a dictionary and the places in it."""
+    """The rows of a portion in order, at most BATCH at once; texts are dictionary-encoded."""
     import pyarrow as pa
 
     file = _opened(portion.path)
@@ -188,14 +190,25 @@ def of_each(
     portions: Sequence[Portion],
     names: Sequence[str],
     function: Callable[[Portion, Iterator[pa.RecordBatch]], T],
-    workers: str | None,
+    workers: WorkerName | None,
 ) -> Iterator[T]:
-    """``function(portion, batches)`` of every portion, in their order; `names` are the columns of the batches."""
+    """Yield ``function(portion, batches)`` for every portion, in their order.
+
+    Parameters
+    ----------
+    portions : sequence of Portion
+    names : sequence of str
+        Columns of the batches.
+    function : callable
+        Called with a portion and the iterator of its batches.
+    workers : {None, "ray"}
+        As in :class:`ParquetTrials`.
+    """
     if workers == "ray":
         yield from _on_ray(portions, names, function)
         return
     batches = _ahead((portion, batch) for portion in portions for batch in read(portion, names))
-    # The other half of the cores reads ahead; with all of them here each kernel waited for the reader (twice as slow).
+    # The other half of the cores reads ahead; if kernels took all cores, each waited for the reader (twice as slow).
     half = max(numba.get_num_threads() // 2, 1)
     for portion, own in groupby(batches, key=lambda both: both[0]):
         with _threads(half):
@@ -205,7 +218,7 @@ def of_each(
 
 @contextmanager
 def _threads(n: int) -> Iterator[None]:
-    """So many threads for the compiled kernels, whose numbers do not depend on them."""
+    """Context manager: compiled kernels use `n` threads; their numbers do not depend on it."""
     before = numba.get_num_threads()
     numba.set_num_threads(n)
     try:
@@ -215,7 +228,7 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items; the next is made while one is worked on."""
+    """The same items; a thread makes the next one while the caller works on one."""
     ended = object()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(next, items, ended)
@@ -237,9 +250,9 @@ def _on_ray(
     task: Any = ray.remote(num_cpus=1)(_task)
     shared = ray.put(function)
     left = iter(portions)
-    room = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)  # each core has a next one ready
+    room = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)  # each core has another task ready
     flying = deque(task.remote(shared, portion, names) for portion in islice(left, room))
-    # None is cancelled where this ends early: Ray aborts the process where a task ends while it is being cancelled.
+    # No task is cancelled if this ends early: Ray aborts the process if a task ends while it is being cancelled.
     try:
         while flying:
             found = ray.get(flying.popleft())

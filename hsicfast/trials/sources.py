@@ -1,4 +1,4 @@
-"""Trials from anywhere: files, studies, folders, frames; which column is the objective, which trials ended how."""
+"""Reads trials from files, studies, folders or frames, and finds their objective, statuses and hyperparameters."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-# What tools put before the names of what a trial found: MLflow, W&B, Optuna.
+# Prefixes of results' names in the exports of MLflow, W&B and Optuna.
 FOUND_PREFIXES = ("metrics.", "summary/", "values_", "user_attrs_")
 OWN_OBJECTIVES = ("value", "objective")
-# Rows from which a space is guessed where not all are read.
+# Number of rows from which a space is guessed if a table is too large to read whole.
 GUESSED = 1 << 16
 STATUS_COLUMNS = ("state", "State", "status", "Status")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Trials as they were read, and what was made of them.
+    """Trials as they were read, and the guesses about them.
 
     Attributes
     ----------
     table : TrialTable
-        Of several objectives its own is by how many trials each is dominated.
+        With several objectives, its objective is the number of trials that dominate each.
     guess : Guess, optional
-        The space with its reasons; None where the space was given.
+        The space with its reasons; None if the space was given.
     objective : str
-        What to call it.
+        Its name for people.
     cost : str, optional
-        What to call it; None where there is none.
+        Its name for people; None if there is no cost.
     study : str, optional
-        Name of the Optuna study the trials come from, which does not say how they were drawn.
+        Name of the Optuna study that the trials come from; a study does not record how they were drawn.
     """
 
     table: TrialTable
@@ -66,26 +66,26 @@ class Reading:
 
     @property
     def space(self) -> SearchSpace:
-        """Of the trials."""
+        """The space of the trials."""
         return self.table.space
 
     @property
     def trials(self) -> TrialTable:
-        """For :func:`hsicfast.analyse`."""
+        """The trials as :func:`hsicfast.analyse` takes them."""
         return self.table
 
 
 @dataclass(frozen=True)
 class LargeReading:
-    """As :class:`Reading`, of trials that stay in their Parquet files.
+    """Like :class:`Reading`, for trials that stay in their Parquet files.
 
     Attributes
     ----------
     space : SearchSpace
     trials : ParquetTrials
-        For :func:`hsicfast.analyse`.
+        As :func:`hsicfast.analyse` takes them.
     minimize, guess, objective, cost, study
-        As of :class:`Reading`.
+        As in :class:`Reading`.
     """
 
     space: SearchSpace
@@ -105,14 +105,21 @@ def read_large(
     space: SearchSpace | str | Path | None = None,
     maximize: str | Sequence[str] | bool | None = None,
 ) -> LargeReading:
-    """As :func:`read_trials`, of Parquet files larger than memory.
+    """Like :func:`read_trials`, for Parquet files larger than memory.
 
-    A space is guessed from up to 65,536 rows that lie evenly in the files; ranges and choices are those of all rows.
+    A space is guessed from up to 65,536 rows, evenly spaced in the files; ranges and choices are those of all rows.
+
+    Parameters
+    ----------
+    source : str or Path
+        A Parquet file, or a folder of them.
+    objective, cost, space, maximize
+        As in :func:`read_trials`.
 
     Raises
     ------
     InputError
-        As :func:`read_trials`; several objectives.
+        As in :func:`read_trials`, and if several objectives are named.
     """
     opened = open_parquet(source)
     frame, ends = _evenly(opened, GUESSED if space is None else 1)
@@ -138,9 +145,9 @@ def read_large(
 
 
 def _evenly(opened: Opened, most: int) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
-    """Rows that lie evenly in the files, and of each column the ends of its numbers or its different texts.
+    """At most `most` rows, evenly spaced in the files, and for each column the ends of its numbers or its texts.
 
-    With one row alone nobody asks for the ends, and the first is read alone.
+    If `most` is 1, the ends are not needed: only the first portion is read, and they are empty.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -171,11 +178,11 @@ def read_trials(
     space: SearchSpace | str | Path | None = None,
     maximize: str | Sequence[str] | bool | None = None,
 ) -> Reading:
-    """Trials that somebody already has, as a table that :func:`hsicfast.analyse` takes.
+    """Read trials that somebody already has into a table that :func:`hsicfast.analyse` takes.
 
     A column ``state`` or ``status`` in the words of Optuna, W&B, MLflow or Ray says how each trial ended: one that
-    failed is diverged, one that still runs or was killed is lost. Columns that begin with ``config/``, ``params_`` or
-    ``params.`` are the hyperparameters where there are such; otherwise all are that are nothing else.
+    failed is diverged, one that still runs or was killed is lost. If columns begin with ``config/``, ``params_`` or
+    ``params.``, those are the hyperparameters; otherwise all columns without another role are.
 
     Parameters
     ----------
@@ -183,15 +190,15 @@ def read_trials(
         See :func:`hsicfast.trials.frames.read_frame`.
     objective : str or sequence of str, optional
         Names of columns; ``metrics.``, ``summary/``, ``values_`` and ``user_attrs_`` may be left out. By default a
-        study's own, or ``value`` or ``objective``. Of several the best trials are those which the fewest dominate.
+        study's own, or ``value`` or ``objective``. With several, a trial is the better the fewer others dominate it.
     cost : str, optional
         Name of the column of what a trial costs.
     study : str, optional
-        Name of the study in a storage; not needed where there is one.
+        Name of the study in a storage; not needed if the storage holds one study.
     space : SearchSpace or path, optional
         The space, or a YAML file of it, instead of a guess.
     maximize : str, sequence of str or bool, optional
-        Objectives of which large is good, or whether of all. By default as a study has them, otherwise none.
+        Names of the objectives that are good if large, or whether all are. By default as the study has it, or none.
 
     Returns
     -------
@@ -200,8 +207,8 @@ def read_trials(
     Raises
     ------
     InputError
-        What cannot be read, with the reason; a column that is not there; a text where a number belongs; a value outside
-        the given space.
+        If something cannot be read, with the reason; if a column is missing, a text stands where a number belongs, or
+        a value lies outside the given space.
 
     Examples
     --------
@@ -215,7 +222,7 @@ def read_trials(
     ('non-domination of loss and seconds', [0.0, 0.0, nan])
     """
     frame, own, named = read_frame(source, study)
-    # 1. Which columns say what came of a trial.
+    # 1. Which columns hold the objectives, the cost and the status.
     asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
     names = {_column(frame, name, "objective"): name for name in asked}
     priced = None if cost is None else _column(frame, cost, "cost")
@@ -224,7 +231,7 @@ def read_trials(
         raise InputError(
             f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ended!r}; run some"
         )
-    # 2. What the others are.
+    # 2. Which of the others are hyperparameters, and their space.
     beside = [*names, *(label for label in (priced, ended) if label)]
     guess = None
     if space is None:
@@ -234,7 +241,7 @@ def read_trials(
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)
         columns = {name: _values(frame, name, isinstance(kind, Choice)) for name, kind in whole.items()}
-    # 3. One objective a trial, and its table.
+    # 3. One objective for each trial, and the table.
     upside = _maximized(frame, list(names), maximize, own or {})
     losses = np.column_stack([_numbers(frame, label, "objective") for label in names])
     judged, minimize = losses[:, 0], not upside[0]
@@ -249,7 +256,7 @@ def read_trials(
 
 
 def _own_objectives(frame: pd.DataFrame, own: dict[str, bool] | None) -> list[str]:
-    """The objectives that need no name: a study's, or those of a frame that a study or this package wrote."""
+    """The objectives if none is named: a study's own, or the columns that a study or this package writes."""
     if own is not None:
         return list(own)
     names = list(map(str, frame.columns))
@@ -263,7 +270,7 @@ def _own_objectives(frame: pd.DataFrame, own: dict[str, bool] | None) -> list[st
 
 
 def _column(frame: pd.DataFrame, name: str, role: str, prefixes: Sequence[str] = FOUND_PREFIXES) -> str:
-    """The column called `name`, or the only one that a tool's prefix before it makes."""
+    """The column called `name`, or the only one called so after a prefix of another tool."""
     if name in frame:
         return name
     fits = [prefix + name for prefix in prefixes if prefix + name in frame]
@@ -277,13 +284,13 @@ def _column(frame: pd.DataFrame, name: str, role: str, prefixes: Sequence[str] =
 
 
 def _called(name: str) -> str:
-    """An objective's name without what Optuna puts before it, where that leaves one."""
+    """An objective's name without the prefix of Optuna, unless only a number is left."""
     short = name.removeprefix("values_")
     return name if short.isdigit() else short
 
 
 def _statuses(frame: pd.DataFrame) -> tuple[NDArray[np.str_], str | None]:
-    """How each trial ended (n,), and the column that says so; done where none does."""
+    """The statuses (n,), and the column they come from; all are done if there is no such column."""
     for label in STATUS_COLUMNS:
         if label not in frame or not frame[label].notna().any():
             continue
@@ -294,13 +301,13 @@ def _statuses(frame: pd.DataFrame) -> tuple[NDArray[np.str_], str | None]:
 
 
 def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
-    """The column of a hyperparameter of a given space; a choice's texts stay what they are."""
+    """The column of a hyperparameter of a given space; the texts of a choice stay texts."""
     column = frame[_column(frame, name, "hyperparameter", PREFIXES)]
     return column if choice else typed(column)
 
 
 def _numbers(frame: pd.DataFrame, label: str, role: str) -> Floats:
-    """A column (n,) of numbers, NaN for gaps; of lengths of time in seconds."""
+    """A column (n,) as numbers, NaN for gaps; durations in seconds."""
     import pandas as pd
 
     column = frame[label]
@@ -322,7 +329,7 @@ def _numbers(frame: pd.DataFrame, label: str, role: str) -> Floats:
 def _maximized(
     frame: pd.DataFrame, labels: list[str], maximize: str | Sequence[str] | bool | None, own: dict[str, bool]
 ) -> list[bool]:
-    """Of each objective whether large is good."""
+    """Whether large is good, for each objective."""
     if maximize is None:
         return [own.get(label, False) for label in labels]
     if isinstance(maximize, bool):
@@ -337,7 +344,7 @@ def _maximized(
 
 
 def _non_domination(losses: Floats, status: NDArray[np.str_]) -> tuple[Floats, NDArray[np.str_]]:
-    """By how many trials each that is done is dominated, NaN for the others; done needs all losses (n, q)."""
+    """The number of trials that dominate each done trial, NaN for the others; done needs all losses (n, q) finite."""
     status = np.where((status == DONE) & ~np.isfinite(losses).all(axis=1), DIVERGED, status)
     judged = np.full(len(losses), np.nan)
     judged[status == DONE] = dominated_by(losses[status == DONE])

@@ -1,8 +1,8 @@
-"""Trials: what was run, with what, and what came of it; one table, column by column."""
+"""The table of trials: their values, objectives, costs and statuses, column by column."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +16,25 @@ from hsicfast.errors import InputError
 from hsicfast.space.search_space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
 from hsicfast.trials.costs import meets
 from hsicfast.trials.goal import as_good_as, losses_of
-from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, LOST, PRUNED, STATUSES, Trial
+from hsicfast.trials.trial import (
+    COLUMNS,
+    DEFAULTS,
+    DESIGN,
+    DIVERGED,
+    DONE,
+    FINAL,
+    LOST,
+    PRUNED,
+    STATUSES,
+    Trial,
+    names_in,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Turns an entry of a column into what a trial has; objects stay as they are.
+PYTHON: dict[Any, Callable[[Any], Any]] = {np.float64: float, np.int64: int, np.str_: str, np.object_: lambda own: own}
 
 
 @dataclass(frozen=True)
@@ -59,30 +74,13 @@ class TrialTable:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Trial:
-        return Trial(
-            index=int(self.index[row]),
-            params=self._params(row),
-            objective=float(self.objective[row]),
-            cost=float(self.cost[row]),
-            status=str(self.status[row]),
-            origin=str(self.origin[row]),
-            seed=int(self.seed[row]),
-            metrics={key: column[row] for key, column in self.metrics.items()},
-            message=str(self.message[row]),
-            curve=self.curve[row],
-            failure=str(self.failure[row]),
-        )
-
-    def _params(self, row: int) -> dict[str, Any]:
-        """Values of the hyperparameters that exist in one trial, in the order of the space."""
-        params: dict[str, Any] = {}
-        for name in self.space.parents_first:
-            if self.space.is_active(name, params):
-                params[name] = self.values[name][row]
-        return {name: params[name] for name in self.space if name in params}
+        own = {name: PYTHON[dtype](getattr(self, name)[row]) for name, dtype in COLUMNS.items()}
+        own["params"] = self.space.fill(lambda name: self.values[name][row])
+        own["metrics"] = {key: column[row] for key, column in self.metrics.items()}
+        return Trial(**own)
 
     def active(self, name: str) -> Bools:
-        """Trials (n,) in which hyperparameter `name` exists."""
+        """Whether hyperparameter `name` exists in each trial (n,)."""
         exists = np.ones(len(self), dtype=bool)
         for parent, allowed in self.space[name].conditions.items():
             one_of = np.zeros(len(self), dtype=bool)
@@ -93,20 +91,11 @@ class TrialTable:
 
     def select(self, rows: NDArray[Any]) -> TrialTable:
         """The trials at `rows`, a mask (n,) or positions."""
-        return TrialTable(
-            space=self.space,
+        return replace(
+            self,
             values={name: column[rows] for name, column in self.values.items()},
-            objective=self.objective[rows],
-            cost=self.cost[rows],
-            status=self.status[rows],
-            origin=self.origin[rows],
-            index=self.index[rows],
-            seed=self.seed[rows],
             metrics={key: column[rows] for key, column in self.metrics.items()},
-            message=self.message[rows],
-            curve=self.curve[rows],
-            failure=self.failure[rows],
-            minimize=self.minimize,
+            **{name: getattr(self, name)[rows] for name in COLUMNS},
         )
 
     def toward(self, minimize: bool | None) -> TrialTable:
@@ -120,30 +109,30 @@ class TrialTable:
 
     @property
     def design(self) -> TrialTable:
-        """The trials drawn from the law of the space."""
+        """The trials drawn from the distribution of the space."""
         return self.select(self.origin == DESIGN)
 
     @property
     def evidence(self) -> TrialTable:
-        """The trials that say something: all but the lost ones."""
+        """The trials whose outcome counts: all but the lost ones."""
         return self.select(self.status != LOST)
 
     @property
     def contenders(self) -> TrialTable:
-        """The trials among which the best is chosen: all but those that train one of them again with a fresh seed."""
+        """The trials among which the best is chosen: all but the final ones, which repeat one with a fresh seed."""
         return self.select(self.origin != FINAL)
 
     def within(self, max_cost: float | None) -> TrialTable:
-        """The trials known to cost at most `max_cost`; all where it is None."""
+        """The trials known to cost at most `max_cost`; all if it is None."""
         return self.select(meets(self.cost, max_cost))
 
     def best(self, minimize: bool | None = None) -> Trial:
-        """The trial that is done with the best objective, the earliest of equals; `minimize` as in :meth:`toward`.
+        """The done trial with the best objective, the earliest of equals; `minimize` as in :meth:`toward`.
 
         Raises
         ------
         InputError
-            Where no trial is done.
+            If no trial is done.
         """
         done = self.status == DONE
         if not done.any():
@@ -181,9 +170,10 @@ class TrialTable:
         return self[int(np.lexsort((loss, cost, ~good))[0])]
 
     def front(self, minimize: bool | None = None) -> TrialTable:
-        """The Pareto front: trials that are done and of known cost, none of which another beats in both.
+        """The Pareto front: the done trials of known cost that no other trial beats in both.
 
-        From the cheapest to the best; of trials alike in both the earliest. `minimize` as in :meth:`toward`.
+        They run from the cheapest to the best; the earliest stands for trials alike in both. `minimize` as in
+        :meth:`toward`.
 
         Examples
         --------
@@ -199,32 +189,24 @@ class TrialTable:
         return self.select(rows[loss[rows] < least[:-1]])
 
     def to_frame(self) -> pd.DataFrame:
-        """A pandas frame: a column a hyperparameter (missing = inactive), objective, cost, status, and the rest."""
+        """A pandas frame: a column for each hyperparameter (missing = inactive), and objective, cost, status, ..."""
         import pandas as pd
 
         columns: dict[str, Any] = {name: _plain(self.space[name], self.values[name]) for name in self.space}
-        columns |= {"objective": self.objective, "cost": self.cost, "status": self.status.astype(object)}
-        columns |= {"index": self.index, "origin": self.origin.astype(object), "seed": self.seed}
-        return pd.DataFrame(columns | self.metrics | {"failure": self.failure, "message": self.message})
+        for name in names_in("frame"):
+            columns |= self.metrics if name == "metrics" else {name: _objects_of_texts(getattr(self, name))}
+        return pd.DataFrame(columns)
 
     @classmethod
     def from_trials(cls, space: SearchSpace, trials: Sequence[Trial], minimize: bool = True) -> TrialTable:
-        """The table of `trials`, sorted by their index; `minimize`: whether small objectives are good."""
+        """The table of `trials`, sorted by their index; `minimize` says whether small objectives are good."""
         ordered = sorted(trials, key=lambda trial: trial.index)
         keys = dict.fromkeys(key for trial in ordered for key in trial.metrics)
         return cls._checked(
             space,
             {name: [trial.params.get(name) for trial in ordered] for name in space},
-            objective=[trial.objective for trial in ordered],
-            cost=[trial.cost for trial in ordered],
-            status=[trial.status for trial in ordered],
-            origin=[trial.origin for trial in ordered],
-            index=[trial.index for trial in ordered],
-            seed=[trial.seed for trial in ordered],
             metrics={key: _metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
-            message=[trial.message for trial in ordered],
-            curve=_objects([trial.curve for trial in ordered]),
-            failure=_objects([trial.failure for trial in ordered]),
+            **{name: _typed_column([getattr(trial, name) for trial in ordered], COLUMNS[name]) for name in COLUMNS},
             minimize=minimize,
         )
 
@@ -238,16 +220,16 @@ class TrialTable:
         status: Sequence[str] | None = None,
         minimize: bool = True,
     ) -> TrialTable:
-        """A table from one sequence (n,) a hyperparameter and the `objective` (n,).
+        """A table from one sequence (n,) for each hyperparameter and the `objective` (n,).
 
         Parameters
         ----------
         space : SearchSpace
             What the values mean.
         values : mapping of str to sequence (n,)
-            Entries of inactive hyperparameters are ignored; use None or NaN.
+            Entries for inactive hyperparameters are ignored; use None or NaN.
         objective : array_like (n,)
-            NaN or inf means diverged, where the trial was not pruned.
+            NaN or inf means diverged, unless `status` says pruned.
         cost : array_like (n,), optional
             In any unit, above or equal 0.
         status : sequence of str (n,), optional
@@ -258,7 +240,7 @@ class TrialTable:
         Raises
         ------
         InputError
-            A missing column, lengths that differ, an unknown status, or an active value outside its range.
+            If a column is missing, lengths differ, a status is unknown, or an active value lies outside its range.
         """
         return cls._checked(space, values, objective=objective, cost=cost, status=status, minimize=minimize)
 
@@ -271,17 +253,12 @@ class TrialTable:
                     f"a table of trials needs a column for each hyperparameter and `objective`, but {name!r} is "
                     f"missing; the columns are {list(map(str, frame.columns))}"
                 )
-        own = {key: frame[key].to_numpy() for key in ("cost", "status", "origin", "index", "seed") if key in frame}
-        for key in ("message", "failure"):
-            if key in frame:
-                own[key] = frame[key].where(frame[key].notna(), "").astype(str).to_numpy(dtype=object)
+        own = {name: _from_frame(frame[name], COLUMNS[name]) for name in COLUMNS if name in RESERVED and name in frame}
         metrics = {
             str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
         }
         values = {name: frame[name] for name in space}
-        return cls._checked(
-            space, values, objective=frame["objective"].to_numpy(), metrics=metrics, minimize=minimize, **own
-        )
+        return cls._checked(space, values, metrics=metrics, minimize=minimize, **own)
 
     @classmethod
     def from_csv(cls, space: SearchSpace, path: str | Path, minimize: bool = True) -> TrialTable:
@@ -302,15 +279,14 @@ class TrialTable:
         unknown = set(status.tolist()) - set(STATUSES)
         if unknown:
             raise InputError(f"a status must be one of {STATUSES}, but got {sorted(unknown)}; correct it")
-        columns: dict[str, Any] = {"status": status, "message": np.full(n, "", dtype=object)}
-        columns |= {"failure": np.full(n, "", dtype=object)}
-        columns |= {"curve": _objects([()] * n), "cost": np.full(n, np.nan), "origin": np.full(n, DESIGN)}
-        columns |= {"index": np.arange(n), "seed": np.zeros(n, dtype=np.int64)}
-        columns |= {
-            key: np.asarray(given)
-            for key, given in rest.items()
-            if given is not None and key not in ("metrics", "minimize")
+        columns: dict[str, Any] = {
+            name: np.asarray(rest[name])
+            if rest.get(name) is not None
+            else np.repeat(_typed_column([DEFAULTS[name]], dtype), n)
+            for name, dtype in COLUMNS.items()
+            if name not in ("objective", "index")
         }
+        columns["index"] = np.arange(n) if rest.get("index") is None else np.asarray(rest["index"])
         columns["cost"] = columns["cost"].astype(np.float64)
         columns["status"] = np.where((status == DONE) & ~np.isfinite(y), DIVERGED, status)
         y = np.where(np.isin(columns["status"], (DONE, PRUNED)) & np.isfinite(y), y, np.nan)
@@ -339,7 +315,7 @@ class TrialTable:
     def _settle(self, name: str, hyperparameter: Hyperparameter) -> None:
         """Give active values their own type, check them, and blank the inactive ones.
 
-        A lost trial is no evidence: what it lacks, or has from outside the space, becomes None.
+        A lost trial is no evidence: values that it lacks or that lie outside the space become None.
         """
         active = self.active(name)
         lost = self.status == LOST
@@ -355,7 +331,7 @@ class TrialTable:
 
 
 def _scalar(value: Any) -> NDArray[np.object_]:
-    """`value` as one object, which NumPy compares as it is even where it is a tuple. Shape ()."""
+    """`value` as one object of shape (), which NumPy compares as a whole even if it is a tuple."""
     boxed = np.empty((), dtype=object)
     boxed[()] = value
     return boxed
@@ -368,10 +344,27 @@ def _objects(values: Any) -> NDArray[np.object_]:
     return np.array([*values, None], dtype=object)[:-1]  # None keeps tuples from becoming rows
 
 
+def _typed_column(values: list[Any], dtype: Any) -> NDArray[Any]:
+    """A column (n,) of a table; objects stay as they are, tuples among them."""
+    return _objects(values) if dtype is np.object_ else np.asarray(values, dtype=dtype)
+
+
+def _objects_of_texts(column: NDArray[Any]) -> NDArray[Any]:
+    """A column for pandas, which takes texts as objects; numbers stay as they are."""
+    return column.astype(object) if column.dtype.kind == "U" else column
+
+
+def _from_frame(column: pd.Series[Any], dtype: Any) -> NDArray[Any]:
+    """A column of a frame; a gap among texts is an empty text."""
+    if dtype is not np.object_:
+        return column.to_numpy()
+    return column.where(column.notna(), "").astype(str).to_numpy(dtype=object)
+
+
 def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Checked values as the hyperparameter writes them: a file turns 8 into 8.0 or "8", and True into "True"."""
+    """Checks values and gives them their own types: a file turns 8 into 8.0 or "8", and True into "True"."""
     if isinstance(hyperparameter, Choice | Bool):
-        # One look a kind of value. With its type, as True and 1 are equal but their texts are not.
+        # Look up each distinct value once, with its type: True and 1 are equal, but their texts are not.
         try:
             kinds = list(zip(map(type, values), values, strict=True))
             own = {kind: as_choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
@@ -392,7 +385,7 @@ def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArr
 
 
 def as_choice(choices: Sequence[Any], value: Any) -> Any:
-    """The choice that `value` is, or is the text of; `value` where there is none, and None for a gap."""
+    """The choice that equals `value` or has its text; `value` itself if there is none, and None for a gap."""
     if value in choices:
         return choices[list(choices).index(value)]
     if isinstance(value, float) and np.isnan(value):
@@ -409,7 +402,7 @@ def _metric_column(values: list[Any]) -> NDArray[Any]:
 
 
 def _plain(hyperparameter: Hyperparameter, column: NDArray[np.object_]) -> NDArray[Any]:
-    """A column for pandas: numbers with NaN for inactive, objects with None otherwise."""
+    """A hyperparameter's column for pandas: numbers with NaN where inactive, otherwise objects with None."""
     if isinstance(hyperparameter, Float) or (isinstance(hyperparameter, Int) and None in column):
         return column.astype(np.float64)
     return column.astype(np.int64) if isinstance(hyperparameter, Int) else column

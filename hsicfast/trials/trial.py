@@ -1,33 +1,63 @@
-"""One trial: its values, what came of it, its seeds."""
+"""One trial: its values, what came of it, its seeds. A column of a table of trials is declared here, once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-DONE, DIVERGED, PRUNED, LOST = "done", "diverged", "pruned", "lost"
-STATUSES = (DONE, DIVERGED, PRUNED, LOST)
-# What tools call the ends of a trial, in small letters.
-WORDS = {
+Status = Literal["done", "diverged", "pruned", "lost"]
+DONE: Final = "done"
+DIVERGED: Final = "diverged"
+PRUNED: Final = "pruned"
+LOST: Final = "lost"
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+# What went wrong: in the training (the first three, whose trials have diverged) or around it (lost).
+Failure = Literal["", "not finite", "out of memory", "exception", "died", "timed out"]
+NOT_FINITE: Final = "not finite"
+OUT_OF_MEMORY: Final = "out of memory"
+EXCEPTION: Final = "exception"
+DIED: Final = "died"
+TIMED_OUT: Final = "timed out"
+FAILURES: tuple[Failure, ...] = get_args(Failure)
+
+# How other tools name the ends of a trial, in small letters.
+WORDS: dict[str, Status] = {
     **dict.fromkeys((DONE, "finished", "complete", "completed", "terminated"), DONE),
     **dict.fromkeys((DIVERGED, "fail", "failed", "crashed", "error"), DIVERGED),
     PRUNED: PRUNED,
     **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
 }
-# What went wrong, apart: in the training (the first three, whose trials have diverged) or around it (lost).
-NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT = "not finite", "out of memory", "exception", "died", "timed out"
-FAILURES = ("", NOT_FINITE, OUT_OF_MEMORY, EXCEPTION, DIED, TIMED_OUT)
-# A trial of the design was drawn from the space's own law; one of the search was proposed by an optimiser; a final one
-# trains a configuration again that was among the best.
-DESIGN, SEARCH, FINAL = "design", "search", "final"
+
+# A trial of the design was drawn from the space's own distribution; one of the search was proposed by an optimiser; a
+# final one trains a configuration that was among the best again.
+Origin = Literal["design", "search", "final"]
+DESIGN: Final = "design"
+SEARCH: Final = "search"
+FINAL: Final = "final"
+
 # What a training reported: steps and the values after them.
 Curve = tuple[tuple[int, float], ...]
+# The places where fields of a trial are shown; each has its own order of fields.
+Place = Literal["frame", "study", "log"]
 
 
-# Streams of random numbers of one (seed, index); the design's own stream has no third number.
-TRAINING, PROPOSAL, SPARE = 1, 2, 3
+def _written(dtype: Any = None, late: bool = False, **places: int) -> Mapping[str, Any]:
+    """The metadata of a field of :class:`Trial`, which every loop over the fields reads.
+
+    Parameters
+    ----------
+    dtype : NumPy type, optional
+        Of the field's column in a table of trials, which has none without it.
+    late : bool
+        Whether results on disk may lack the field, as they are older than it; it then has its default.
+    **places : int
+        For each :data:`Place` that shows the field, its position there.
+    """
+    return {"dtype": dtype, "late": late, "places": places}
 
 
 @dataclass(frozen=True)
@@ -41,15 +71,15 @@ class Trial:
     params : dict
         Values of the active hyperparameters.
     objective : float
-        What is minimised or maximised. Finite where `status` is ``done``; the last value, or NaN where there was none,
-        where it is ``pruned``; NaN otherwise.
+        What is minimised or maximised. Finite if `status` is ``done``; the last value, or NaN if there was none, if it
+        is ``pruned``; NaN otherwise.
     cost : float
-        What the network costs, in the user's unit; NaN where unknown.
+        What the network costs, in the user's unit; NaN if unknown.
     status : {"done", "diverged", "pruned", "lost"}
         A diverged trial is evidence against its hyperparameters, a pruned one was stopped early, a lost one (killed,
         node gone) is no evidence.
     origin : {"design", "search", "final"}
-        Drawn from the law of the space, proposed by an optimiser, or one of the best again with a fresh seed.
+        Drawn from the distribution of the space, proposed by an optimiser, or one of the best again with a fresh seed.
     seed : int
         Seed of the training.
     metrics : dict
@@ -65,18 +95,41 @@ class Trial:
         The last lines of the exception's traceback.
     """
 
-    index: int
-    params: dict[str, Any]
-    objective: float
-    cost: float = float("nan")
-    status: str = DONE
-    origin: str = DESIGN
-    seed: int = 0
-    metrics: dict[str, Any] = field(default_factory=dict)
-    message: str = ""
-    curve: Curve = ()
-    failure: str = ""
-    trace: str = ""
+    index: int = field(metadata=_written(np.int64, frame=3, study=0, log=0))
+    params: dict[str, Any] = field(metadata=_written(log=8))
+    objective: float = field(metadata=_written(np.float64, frame=0, log=4))
+    cost: float = field(default=float("nan"), metadata=_written(np.float64, frame=1, study=4, log=5))
+    status: Status = field(default=DONE, metadata=_written(np.str_, frame=2, study=3, log=2))
+    origin: Origin = field(default=DESIGN, metadata=_written(np.str_, frame=4, study=2, log=1))
+    seed: int = field(default=0, metadata=_written(np.int64, frame=5, study=1))
+    metrics: dict[str, Any] = field(default_factory=dict, metadata=_written(frame=6, study=7, log=9))
+    message: str = field(default="", metadata=_written(np.object_, frame=8, study=5, log=6))
+    curve: Curve = field(default=(), metadata=_written(np.object_, late=True))
+    failure: Failure = field(default="", metadata=_written(np.object_, late=True, frame=7, study=6, log=3))
+    trace: str = field(default="", metadata=_written(late=True, log=7))
+
+
+# The type of each column of a table of trials.
+COLUMNS: dict[str, Any] = {own.name: own.metadata["dtype"] for own in fields(Trial) if own.metadata["dtype"]}
+# The value of a field that nobody has given.
+DEFAULTS: dict[str, Any] = {own.name: own.default for own in fields(Trial)}
+LATE = tuple(own.name for own in fields(Trial) if own.metadata["late"])
+
+
+# Purposes of the random streams of one (seed, index); the design's own stream has no third number.
+TRAINING, PROPOSAL, SPARE = 1, 2, 3
+
+
+def names_in(place: Place) -> tuple[str, ...]:
+    """The fields of :class:`Trial` that `place` shows, in their order there.
+
+    Examples
+    --------
+    >>> names_in("frame")
+    ('objective', 'cost', 'status', 'index', 'origin', 'seed', 'metrics', 'failure', 'message')
+    """
+    shown = {own.name: own.metadata["places"][place] for own in fields(Trial) if place in own.metadata["places"]}
+    return tuple(sorted(shown, key=shown.__getitem__))
 
 
 def trial_seed(seed: int, index: int) -> int:
@@ -85,4 +138,5 @@ def trial_seed(seed: int, index: int) -> int:
 
 
 def stream_seed(seed: int, index: int, purpose: int) -> int:
+    """Seed of the stream of random numbers that `purpose` (TRAINING, PROPOSAL or SPARE) names, in [0, 2^31)."""
     return int(np.random.SeedSequence([seed, index, purpose]).generate_state(1)[0] >> 1)

@@ -105,3 +105,15 @@ class TestLaws:
         for hyperparameter in (Float(1e-3, 10, log=True), Float(0, 2, law=stats.expon()), Float(-3, 5)):
             values = [hyperparameter.from_unit(u) for u in rng.random(2000)]
             assert stats.kstest(hyperparameter.to_unit(values), "uniform").pvalue > 0.01
+
+
+@given(ints() | choices() | bools)
+def test_values_are_those_of_the_levels_in_order(hyperparameter):
+    assert hyperparameter.values == tuple(values_of(hyperparameter))
+    assert hyperparameter.to_level(list(hyperparameter.values)).tolist() == list(range(hyperparameter.levels))
+
+
+def test_a_continuum_and_very_many_numbers_are_not_listed():
+    assert Float(0, 1).values == Int(0, 10**9).values == Float(0, 1, step=1e-6).values == ()
+    assert Float(0, 1, step=0.1).values == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    assert len(Choice(list(range(5000))).values) == 5000

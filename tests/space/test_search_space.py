@@ -25,6 +25,16 @@ class TestSpace:
         assert list(self.SPACE.from_unit([0.5, 0.1, 0.1, 0.5, 0.5])) == ["optimizer", "amsgrad", "rate"]
         assert list(self.SPACE.from_unit([0.5, 0.9, 0.9, 0.5, 0.5])) == ["optimizer", "momentum", "rate"]
 
+    def test_fill_asks_for_active_names_alone_parents_first(self):
+        asked = []
+
+        def value_of(name):
+            asked.append(name)
+            return {"optimizer": "adam", "rate": 0.1, "amsgrad": True, "beta": 0.5}[name]
+
+        assert list(self.SPACE.fill(value_of)) == ["beta", "optimizer", "amsgrad", "rate"]
+        assert asked == ["optimizer", "rate", "amsgrad", "beta"]
+
     def test_groups_name_all_conditions(self):
         groups = {name: self.SPACE.group(name) for name in self.SPACE}
         assert groups["rate"] == groups["optimizer"] == "main"

@@ -1,5 +1,6 @@
 """The table of trials: types, statuses, missing values, files."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Trial, TrialTable
+from hsicfast.space.search_space import RESERVED
+from hsicfast.trials.trial import COLUMNS, names_in
 
 SPACE = SearchSpace(
     {
@@ -201,3 +204,30 @@ def test_a_tuple_may_be_a_condition():
 def test_broken_tables(make, text):
     with pytest.raises(InputError, match=text):
         make()
+
+
+def test_every_field_of_a_trial_is_a_column_or_declared_to_be_none():
+    columns = {column.name for column in dataclasses.fields(TrialTable)} - {"space", "values", "minimize"}
+    assert columns == {*COLUMNS, "metrics"}
+    assert {field.name for field in dataclasses.fields(Trial)} - columns == {"params", "trace"}
+
+
+def test_every_field_of_a_trial_comes_back_from_the_table():
+    given = {"curve": ((1, 0.5),), "failure": "exception", "message": "no", "seed": 5, "origin": "search", "cost": 2.0}
+    trial = Trial(4, {"dropout": False, "width": 3, "activation": 3}, 0.5, metrics={"test": 1.0}, **given)
+    (back,) = TrialTable.from_trials(SPACE, [trial])
+    (selected,) = TrialTable.from_trials(SPACE, [trial]).select(np.array([True]))
+    assert back == selected == trial
+
+
+def test_a_frame_shows_what_the_fields_declare_in_their_order():
+    shown = [name for name in table().to_frame().columns if name not in SPACE]
+    assert shown == ["test" if name == "metrics" else name for name in names_in("frame")]
+    assert set(RESERVED) == set(names_in("frame")) - {"metrics"}
+
+
+@pytest.mark.parametrize("place", ["frame", "study", "log"])
+def test_no_two_fields_of_a_trial_share_a_position(place):
+    declared = [field.metadata["places"].get(place) for field in dataclasses.fields(Trial)]
+    positions = [position for position in declared if position is not None]
+    assert sorted(positions) == list(range(len(positions)))
