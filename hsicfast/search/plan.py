@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hsicfast.errors import InputError, check_repeats, check_seed, check_share
 from hsicfast.indices.reduction import Reduction
 from hsicfast.sensitivity import Sensitivity
+from hsicfast.space.formats import to_plain
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.training.pruning import check_pruner, pruner_settings
 from hsicfast.training.repeats import repeated
@@ -127,9 +128,7 @@ class RunPlan:
             "seed": self.seed,
             "direction": self.direction,
             "strategy": {"name": type(self.strategy).__name__, **_fields(self.strategy)},
-            "space": {
-                name: {"type": type(self.space[name]).__name__, **_fields(self.space[name])} for name in self.space
-            },
+            "space": {name: to_plain(self.space[name]) for name in self.space},
         }
         if self.pruner is not None:
             known["pruner"] = pruner_settings(self.pruner)

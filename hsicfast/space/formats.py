@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ def write_space(space: SearchSpace, path: str | Path, reasons: Mapping[str, str]
 
     lines = ["# Guessed from the trials; correct what is wrong and pass this file back with --space."]
     for name, hyperparameter in space.items():
-        fields = {key: value for key, value in vars(hyperparameter).items() if value is not None and value is not False}
-        entry = {name: {"type": type(hyperparameter).__name__, **_as_yaml(fields)}}
+        given = {
+            key: value for key, value in to_plain(hyperparameter).items() if value is not None and value is not False
+        }
+        entry = {name: _as_yaml(given)}
         lines += [f"# {reasons[name]}", yaml.safe_dump(entry, sort_keys=False, allow_unicode=True).rstrip()]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -79,6 +82,18 @@ def _as_yaml(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_as_yaml(entry) for entry in value]
     return python_value(value)
+
+
+def to_plain(hyperparameter: Hyperparameter) -> dict[str, Any]:
+    """The type and the fields of a hyperparameter, as :func:`from_plain` reads them once JSON holds them.
+
+    >>> to_plain(Int(1, 8))["type"], from_plain(to_plain(Int(1, 8)))
+    ('Int', Int(low=1, high=8, log=False, step=1, active_if=None, law=None))
+    """
+    return {
+        "type": type(hyperparameter).__name__,
+        **{field.name: getattr(hyperparameter, field.name) for field in fields(hyperparameter)},
+    }
 
 
 def from_plain(content: dict[str, Any]) -> Hyperparameter:
