@@ -26,7 +26,8 @@ SECOND = replace(FIRST, metrics={"host": "b"})
 # One host's whole run: its own folder, the study of all; every training is noted in one file.
 HOST = textwrap.dedent("""
     import os, sys, time
-    from hsicfast import Float, SearchSpace, claims, minimize
+    from hsicfast import Float, SearchSpace, minimize
+    from hsicfast.runs import claims
     claims.BEAT, claims.LEASE = 1, 8
     url, folder, notes, n, pause = sys.argv[1:]
 
@@ -37,7 +38,7 @@ HOST = textwrap.dedent("""
         return {"objective": (params["x"] - 0.3) ** 2, "pid": os.getpid()}
 
     space = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
-    result = minimize(evaluate, space, int(n), "random", store=url, folder=folder)
+    result = minimize(evaluate, space, n_trials=int(n), strategy="random", store=url, folder=folder)
     print(result.trials.to_frame().drop(columns="pid").to_json())
 """)
 
