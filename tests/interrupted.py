@@ -11,7 +11,7 @@ from builders import FLAT
 from hsicfast import files, minimize
 from hsicfast.runs import study
 from hsicfast.runs.store import Store
-from hsicfast.search import orchestrator, run_report
+from hsicfast.search import run_report, strategies
 from hsicfast.search.strategies import TwoStep
 from hsicfast.training.executors import Local, Processes
 
@@ -62,7 +62,7 @@ POINTS = {
     "after the rename": lambda: after(files, "_sync_folder", 4),
     "before the study's commit": lambda: before(study.Study, "_add"),
     "after the study's commit": lambda: after(study.Study, "_add", 3),
-    "between rounds": lambda: before(orchestrator, "reduce"),
+    "between rounds": lambda: before(strategies, "reduce"),
     "in the second round": lambda: after(Store, "add", 14),
     "inside the report": lambda: after(run_report, "write_atomically", 2),
     "while the settings are written": lambda: replace_of(Path(sys.argv[1]).name),
