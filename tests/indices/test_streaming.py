@@ -228,12 +228,9 @@ class TestWorkers:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("law", ["space", "ranks"])
-    def test_ray_says_the_same_to_the_bit(self, frame, tmp_path, monkeypatch, law):
-        ray = pytest.importorskip("ray")
+    def test_ray_says_the_same_to_the_bit(self, frame, tmp_path, monkeypatch, law, small_cluster):
         # More portions than two cores have under way at a time.
         path = write(frame, tmp_path / "trials", (3_000, 6_000, 9_000, 12_000, 15_000, 18_000))
-        if not ray.is_initialized():
-            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         here = analyse(SPACE, ParquetTrials(path), law=law)
         there = analyse(SPACE, ParquetTrials(path, workers="ray"), law=law)
         assert here.indices == there.indices
