@@ -4,7 +4,6 @@ import numpy as np
 from rich.console import Console
 
 import hsicfast
-from hsicfast.indices.verdicts import headline
 
 
 def main() -> hsicfast.Sensitivity:
@@ -12,7 +11,7 @@ def main() -> hsicfast.Sensitivity:
     space = hsicfast.SearchSpace({f"h{i}": hsicfast.Float(0, 1) for i in range(8)})
     columns = {name: random.random(200) for name in space}
     found = hsicfast.analyse(space, hsicfast.TrialTable.from_arrays(space, columns, random.random(200)))
-    Console().print(headline(found, found.verdict_list))
+    Console().print(found.verdicts())
     return found
 
 
