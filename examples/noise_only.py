@@ -11,6 +11,7 @@ def main() -> hsicfast.Sensitivity:
     space = hsicfast.SearchSpace({f"h{i}": hsicfast.Float(0, 1) for i in range(8)})
     columns = {name: random.random(200) for name in space}
     found = hsicfast.analyse(space, hsicfast.TrialTable.from_arrays(space, columns, random.random(200)))
+    Console().print(found.headline)
     for name, verdict in found.verdicts().iterrows():
         Console().print(f"{name}: {verdict['text']}. {verdict['evidence']}")
     return found

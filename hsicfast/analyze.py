@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from hsicfast.errors import InputError
-from hsicfast.indices.verdicts import headline, trial_notes
+from hsicfast.indices.verdicts import trial_notes
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page
 from hsicfast.report.tables import print_indices, print_pairs, print_table
@@ -127,7 +127,7 @@ def _print_guess(console: Console, guess: Guess) -> None:
 def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
     """Print the headline and the tables of an analysis."""
     found = sensitivity.verdict_list
-    console.print(Text(headline(sensitivity, found), style="bold"))
+    console.print(Text(sensitivity.headline, style="bold"))
     for sentence in trial_notes(sensitivity):
         console.print(Text(sentence))
     rows = [(verdict.name, verdict.text, verdict.why) for verdict in found]

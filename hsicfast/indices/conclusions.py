@@ -10,7 +10,7 @@ from functools import cached_property
 
 from hsicfast.indices.findings import Findings
 from hsicfast.indices.stability import RankInterval, Sweep, over_goals, rank_intervals
-from hsicfast.indices.verdicts import Verdict, verdicts
+from hsicfast.indices.verdicts import Verdict, headline, verdicts
 
 
 class Conclusions(Findings):
@@ -20,6 +20,11 @@ class Conclusions(Findings):
     def verdict_list(self) -> tuple[Verdict, ...]:
         """The verdict on each hyperparameter, in the order of `indices`."""
         return verdicts(self)
+
+    @cached_property
+    def headline(self) -> str:
+        """The answer in one sentence: which hyperparameters decide, or that nothing shows that one does."""
+        return headline(self, self.verdict_list)
 
     @cached_property
     def rank_intervals(self) -> dict[str, RankInterval]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hsicfast.errors import require
 from hsicfast.indices.conclusions import Conclusions
-from hsicfast.indices.verdicts import headline, trial_notes
+from hsicfast.indices.verdicts import trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.text import one_line
 
@@ -48,10 +48,9 @@ def push(study: optuna.Study, findings: Conclusions, *, metric: str = "objective
 
 def note(findings: Conclusions) -> str:
     """The headline and the verdict on each hyperparameter, in Markdown."""
-    found = findings.verdict_list
-    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.why)} |" for v in found]
+    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.why)} |" for v in findings.verdict_list]
     table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
-    return "\n\n".join([f"**{_cell(headline(findings, found))}**", *trial_notes(findings), "\n".join(table)])
+    return "\n\n".join([f"**{_cell(findings.headline)}**", *trial_notes(findings), "\n".join(table)])
 
 
 def _cell(text: str) -> str:

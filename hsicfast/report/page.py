@@ -23,7 +23,7 @@ from hsicfast.files import write_atomically
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import ALPHA
 from hsicfast.indices.stability import RankInterval
-from hsicfast.indices.verdicts import headline, trial_notes
+from hsicfast.indices.verdicts import trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.report.content import clearest_pairs, in_groups
 from hsicfast.report.figures import draw_all
@@ -180,7 +180,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         findings=findings,
         best=content.best,
         alpha=ALPHA,
-        headline=headline(findings, found),
+        headline=findings.headline,
         verdicts=found,
         trial_notes=trial_notes(findings),
         ranks={index.name: findings.rank_intervals.get(index.name) for index in findings.indices},

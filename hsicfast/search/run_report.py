@@ -15,7 +15,6 @@ from rich.text import Text
 
 from hsicfast.errors import writing
 from hsicfast.files import jsonable, write_atomically
-from hsicfast.indices.verdicts import headline
 from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
@@ -194,10 +193,8 @@ def print_report(
         As in :func:`write_report`.
     """
     console.print(Text(one_line(title), style="bold"))
-    found = result.sensitivity.verdict_list
     best = best_sentence(result, metric, test_metric, cost, tests)
-    sentences = headline(result.sensitivity, found), best, *cautions(result)
-    for sentence in sentences:
+    for sentence in (result.sensitivity.headline, best, *cautions(result)):
         console.print(Text(one_line(sentence)))
     print_indices(console, "What decides", result.sensitivity.indices)
     print_pairs(console, result.sensitivity.pair_indices)
