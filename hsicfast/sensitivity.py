@@ -20,11 +20,11 @@ from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
+from hsicfast.evidence.interactions import PairJudge
 from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import Law, carry, features, few_features, index_evidence
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import Index, Pair, Question, Streamed
-from hsicfast.indices.interactions import PairJudge
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, Group, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace

@@ -21,6 +21,7 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence.estimate import Estimate
+from hsicfast.evidence.interactions import MOST_FOR_LAW
 from hsicfast.indices.batches import (
     OUTCOME_COLUMNS,
     Outcomes,
@@ -32,7 +33,6 @@ from hsicfast.indices.batches import (
     outcomes_of,
 )
 from hsicfast.indices.findings import Question
-from hsicfast.indices.interactions import MOST_FOR_LAW
 from hsicfast.indices.summaries import Continuum, Levels, Sketch
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import Threshold, losses_of
