@@ -198,6 +198,81 @@ def permuted_statistics(psi, offsets, m, n_permutations, seed):
     return out
 
 
+@njit(cache=True, fastmath=FASTMATH, parallel=True)
+def nested_statistics(psi, weights, exists, groups, sizes, n_permutations, seed):
+    """Statistics of random rankings at several goals at once: the best m of a random order, for each m that is asked.
+
+    ``S = sum_a weights[h, a] |sum_(j among the best m) psi_j,a|^2`` for each hyperparameter, goal and bandwidth h. One
+    order of all samples serves all of them, so that their statistics depend on each other as those of the data do. A
+    group counts its own samples only.
+
+    Parameters
+    ----------
+    psi : (n, q J)
+        J features of each of q hyperparameters side by side, centred over its group, 0 outside it.
+    weights : (H, J)
+    exists : (K, n) bool
+        The samples of each group.
+    groups : (q,) int
+        Group of each hyperparameter.
+    sizes : (K, G) int
+        Numbers m of each group, ascending; 0 where a group has fewer than G, at its start.
+    seed : uint64
+
+    Returns
+    -------
+    (n_permutations, q, G, H), 0 for a size of 0; cost O(n_permutations max(m) q J)
+    """
+    n, total = psi.shape
+    n_groups, n_goals = sizes.shape
+    q = groups.shape[0]
+    n_weights, n_features = weights.shape
+    out = np.zeros((n_permutations, q, n_goals, n_weights))
+    for slot in prange((n_permutations + DRAWS - 1) // DRAWS):
+        use_wide_vectors()
+        order = np.arange(n)
+        state = _start(seed, slot)
+        chosen = np.empty(total)
+        seen = np.empty(n_groups, dtype=np.int64)
+        goal = np.empty(n_groups, dtype=np.int64)
+        for b in range(slot * DRAWS, min(n_permutations, (slot + 1) * DRAWS)):
+            chosen[:] = 0.0
+            seen[:] = 0
+            open_groups = n_groups
+            for k in range(n_groups):
+                goal[k] = 0
+                while goal[k] < n_goals and sizes[k, goal[k]] == 0:
+                    goal[k] += 1
+                if goal[k] == n_goals:
+                    open_groups -= 1
+            for i in range(n):
+                if open_groups == 0:
+                    break
+                state, bits = _next_random(state)
+                j = i + np.int64((bits >> np.uint64(32)) * np.uint64(n - i) >> np.uint64(32))
+                order[i], order[j] = order[j], order[i]
+                row = order[i]
+                for a in range(total):
+                    chosen[a] += psi[row, a]
+                for k in range(n_groups):
+                    if goal[k] == n_goals or not exists[k, row]:
+                        continue
+                    seen[k] += 1
+                    if seen[k] < sizes[k, goal[k]]:
+                        continue
+                    for x in range(q):
+                        if groups[x] == k:
+                            for h in range(n_weights):
+                                length = 0.0
+                                for a in range(n_features):
+                                    length += weights[h, a] * chosen[x * n_features + a] ** 2
+                                out[b, x, goal[k], h] = length
+                    goal[k] += 1
+                    if goal[k] == n_goals:
+                        open_groups -= 1
+    return out
+
+
 @njit(cache=True, fastmath=FASTMATH)
 def _neighbours(values, earlier, w, w_earlier, scale, reach):
     """``sum_t w_t w'_t k(values_t, earlier_t)``, and how many of these pairs lie within `reach`."""

@@ -1,0 +1,255 @@
+"""One test of all hyperparameters at several goals and bandwidths, exact by shared permutations.
+
+One goal sees little: what parts the best half from the rest may not show among the best tenth, and the other way round.
+So each hyperparameter is asked at several goals and bandwidths, and its statistic T is the harmonic mean of their
+p-values (Wilson 2019), which a single small one makes small. The index at a goal that m of n trials met is
+
+    n^2 S = sum_a weight_a(h) |sum_(j met the goal) c_a(u_j)|^2,  c_a(u) = sqrt(2) cos(pi a u) less its mean,
+    weight_a(h) = exp(-(pi a h)^2 / 2),
+
+with the kernel of heat on [0, 1] between closed ends: as smooth as the Gaussian of bandwidth h, and with the same few
+cosines at every h. The p-value of S comes from a gamma distribution with three of its moments. These p-values need not
+be right, for T is compared with the T of permuted objectives, one permutation for all goals, bandwidths and
+hyperparameters. Hence the test is exact at any number of trials, whatever ties there are.
+
+Since all hyperparameters share the permutations, the largest T among those that are left adjusts for their number
+(step-down, Westfall and Young 1993), whatever their dependence. Where no permutation reaches, the tail goes on in
+proportion to T, so that p-values are finer than one over the number of permutations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hsicfast.arrays import Bools, Floats
+from hsicfast.engines import spectral
+
+# The best shares of the trials at which the test asks. About the whole objective it asks from the other end, too.
+GOOD_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
+ALL_SHARES = (*GOOD_SHARES, 0.7, 0.8, 0.9, 0.95)
+# A goal that fewer trials met, or missed, says too little to be asked beside others.
+FEWEST_MET = 3
+BANDWIDTHS = (0.1, 0.25, 0.6)
+# Beyond this many cosines the weights of the smallest bandwidth are below 1e-3.
+COSINES = 12
+# Up to MOST_PERMUTED trials are permuted. Beyond it, sums over permuted goals are drawn from their normal limit, if at
+# least MANY_MET good trials at the narrowest goal are expected to have the rarest value.
+MOST_PERMUTED, MANY_MET = 2000, 10
+# The tail goes on from this many of the largest permuted statistics.
+TAIL_COUNT = 10
+# Rounding must not break a tie between permutations.
+TIE = 1e-9
+
+_WEIGHTS = np.exp(-((math.pi * np.outer(BANDWIDTHS, np.arange(1, COSINES + 1))) ** 2) / 2)
+
+
+class Group(NamedTuple):
+    """Hyperparameters that exist in the same m of n trials, and the goals among these.
+
+    Attributes
+    ----------
+    exists : bool array (n,)
+        The trials in which they exist.
+    met : bool array (G, m)
+        Which of these trials met each goal: for each, some but not all.
+    columns : list of tuple of array (m,)
+        Of each hyperparameter, values mapped to [0, 1], and the widths of the intervals that they stand for.
+    """
+
+    exists: Bools
+    met: Bools
+    columns: list[tuple[Floats, Floats]]
+
+
+class JointTest(NamedTuple):
+    """What the test found for q hyperparameters, in the order of the groups.
+
+    Attributes
+    ----------
+    pvalue : array (q,)
+    adjusted : array (q,)
+        Adjusted for the q hyperparameters: if none of them had an influence, the smallest would be at most x with
+        probability x.
+    """
+
+    pvalue: Floats
+    adjusted: Floats
+
+
+def joint_test(groups: Sequence[Group], n_permutations: int, seed: int) -> JointTest:
+    """Test whether the objective is independent of each hyperparameter.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        All of the same n trials.
+    n_permutations : int >= 1
+    seed : int >= 0
+
+    Examples
+    --------
+    >>> u, v = np.random.default_rng(0).random((2, 60))
+    >>> points = np.zeros(60)
+    >>> groups = [Group(np.ones(60, dtype=bool), np.array([u < 0.3, u < 0.6]), [(u, points), (v, points)])]
+    >>> found = joint_test(groups, 200, seed=0)
+    >>> bool(found.adjusted[0] < 0.01), bool(found.adjusted[1] > 0.05)
+    (True, True)
+    """
+    samples = [_Sample(group) for group in groups]
+    if len(groups[0].exists) > MOST_PERMUTED and all(sample.smooth for sample in samples):
+        permuted = _drawn(samples, n_permutations, seed)
+    else:
+        permuted = _permuted(samples, n_permutations, seed)
+    means = [
+        sample.harmonic(np.concatenate((sample.reached()[None], drawn)))
+        for sample, drawn in zip(samples, permuted, strict=True)
+    ]
+    return _judged(np.hstack(means))
+
+
+def features(u: Floats, width: Floats) -> Floats:
+    """Cosines (m, COSINES) of values mapped to [0, 1]: their means over intervals of these widths, less those of all.
+
+    A column of one value has exactly 0.
+    """
+    if np.ptp(u) == 0:
+        return np.zeros((len(u), COSINES))
+    orders = np.arange(1, COSINES + 1)
+    cosines = np.empty((len(u), COSINES))
+    cosines[:, 0] = np.cos(math.pi * u)
+    cosines[:, 1] = 2 * cosines[:, 0] ** 2 - 1
+    for a in range(2, COSINES):
+        cosines[:, a] = 2 * cosines[:, 0] * cosines[:, a - 1] - cosines[:, a - 2]
+    if width.any():
+        cosines *= np.sinc(np.outer(width, orders) / 2)
+    return np.asarray(math.sqrt(2) * (cosines - cosines.mean(axis=0)))
+
+
+class _Sample:
+    """A group with its features; its G goals ascend in size."""
+
+    def __init__(self, group: Group) -> None:
+        sizes = group.met.sum(axis=1)
+        self.exists, self.m = group.exists, group.met.shape[1]
+        self.met = group.met[np.argsort(sizes, kind="stable")]
+        self.sizes = np.sort(sizes)
+        self.psi = np.hstack([features(u, width) for u, width in group.columns])
+        self.q = len(group.columns)
+        narrowest = min(self.sizes[0], self.m - self.sizes[-1]) / self.m
+        rarest = min(_rarest(u, width) for u, width in group.columns)
+        self.smooth = bool(narrowest * rarest >= MANY_MET)
+
+    def statistics(self, sums: Floats) -> Floats:
+        """Statistics (..., q, G, H) of sums of features (..., G, q COSINES)."""
+        by_name = sums.reshape(*sums.shape[:-1], self.q, COSINES)
+        return np.asarray(np.swapaxes(by_name**2 @ _WEIGHTS.T, -3, -2))
+
+    def reached(self) -> Floats:
+        """Statistics (q, G, H) of the data."""
+        return self.statistics(self.met.astype(np.float64) @ self.psi)
+
+    def harmonic(self, statistics: Floats) -> Floats:
+        """``log(1 / harmonic mean)`` (B, q) of the p-values of statistics (B, q, G, H)."""
+        from scipy import special
+
+        # E S over permutations is exact; two further moments are those of the limit, as functions of the eigenvalues.
+        pairs = (self.sizes * (self.m - self.sizes) / (self.m - 1))[:, None]
+        blocks = self.psi.reshape(self.m, self.q, COSINES)
+        covariances = np.einsum("ixa,ixb->xab", blocks, blocks, optimize=True) / self.m
+        roots = np.sqrt(_WEIGHTS)
+        scaled = roots[:, :, None] * covariances[:, None] * roots[:, None, :]
+        eigenvalues = np.linalg.eigvalsh(scaled)
+        first, second, third = (np.asarray((eigenvalues**power).sum(axis=-1)) for power in (1, 2, 3))
+        varied = first > 0
+        spread = np.where(varied, second, 1.0)
+        # S is about sd / sqrt(2 freedom) times a chi-square of `freedom`, shifted (three moments, Pearson 1959).
+        freedom = np.where(varied, spread**3 / np.where(varied, third, 1.0) ** 2, 1.0)[None, :, None]
+        off = (statistics / pairs - first[:, None]) / np.sqrt(2 * spread)[:, None]
+        share = np.maximum(1 + off * np.sqrt(2 / freedom), 0.0)
+        # The cube root of a chi-square is nearly normal (Wilson and Hilferty 1931).
+        normal = (np.cbrt(share) - (1 - 2 / (9 * freedom))) * np.sqrt(9 * freedom / 2)
+        log_p = special.log_ndtr(-np.where(varied[None, :, None], normal, 0.0))
+        return np.asarray(special.logsumexp(-log_p, axis=(-2, -1)) - math.log(log_p.shape[-1] * log_p.shape[-2]))
+
+
+def _rarest(u: Floats, width: Floats) -> int:
+    """How many trials have the rarest value of a hyperparameter whose values repeat; all if it is continuous."""
+    return int(np.unique(u, return_counts=True)[1].min()) if width.any() else len(u)
+
+
+def _permuted(samples: list[_Sample], n_permutations: int, seed: int) -> list[Floats]:
+    """Statistics (B, q, G, H) of each group under the same permutations of all trials."""
+    n_goals = max(len(sample.sizes) for sample in samples)
+    sizes = np.array([np.pad(sample.sizes, (n_goals - len(sample.sizes), 0)) for sample in samples])
+    found = spectral.nested_statistics(
+        _side_by_side(samples),
+        _WEIGHTS,
+        np.array([sample.exists for sample in samples]),
+        np.repeat(np.arange(len(samples)), [sample.q for sample in samples]),
+        sizes,
+        n_permutations,
+        np.uint64(seed),
+    )
+    return [
+        found[:, own, n_goals - len(sample.sizes) :] for sample, own in zip(samples, _places(samples, 1), strict=True)
+    ]
+
+
+def _drawn(samples: list[_Sample], n_permutations: int, seed: int) -> list[Floats]:
+    """The statistics of :func:`_permuted`, from the normal limit of sums over permuted goals.
+
+    The sums over the best a and b of m trials, a <= b, have covariance ``a (m - b) / (m (m - 1))`` times that of the
+    features, summed over the trials.
+    """
+    random = np.random.default_rng(seed)
+    psi = _side_by_side(samples)
+    values, vectors = np.linalg.eigh(psi.T @ psi)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))).T
+    n_goals = max(len(sample.sizes) for sample in samples)
+    steps = random.standard_normal((n_permutations, n_goals, psi.shape[1])) @ root
+    drawn = []
+    for sample, own in zip(samples, _places(samples, COSINES), strict=True):
+        a, b = np.minimum.outer(sample.sizes, sample.sizes), np.maximum.outer(sample.sizes, sample.sizes)
+        goals = np.linalg.cholesky(a * (sample.m - b) / (sample.m * (sample.m - 1)))
+        drawn.append(sample.statistics(goals @ steps[:, : len(sample.sizes), own]))
+    return drawn
+
+
+def _side_by_side(samples: list[_Sample]) -> Floats:
+    """Features (n, q COSINES) of all groups; 0 where a hyperparameter does not exist."""
+    out = np.zeros((len(samples[0].exists), sum(sample.q for sample in samples) * COSINES))
+    for sample, own in zip(samples, _places(samples, COSINES), strict=True):
+        out[sample.exists, own] = sample.psi
+    return out
+
+
+def _places(samples: list[_Sample], each: int) -> list[slice]:
+    """Where each group's hyperparameters lie, with `each` places for one."""
+    ends = each * np.cumsum([0, *(sample.q for sample in samples)])
+    return [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def _judged(statistics: Floats) -> JointTest:
+    """P-values of q statistics (1 + B, q), those of the data first."""
+    reached = statistics[0]
+    order = np.argsort(-reached, kind="stable")
+    # The largest statistic among those that are left, from the last to the first.
+    largest = np.maximum.accumulate(statistics[1:, order[::-1]], axis=1)[:, ::-1]
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate([_share(reached[x], largest[:, k]) for k, x in enumerate(order)])
+    pvalue = np.array([_share(own, drawn) for own, drawn in zip(reached, statistics[1:].T, strict=True)])
+    return JointTest(pvalue, np.maximum(adjusted, pvalue))
+
+
+def _share(reached: float, permuted: Floats) -> float:
+    """The p-value of a statistic, which is a log: far out, probabilities fall as fast as ``exp(-T)``."""
+    count = int(np.count_nonzero(permuted >= reached - TIE * max(abs(reached), 1.0)))
+    least = 1 / (len(permuted) + 1)
+    if count or len(permuted) <= TAIL_COUNT:
+        return (1 + count) * least
+    from_here = np.partition(permuted, -TAIL_COUNT)[-TAIL_COUNT]
+    return min(least, TAIL_COUNT * least * math.exp(min(from_here - reached, 0.0)))
