@@ -5,7 +5,6 @@ Read :func:`analyse` from top to bottom; it is the method of Novello et al. (202
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import astuple, fields, replace
 from itertools import combinations
@@ -15,21 +14,20 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
-from hsicfast.dependence import inference
-from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.features import UNIFORM_MEDIAN
-from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
 from hsicfast.evidence.interactions import PairJudge
 from hsicfast.indices.batches import Rules
-from hsicfast.indices.carried import Law, carry, features, few_features, index_evidence
+from hsicfast.indices.carried import Law, carry, features
 from hsicfast.indices.conclusions import Conclusions
-from hsicfast.indices.findings import Index, Pair, Question, Streamed
+from hsicfast.indices.findings import JOINT, About, Pair, Question, Streamed
+from hsicfast.indices.judging import about_cost, cost_indices, indices, indices_of_stream
 from hsicfast.indices.stability import RankInterval
-from hsicfast.indices.streaming import MIN_TRIALS, Group, ProgressCallback, Stream
+from hsicfast.indices.streaming import MIN_TRIALS, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace
-from hsicfast.trials.goal import Threshold, losses_of
+from hsicfast.trials.goal import AUTO, Auto, Threshold, losses_of, stated
 from hsicfast.trials.parquet import ParquetTrials
+from hsicfast.trials.repeats import merged
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DESIGN, DIVERGED, PRUNED, STATUSES
 
@@ -138,7 +136,8 @@ def analyse(
     space: SearchSpace,
     trials: TrialTable | pd.DataFrame | str | Path | ParquetTrials,
     *,
-    goal: float | int | Threshold = 0.1,
+    goal: float | int | Threshold | Auto = AUTO,
+    question: About = "goal",
     minimize: bool | None = None,
     bandwidth: float = UNIFORM_MEDIAN,
     test: str | None = None,
@@ -158,20 +157,29 @@ def analyse(
     space : SearchSpace
         Its distributions drew the trials, if `law` is "space".
     trials : TrialTable, DataFrame, path or ParquetTrials
-        Finished trials; lost ones are left out. Trials that an optimiser proposed are left out, too, with a warning:
+        Finished trials; lost ones are left out. Rows that repeat a configuration, with other seeds or copied, count as
+        one trial with the mean of their objectives. Trials that an optimiser proposed are left out, with a warning:
         their values do not follow the distributions of the space. A Parquet file or a folder of such files is read in
         bounded memory, and the indices use all its trials; pairs, pictures and verdicts use 16,384 of them, drawn at
         random by `seed`.
-    goal : float in (0, 1), int >= 1 or Threshold
-        The best fraction, the number of best trials, or the value that the objective must reach. In a conditional group
-        the fraction counts its own trials; a number of trials becomes the fraction that it is of all trials.
+    goal : float in (0, 1), int >= 1, Threshold or "auto"
+        The best fraction, the number of best trials, or the value that the objective must reach: the goal of the
+        indices, of pairs and pictures. In a conditional group the fraction counts its own trials; a number of trials
+        becomes the fraction that it is of all trials. "auto" is the best tenth, but at least 15 trials and at most a
+        third of them.
+    question : {"goal", "objective"}
+        What the joint test asks: whether a hyperparameter decides who ends among the good trials, be these 5, 10, 20,
+        30 or 50% of all, or the `goal`; or whether it has any influence on the objective, at either end.
     minimize : bool, optional
         Whether a small objective is good; by default the direction of a TrialTable, and True for anything else.
     bandwidth : float > 0
         Bandwidth of the Gaussian kernel on values mapped to [0, 1]. The default is the median distance of two uniform
         values, so that the indices of all hyperparameters compare.
-    test : {"permutation", "asymptotic", "gamma"}, optional
-        The default is "permutation", and "asymptotic" for files, whose trials are not kept and cannot be permuted.
+    test : {"joint", "permutation", "asymptotic", "gamma"}, optional
+        The default is "joint": one test at several goals and bandwidths, which sees several times as much as one goal
+        alone, and p-values that are adjusted by its own permutations (:mod:`hsicfast.evidence.joint`). The others test
+        the index at the `goal` alone, and are adjusted after Holm. For files, whose trials are not kept and cannot be
+        permuted, the default is "asymptotic".
     n_permutations : int >= 1
     seed : int >= 0
         Seed of the permutations, and of the sample of a file.
@@ -214,32 +222,53 @@ def analyse(
     _check_rules(rules)
     if isinstance(trials, str | Path | ParquetTrials):
         _check_streamed(test)
-        question = Question(
-            goal, minimize is not False, bandwidth, test or "asymptotic", n_permutations, seed, confidence, law
+        asked = Question(
+            goal,
+            minimize is not False,
+            bandwidth,
+            test or "asymptotic",
+            n_permutations,
+            seed,
+            confidence,
+            law,
+            question,
         )
         source = trials if isinstance(trials, ParquetTrials) else ParquetTrials(trials)
-        return _analyse_stream(Stream(space, source, rules, progress), question, rules, pairs, progress)
+        return _analyse_stream(Stream(space, source, rules, progress), asked, rules, pairs, progress)
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
     table = table.toward(minimize)
-    judged = _judged(table, rules)
-    question = Question(goal, table.minimize, bandwidth, test or "permutation", n_permutations, seed, confidence, law)
-    question = question.checked(len(judged))
+    judged, rows = merged(_judged(table, rules))
+    _check_enough(len(judged))
+    asked = Question(
+        goal, table.minimize, bandwidth, test or JOINT, n_permutations, seed, confidence, law, question
+    ).checked(len(judged))
     # 2. Which trials met the goal: a diverged trial that counts did not.
-    met, threshold = question.met(judged.objective)
-    if isinstance(question.goal, Threshold):
-        _check_parts(question.goal, judged.best().objective, met)
+    met, threshold = asked.met(judged.objective)
+    if isinstance(asked.goal, Threshold):
+        _check_parts(asked.goal, judged.best().objective, met)
     progress("hyperparameters", 0.0)
-    # 3. One index for each hyperparameter in its conditional group; p-values are adjusted over all of them.
-    indices = _indices(judged, question)
+    # 3. One index for each hyperparameter in its conditional group, and one test of all of them.
+    found = indices(judged, asked)
     # 4. Pairs: the index of the couple, and what remains of it without the main effects.
-    pair_indices = _pair_indices(judged, question, progress) if pairs else ()
+    pair_indices = _pair_indices(judged, asked, progress) if pairs else ()
     progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
-    cost_indices = _cost_indices(judged, question, float(met.mean()))
+    about_costs = cost_indices(judged, asked, float(met.mean()))
     counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
     return Sensitivity(
-        judged, goal, question, met, threshold, counts, failed, pruned, indices, cost_indices, pair_indices
+        judged,
+        stated(goal, len(judged)),
+        asked,
+        met,
+        threshold,
+        counts,
+        failed,
+        pruned,
+        found,
+        about_costs,
+        pair_indices,
+        repeats=rows - len(judged),
     )
 
 
@@ -265,22 +294,22 @@ def _analyse_stream(
     aims = [stream.aim(scan, question)]
     cost = scan.cost[scan.kept & np.isfinite(scan.cost)] if len(scan.cost) else scan.cost
     if len(cost) >= MIN_TRIALS and np.ptp(cost) > 0:
-        aims.append(stream.aim(scan, _about_cost(question, float(met.mean())), of_cost=True))
+        aims.append(stream.aim(scan, about_cost(question, float(met.mean())), of_cost=True))
     # 3. One index for each hyperparameter, and 5. the same about cost: a pass over all columns.
     groups, sample, rank_error = stream.collect(scan, aims, question)
-    indices, *cost_indices = (_adjusted([_group_found(group, question) for group in groups_]) for groups_ in groups)
+    found, *about_costs = (indices_of_stream(own, question) for own in groups)
     # 4. Pairs, from the sample.
     return Sensitivity(
         sample,
-        goal,
+        stated(goal, n),
         question,
         question.met(sample.objective).met,
         threshold,
         scan.counts,
         rules.failed,
         rules.pruned,
-        indices,
-        cost_indices[0] if cost_indices else (),
+        found,
+        about_costs[0] if about_costs else (),
         _pair_indices(sample, question, progress) if pairs else (),
         Streamed(n, int(np.count_nonzero(met)), rank_error),
     )
@@ -293,9 +322,9 @@ def _check_rules(rules: Rules) -> None:
 
 
 def _check_streamed(test: str | None) -> None:
-    if test == "permutation":
+    if test in (JOINT, "permutation"):
         raise InputError(
-            "trials in files are tested by 'asymptotic' or 'gamma', but got 'permutation': nothing is kept to permute; "
+            f"trials in files are tested by 'asymptotic' or 'gamma', but got {test!r}: nothing is kept to permute; "
             "leave `test` out, or read them into a frame"
         )
 
@@ -338,74 +367,6 @@ def _check_parts(goal: Threshold, best: float, met: Bools) -> None:
         )
 
 
-def _indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
-    """The indices of all hyperparameters, group by group."""
-    groups: dict[str, list[str]] = {}
-    for name in table.space:
-        groups.setdefault(table.space.group(name), []).append(name)
-    return _adjusted([_group_indices(table, group, names, question) for group, names in groups.items()])
-
-
-def _adjusted(groups: list[list[Index]]) -> tuple[Index, ...]:
-    """The indices of all groups, with p-values adjusted over all of them; main group and strongest first."""
-    found = [index for group in groups for index in group]
-    pvalues = [index.pvalue for index in found]
-    adjusted = zip(found, inference.holm(pvalues), inference.benjamini_hochberg(pvalues), strict=True)
-    found = [replace(index, pvalue_holm=float(holm), pvalue_bh=float(bh)) for index, holm, bh in adjusted]
-    names = dict.fromkeys(index.group for index in found)
-    order = {group: place for place, group in enumerate(sorted(names, key=lambda group: group != "main"))}
-    return tuple(sorted(found, key=lambda index: (order[index.group], -np.nan_to_num(index.hsic, nan=-1.0))))
-
-
-def _group_indices(table: TrialTable, group: str, names: list[str], question: Question) -> list[Index]:
-    """The indices of one group, among the trials in which its hyperparameters exist and with a goal of their own."""
-    rows = np.flatnonzero(table.active(names[0]))
-    n = len(rows)
-    z = question.met(table.objective[rows]).met if n >= MIN_TRIALS else np.empty(0, dtype=bool)
-    if z.all() or not z.any():
-        return _nothing(group, names, n)
-    columns = [carry(table, name, rows, question.law) for name in names]
-    edge = question.edge(table.objective[rows])
-    evidence = [index_evidence(u, width, z, edge, question.bandwidth) for u, width in columns]
-    if question.test == "permutation":
-        few = [few_features(u, width, question.bandwidth) for u, width in columns]
-        pvalues = permutation_pvalues(few, z, question.n_permutations, question.seed)
-    else:
-        pvalues = [found.pvalue(question.test) for found in evidence]
-    return _as_indices(group, names, evidence, pvalues, question)
-
-
-def _group_found(found: Group, question: Question) -> list[Index]:
-    """The indices of one group of a stream."""
-    if found.evidence is None:
-        return _nothing(found.name, found.names, found.n)
-    pvalues = [evidence.pvalue(question.test) for evidence in found.evidence]
-    return _as_indices(found.name, found.names, found.evidence, pvalues, question)
-
-
-def _nothing(group: str, names: list[str], n: int) -> list[Index]:
-    """Indices that are NaN if n trials are too few, else exactly 0, because all or none of them met the goal."""
-    nan = math.nan
-    if n < MIN_TRIALS:
-        return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
-    return [Index(name, 0.0, 0.0, 1.0, nan, nan, 0.0, 0.0, 0.0, n, group) for name in names]
-
-
-def _as_indices(
-    group: str, names: list[str], evidence: list[Estimate], pvalues: list[float], question: Question
-) -> list[Index]:
-    """The indices from their evidence; p-values are not yet adjusted."""
-    nan = math.nan
-    results = [
-        found.result(pvalue, question.confidence, question.bandwidth)
-        for found, pvalue in zip(evidence, pvalues, strict=True)
-    ]
-    return [
-        Index(name, r.statistic, r.r2, pvalue, nan, nan, *(r.ci or (nan, nan)), r.null_mean, r.n, group)
-        for name, r, pvalue in zip(names, results, pvalues, strict=True)
-    ]
-
-
 def _pair_indices(table: TrialTable, question: Question, progress: ProgressCallback) -> tuple[Pair, ...]:
     """All pairs that exist together in at least 4 trials, unless one decides whether the other exists."""
     found = []
@@ -435,16 +396,3 @@ def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | Non
         return psi[level]
 
     return PairJudge(of, z, question.bandwidth, question.n_permutations, question.seed)
-
-
-def _cost_indices(table: TrialTable, question: Question, share: float) -> tuple[Index, ...]:
-    """The indices for ending among the cheapest, as large a share as the goal's; none if costs do not vary."""
-    priced = table.select(np.isfinite(table.cost))
-    if len(priced) < MIN_TRIALS or np.ptp(priced.cost) == 0:
-        return ()
-    return _indices(replace(priced, objective=priced.cost, minimize=True), _about_cost(question, share))
-
-
-def _about_cost(question: Question, share: float) -> Question:
-    """The same question about the cheapest trials; they are this `share` if the goal itself is a threshold."""
-    return replace(question, goal=share if isinstance(question.goal, Threshold) else question.goal, minimize=True)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -230,7 +231,7 @@ def _side_by_side(samples: list[_Sample]) -> Floats:
 def _places(samples: list[_Sample], each: int) -> list[slice]:
     """Where each group's hyperparameters lie, with `each` places for one."""
     ends = each * np.cumsum([0, *(sample.q for sample in samples)])
-    return [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 def _judged(statistics: Floats) -> JointTest:

@@ -6,23 +6,43 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, check_one_of
+from hsicfast.evidence.joint import ALL_SHARES, FEWEST_MET, GOOD_SHARES
 from hsicfast.indices.carried import Law, carry
-from hsicfast.trials.goal import Goal, Objective, Threshold, goal_of, losses_of, near_edge, share_or_threshold
+from hsicfast.trials.goal import (
+    AUTO,
+    Auto,
+    Goal,
+    Objective,
+    Threshold,
+    auto_share,
+    goal_of,
+    losses_of,
+    near_edge,
+    share_or_threshold,
+)
 from hsicfast.trials.table import TrialTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-# A hyperparameter counts as found if its Holm p-value is at most this.
+# A hyperparameter counts as found if its adjusted p-value is at most this.
 ALPHA = 0.05
+# The test at several goals and bandwidths at once, beside those of one goal; see hsicfast.evidence.joint.
+JOINT = "joint"
+# What the joint test asks of the objective: its good end, or all of it.
+About = Literal["goal", "objective"]
+ABOUT: dict[About, tuple[float, ...]] = {"goal": GOOD_SHARES, "objective": ALL_SHARES}
+
+
+TESTS = (JOINT, *get_args(checks.IndependenceTest))
 
 
 @dataclass(frozen=True)
@@ -31,21 +51,23 @@ class Question:
 
     Attributes
     ----------
-    goal : float in (0, 1) or Threshold
-        Best fraction, or the value that the objective must reach.
+    goal : float in (0, 1), Threshold or "auto"
+        Best fraction, the value that the objective must reach, or the fraction that suits the number of trials.
     minimize : bool
         Whether a small objective is good.
     bandwidth : float
         Bandwidth of the Gaussian kernel.
-    test : str
+    test : {"joint", "permutation", "asymptotic", "gamma"}
     n_permutations, seed : int
     confidence : float
         Confidence of the intervals.
     law : {"space", "ranks"}
         What maps values to [0, 1].
+    about : {"goal", "objective"}
+        What the joint test asks of: the good end of the objective, or all of it.
     """
 
-    goal: float | Threshold
+    goal: float | Threshold | Auto
     minimize: bool
     bandwidth: float
     test: str
@@ -53,6 +75,7 @@ class Question:
     seed: int
     confidence: float
     law: Law
+    about: About = "goal"
 
     def checked(self, n: int) -> Question:
         """This question about n trials, with a goal that is a share or a threshold.
@@ -62,7 +85,9 @@ class Question:
         InputError
             If an option is out of its range.
         """
-        checks.check_test(self.test, self.n_permutations, self.seed, self.confidence)
+        check_one_of("test", self.test, TESTS)
+        checks.check_test(None, self.n_permutations, self.seed, self.confidence)
+        check_one_of("question", self.about, tuple(ABOUT))
         if not (math.isfinite(self.bandwidth) and self.bandwidth > 0):
             raise InputError(
                 f"`bandwidth > 0` must hold, but got bandwidth={self.bandwidth}; the default suits carried values"
@@ -85,7 +110,24 @@ class Question:
         """Rows of the trials next to the goal's edge; none if the edge was given."""
         if isinstance(self.goal, Threshold):
             return np.empty(0, dtype=np.intp)
-        return near_edge(self.losses(objective), self.goal)
+        return near_edge(self.losses(objective), self.share(len(objective)))
+
+    def share(self, n: int) -> float:
+        """The best fraction that is asked for among n trials; NaN if the goal is a threshold."""
+        if isinstance(self.goal, Threshold):
+            return math.nan
+        return auto_share(n) if self.goal == AUTO else self.goal
+
+    def asked(self, objective: Floats) -> Bools:
+        """Which of the trials met each goal of the joint test (G, m), the question's own first."""
+        losses, own = self.losses(objective), self.met(objective).met
+        found = {int(own.sum()): own}
+        for share in ABOUT[self.about]:
+            met = goal_of(losses, share).met
+            size = int(met.sum())
+            if FEWEST_MET <= size <= len(met) - FEWEST_MET:
+                found.setdefault(size, met)
+        return np.array(list(found.values()))
 
 
 @dataclass(frozen=True)
@@ -98,8 +140,8 @@ class Index:
     hsic, r2 : float
         HSIC(U, Z), and HSIC(U, Z) / sqrt(HSIC(U, U) HSIC(Z, Z)).
     pvalue, pvalue_holm, pvalue_bh : float
-        P-values for independence: not adjusted, and adjusted over all hyperparameters (family-wise error, false
-        discovery rate).
+        P-values for independence: not adjusted, and adjusted over all hyperparameters for the family-wise error (by
+        the joint test's own permutations, by Holm for the other tests) and for the false discovery rate.
     ci_low, ci_high : float
         Confidence interval of the index.
     noise_floor : float
@@ -124,7 +166,7 @@ class Index:
 
     @property
     def matters(self) -> bool:
-        """Whether there is evidence that the hyperparameter decides: a Holm p-value of at most 5%."""
+        """Whether there is evidence that the hyperparameter decides: an adjusted p-value of at most 5%."""
         return self.pvalue_holm <= ALPHA
 
 
@@ -188,7 +230,8 @@ class Findings:
         The trials that were judged. If they came as a stream, a uniform random sample of them, on which everything but
         the indices rests.
     goal : float, int or Threshold
-        As it was given: the best fraction, a number of best trials, or the value that the objective must reach.
+        As it was given, "auto" as what it means: the best fraction, a number of best trials, or the value that the
+        objective must reach.
     question : Question
     met : bool array
         Which of `trials` met the goal.
@@ -206,6 +249,8 @@ class Findings:
         Strongest first.
     streamed : Streamed, optional
         None if `trials` are all trials that were judged.
+    repeats : int
+        How many rows repeated the configuration of another and were averaged with it.
     """
 
     trials: TrialTable
@@ -220,6 +265,7 @@ class Findings:
     cost_indices: tuple[Index, ...]
     pair_indices: tuple[Pair, ...]
     streamed: Streamed | None = None
+    repeats: int = 0
 
     @property
     def n(self) -> int:
@@ -236,7 +282,7 @@ class Findings:
         return next(index for index in self.indices if index.name == name)
 
     def significant(self, alpha: float = ALPHA) -> list[str]:
-        """Names whose index is significant after Holm, strongest group and index first."""
+        """Names whose adjusted p-value is at most `alpha`, strongest group and index first."""
         return [index.name for index in self.indices if index.pvalue_holm <= alpha]
 
     def carried(self, name: str) -> Carried:

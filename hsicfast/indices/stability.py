@@ -148,17 +148,17 @@ def _indices(weights: Floats, psi: Floats, starts: list[int]) -> Floats:
 def _resampled_weights(findings: Findings, objective: Floats, resamples: int) -> Floats:
     """Weights (B, n) of the trials in bootstrap resamples: how often each trial was drawn, times its w there."""
     n, question = len(objective), findings.question
-    goal = question.goal
+    share = question.share(n)
     loss = np.where(np.isfinite(objective), question.losses(objective), np.inf)
     order = np.argsort(loss, kind="stable")
     random = np.random.default_rng(question.seed)
     weights = np.empty((resamples, n))
     for row in weights:
         counts = np.bincount(random.integers(0, n, n), minlength=n)
-        if isinstance(goal, Threshold):
+        if isinstance(question.goal, Threshold):
             met = question.met(objective).met
         else:
-            place = np.searchsorted(np.cumsum(counts[order]), max(round(goal * n), 1))
+            place = np.searchsorted(np.cumsum(counts[order]), max(round(share * n), 1))
             met = (loss <= loss[order[place]]) & (loss < np.inf)
         row[:] = counts * (met - (counts @ met) / n)
     return weights

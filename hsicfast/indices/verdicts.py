@@ -147,6 +147,11 @@ def trial_notes(findings: Findings) -> list[str]:
         said.append(f"{counts[PRUNED]:,} of {total:,} trials were stopped early and {counted[findings.pruned]}.")
     if counts[LOST]:
         said.append(f"{counts[LOST]:,} of {total:,} trials were lost or have not ended and are left out.")
+    if findings.repeats:
+        said.append(
+            f"{findings.n + findings.repeats:,} rows are {findings.n:,} configurations: those of one configuration "
+            "count as one trial with the mean of their objectives."
+        )
     if findings.n > len(findings.trials):
         said.append(
             f"The indices and their tests are of all {findings.n:,} trials; pairs, pictures, where the good trials "

@@ -166,8 +166,8 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
     environment.filters |= {"number": number, "p": p_text, "share": share_text, "value": value_text, "ratio": ratio}
     environment.filters |= {"goal": goal_text, "groups": in_groups, "rank": rank_text, "kind": kind_text}
     environment.filters |= {"clearest_pairs": clearest_pairs}
-    findings = content.findings
-    found, goal = findings.verdict_list, findings.question.goal
+    findings, question = content.findings, content.findings.question
+    found = findings.verdict_list
     drawn = charts(findings, content.trials, content.best, metric=content.metric, cost=content.cost)
     own = resources.files("hsicfast.report").joinpath("templates", "page.js")
     scripts = [get_plotlyjs(), own.read_text(encoding="utf-8")]
@@ -184,7 +184,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         verdicts=found,
         trial_notes=trial_notes(findings),
         ranks={index.name: findings.rank_intervals.get(index.name) for index in findings.indices},
-        cheapest=float(findings.met.mean()) if isinstance(goal, Threshold) else goal,
+        cheapest=findings.met.mean() if isinstance(question.goal, Threshold) else question.share(findings.n),
         pictures={name: _inline(render(figure, "svg")) for name, figure in content.figures.items()},
         charts=Markup(_as_data({name: chart.to_json(validate=False, engine="json") for name, chart in drawn.items()})),
         scripts=[Markup(script) for script in scripts],

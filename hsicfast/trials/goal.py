@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.engines import scans
-from hsicfast.errors import InputError, check_share
+from hsicfast.errors import InputError, check_one_of, check_share
 from hsicfast.text import number, share_text
 
 Objective = TypeVar("Objective", float, NDArray[np.float64])
 
+# The share of the trials that counts as good if nobody says: see auto_share.
+Auto = Literal["auto"]
+AUTO: Final = "auto"
+USUAL_SHARE, LARGEST_SHARE, FEWEST_GOOD = 0.1, 1 / 3, 15
 # From SAMPLED_FROM trials on, a sample of at least EDGE_SAMPLE of them first brackets the goal's edge.
 SAMPLED_FROM, EDGE_SAMPLE = 50_000, 16_384
 # A loss is as good as the best if it differs by at most this share of the best's size, unless a tolerance is given.
@@ -51,19 +55,49 @@ class Goal(NamedTuple):
     threshold: float
 
 
-def share_or_threshold(goal: float | int | Threshold, n: int) -> float | Threshold:
+def auto_share(n: int) -> float:
+    """The best tenth of n trials, but at least 15 of them and at most a third.
+
+    A handful of good trials shows little, and what most trials reach is not good.
+
+    Examples
+    --------
+    >>> auto_share(1000), auto_share(60), round(auto_share(30), 3)
+    (0.1, 0.25, 0.333)
+    """
+    return min(max(USUAL_SHARE, FEWEST_GOOD / max(n, 1)), LARGEST_SHARE)
+
+
+def stated(goal: float | int | Threshold | Auto, n: int) -> float | int | Threshold:
+    """The goal as people read it: "auto" is what it means for n trials, a share or a number of them.
+
+    Examples
+    --------
+    >>> stated("auto", 1000), stated("auto", 60), stated(0.2, 60)
+    (0.1, 15, 0.2)
+    """
+    if goal != AUTO:
+        return goal
+    share = auto_share(n)
+    return share if share == USUAL_SHARE else max(round(share * n), 1)
+
+
+def share_or_threshold(goal: float | int | Threshold | Auto, n: int) -> float | Threshold | Auto:
     """A goal as people give it; a number of best trials among `n` becomes a share.
 
     Raises
     ------
     InputError
-        If `goal` is no fraction in (0, 1), no count from 1 to n - 1, and no finite threshold.
+        If `goal` is no fraction in (0, 1), no count from 1 to n - 1, no finite threshold and not "auto".
 
     Examples
     --------
     >>> share_or_threshold(20, n=200), share_or_threshold(0.2, n=200)
     (0.1, 0.2)
     """
+    if isinstance(goal, str):
+        check_one_of("goal", goal, (AUTO,), "or a fraction such as 0.1, a count or a Threshold")
+        return AUTO
     if isinstance(goal, Threshold):
         if not math.isfinite(goal.value):
             raise InputError(f"a threshold must be finite, but got {goal.value}; give what a good objective reaches")
@@ -90,10 +124,10 @@ def losses_of(objective: Objective, minimize: bool) -> Objective:
     return objective if minimize else -objective
 
 
-def goal_of(losses: ArrayLike, goal: float | Threshold) -> Goal:
+def goal_of(losses: ArrayLike, goal: float | Threshold | Auto) -> Goal:
     """The trials that meet a best fraction, or a threshold given as a loss; NaN and infinite losses never do."""
     if not isinstance(goal, Threshold):
-        return best_fraction(losses, goal)
+        return best_fraction(losses, auto_share(np.size(losses)) if goal == AUTO else goal)
     loss = np.asarray(losses, dtype=np.float64)
     return Goal((loss <= goal.value) & np.isfinite(loss), goal.value)
 

@@ -7,8 +7,8 @@ import pytest
 
 from hsicfast import Float, SearchSpace, TrialTable, analyse
 from hsicfast.dependence.features import carried_features, principal
-from hsicfast.evidence.interactions import PairJudge
 from hsicfast.evidence import interactions
+from hsicfast.evidence.interactions import PairJudge
 
 SPACE = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
 

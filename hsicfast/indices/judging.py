@@ -1,0 +1,172 @@
+"""Judges each hyperparameter alone, among the trials in which it exists: its index, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.dependence import inference
+from hsicfast.dependence.estimate import Estimate
+from hsicfast.dependence.goal_oriented import permutation_pvalues
+from hsicfast.evidence import joint
+from hsicfast.indices.carried import carry, few_features, index_evidence
+from hsicfast.indices.findings import JOINT, Index, Question
+from hsicfast.indices.streaming import MIN_TRIALS
+from hsicfast.indices.streaming import Group as StreamedGroup
+from hsicfast.trials.goal import Threshold
+from hsicfast.trials.table import TrialTable
+
+
+class _Group(NamedTuple):
+    """Hyperparameters that exist under the same conditions.
+
+    Attributes
+    ----------
+    name : str
+        ``main``, or the conditions.
+    names : list of str
+    rows : int array (m,)
+        The trials in which they exist.
+    z : bool array (m,)
+        Which of these met the goal of the group's own; (0,) if they are too few, or all alike in this.
+    columns : list of tuple of array (m,)
+        Values mapped to [0, 1], and widths.
+    """
+
+    name: str
+    names: list[str]
+    rows: Rows
+    z: Bools
+    columns: list[tuple[Floats, Floats]]
+
+
+def indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
+    """The indices of all hyperparameters, with p-values adjusted over all of them; main group and strongest first."""
+    groups = _groups(table, question)
+    evidence = [_evidence(table, group, question) for group in groups]
+    pvalues = _pvalues(table, groups, evidence, question)
+    found = [
+        index
+        for group, own, judged in zip(groups, evidence, pvalues, strict=True)
+        for index in (
+            _as_indices(group.name, group.names, own, judged, question)
+            if own
+            else _nothing(group.name, group.names, len(group.rows))
+        )
+    ]
+    return _ordered(_adjusted(found, question))
+
+
+def indices_of_stream(groups: Sequence[StreamedGroup], question: Question) -> tuple[Index, ...]:
+    """The indices of the groups of a stream, in the order of :func:`indices`."""
+    found = []
+    for group in groups:
+        if group.evidence is None:
+            found += _nothing(group.name, group.names, group.n)
+        else:
+            pvalues = [(own.pvalue(question.test), math.nan) for own in group.evidence]
+            found += _as_indices(group.name, group.names, group.evidence, pvalues, question)
+    return _ordered(_adjusted(found, question))
+
+
+def cost_indices(table: TrialTable, question: Question, share: float) -> tuple[Index, ...]:
+    """The indices for ending among the cheapest, as large a share as the goal's; none if costs do not vary."""
+    priced = table.select(np.isfinite(table.cost))
+    if len(priced) < MIN_TRIALS or np.ptp(priced.cost) == 0:
+        return ()
+    return indices(replace(priced, objective=priced.cost, minimize=True), about_cost(question, share))
+
+
+def about_cost(question: Question, share: float) -> Question:
+    """The same question about the cheapest trials; they are this `share` if the goal itself is a threshold."""
+    return replace(question, goal=share if isinstance(question.goal, Threshold) else question.goal, minimize=True)
+
+
+def _groups(table: TrialTable, question: Question) -> list[_Group]:
+    """The hyperparameters of the space, group by group."""
+    members: dict[str, list[str]] = {}
+    for name in table.space:
+        members.setdefault(table.space.group(name), []).append(name)
+    groups = []
+    for group, names in members.items():
+        rows = np.flatnonzero(table.active(names[0]))
+        z = question.met(table.objective[rows]).met if len(rows) >= MIN_TRIALS else np.empty(0, dtype=bool)
+        if z.all() or not z.any():
+            groups.append(_Group(group, names, rows, np.empty(0, dtype=bool), []))
+        else:
+            groups.append(_Group(group, names, rows, z, [carry(table, name, rows, question.law) for name in names]))
+    return groups
+
+
+def _evidence(table: TrialTable, group: _Group, question: Question) -> list[Estimate]:
+    edge = question.edge(table.objective[group.rows]) if len(group.z) else np.empty(0, dtype=np.intp)
+    return [index_evidence(u, width, group.z, edge, question.bandwidth) for u, width in group.columns]
+
+
+def _pvalues(
+    table: TrialTable, groups: list[_Group], evidence: list[list[Estimate]], question: Question
+) -> list[list[tuple[float, float]]]:
+    """The p-value of each hyperparameter, group by group, and that adjusted over all if the test says it, else NaN."""
+    judged = [group for group in groups if group.columns]
+    if question.test == JOINT and judged:
+        asked = [
+            joint.Group(table.active(group.names[0]), question.asked(table.objective[group.rows]), group.columns)
+            for group in judged
+        ]
+        found = joint.joint_test(asked, question.n_permutations, question.seed)
+        both = iter(zip(found.pvalue.tolist(), found.adjusted.tolist(), strict=True))
+        return [list(islice(both, len(own))) for own in evidence]
+    if question.test == "permutation":
+        drawn = [_permuted(group, question) for group in groups]
+    else:
+        drawn = [[own.pvalue(question.test) for own in estimates] for estimates in evidence]
+    return [[(pvalue, math.nan) for pvalue in own] for own in drawn]
+
+
+def _permuted(group: _Group, question: Question) -> list[float]:
+    """The p-values of a group under permutations of its one goal."""
+    few = [few_features(u, width, question.bandwidth) for u, width in group.columns]
+    return permutation_pvalues(few, group.z, question.n_permutations, question.seed) if few else []
+
+
+def _adjusted(found: list[Index], question: Question) -> list[Index]:
+    """The indices of all groups, adjusted over all of them where the test has not done so."""
+    pvalues = [index.pvalue for index in found]
+    family = [index.pvalue_holm for index in found] if question.test == JOINT else inference.holm(pvalues)
+    adjusted = zip(found, family, inference.benjamini_hochberg(pvalues), strict=True)
+    return [replace(index, pvalue_holm=float(own), pvalue_bh=float(bh)) for index, own, bh in adjusted]
+
+
+def _ordered(found: list[Index]) -> tuple[Index, ...]:
+    names = dict.fromkeys(index.group for index in found)
+    order = {group: place for place, group in enumerate(sorted(names, key=lambda group: group != "main"))}
+    return tuple(sorted(found, key=lambda index: (order[index.group], -np.nan_to_num(index.hsic, nan=-1.0))))
+
+
+def _nothing(group: str, names: list[str], n: int) -> list[Index]:
+    """Indices that are NaN if n trials are too few, else exactly 0, because all or none of them met the goal."""
+    nan = math.nan
+    if n < MIN_TRIALS:
+        return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
+    return [Index(name, 0.0, 0.0, 1.0, 1.0, nan, 0.0, 0.0, 0.0, n, group) for name in names]
+
+
+def _as_indices(
+    group: str, names: list[str], evidence: list[Estimate], pvalues: list[tuple[float, float]], question: Question
+) -> list[Index]:
+    """The indices from their evidence, p-values, and adjusted p-values where these are known."""
+    results = [
+        found.result(pvalue, question.confidence, question.bandwidth)
+        for found, (pvalue, _) in zip(evidence, pvalues, strict=True)
+    ]
+    nan = math.nan
+    return [
+        Index(name, r.statistic, r.r2, p, adjusted, nan, *(r.ci or (nan, nan)), r.null_mean, r.n, group)
+        for name, r, (p, adjusted) in zip(names, results, pvalues, strict=True)
+    ]

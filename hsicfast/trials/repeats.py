@@ -1,0 +1,139 @@
+"""Rows that repeat a configuration are one trial: with other seeds, or copied.
+
+Rows of one configuration share whatever its hyperparameters do together, so that they are not independent: counted as
+trials, ten seeds of each configuration make pure noise look ten times as sure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsicfast.arrays import Floats, Rows
+from hsicfast.space.search_space import Float
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DIVERGED, DONE, PRUNED
+
+# In a small space independent draws agree by chance. How often they do is seen in tables whose columns are shuffled;
+# rows repeat if the different ones are fewer than there by more than this many standard deviations.
+SHUFFLES, FAR = 20, 5
+# How far the objectives of a repeated configuration scatter, as hsicfast.training.repeats calls it.
+SCATTER = "objective_sd"
+
+
+class Merged(NamedTuple):
+    """Trials, and how many rows they had.
+
+    Attributes
+    ----------
+    table : TrialTable
+        One row for each configuration, if rows repeated them.
+    rows : int
+    """
+
+    table: TrialTable
+    rows: int
+
+
+def merged(table: TrialTable) -> Merged:
+    """The table with repeated configurations as one trial each: its objective is their mean.
+
+    A configuration of which one row diverged has diverged, as if it had been trained with several seeds in one trial.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, SearchSpace
+    >>> space = SearchSpace({"rate": Float(0, 1)})
+    >>> found = merged(TrialTable.from_arrays(space, {"rate": [0.1, 0.2, 0.1]}, [1.0, 2.0, 3.0]))
+    >>> found.rows, found.table.objective.tolist()
+    (3, [2.0, 2.0])
+    """
+    if _plainly_different(table):
+        return Merged(table, len(table))
+    units = _units(table)
+    random = np.random.default_rng(0)
+    same = _labels(units, random)
+    if same.max(initial=-1) + 1 == len(table):
+        return Merged(table, len(table))
+    strata = _labels((units < 0).astype(np.float64), random)
+    if _fewer_than_by_chance(units, strata, random):
+        return Merged(_averaged(table, same), len(table))
+    # Copied rows agree in the objective, too, though configurations do not decide it alone.
+    objective = np.where(np.isfinite(table.objective), table.objective, np.inf)[:, None]
+    known = len(np.unique(objective)) > same.max() + 1
+    if known and _fewer_than_by_chance(np.hstack((units, objective)), strata, random):
+        return Merged(_averaged(table, _labels(np.hstack((units, objective)), random)), len(table))
+    return Merged(table, len(table))
+
+
+def _plainly_different(table: TrialTable) -> bool:
+    """Whether the values of one hyperparameter, a real number that all trials have, are all different."""
+    name = next((name for name, own in table.space.items() if isinstance(own, Float) and not own.conditions), None)
+    return name is not None and len(np.unique(table.values[name].astype(np.float64))) == len(table)
+
+
+def _units(table: TrialTable) -> Floats:
+    """Values (n, q) mapped to [0, 1], and -1 where a hyperparameter does not exist."""
+    units = np.full((len(table), len(table.space)), -1.0)
+    for place, name in enumerate(table.space):
+        active = table.active(name)
+        units[active, place] = table.space[name].to_unit(table.values[name][active])
+    return units
+
+
+def _labels(columns: Floats, random: np.random.Generator) -> Rows:
+    """Labels (n,) from 0: equal rows of the columns (n, q) have one label.
+
+    Equal rows have equal weighted sums, and different ones almost surely other sums.
+    """
+    finite = np.where(np.isinf(columns), 2 * np.abs(columns[np.isfinite(columns)]).max(initial=0.5), columns)
+    sums = finite @ random.random(columns.shape[1])
+    return np.asarray(np.unique(sums, return_inverse=True)[1])
+
+
+def _fewer_than_by_chance(columns: Floats, strata: Rows, random: np.random.Generator) -> bool:
+    """Whether the different rows are fewer than if each column was shuffled among trials with the same conditions."""
+    order = np.argsort(strata, kind="stable")
+    ordered = columns[order]
+    edges = np.flatnonzero(np.diff(strata[order], prepend=-1, append=strata.max() + 1))
+    counts = []
+    for _ in range(SHUFFLES):
+        shuffled = np.empty_like(ordered)
+        for start, stop in pairwise(edges):
+            shuffled[start:stop] = random.permuted(ordered[start:stop], axis=0)
+        counts.append(_labels(shuffled, random).max() + 1)
+    return bool(_labels(columns, random).max() + 1 < np.mean(counts) - FAR * np.std(counts) - 1e-9)
+
+
+def _averaged(table: TrialTable, same: Rows) -> TrialTable:
+    """One row for each label, the first with it: means of objective, cost and other numbers, and the worst status."""
+    first = np.sort(np.unique(same, return_index=True)[1])
+    place = np.empty(len(first), dtype=np.intp)
+    place[same[first]] = np.arange(len(first))
+    label = place[same]
+    counts = np.bincount(label)
+    objective = _means(table.objective, label)
+    squares = np.bincount(label, (table.objective - objective[label]) ** 2)
+    scatter = np.sqrt(np.where(counts > 1, squares, np.nan) / np.maximum(counts - 1, 1))
+    diverged, pruned = (np.bincount(label, table.status == status) > 0 for status in (DIVERGED, PRUNED))
+    kept = table.select(first)
+    numbers = {
+        name: _means(column.astype(np.float64), label)
+        for name, column in table.metrics.items()
+        if column.dtype.kind in "biuf"
+    }
+    return replace(
+        kept,
+        objective=np.where(diverged, np.nan, objective),
+        cost=_means(table.cost, label),
+        status=np.where(diverged, DIVERGED, np.where(pruned, PRUNED, DONE)),
+        metrics={SCATTER: scatter, **kept.metrics, **numbers},
+    )
+
+
+def _means(column: Floats, label: NDArray[np.intp]) -> Floats:
+    return np.asarray(np.bincount(label, column) / np.bincount(label))
