@@ -221,8 +221,13 @@ def over_steps(findings: Findings) -> Curves:
     counted = reported | (trials.status == DIVERGED)
     steps = _grid(trials.curve[reported])
     course = _course(trials.curve, trials.status, trials.minimize, steps)
-    share = findings.n_met / findings.n if isinstance(question.goal, Threshold) else question.goal
-    fates = _fates(course.of(counted), share)
+
+    def among(rows: Bools) -> _Fates:
+        by_share = not isinstance(question.goal, Threshold)
+        share = question.share(np.count_nonzero(rows)) if by_share else findings.n_met / findings.n
+        return _fates(course.of(rows), share)
+
+    fates = among(counted)
     names = tuple(index.name for index in findings.indices)
     r2, pvalue = np.full((2, len(steps), len(names)), np.nan)
     for _, members in groupby(range(len(names)), key=lambda place: findings.indices[place].group):
@@ -230,8 +235,7 @@ def over_steps(findings: Findings) -> Curves:
         active = trials.active(names[places[0]])
         columns = [findings.carried(names[place])[:2] for place in places]
         kept = counted[active]
-        own = _fates(course.of(counted & active), share)
-        found = _indices(own, [(u[kept], width[kept]) for u, width in columns], question)
+        found = _indices(among(counted & active), [(u[kept], width[kept]) for u, width in columns], question)
         r2[:, places], pvalue[:, places] = found
     known, behind, diverged, censored = (np.count_nonzero(kind, axis=1) for kind in fates[:4])
     return Curves(
