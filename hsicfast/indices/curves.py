@@ -224,7 +224,7 @@ def over_steps(findings: Findings) -> Curves:
 
     def among(rows: Bools) -> _Fates:
         by_share = not isinstance(question.goal, Threshold)
-        share = question.share(np.count_nonzero(rows)) if by_share else findings.n_met / findings.n
+        share = question.share(int(np.count_nonzero(rows))) if by_share else findings.n_met / findings.n
         return _fates(course.of(rows), share)
 
     fates = among(counted)
