@@ -17,11 +17,11 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
 from hsicfast.evidence.interactions import PairJudge
+from hsicfast.indices import judging
 from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import Law, carry, features
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import JOINT, About, Pair, Question, Streamed
-from hsicfast.indices.judging import about_cost, cost_indices, indices, indices_of_stream
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace
@@ -249,12 +249,12 @@ def analyse(
         _check_parts(asked.goal, judged.best().objective, met)
     progress("hyperparameters", 0.0)
     # 3. One index for each hyperparameter in its conditional group, and one test of all of them.
-    found = indices(judged, asked)
+    found, critical = judging.judged(judged, asked)
     # 4. Pairs: the index of the couple, and what remains of it without the main effects.
     pair_indices = _pair_indices(judged, asked, progress) if pairs else ()
     progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
-    about_costs = cost_indices(judged, asked, float(met.mean()))
+    about_costs = judging.cost_indices(judged, asked, float(met.mean()))
     counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
     return Sensitivity(
         judged,
@@ -268,6 +268,7 @@ def analyse(
         found,
         about_costs,
         pair_indices,
+        critical=critical,
         repeats=rows - len(judged),
     )
 
@@ -294,10 +295,10 @@ def _analyse_stream(
     aims = [stream.aim(scan, question)]
     cost = scan.cost[scan.kept & np.isfinite(scan.cost)] if len(scan.cost) else scan.cost
     if len(cost) >= MIN_TRIALS and np.ptp(cost) > 0:
-        aims.append(stream.aim(scan, about_cost(question, float(met.mean())), of_cost=True))
+        aims.append(stream.aim(scan, judging.about_cost(question, float(met.mean())), of_cost=True))
     # 3. One index for each hyperparameter, and 5. the same about cost: a pass over all columns.
     groups, sample, rank_error = stream.collect(scan, aims, question)
-    found, *about_costs = (indices_of_stream(own, question) for own in groups)
+    found, *about_costs = (judging.indices_of_stream(own, question) for own in groups)
     # 4. Pairs, from the sample.
     return Sensitivity(
         sample,

@@ -20,13 +20,14 @@ proportion to T, so that p-values are finer than one over the number of permutat
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from hsicfast.arrays import Bools, Floats
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.engines import spectral
 
 # The best shares of the trials at which the test asks. About the whole objective it asks from the other end, too.
@@ -75,10 +76,56 @@ class JointTest(NamedTuple):
     adjusted : array (q,)
         Adjusted for the q hyperparameters: if none of them had an influence, the smallest would be at most x with
         probability x.
+    largest : array (n_permutations,)
+        The largest statistic T of any hyperparameter in each permutation.
     """
 
     pvalue: Floats
     adjusted: Floats
+    largest: Floats
+
+
+def importances(groups: Sequence[Group]) -> Floats:
+    """How much each hyperparameter decides, over all goals: the number that ranks them.
+
+    It is R^2 above what chance gives on average, ``(S - E S) / sqrt(HSIC(U, U) HSIC(Z, Z))`` at the smallest bandwidth,
+    as its mean over the goals, times the share of the trials in which the hyperparameter exists. Chance moves it by
+    about sqrt(2) / n for any hyperparameter, so that neither a Bool nor a small branch leads by chance.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        All of the same n trials.
+
+    Returns
+    -------
+    array (q,)
+        At most 1; around 0, so below it, too, without influence.
+    """
+    samples = [_Sample(group) for group in groups]
+    return np.concatenate([sample.excess(sample.reached()) * sample.m / len(sample.exists) for sample in samples])
+
+
+def resampled_importances(group: Group, goals: Iterable[Floats]) -> Floats:
+    """The importances (B, q) of one group's hyperparameters, as shares of this group, in B resamples of its trials.
+
+    Parameters
+    ----------
+    group : Group
+        Its own goals do not enter.
+    goals : iterable of array (B, m)
+        For each goal, how often each trial was drawn, times its goal less the goal's mean in the resample.
+    """
+    sample = _Sample(group)
+    first, second, _ = (moment[:, 0, 0] for moment in sample.moments)
+    over_goals = []
+    for weights in goals:
+        statistics = ((weights @ sample.psi).reshape(len(weights), sample.q, COSINES) ** 2) @ _WEIGHTS[0]
+        # Those who met the goal weigh m p (1 - p) together.
+        variance = np.maximum(weights, 0.0).sum(axis=1) * sample.m / (sample.m - 1)
+        mean = np.divide(statistics, variance[:, None], out=np.zeros_like(statistics), where=variance[:, None] > 0)
+        over_goals.append((mean - first) / (sample.m - 1) / np.sqrt(np.where(first > 0, second, 1.0)))
+    return np.asarray(np.mean(over_goals, axis=0))
 
 
 def joint_test(groups: Sequence[Group], n_permutations: int, seed: int) -> JointTest:
@@ -153,28 +200,72 @@ class _Sample:
         """Statistics (q, G, H) of the data."""
         return self.statistics(self.met.astype(np.float64) @ self.psi)
 
+    @cached_property
+    def moments(self) -> tuple[Floats, Floats, Floats]:
+        """Sums (q, 1, H) of the eigenvalues of each centred kernel, of their squares and of their cubes."""
+        blocks = self.psi.reshape(self.m, self.q, COSINES)
+        covariances = np.array([block.T @ block for block in blocks.swapaxes(0, 1)]) / self.m
+        roots = np.sqrt(_WEIGHTS)
+        eigenvalues = np.linalg.eigvalsh(roots[:, :, None] * covariances[:, None] * roots[:, None, :])
+        first, second, third = (np.asarray((eigenvalues**power).sum(axis=-1))[:, None] for power in (1, 2, 3))
+        return first, second, third
+
+    @property
+    def pairs(self) -> Floats:
+        """What turns the sum of the eigenvalues into the mean of a statistic over permutations, (G, 1)."""
+        return np.asarray(self.sizes * (self.m - self.sizes) / (self.m - 1))[:, None]
+
+    def excess(self, statistics: Floats) -> Floats:
+        """R^2 above its mean over permutations (..., q) of statistics (..., q, G, H): a mean over the goals."""
+        first, second, _ = self.moments
+        varied = first[..., 0] > 0
+        above = statistics[..., 0] / self.pairs[:, 0] - first[..., 0]
+        return np.asarray((above / (self.m - 1) / np.sqrt(np.where(varied, second[..., 0], 1.0))).mean(axis=-1))
+
     def harmonic(self, statistics: Floats) -> Floats:
-        """``log(1 / harmonic mean)`` (B, q) of the p-values of statistics (B, q, G, H)."""
+        """``T = log(1 / harmonic mean)`` (B, q) of the p-values of statistics (B, q, G, H)."""
         from scipy import special
 
-        # E S over permutations is exact; two further moments are those of the limit, as functions of the eigenvalues.
-        pairs = (self.sizes * (self.m - self.sizes) / (self.m - 1))[:, None]
-        blocks = self.psi.reshape(self.m, self.q, COSINES)
-        covariances = np.einsum("ixa,ixb->xab", blocks, blocks, optimize=True) / self.m
-        roots = np.sqrt(_WEIGHTS)
-        scaled = roots[:, :, None] * covariances[:, None] * roots[:, None, :]
-        eigenvalues = np.linalg.eigvalsh(scaled)
-        first, second, third = (np.asarray((eigenvalues**power).sum(axis=-1)) for power in (1, 2, 3))
+        # E S over permutations is exact; the other two moments are those of the limit.
+        first, second, third = self.moments
         varied = first > 0
         spread = np.where(varied, second, 1.0)
-        # S is about sd / sqrt(2 freedom) times a chi-square of `freedom`, shifted (three moments, Pearson 1959).
-        freedom = np.where(varied, spread**3 / np.where(varied, third, 1.0) ** 2, 1.0)[None, :, None]
-        off = (statistics / pairs - first[:, None]) / np.sqrt(2 * spread)[:, None]
+        freedom = np.where(varied, spread**3 / np.where(varied, third, 1.0) ** 2, 1.0)
+        off = (statistics / self.pairs - first) / np.sqrt(2 * spread)
+        # S is a shifted chi-square of `freedom`, whose cube root is nearly normal (Wilson and Hilferty 1931).
         share = np.maximum(1 + off * np.sqrt(2 / freedom), 0.0)
-        # The cube root of a chi-square is nearly normal (Wilson and Hilferty 1931).
         normal = (np.cbrt(share) - (1 - 2 / (9 * freedom))) * np.sqrt(9 * freedom / 2)
-        log_p = special.log_ndtr(-np.where(varied[None, :, None], normal, 0.0))
+        log_p = special.log_ndtr(-np.where(varied, normal, 0.0))
         return np.asarray(special.logsumexp(-log_p, axis=(-2, -1)) - math.log(log_p.shape[-1] * log_p.shape[-2]))
+
+
+class Detector:
+    """Whether the test would have found a hyperparameter, if other trials had met the goal.
+
+    The other goals of the test are taken to say nothing, so that it finds at least as much as this says.
+
+    Parameters
+    ----------
+    u, width : array (m,)
+        Values mapped to [0, 1], and their widths.
+    n_goals : int
+        How many goals the test asks at.
+    critical : float
+        The statistic T that counts as found.
+    """
+
+    def __init__(self, u: Floats, width: Floats, n_goals: int, critical: float) -> None:
+        self.u, self.width, self.n_goals, self.critical = u, width, n_goals, critical
+
+    def finds(self, good: Rows) -> Bools:
+        """Whether it is found (B,) in each of B cases; row b of `good` (B, k) holds the trials that met the goal."""
+        met = np.zeros((1, len(self.u)), dtype=bool)
+        met[0, good[0]] = True
+        sample = _Sample(Group(np.ones(len(self.u), dtype=bool), met, [(self.u, self.width)]))
+        sums = sample.psi[good].sum(axis=1)[:, None]
+        own = sample.harmonic(sample.statistics(sums))[:, 0]
+        least = np.logaddexp(own, math.log(self.n_goals - 1)) if self.n_goals > 1 else own
+        return np.asarray(least - math.log(self.n_goals) >= self.critical)
 
 
 def _rarest(u: Floats, width: Floats) -> int:
@@ -243,7 +334,13 @@ def _judged(statistics: Floats) -> JointTest:
     adjusted = np.empty(len(order))
     adjusted[order] = np.maximum.accumulate([_share(reached[x], largest[:, k]) for k, x in enumerate(order)])
     pvalue = np.array([_share(own, drawn) for own, drawn in zip(reached, statistics[1:].T, strict=True)])
-    return JointTest(pvalue, np.maximum(adjusted, pvalue))
+    return JointTest(pvalue, np.maximum(adjusted, pvalue), largest[:, 0])
+
+
+def critical_statistic(largest: Floats, alpha: float) -> float:
+    """The statistic T from which on the adjusted p-value of the clearest hyperparameter is at most `alpha`."""
+    allowed = math.floor(alpha * (len(largest) + 1)) - 1
+    return float(np.sort(largest)[::-1][allowed] + TIE) if allowed >= 0 else math.inf
 
 
 def _share(reached: float, permuted: Floats) -> float:

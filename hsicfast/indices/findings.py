@@ -110,7 +110,8 @@ class Question:
         """Rows of the trials next to the goal's edge; none if the edge was given."""
         if isinstance(self.goal, Threshold):
             return np.empty(0, dtype=np.intp)
-        return near_edge(self.losses(objective), self.share(len(objective)))
+        share = float(self.met(objective).met.mean()) if self.goal == AUTO else self.goal
+        return near_edge(self.losses(objective), share)
 
     def share(self, n: int) -> float:
         """The best fraction that is asked for among n trials; NaN if the goal is a threshold."""
@@ -150,6 +151,9 @@ class Index:
         Number of trials in which the hyperparameter exists.
     group : str
         ``main``, or the conditions under which it exists.
+    importance : float
+        R2 above what chance gives, as its mean over the goals of the joint test, times the share of the trials in which
+        the hyperparameter exists: the number that ranks them if no goal was asked for. NaN for trials in files.
     """
 
     name: str
@@ -163,6 +167,7 @@ class Index:
     noise_floor: float
     n: int
     group: str
+    importance: float = math.nan
 
     @property
     def matters(self) -> bool:
@@ -249,6 +254,8 @@ class Findings:
         Strongest first.
     streamed : Streamed, optional
         None if `trials` are all trials that were judged.
+    critical : float
+        The statistic of the joint test that counts as found; NaN if another test was made.
     repeats : int
         How many rows repeated the configuration of another and were averaged with it.
     """
@@ -265,6 +272,7 @@ class Findings:
     cost_indices: tuple[Index, ...]
     pair_indices: tuple[Pair, ...]
     streamed: Streamed | None = None
+    critical: float = math.nan
     repeats: int = 0
 
     @property
@@ -276,6 +284,13 @@ class Findings:
     def n_met(self) -> int:
         """Number of judged trials that met the goal."""
         return int(self.met.sum()) if self.streamed is None else self.streamed.met
+
+    @property
+    def by_importance(self) -> bool:
+        """Whether the importance over goals ranks the hyperparameters: no goal was asked for, and it is known."""
+        return self.question.goal == AUTO and not any(
+            math.isnan(own.importance) for own in self.indices if own.hsic > 0
+        )
 
     def __getitem__(self, name: str) -> Index:
         """The index of hyperparameter `name`."""

@@ -16,10 +16,10 @@ from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.evidence import joint
 from hsicfast.indices.carried import carry, few_features, index_evidence
-from hsicfast.indices.findings import JOINT, Index, Question
+from hsicfast.indices.findings import ALPHA, JOINT, Index, Question
 from hsicfast.indices.streaming import MIN_TRIALS
 from hsicfast.indices.streaming import Group as StreamedGroup
-from hsicfast.trials.goal import Threshold
+from hsicfast.trials.goal import AUTO, Threshold
 from hsicfast.trials.table import TrialTable
 
 
@@ -46,21 +46,42 @@ class _Group(NamedTuple):
     columns: list[tuple[Floats, Floats]]
 
 
-def indices(table: TrialTable, question: Question) -> tuple[Index, ...]:
-    """The indices of all hyperparameters, with p-values adjusted over all of them; main group and strongest first."""
+class Judged(NamedTuple):
+    """The indices, and what finds them.
+
+    Attributes
+    ----------
+    indices : tuple of Index
+        With p-values adjusted over all of them; main group and strongest first.
+    critical : float
+        The statistic of the joint test that counts as found; NaN if another test was made, or none.
+    """
+
+    indices: tuple[Index, ...]
+    critical: float
+
+
+def judged(table: TrialTable, question: Question) -> Judged:
+    """The indices of all hyperparameters, each among the trials in which it exists."""
     groups = _groups(table, question)
     evidence = [_evidence(table, group, question) for group in groups]
-    pvalues = _pvalues(table, groups, evidence, question)
+    asked = [
+        joint.Group(table.active(group.names[0]), question.asked(table.objective[group.rows]), group.columns)
+        for group in groups
+        if group.columns
+    ]
+    pvalues, critical = _pvalues(asked, groups, evidence, question)
+    importance = iter(joint.importances(asked).tolist() if asked else [])
     found = [
         index
-        for group, own, judged in zip(groups, evidence, pvalues, strict=True)
+        for group, own, tested in zip(groups, evidence, pvalues, strict=True)
         for index in (
-            _as_indices(group.name, group.names, own, judged, question)
+            _as_indices(group.name, group.names, own, tested, question, list(islice(importance, len(own))))
             if own
             else _nothing(group.name, group.names, len(group.rows))
         )
     ]
-    return _ordered(_adjusted(found, question))
+    return Judged(_ordered(_adjusted(found, question), question), critical)
 
 
 def indices_of_stream(groups: Sequence[StreamedGroup], question: Question) -> tuple[Index, ...]:
@@ -71,8 +92,9 @@ def indices_of_stream(groups: Sequence[StreamedGroup], question: Question) -> tu
             found += _nothing(group.name, group.names, group.n)
         else:
             pvalues = [(own.pvalue(question.test), math.nan) for own in group.evidence]
-            found += _as_indices(group.name, group.names, group.evidence, pvalues, question)
-    return _ordered(_adjusted(found, question))
+            unknown = [math.nan] * len(group.names)
+            found += _as_indices(group.name, group.names, group.evidence, pvalues, question, unknown)
+    return _ordered(_adjusted(found, question), question)
 
 
 def cost_indices(table: TrialTable, question: Question, share: float) -> tuple[Index, ...]:
@@ -80,7 +102,7 @@ def cost_indices(table: TrialTable, question: Question, share: float) -> tuple[I
     priced = table.select(np.isfinite(table.cost))
     if len(priced) < MIN_TRIALS or np.ptp(priced.cost) == 0:
         return ()
-    return indices(replace(priced, objective=priced.cost, minimize=True), about_cost(question, share))
+    return judged(replace(priced, objective=priced.cost, minimize=True), about_cost(question, share)).indices
 
 
 def about_cost(question: Question, share: float) -> Question:
@@ -110,23 +132,23 @@ def _evidence(table: TrialTable, group: _Group, question: Question) -> list[Esti
 
 
 def _pvalues(
-    table: TrialTable, groups: list[_Group], evidence: list[list[Estimate]], question: Question
-) -> list[list[tuple[float, float]]]:
-    """The p-value of each hyperparameter, group by group, and that adjusted over all if the test says it, else NaN."""
-    judged = [group for group in groups if group.columns]
-    if question.test == JOINT and judged:
-        asked = [
-            joint.Group(table.active(group.names[0]), question.asked(table.objective[group.rows]), group.columns)
-            for group in judged
-        ]
+    asked: list[joint.Group], groups: list[_Group], evidence: list[list[Estimate]], question: Question
+) -> tuple[list[list[tuple[float, float]]], float]:
+    """The p-value of each hyperparameter, group by group, and the adjusted one if the test says it, else NaN.
+
+    The last is the statistic that counts as found.
+    """
+    if question.test == JOINT:
+        if not asked:
+            return [[] for _ in groups], math.nan
         found = joint.joint_test(asked, question.n_permutations, question.seed)
         both = iter(zip(found.pvalue.tolist(), found.adjusted.tolist(), strict=True))
-        return [list(islice(both, len(own))) for own in evidence]
+        return [list(islice(both, len(own))) for own in evidence], joint.critical_statistic(found.largest, ALPHA)
     if question.test == "permutation":
         drawn = [_permuted(group, question) for group in groups]
     else:
         drawn = [[own.pvalue(question.test) for own in estimates] for estimates in evidence]
-    return [[(pvalue, math.nan) for pvalue in own] for own in drawn]
+    return [[(pvalue, math.nan) for pvalue in own] for own in drawn], math.nan
 
 
 def _permuted(group: _Group, question: Question) -> list[float]:
@@ -143,22 +165,30 @@ def _adjusted(found: list[Index], question: Question) -> list[Index]:
     return [replace(index, pvalue_holm=float(own), pvalue_bh=float(bh)) for index, own, bh in adjusted]
 
 
-def _ordered(found: list[Index]) -> tuple[Index, ...]:
+def _ordered(found: list[Index], question: Question) -> tuple[Index, ...]:
+    """Main group first; within a group by the index if its goal was asked for, else by the importance over goals."""
+    by_index = question.goal != AUTO or any(math.isnan(index.importance) for index in found if index.hsic > 0)
     names = dict.fromkeys(index.group for index in found)
     order = {group: place for place, group in enumerate(sorted(names, key=lambda group: group != "main"))}
-    return tuple(sorted(found, key=lambda index: (order[index.group], -np.nan_to_num(index.hsic, nan=-1.0))))
+    strength = {index.name: index.hsic if by_index else index.importance for index in found}
+    return tuple(sorted(found, key=lambda own: (order[own.group], -np.nan_to_num(strength[own.name], nan=-1.0))))
 
 
 def _nothing(group: str, names: list[str], n: int) -> list[Index]:
     """Indices that are NaN if n trials are too few, else exactly 0, because all or none of them met the goal."""
     nan = math.nan
     if n < MIN_TRIALS:
-        return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group) for name in names]
-    return [Index(name, 0.0, 0.0, 1.0, 1.0, nan, 0.0, 0.0, 0.0, n, group) for name in names]
+        return [Index(name, nan, nan, nan, nan, nan, nan, nan, nan, n, group, nan) for name in names]
+    return [Index(name, 0.0, 0.0, 1.0, 1.0, nan, 0.0, 0.0, 0.0, n, group, 0.0) for name in names]
 
 
 def _as_indices(
-    group: str, names: list[str], evidence: list[Estimate], pvalues: list[tuple[float, float]], question: Question
+    group: str,
+    names: list[str],
+    evidence: list[Estimate],
+    pvalues: list[tuple[float, float]],
+    question: Question,
+    importance: list[float],
 ) -> list[Index]:
     """The indices from their evidence, p-values, and adjusted p-values where these are known."""
     results = [
@@ -167,6 +197,6 @@ def _as_indices(
     ]
     nan = math.nan
     return [
-        Index(name, r.statistic, r.r2, p, adjusted, nan, *(r.ci or (nan, nan)), r.null_mean, r.n, group)
-        for name, r, (p, adjusted) in zip(names, results, pvalues, strict=True)
+        Index(name, r.statistic, r.r2, p, adjusted, nan, *(r.ci or (nan, nan)), r.null_mean, r.n, group, own)
+        for name, r, (p, adjusted), own in zip(names, results, pvalues, importance, strict=True)
     ]

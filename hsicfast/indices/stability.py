@@ -14,6 +14,7 @@ import numpy as np
 
 from hsicfast.arrays import Floats, Rows
 from hsicfast.dependence import inference
+from hsicfast.evidence import joint
 from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import Findings, Index
 from hsicfast.trials.goal import Threshold, goal_of
@@ -70,7 +71,8 @@ class Sweep:
 def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, RankInterval]:
     """The rank of each judged hyperparameter, and where it lies in 90% of bootstrap resamples of the trials.
 
-    Each resample has a goal of its own, because the edge of its best fraction moves with its trials.
+    The rank is that of `findings`: by the index if its goal was asked for, else by the importance over goals. Each
+    resample has a goal of its own, because the edge of its best fraction moves with its trials.
 
     Examples
     --------
@@ -84,9 +86,7 @@ def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, 
     intervals = {}
     for members in _groups(findings):
         names = [index.name for index in members]
-        psi, starts = _features(findings, names)
-        objective = findings.trials.objective[findings.trials.active(names[0])]
-        drawn = _ranks(_indices(_resampled_weights(findings, objective, resamples), psi, starts))
+        drawn = _ranks(_resampled(findings, names, resamples))
         low, high = np.quantile(drawn, INTERVAL, axis=0, method="nearest")
         for place, name in enumerate(names):
             intervals[name] = RankInterval(place + 1, int(low[place]), int(high[place]), len(names))
@@ -145,23 +145,40 @@ def _indices(weights: Floats, psi: Floats, starts: list[int]) -> Floats:
     return np.add.reduceat((weights @ psi / len(psi)) ** 2, starts, axis=1)
 
 
-def _resampled_weights(findings: Findings, objective: Floats, resamples: int) -> Floats:
-    """Weights (B, n) of the trials in bootstrap resamples: how often each trial was drawn, times its w there."""
+def _resampled(findings: Findings, names: list[str], resamples: int) -> Floats:
+    """What ranks the hyperparameters (B, q) of one group, in bootstrap resamples of its trials."""
+    exists, question = findings.trials.active(names[0]), findings.question
+    objective = findings.trials.objective[exists]
+    if not findings.by_importance:
+        psi, starts = _features(findings, names)
+        return _indices(
+            next(_resampled_weights(findings, objective, [question.share(len(objective))], resamples)), psi, starts
+        )
+    asked = question.asked(objective)
+    group = joint.Group(exists, asked, [findings.carried(name)[:2] for name in names])
+    shares = asked.mean(axis=1).tolist()
+    return joint.resampled_importances(group, _resampled_weights(findings, objective, shares, resamples))
+
+
+def _resampled_weights(findings: Findings, objective: Floats, shares: list[float], resamples: int) -> Iterator[Floats]:
+    """For each best share, weights (B, n) of the trials in bootstrap resamples.
+
+    A weight is how often a trial was drawn, times its w there. A threshold keeps its value in all resamples, in place
+    of the one share.
+    """
     n, question = len(objective), findings.question
-    share = question.share(n)
     loss = np.where(np.isfinite(objective), question.losses(objective), np.inf)
     order = np.argsort(loss, kind="stable")
     random = np.random.default_rng(question.seed)
-    weights = np.empty((resamples, n))
-    for row in weights:
-        counts = np.bincount(random.integers(0, n, n), minlength=n)
+    counts = np.array([np.bincount(random.integers(0, n, n), minlength=n) for _ in range(resamples)])
+    reached = np.cumsum(counts[:, order], axis=1)
+    for share in shares:
         if isinstance(question.goal, Threshold):
-            met = question.met(objective).met
+            met = np.broadcast_to(question.met(objective).met, counts.shape)
         else:
-            place = np.searchsorted(np.cumsum(counts[order]), max(round(share * n), 1))
-            met = (loss <= loss[order[place]]) & (loss < np.inf)
-        row[:] = counts * (met - (counts @ met) / n)
-    return weights
+            place = (reached < max(round(share * n), 1)).sum(axis=1)
+            met = (loss <= loss[order[place]][:, None]) & (loss < np.inf)
+        yield counts * (met - (counts * met).sum(axis=1, keepdims=True) / n)
 
 
 def _ranks(indices: Floats) -> Rows:

@@ -125,9 +125,19 @@ def losses_of(objective: Objective, minimize: bool) -> Objective:
 
 
 def goal_of(losses: ArrayLike, goal: float | Threshold | Auto) -> Goal:
-    """The trials that meet a best fraction, or a threshold given as a loss; NaN and infinite losses never do."""
+    """The trials that meet a best fraction, or a threshold given as a loss; NaN and infinite losses never do.
+
+    If many trials tie at the edge of "auto", they are in or out, whichever comes nearer to the share that is meant.
+
+    Examples
+    --------
+    >>> goal_of([0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], "auto").met.tolist().count(True)
+    2
+    """
+    if goal == AUTO:
+        return _nearest_fraction(np.asarray(losses, dtype=np.float64), auto_share(np.size(losses)))
     if not isinstance(goal, Threshold):
-        return best_fraction(losses, auto_share(np.size(losses)) if goal == AUTO else goal)
+        return best_fraction(losses, goal)
     loss = np.asarray(losses, dtype=np.float64)
     return Goal((loss <= goal.value) & np.isfinite(loss), goal.value)
 
@@ -178,6 +188,18 @@ def best_fraction(losses: ArrayLike, goal: float) -> Goal:
         place = min(place, int(np.count_nonzero(finite)) - 1)
         edge = float(np.partition(loss, place)[place])
     return Goal(loss <= edge, edge)
+
+
+def _nearest_fraction(losses: Floats, share: float) -> Goal:
+    """The best fraction, without those that tie at its edge if that comes nearer to it."""
+    with_ties = best_fraction(losses, share)
+    wanted, found = share * len(losses), int(with_ties.met.sum())
+    if found <= wanted + 1:
+        return with_ties
+    within = with_ties.met & (losses < with_ties.threshold)
+    if not within.any() or wanted - within.sum() > found - wanted:
+        return with_ties
+    return Goal(within, float(losses[within].max()))
 
 
 def _smallest(loss: Floats, place: int) -> float | None:

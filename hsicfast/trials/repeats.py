@@ -21,6 +21,8 @@ from hsicfast.trials.trial import DIVERGED, DONE, PRUNED
 # In a small space independent draws agree by chance. How often they do is seen in tables whose columns are shuffled;
 # rows repeat if the different ones are fewer than there by more than this many standard deviations.
 SHUFFLES, FAR = 20, 5
+# Chance does not draw each of EVEN configurations equally often.
+EVEN = 10
 # How far the objectives of a repeated configuration scatter, as hsicfast.training.repeats calls it.
 SCATTER = "objective_sd"
 
@@ -48,9 +50,10 @@ def merged(table: TrialTable) -> Merged:
     --------
     >>> from hsicfast import Float, SearchSpace
     >>> space = SearchSpace({"rate": Float(0, 1)})
-    >>> found = merged(TrialTable.from_arrays(space, {"rate": [0.1, 0.2, 0.1]}, [1.0, 2.0, 3.0]))
-    >>> found.rows, found.table.objective.tolist()
-    (3, [2.0, 2.0])
+    >>> rates = np.repeat(np.arange(1, 13) / 16, 2)
+    >>> found = merged(TrialTable.from_arrays(space, {"rate": rates}, rates + np.tile([-0.5, 0.5], 12)))
+    >>> found.rows, found.table.objective[:3].tolist()
+    (24, [0.0625, 0.125, 0.1875])
     """
     if _plainly_different(table):
         return Merged(table, len(table))
@@ -60,7 +63,8 @@ def merged(table: TrialTable) -> Merged:
     if same.max(initial=-1) + 1 == len(table):
         return Merged(table, len(table))
     strata = _labels((units < 0).astype(np.float64), random)
-    if _fewer_than_by_chance(units, strata, random):
+    counts = np.bincount(same)
+    if (len(counts) >= EVEN and np.ptp(counts) == 0) or _fewer_than_by_chance(units, strata, random):
         return Merged(_averaged(table, same), len(table))
     # Copied rows agree in the objective, too, though configurations do not decide it alone.
     objective = np.where(np.isfinite(table.objective), table.objective, np.inf)[:, None]
