@@ -5,18 +5,27 @@ of the same trials: what decides which trials are among the best and among the w
 squared distance; the distance of a hyperparameter is the root of the mean of ``R2 - E R2``, and we choose the
 hyperparameter if its distance is at least 6% of the sum.
 
-Optuna's evaluators rank and do not choose. For each n, each of them gets the threshold that maximises its mean F1 over
-all functions and seeds, and the best of its variants below. Both are known only with hindsight, in its favour.
+Optuna's evaluators rank and do not choose. For each set of functions and each n, each of them gets the threshold that
+maximises its mean F1 over the functions and seeds, and the best of its variants: for F1, and once more for the area
+under the curve (AUC), which asks only if the relevant rank above the inert. All this is known only with hindsight, in
+their favour. Optuna ignores a trial that diverged, so in half of the variants it gets a value worse than all others.
+EVERYTHING is the choice of all names.
+
+A standard error is that of a mean over these functions, with seeds drawn anew. A difference is paired: ours and the
+peer's judge the same trials. The peers' answers take minutes to hours; :class:`Kept` keeps them in a file.
 """
 
+import hashlib
+import json
 import multiprocessing
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +38,12 @@ from optuna.importance import (
 )
 from rich.progress import track
 
-from benches.functions import FUNCTIONS
-from hsicfast import Bool, Choice, TrialTable, analyse
+from benches.functions import FUNCTIONS, NEW_FUNCTIONS, Function
+from hsicfast import Bool, Choice, Float, Int, TrialTable, analyse
 from hsicfast.space.distributions import distribution
 from hsicfast.space.hyperparameters import Hyperparameter
 
+SETS: dict[str, tuple[Function, ...]] = {"the six": FUNCTIONS, "the new": NEW_FUNCTIONS}
 SIZES = (50, 100, 200, 500)
 GOALS = (0.1, 0.2, 0.4)
 QUESTIONS = tuple(product(GOALS, (True, False)))  # best fraction, and whether small values are the best
@@ -41,46 +51,112 @@ BANDWIDTH = 0.15  # half the default, so that we also see an effect that rises a
 SHARE = 0.06  # between 5% and 7% F1 changes by at most 0.011 on the seeds that it was chosen on, all from 1000 on
 # fANOVA with its 64 trees takes 10 seconds for a study of 500 trials; with 16 trees its F1 is the same within 0.006.
 TREES, FEW_TREES, MANY_TRIALS = 64, 16, 200
+BLOCK = 20  # 200 MB a seed at n = 100
+WORSE = 0.1  # a diverged trial is worse than the worst other one by this share of their range
+OURS, EVERYTHING = "ours", "everything"
 
 Scores = dict[str, float]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Variant = tuple[str, str]  # evaluator, and how it is used
 
 
-class Row(NamedTuple):
-    """How well a method finds the relevant set with `n` trials: means over functions and seeds.
+class Mean(NamedTuple):
+    """A mean over studies and its standard error."""
 
-    `threshold` is that of a peer, with its variant; ours has none.
+    value: float
+    error: float
+
+
+class Row(NamedTuple):
+    """How well a method finds the relevant set of `functions` with `n` trials: means over functions and seeds.
+
+    `threshold` is that of a peer, with its variant for F1, and `variant` is that for AUC; ours has neither. `f1_ahead`
+    and `auc_ahead` are our lead, None in our own row.
     """
 
+    functions: str
     n: int
     who: str
-    precision: float
-    recall: float
-    f1: float
-    threshold: str
+    precision: Mean
+    recall: Mean
+    f1: Mean
+    auc: Mean
+    threshold: str = "-"
+    variant: str = "-"
+    f1_ahead: Mean | None = None
+    auc_ahead: Mean | None = None
 
 
 class Answer(NamedTuple):
-    """One study: the truth, our choice, and the importances of each variant for the names that it ranks."""
+    """One study: the truth, our choice and importances, and those of each variant for the names that it ranks."""
 
+    function: str
     names: tuple[str, ...]
     relevant: frozenset[str]
     ours: frozenset[str]
+    ours_scores: Scores
     peers: dict[Variant, Scores]
+    trials: str
 
 
-def known_answers(seeds: int) -> Iterator[list[Row]]:
-    """The rows of each n, ours first.
+class Kept:
+    """The peers' answers in a file, one line of JSON a study: its name, n and seed, and a digest of its trials.
 
-    A cache holds fANOVA's trees for ever, so each n has processes of its own. We do not renew them after a few studies
-    (`max_tasks_per_child`), because Python 3.11 may then wait for ever.
+    A study is asked again if its trials, Optuna, or the trees have changed, and if its line is torn, as when a process
+    that wrote it was killed. Delete the file after a change of :func:`peers`. Without a path nothing is kept.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._known: dict[tuple[str, int, int], tuple[str, dict[Variant, Scores]]] = {}
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                self._read(line)
+
+    def _read(self, line: str) -> None:
+        try:
+            own = json.loads(line)
+        except ValueError:
+            return
+        answers = {(who, how): scores for who, how, scores in own["peers"]}
+        self._known[own["function"], own["n"], own["seed"]] = own["trials"], answers
+
+    def of(self, n: int, seed: int) -> dict[str, tuple[str, dict[Variant, Scores]]]:
+        """For each function's name, the digest of the trials and the answers."""
+        return {name: own for (name, *study), own in self._known.items() if study == [n, seed]}
+
+    def add(self, n: int, seed: int, answers: list[Answer]) -> None:
+        """Append those that are not there yet."""
+        for answer in answers:
+            key = answer.function, n, seed
+            if self._path is None or self._known.get(key, ("",))[0] == answer.trials:
+                continue
+            self._known[key] = answer.trials, answer.peers
+            told = [[who, how, scores] for (who, how), scores in answer.peers.items()]
+            line = {"function": answer.function, "n": n, "seed": seed, "trials": answer.trials, "peers": told}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def known_answers(seeds: int, sizes: list[int], kept: Kept, processes: int | None) -> Iterator[list[Row]]:
+    """The rows of each n and each set of functions, ours first; the peers are asked for what is not in `kept`.
+
+    A cache holds fANOVA's trees for ever, so every BLOCK seeds have processes of their own. We do not renew them after
+    a few studies (`max_tasks_per_child`), because Python 3.11 may then wait for ever.
     """
     workers = multiprocessing.get_context("spawn")
-    for n in SIZES:
-        with ProcessPoolExecutor(os.cpu_count(), workers, initializer=be_quiet) as pool:
-            found = pool.map(partial(answers, n), range(seeds))
-            yield rows(n, [answer for few in track(found, f"n = {n}", seeds, transient=True) for answer in few])
+    for n in sizes:
+        found = []
+        for first in track(range(0, seeds, BLOCK), f"n = {n}", transient=True):
+            block = range(first, min(first + BLOCK, seeds))
+            with ProcessPoolExecutor(processes, workers, initializer=be_quiet) as pool:
+                told = pool.map(partial(answers, n), block, [kept.of(n, seed) for seed in block])
+                for seed, few in zip(block, told, strict=True):
+                    kept.add(n, seed, few)
+                    found += few
+        for functions, members in SETS.items():
+            names = [function.name for function in members]
+            yield rows(functions, n, [answer for answer in found if answer.function in names])
 
 
 def be_quiet() -> None:
@@ -90,19 +166,33 @@ def be_quiet() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
 
 
-def answers(n: int, seed: int) -> list[Answer]:
-    """One answer for each function."""
-    return [
-        Answer(tuple(function.space), function.relevant, ours(table), peers(table))
-        for function in FUNCTIONS
-        for table in [function.trials(n, seed)]
-    ]
+def answers(n: int, seed: int, known: dict[str, tuple[str, dict[Variant, Scores]]]) -> list[Answer]:
+    """One answer for each function; the peers are asked only if the trials are not those of their `known` answer."""
+    found = []
+    for function in (function for members in SETS.values() for function in members):
+        table = function.trials(n, seed)
+        trials, (before, told) = digest(table), known.get(function.name, ("", {}))
+        judged = told if before == trials else peers(table)
+        chosen, scores = ours(table), ours_scores(table)
+        found.append(Answer(function.name, tuple(function.space), function.relevant, chosen, scores, judged, trials))
+    return found
+
+
+def digest(table: TrialTable) -> str:
+    """What the peers' answers follow from, in 16 digits."""
+    rest = repr((table.space, [trial.params for trial in table], optuna.__version__, trees(len(table)), GOALS, WORSE))
+    return hashlib.sha256(table.objective.tobytes() + rest.encode()).hexdigest()[:16]
 
 
 def ours(table: TrialTable) -> frozenset[str]:
-    """The names with at least SHARE of the distance; one that too few trials have counts as 0."""
-    distance = {name: float(np.sqrt(max(np.mean(parts), 0.0))) for name, parts in excesses(table).items()}
+    """The names with at least SHARE of the distance."""
+    distance = ours_scores(table)
     return frozenset(name for name, own in distance.items() if own > 0 and own >= SHARE * sum(distance.values()))
+
+
+def ours_scores(table: TrialTable) -> Scores:
+    """The distance of each name; 0 for one that too few trials have."""
+    return {name: float(np.sqrt(max(np.mean(parts), 0.0))) for name, parts in excesses(table).items()}
 
 
 def excesses(table: TrialTable) -> dict[str, list[float]]:
@@ -119,10 +209,28 @@ def excesses(table: TrialTable) -> dict[str, list[float]]:
 
 
 def peers(table: TrialTable) -> dict[Variant, Scores]:
-    """The importances of each variant, not normalised unless its name says so, which is better for each of them.
+    """The importances of each variant, without the diverged trials, as Optuna does, and with them as the worst."""
+    done = np.isfinite(table.objective)
+    without = variants(table.select(done), table)
+    worst = without if done.all() else variants(with_worst(table), table)
+    return without | {(who, f"{how}, diverged as worst"): scores for (who, how), scores in worst.items()}
+
+
+def with_worst(table: TrialTable) -> TrialTable:
+    """The same trials, the diverged ones with a finite objective worse than all others."""
+    done = np.isfinite(table.objective)
+    worst, best = table.objective[done].max(), table.objective[done].min()
+    return replace(table, objective=np.where(done, table.objective, worst + WORSE * (worst - best)))
+
+
+def variants(table: TrialTable, everything: TrialTable) -> dict[Variant, Scores]:
+    """The importances, not normalised unless the variant's name says so, which is better for each of them.
 
     PED-ANOVA judges conditional hyperparameters itself. The forests rank only hyperparameters that exist in all trials
-    they get, so each one is judged among the trials that have it, together with all others that these trials have.
+    they get, so each one is judged among the trials that have it, together with all others that these trials have; the
+    weight is the share of `everything` that has it. fANOVA means over the range as it is, in which a logarithmic one
+    has nearly all trials in a corner; so we also give it each number as a quantile of its law, which changes nothing if
+    no law is bent.
     """
     study = study_of(table)
     found: dict[Variant, Scores] = {}
@@ -131,10 +239,14 @@ def peers(table: TrialTable) -> dict[Variant, Scores]:
     both = [ped_anova(study, goal, minimize) for goal, minimize in QUESTIONS]
     found["PED-ANOVA, six questions", "mean"] = mean(both)
     found["PED-ANOVA, six questions", "mean of shares"] = mean([shares(scores) for scores in both])
-    for who, evaluator in forests(len(table)).items():
-        scores = by_branch(table, study, evaluator)
-        found[who, "as it is"] = scores
-        found[who, "weighted"] = {name: own * float(table.active(name).mean()) for name, own in scores.items()}
+    for who, evaluator in forests(len(everything)).items():
+        found[who, "as it is"] = judged = by_branch(table, study, evaluator)
+        found[who, "weighted"] = weighted(judged, everything)
+        if who == "fANOVA":
+            bent = any(getattr(own, "log", False) or own.law is not None for own in numbers(table).values())
+            judged = by_branch(table, study_of(table, quantiles=True), evaluator) if bent else judged
+            found[who, "quantiles"] = judged
+            found[who, "quantiles, weighted"] = weighted(judged, everything)
     return found
 
 
@@ -142,11 +254,24 @@ def forests(n: int) -> dict[str, Callable[[], BaseImportanceEvaluator]]:
     """The forests, if scikit-learn is installed."""
     if not find_spec("sklearn"):
         return {}
-    trees = TREES if n < MANY_TRIALS else FEW_TREES
     return {
-        "fANOVA": partial(FanovaImportanceEvaluator, n_trees=trees, seed=0),
+        "fANOVA": partial(FanovaImportanceEvaluator, n_trees=trees(n), seed=0),
         "MDI": partial(MeanDecreaseImpurityImportanceEvaluator, seed=0),
     }
+
+
+def numbers(table: TrialTable) -> dict[str, Float | Int]:
+    return {name: own for name, own in table.space.items() if isinstance(own, Float | Int)}
+
+
+def weighted(scores: Scores, everything: TrialTable) -> Scores:
+    """Each name's score times the share of trials that have it."""
+    return {name: own * float(everything.active(name).mean()) for name, own in scores.items()}
+
+
+def trees(n: int) -> int:
+    """Number of fANOVA's trees for `n` trials."""
+    return TREES if n < MANY_TRIALS else FEW_TREES
 
 
 def ped_anova(study: optuna.Study, goal: float, minimize: bool) -> Scores:
@@ -156,29 +281,37 @@ def ped_anova(study: optuna.Study, goal: float, minimize: bool) -> Scores:
 
 
 def by_branch(table: TrialTable, study: optuna.Study, evaluator: Callable[[], BaseImportanceEvaluator]) -> Scores:
-    """The importance of each hyperparameter among the trials that have it; 0 if they do not differ."""
+    """The importance of each hyperparameter among the trials that have it; 0 if they do not differ, or there is none.
+
+    The names go in sorted: MDI takes its columns in that order, and labels them in the order of `params`.
+    """
     branches: dict[bytes, list[str]] = {}
     for name in table.space:
         branches.setdefault(table.active(name).tobytes(), []).append(name)
     found: Scores = {}
     for own in branches.values():
         here = table.active(own[0])
-        together = [name for name in table.space if here.any() and table.active(name)[here].all()]
+        together = sorted(name for name in table.space if here.any() and table.active(name)[here].all())
         try:
-            judged = evaluator().evaluate(study, params=together)
+            judged = evaluator().evaluate(study, params=together) if together else {}
         except RuntimeError:  # fANOVA raises it for trees without variance
             judged = {}
         found |= {name: judged.get(name, 0.0) for name in own}
     return found
 
 
-def study_of(table: TrialTable) -> optuna.Study:
-    """The trials as an Optuna study."""
+def study_of(table: TrialTable, quantiles: bool = False) -> optuna.Study:
+    """The trials, whose objectives are finite, as an Optuna study, with each number as it is or as a quantile."""
+    units = numbers(table) if quantiles else {}
     laws = {name: law(hyperparameter) for name, hyperparameter in table.space.items()}
+    laws |= {name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in units}
     study = optuna.create_study()
     for trial in table:
-        own = {name: laws[name] for name in trial.params}
-        study.add_trial(optuna.trial.create_trial(params=trial.params, distributions=own, value=trial.objective))
+        params = trial.params | {
+            name: float(own.to_unit([trial.params[name]])[0]) for name, own in units.items() if name in trial.params
+        }
+        own = {name: laws[name] for name in params}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=trial.objective))
     return study
 
 
@@ -197,35 +330,79 @@ def shares(scores: Scores) -> Scores:
     return {name: own / total if total > 0 else 0.0 for name, own in scores.items()}
 
 
-def rows(n: int, found: list[Answer]) -> list[Row]:
-    """Our row, then the best variant of each evaluator at its best threshold."""
+class Quality(NamedTuple):
+    """Precision, recall and F1 (studies,) of a method's choices, and how it was used."""
+
+    precision: Floats
+    recall: Floats
+    f1: Floats
+    threshold: str = "-"
+
+
+def rows(functions: str, n: int, found: list[Answer]) -> list[Row]:
+    """Our row, that of everything, then those of the evaluators, each at its best threshold and variants."""
     width = max(len(answer.names) for answer in found)
-    truth = matrix([[name in answer.relevant for name in answer.names] for answer in found], width, False)
-    chosen = matrix([[name in answer.ours for name in answer.names] for answer in found], width, False)
-    best = {"ours": Row(n, "ours", *quality(chosen, truth), "-")}
-    for variant in found[0].peers:
-        who, how = variant
-        scores = [[answer.peers[variant].get(name, -np.inf) for name in answer.names] for answer in found]
-        row = with_hindsight(n, who, how, matrix(scores, width, -np.inf), truth)
-        best[who] = max(best.get(who, row), row, key=lambda row: row.f1)
-    return list(best.values())
+
+    def on_names(value: Callable[[Answer, str], Any], filler: Any) -> Any:
+        """Values (studies, names); studies with fewer names are filled up."""
+        lines = [[value(answer, name) for name in answer.names] for answer in found]
+        return np.array([line + [filler] * (width - len(line)) for line in lines])
+
+    truth = on_names(lambda answer, name: name in answer.relevant, False)
+    there = on_names(lambda answer, name: True, False)
+    chosen = on_names(lambda answer, name: name in answer.ours, False)
+    choices = {OURS: quality(chosen, truth), EVERYTHING: quality(there, truth)}
+    own = on_names(lambda answer, name: answer.ours_scores[name], -np.inf)
+    orders = {OURS: (areas(own, truth, there), "-"), EVERYTHING: (areas(0.0 * there, truth, there), "-")}
+    for who, how in found[0].peers:
+        scores = on_names(lambda answer, name, own=(who, how): answer.peers[own].get(name, -np.inf), -np.inf)
+        choice = with_hindsight(how, scores, truth)
+        choices[who] = max(choices.get(who, choice), choice, key=lambda choice: choice.f1.mean())
+        order = areas(scores, truth, there), how
+        orders[who] = max(orders.get(who, order), order, key=lambda order: order[0].mean())
+
+    places = np.array([answer.function for answer in found])
+    made = []
+    for who, choice in choices.items():
+        auc, variant = orders[who]
+        measures = (mean_of(values, places) for values in (choice.precision, choice.recall, choice.f1, auc))
+        row = Row(functions, n, who, *measures, choice.threshold, variant)
+        if who != OURS:
+            row = row._replace(
+                f1_ahead=mean_of(choices[OURS].f1 - choice.f1, places),
+                auc_ahead=mean_of(orders[OURS][0] - auc, places),
+            )
+        made.append(row)
+    return made
 
 
-def with_hindsight(n: int, who: str, how: str, scores: Floats, truth: Any) -> Row:
-    """The row at the threshold with the best mean F1 among all importances; the least of them chooses everything."""
+def mean_of(values: Floats, functions: Any) -> Mean:
+    """The mean over studies, and its standard error: the functions (studies,) are fixed, and their seeds are drawn."""
+    parts = [values[functions == name] for name in np.unique(functions)]
+    sums = [len(part) * part.var(ddof=1) if len(part) > 1 else np.nan for part in parts]
+    return Mean(float(values.mean()), float(np.sqrt(np.sum(sums)) / len(values)))
+
+
+def with_hindsight(how: str, scores: Floats, truth: Any) -> Quality:
+    """The quality at the threshold with the best mean F1 among all importances; the least of them chooses everything.
+
+    A name without an importance (-inf) is never chosen.
+    """
     tried = [(quality(scores >= threshold, truth), threshold) for threshold in np.unique(scores[np.isfinite(scores)])]
-    best, threshold = max(tried, key=lambda found: found[0][2])
-    return Row(n, who, *best, f"{threshold:.4f}, {how}")
+    best, threshold = max(tried, key=lambda found: found[0].f1.mean())
+    return best._replace(threshold=f"{threshold:.4f}, {how}")
 
 
-def quality(chosen: Any, truth: Any) -> tuple[float, float, float]:
-    """Precision, recall and F1 of choices (studies, names), each the mean over the studies; 0 if none is chosen."""
+def quality(chosen: Any, truth: Any) -> Quality:
+    """Of choices (studies, names): the precision is 0 if none is chosen."""
     hits = (chosen & truth).sum(axis=1)
     precision, recall = hits / np.maximum(chosen.sum(axis=1), 1), hits / truth.sum(axis=1)
-    f1 = 2 * hits / (chosen.sum(axis=1) + truth.sum(axis=1))
-    return float(precision.mean()), float(recall.mean()), float(f1.mean())
+    return Quality(precision, recall, 2 * hits / (chosen.sum(axis=1) + truth.sum(axis=1)))
 
 
-def matrix(lines: list[list[Any]], width: int, filler: Any) -> Any:
-    """Lines of different lengths as one array (lines, width)."""
-    return np.array([line + [filler] * (width - len(line)) for line in lines])
+def areas(scores: Floats, truth: Any, there: Any) -> Floats:
+    """Area under the ROC curve (studies,): how often a relevant name scores above an inert one, ties as halves."""
+    above = scores[:, :, None] > scores[:, None, :]
+    level = scores[:, :, None] == scores[:, None, :]
+    pairs = truth[:, :, None] & (there & ~truth)[:, None, :]
+    return np.where(pairs, above + 0.5 * level, 0.0).sum(axis=(1, 2)) / pairs.sum(axis=(1, 2))
