@@ -5,8 +5,9 @@ answer is wrong. The bench knows only what a user sees: frames, pairs and verdic
 how the trials were drawn, and for intervals from an integral.
 
 A cell that breaks its claim says "NO". A claim allows for chance: it breaks if the count exceeds the binomial quantile
-of the claimed probability, 1e-4 of chance for levels, two standard deviations for families, nothing for the rest. A
-p-value that is NaN rejects nothing. ``n`` counts the configurations, of which "repeats" trains each 5 times.
+of the claimed probability: at 1e-4, or at two standard deviations for families, or at the median, which allows for
+nothing, for intervals, inert ones called safe and one of 60. A p-value that is NaN rejects nothing. ``n`` counts
+the configurations, of which "repeats" trains each 5 times.
 """
 
 import argparse
