@@ -14,7 +14,7 @@ from hsicfast.dependence.features import UNIFORM_MEDIAN
 class TestIndices:
     def test_each_index_is_the_naive_one_of_its_group(self):
         trials = table()
-        found = analyse(CONDITIONAL, trials, n_permutations=10)
+        found = analyse(CONDITIONAL, trials, goal=0.1, n_permutations=10)
         for name in CONDITIONAL:
             rows = trials.active(name)
             values = trials.values[name][rows]
@@ -32,7 +32,7 @@ class TestIndices:
         assert [index.group for index in found.indices] == ["main"] * 4 + ["optimizer=sgd"]
         assert found.indices[0].name == "rate"
 
-    @pytest.mark.parametrize("test", ["permutation", "asymptotic", "gamma"])
+    @pytest.mark.parametrize("test", ["joint", "permutation", "asymptotic", "gamma"])
     def test_noise_is_rejected_at_the_level(self, test):
         # 200 studies of 5 hyperparameters, Holm: family-wise error 5%, bound 3.5 standard deviations of the binomial
         rng = np.random.default_rng(1)
@@ -94,8 +94,9 @@ class TestIndices:
         for p in params:
             p.pop("momentum", None)
         trials = TrialTable.from_trials(CONDITIONAL, [Trial(i, p, p["rate"]) for i, p in enumerate(params)])
-        found = analyse(CONDITIONAL, trials, n_permutations=999)
+        found = analyse(CONDITIONAL, trials, test="permutation", n_permutations=999)
         assert math.isnan(found["momentum"].pvalue_holm)
+        assert math.isnan(analyse(CONDITIONAL, trials)["momentum"].pvalue_holm)
         assert found["rate"].pvalue_holm == pytest.approx(4 * found["rate"].pvalue)
         # a constant column: no effect, p exactly 1
         assert (found["optimizer"].hsic, found["optimizer"].pvalue) == (0.0, 1.0)
@@ -210,7 +211,7 @@ class TestPairs:
 
     def test_indices_against_the_naive_kernels(self):
         trials = table(80, space=self.EXCLUSIVE, objective=lambda p: abs(p["a"] - p["b"]))
-        found = analyse(self.EXCLUSIVE, trials, n_permutations=10)
+        found = analyse(self.EXCLUSIVE, trials, goal=0.1, n_permutations=10)
         pair = next(pair for pair in found.pair_indices if {pair.first, pair.second} == {"a", "b"})
         a, b = (trials.values[name].astype(float) for name in "ab")
         z = naive.goal(trials.objective, 0.1)
