@@ -47,7 +47,7 @@ def anova_indices(u: ArrayLike, y: ArrayLike, goal: float = 0.1, minimize: bool 
     u : array_like (n, d)
         Values mapped to [0, 1].
     y : array_like (n,)
-        Objective; NaN and inf miss the goal.
+        Objective; NaN, inf and masked values miss the goal.
     goal : float in (0, 1)
         The fraction of trials that count as good.
     minimize : bool

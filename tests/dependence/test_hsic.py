@@ -6,10 +6,11 @@ import hypothesis.strategies as st
 import naive
 import numpy as np
 import pytest
+from builders import FLAT, table
 from hypothesis import given
 
 import hsicfast
-from hsicfast import InputError, goal_hsic, hsic
+from hsicfast import InputError, analyse, goal_hsic, hsic
 from hsicfast.engines.kernels import KERNELS
 
 BANDWIDTHS = (2.0, 0.3, 0.05, 0.02)
@@ -346,7 +347,12 @@ class TestCorners:
             ({"bandwidth": "max", "test": "gamma"}, "bandwidth='max' needs test='permutation'"),
             ({"bandwidth": "max", "kernel": "energy"}, "bandwidth='max' needs a kernel with a bandwidth"),
             ({"n_permutations": 0}, "`n_permutations >= 1` must hold, but got 0"),
+            ({"n_permutations": 99.5}, "n_permutations must be a whole number, but got 99.5; 1000 is usual"),
+            ({"n_permutations": True}, "n_permutations must be a whole number, but got True; 1000 is usual"),
             ({"seed": -1}, "`seed >= 0` must hold, but got -1"),
+            ({"seed": 1.0}, "seed must be a whole number, but got 1.0; use 0 or above"),
+            ({"seed": False}, "seed must be a whole number, but got False; use 0 or above"),
+            ({"seed": 2**70}, f"`seed < 2\\*\\*64` must hold, but got {2**70}; use a smaller one"),
             ({"confidence": 1}, "`0 < confidence < 1` must hold, but got confidence=1"),
             ({"width": [0.1]}, "width must hold 4 lengths"),
             ({"width": [0.1] * 4, "engine": "tile"}, "`width` needs one hyperparameter"),
@@ -355,6 +361,47 @@ class TestCorners:
     def test_bad_options(self, options, text):
         with pytest.raises(InputError, match=text):
             goal_hsic([0.1, 0.4, 0.6, 0.9], [1, 2, 3, 4], **options)
+
+    @pytest.mark.parametrize("options", [{"n_permutations": 99.5}, {"seed": 0.5}, {"seed": -1}, {"seed": 2**64}])
+    def test_every_door_refuses_the_same_options(self, options):
+        found, x = table(20, objective=lambda p: p["x"], space=FLAT), [0.1, 0.4, 0.6, 0.9]
+        for door in (
+            lambda: goal_hsic(x, x, test="permutation", **options),
+            lambda: hsic(x, x, test="permutation", **options),
+            lambda: analyse(FLAT, found, test="permutation", **options),
+        ):
+            with pytest.raises(InputError, match=f"{next(iter(options))}.*must .*but got"):
+                door()
+
+    @pytest.mark.parametrize("seed", [2**64 - 1, np.int64(7), np.uint8(7)])
+    def test_every_seed_of_the_random_stream_is_taken(self, seed):
+        u, y = trials(30)
+        options = {"test": "permutation", "n_permutations": 19}
+        pvalues = [goal_hsic(u, y, seed=s, kernel=k, **options).pvalue for s in (seed, int(seed)) for k in KERNELS]
+        assert pvalues[: len(KERNELS)] == pvalues[len(KERNELS) :]
+        assert hsic(u, y, seed=seed, **options) == hsic(u, y, seed=int(seed), **options)
+
+    def test_a_masked_objective_misses_the_goal(self):
+        u, y = trials(40)
+        hidden = np.arange(40) % 3 == 0
+        masked = np.ma.masked_array(np.where(hidden, -1e9, y), hidden)  # the best of all, if the mask were dropped
+        assert goal_hsic(u, masked) == goal_hsic(u, np.where(hidden, np.inf, y))
+        assert goal_hsic(np.ma.masked_array(u), y) == goal_hsic(u, y)
+
+    @pytest.mark.parametrize(
+        ("name", "door"),
+        [
+            ("u", lambda m, x: goal_hsic(m, x)),
+            ("u", lambda m, x: hsicfast.anova_indices(m[:, None], x)),
+            ("x", lambda m, x: hsic(m, x)),
+            ("y", lambda m, x: hsic(x, m)),
+            ("w", lambda m, x: hsicfast.Spectrum().update(x, m > 0.3)),
+        ],
+    )
+    def test_other_masked_values_are_refused(self, name, door):
+        x = np.array([0.1, 0.4, 0.6, 0.9])
+        with pytest.raises(InputError, match=f"{name} must have no masked values, but 1 are masked; drop them"):
+            door(np.ma.masked_greater(x, 0.8), x)
 
     def test_center_refuses_what_it_cannot_change_in_place(self):
         with pytest.raises(InputError, match="center works in place on a writeable square float64 array"):
