@@ -59,12 +59,13 @@ def test_weighted_chi2_goes_smoothly_through_its_mean(weights, shifts):
         )
 
 
+@pytest.mark.skipif(INTERPRETED, reason="thousands of indices")
 def test_a_stream_has_the_pvalue_of_its_samples_near_the_mean_under_independence():
     def found(seed):
         u, y = np.random.default_rng(seed).random((2, 60))
         return u, y, goal_hsic(u, y, bandwidth=0.3)
 
-    nearest = sorted(range(300), key=lambda seed: abs(found(seed)[2].statistic / found(seed)[2].null_mean - 1))
+    nearest = sorted(range(3000), key=lambda seed: abs(found(seed)[2].statistic / found(seed)[2].null_mean - 1))
     for seed in nearest[:20]:
         u, y, _ = found(seed)
         whole = goal_hsic(u, y, bandwidth=0.3, test="asymptotic", engine="spectral").pvalue
