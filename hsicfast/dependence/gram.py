@@ -14,6 +14,8 @@ from hsicfast.errors import InputError
 
 # An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
 MOST_EIGENVALUES = 4000
+# How far rounding may move the mean of many kernel entries: half a unit in the last place below 1.
+ENTRY_ROUNDING, SINGLE_ENTRY_ROUNDING = float(np.finfo(np.float64).eps) / 4, float(np.finfo(np.float32).eps) / 4
 
 
 def anchored(x: Floats, kernel: Kernel) -> Floats:
@@ -39,6 +41,24 @@ def typical(x: Floats, kernel: Kernel, h: float) -> float:
     row = np.empty(x.shape[1])
     tiles.fill_row(x, 0, 0, row, kernel.code, h)
     return float(row.mean())
+
+
+def entry_rounding(x: Floats, kernel: Kernel, h: float, precision: str) -> float:
+    """How far rounding may move the mean of many kernel entries: ENTRY_ROUNDING, times their usual size if it is not 1.
+
+    Parameters
+    ----------
+    x : array (d, n)
+    kernel : Kernel
+    h : float
+        Bandwidth.
+    precision : {"double", "single"}
+    """
+    size = 1.0
+    if not kernel.has_bandwidth:
+        usual = typical(x, kernel, h)
+        size = abs(usual) + float(np.abs(tiles.diagonal(x, kernel.code, h, usual)).mean())
+    return size * (ENTRY_ROUNDING if precision == "double" else SINGLE_ENTRY_ROUNDING)
 
 
 def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:

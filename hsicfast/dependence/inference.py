@@ -23,11 +23,12 @@ _SQUARED = [*(1 - 1 / n for n in range(TERMS, 1, -1)), 0.0, 0.0]
 _BEYOND = [*((n - 1) * (n - 2) / (2 * n) for n in range(TERMS, 2, -1)), 0.0, 0.0, 0.0]
 
 
-def permutation_pvalue(statistic: float, permuted: Floats) -> float:
+def permutation_pvalue(statistic: float, permuted: Floats, rounding: float = 0.0) -> float:
     """``p = (1 + #{S_b >= S}) / (B + 1)``, valid at every B (Phipson and Smyth 2010).
 
     Discrete hyperparameters give exact ties, which rounding would break at random. So a relative difference of 1e-9
-    counts as a tie, which makes p larger, never smaller.
+    counts as a tie, which makes p larger, never smaller. So does a difference that rounding makes: a statistic of 0, or
+    one that is nothing but rounding, shows nothing.
 
     Parameters
     ----------
@@ -35,13 +36,17 @@ def permutation_pvalue(statistic: float, permuted: Floats) -> float:
         S for the data.
     permuted : array (B,)
         S_b for permuted goals.
+    rounding : float
+        How far rounding may move S and S_b.
 
     Examples
     --------
     >>> permutation_pvalue(3.0, np.array([1.0, 3.0, 2.0]))
     0.5
+    >>> permutation_pvalue(0.0, np.array([-1e-18, 1e-18, 2e-18]), rounding=1e-17)
+    1.0
     """
-    reached = np.count_nonzero(permuted >= statistic * (1 - 1e-9))
+    reached = np.count_nonzero(permuted >= statistic * (1 - 1e-9) - rounding)
     return float((1 + reached) / (len(permuted) + 1))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hsicfast.arrays import Floats
 from hsicfast.dependence import inference
 from hsicfast.dependence.estimate import HSICResult
-from hsicfast.dependence.gram import anchored, eigenvalues, tiled, typical
+from hsicfast.dependence.gram import anchored, eigenvalues, entry_rounding, tiled, typical
 from hsicfast.engines import gpu, matrices, tiles
 from hsicfast.engines.kernels import Kernel
 
@@ -35,7 +35,7 @@ class TwoSamples:
         engine: str = "auto",
         precision: str = "double",
     ) -> None:
-        self.x, self.y = anchored(x, kernel_x), anchored(y, kernel_y)
+        self.x, self.y, self.precision = anchored(x, kernel_x), anchored(y, kernel_y), precision
         self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
         self.n = x.shape[1]
         self.first = (kernel_x.code, h_x, typical(self.x, kernel_x, h_x))
@@ -113,7 +113,8 @@ class TwoSamples:
         null_mean = float(traces / (n - 1))
         pvalue = None
         if test == "permutation":
-            pvalue = inference.permutation_pvalue(statistic, self.permuted(n_permutations, seed))
+            rounding = self._rounding(max(own_x, 0.0), max(own_y, 0.0))
+            pvalue = inference.permutation_pvalue(statistic, self.permuted(n_permutations, seed), rounding)
         elif test == "gamma":
             pvalue = inference.gamma_pvalue(statistic, null_mean, 2 * own_x * own_y / n**2)
         elif test == "asymptotic":
@@ -128,6 +129,12 @@ class TwoSamples:
         return HSICResult(
             statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, self.engine, self.u_statistic()
         )
+
+    def _rounding(self, own_x: float, own_y: float) -> float:
+        """How far rounding may move the statistic: that of each kernel times the root mean square of the other."""
+        of_x = entry_rounding(self.x, self.kernel_x, self.h_x, self.precision)
+        of_y = entry_rounding(self.y, self.kernel_y, self.h_y, self.precision)
+        return of_x * math.sqrt(own_y) + of_y * math.sqrt(own_x) + of_x * of_y
 
     def permuted(self, n_permutations: int, seed: int) -> Floats:
         """V-statistics (n_permutations,) for y in random orders."""

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import naive
 import numpy as np
 import pytest
-from builders import FLAT, table
+from builders import FLAT, table, uniform
 from hypothesis import given
 
 import hsicfast
@@ -267,6 +267,54 @@ class TestTests:
             for _ in range(200)
         )
         assert rejected / 200 < 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / 200)
+
+    ENGINES = (
+        ("gaussian", {}),
+        ("gaussian", {"engine": "ordered"}),
+        ("gaussian", {"engine": "tile"}),
+        ("gaussian", {"engine": "tile", "precision": "single"}),
+        ("matern32", {"engine": "ordered"}),
+        ("matern32", {"engine": "tile"}),
+        ("matern52", {"engine": "ordered"}),
+        ("matern52", {"engine": "tile"}),
+    )
+
+    @pytest.mark.parametrize("n", [30, 700])
+    @pytest.mark.parametrize(("kernel", "options"), ENGINES)
+    @pytest.mark.parametrize("h", [1e9, 1e12, 1e150])
+    def test_rounding_shows_nothing(self, n, kernel, options, h):
+        # 1 - k is at most d^2 / h^2 = 1e-18: below the rounding of k, which says nothing of u
+        u = trials(n)[0]
+        test = {"test": "permutation", "n_permutations": 99}
+        assert goal_hsic(u, u, kernel=kernel, bandwidth=h, **test, **options).pvalue == 1.0
+        one, other = {"kernel_x": kernel, "bandwidth_x": h}, {"kernel_y": kernel, "bandwidth_y": h}
+        for both in (one, other, one | other):
+            if "engine" not in options:
+                assert hsic(u, u, **both, **test).pvalue == 1.0
+
+    def test_rounding_in_some_coordinates_shows_nothing(self):
+        u = uniform(500, 2)
+        for engine in ("auto", "tile"):
+            result = goal_hsic(u, u[:, 0], bandwidth=1e9, test="permutation", n_permutations=99, engine=engine)
+            assert result.pvalue == 1.0
+
+    @pytest.mark.parametrize("n", [60, 1000])
+    @pytest.mark.parametrize("h", [30.0, 1e3, 1e5])
+    @pytest.mark.parametrize(("kernel", "options"), [e for e in ENGINES if "precision" not in e[1]])
+    def test_a_large_bandwidth_has_the_pvalue_of_the_linear_kernel(self, n, h, kernel, options):
+        # k = 1 - c d^2 / h^2 + ..., and w^T d^2 w = -2 (w^T u)^2, for the data and each of the same permutations
+        rng = np.random.default_rng(1)
+        u = rng.random(n)
+        y, m = u + 3 * rng.standard_normal(n), round(n / 10)
+        from hsicfast.engines.spectral import subset_membership
+
+        members = subset_membership(n, m, 199, np.uint64(0))
+        drawn = np.abs(members.T @ u - m * u.mean())
+        reached = abs(naive.goal(y, 0.1) @ u - m * u.mean())
+        found = goal_hsic(u, y, kernel=kernel, bandwidth=h, test="permutation", n_permutations=199, **options)
+        # terms of higher order, some d / h = 3% of the statistic at most, and rounding may exchange neighbours
+        at_most, at_least = ((1 + np.sum(drawn >= reached * (1 + side * 0.02))) / 200 for side in (-1, 1))
+        assert at_least <= found.pvalue <= at_most
 
     def test_seed_zero_is_a_seed(self):
         u, y = np.random.default_rng(12).random((2, 60))
