@@ -28,7 +28,7 @@ from hsicfast.dependence.features import (
     product_features,
     smallest_bandwidth,
 )
-from hsicfast.dependence.gram import anchored, eigenvalues, entry_rounding, tiled, typical
+from hsicfast.dependence.gram import anchored, dot, eigenvalues, entry_rounding, tiled, typical
 from hsicfast.dependence.spectrum import MOST_TERMS, goal_estimate
 from hsicfast.engines import gpu, kernels, ordered, spectral, tiles
 from hsicfast.engines.kernels import Kernel
@@ -320,14 +320,14 @@ def _from_rows(engine: str, sample: GoalSample, h: float, rows: Floats, in_order
     if in_order:
         w = sample.along[1]
         edge = None if edge is None else np.flatnonzero(np.isin(sample.order, edge))
-    total, weight = float(rows[:, 1].sum()), float(w @ w)
-    form = max(float(w @ rows[:, 0]), 0.0)
+    total, weight = float(rows[:, 1].sum()), float(dot(w, w))
+    form = max(float(dot(w, rows[:, 0])), 0.0)
     squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
     diagonal = float(rows[:, 3].sum())
     return Estimate(
         n=n,
         statistic=form / n**2,
-        unbiased=unbiased(n, form, total, diagonal, weight, float(w**2 @ rows[:, 3]), float(w**2 @ rows[:, 1])),
+        unbiased=unbiased(n, form, total, diagonal, weight, float(dot(w**2, rows[:, 3])), float(dot(w**2, rows[:, 1]))),
         trace=diagonal / n - total / n**2,
         squares=max(float(squares), 0.0),
         variance=weight / n,

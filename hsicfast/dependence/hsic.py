@@ -2,6 +2,10 @@
 
 These functions check their input and leave the rest to :mod:`hsicfast.dependence.goal_oriented`,
 :mod:`hsicfast.dependence.two_samples` and :mod:`hsicfast.dependence.spectrum`.
+
+Any number of Numba's threads gives the same bits. The number of BLAS threads may change the last digits of what BLAS
+and LAPACK compute from matrices, and nothing else: p-values of test="asymptotic", which come from eigenvalues, and
+indices of intervals (`width`) and of two hyperparameters, which come from features.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """goal_hsic and hsic: facts by hand, laws, corners, and the naive reference on every engine."""
 
 import math
+import os
+import subprocess
+import sys
 
 import hypothesis.strategies as st
 import naive
@@ -471,3 +474,32 @@ def test_one_and_two_threads_give_the_same_bits():
             )
         )
     assert results[0] == results[1]
+
+
+BLAS = """
+import numpy as np
+from hsicfast import Spectrum, goal_hsic, hsic
+for n in (2000, 10_001):  # OpenBLAS cuts vectors from 10,001 numbers on
+    u, y = np.random.default_rng(0).random((2, n))
+    for options in ({}, {"bandwidth": 0.001}, {"bandwidth": "max"}, {"kernel": "laplace"}, {"engine": "tile"}):
+        print(goal_hsic(u, y, test=None if "bandwidth" in options else "gamma", **options))
+    print(goal_hsic(u, y, test="permutation", n_permutations=9), hsic(u, y, test="gamma", confidence=0.9))
+    print(hsic(u, y, kernel_x="linear", kernel_y="energy"), Spectrum().update(u, y).hsic(0.3, test="gamma"))
+    print(Spectrum(0.0001).update(u, y).hsic(0.0002))
+"""
+
+
+@pytest.mark.slow
+def test_one_and_two_threads_of_blas_give_the_same_bits():
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", BLAS],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for threads in "12"
+    ]
+    assert "HSICResult" in printed[0]
+    assert printed[0] == printed[1]
