@@ -1,8 +1,10 @@
 """First-order and total-order indices: what a hyperparameter decides alone, and what it decides with all others.
 
-With a kernel ``1 + k_l`` on each of d hyperparameters, k_l orthogonal to constants under the uniform distribution (the
-first-order Sobolev kernel), the product kernel decomposes like a variance (da Veiga 2021, theorem 2):
-``prod_l (1 + k_l) = sum over sets A of prod_(l in A) k_l``, and so does HSIC with it.
+With a kernel ``1 + k_l`` on each of d hyperparameters, k_l orthogonal to constants under the distribution of its
+values, the product kernel decomposes like a variance (da Veiga 2021, theorem 2):
+``prod_l (1 + k_l) = sum over sets A of prod_(l in A) k_l``, and so does HSIC with it. The first-order Sobolev kernel is
+orthogonal to constants under the uniform distribution. Its mean over the intervals of ranks that equal values share is
+so under the distribution of the trials.
 """
 
 from __future__ import annotations
@@ -45,9 +47,10 @@ def anova_indices(u: ArrayLike, y: ArrayLike, goal: float = 0.1, minimize: bool 
     Parameters
     ----------
     u : array_like (n, d)
-        Values mapped to [0, 1].
+        Values mapped to [0, 1]. If a column has equal values, only the order of its values counts: each stands for the
+        interval of their ranks, and the kernel is the mean over both intervals. A constant column has the indices 0.
     y : array_like (n,)
-        Objective; NaN and inf miss the goal.
+        Objective; NaN, inf and masked values miss the goal.
     goal : float in (0, 1)
         The fraction of trials that count as good.
     minimize : bool
@@ -78,6 +81,21 @@ def anova_indices(u: ArrayLike, y: ArrayLike, goal: float = 0.1, minimize: bool 
     z = best_fraction(losses, goal).met
     if z.all() or not z.any():
         return AnovaIndices(np.full(len(x), math.nan), np.full(len(x), math.nan), 0.0)
-    forms = product_forms(x, z - z.mean()) / len(z) ** 2
+    first, total = np.zeros((2, len(x)))
+    varied = np.ptp(x, axis=1) > 0
+    if not varied.any():
+        return AnovaIndices(first, total, 0.0)
+    middle, width = np.stack([_intervals(column) for column in x[varied]], axis=1)
+    forms = product_forms(middle, width, z - z.mean()) / len(z) ** 2
     together = float(forms[0, 0])
-    return AnovaIndices(forms[1, 1:] / together, 1 - forms[0, 1:] / together, together)
+    first[varied], total[varied] = forms[1, 1:] / together, 1 - forms[0, 1:] / together
+    return AnovaIndices(first, total, together)
+
+
+def _intervals(column: Floats) -> tuple[Floats, Floats]:
+    """Middles and widths (n,) of what values stand for: points, or if some are equal, the ranks that they share."""
+    _, level, counts = np.unique(column, return_inverse=True, return_counts=True)
+    if len(counts) == len(column):
+        return column, np.zeros(len(column))
+    share = counts / len(column)
+    return (np.cumsum(share) - share / 2)[level], share[level]

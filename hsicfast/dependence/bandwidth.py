@@ -22,6 +22,8 @@ FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
 # From more than MIN_THINNED values every THIN-th one alone says first where to look for the median.
 MIN_THINNED, THIN = 64, 8
 MOST_STEPS, MOST_GUESSES = 30, 4
+# Among ties, up to LEVEL_PAIRS pairs of different values for each sample are sorted: it takes as long as sorting these.
+LEVEL_PAIRS = 1
 # A guess is near enough once the pairs between it and the median are at most the larger of FEW_MISSING and a
 # NEAR_SHARE-th of the values: collecting them then takes less time than one more count.
 FEW_MISSING, NEAR_SHARE = 2000, 32
@@ -76,9 +78,10 @@ def median_distance(x: Floats) -> float:
 def median_on_line(ordered: Floats) -> float:
     """Exact median of the non-zero distances of sorted values (n,), in O(n).
 
-    If there are many values, every THIN-th of them says where to look. One pass counts the pairs within that distance.
-    A second pass, at a distance on the other side of the median, collects the few distances between the two. If ties or
-    gaps mislead the search, the interval of distances is halved instead, and pairs are counted each time.
+    If few values differ, each pair of these stands for many pairs of samples. If many do, every THIN-th of them says
+    where to look. One pass counts the pairs within that distance. A second pass, at a distance on the other side of the
+    median, collects the few distances between the two. If ties or gaps mislead the search, the interval of distances is
+    narrowed step by step instead, and pairs are counted each time.
     """
     n = len(ordered)
     zero, pairs = distances_1d.tied_pairs(ordered), n * (n - 1) // 2
@@ -86,6 +89,10 @@ def median_on_line(ordered: Floats) -> float:
     if n <= MIN_THINNED:
         distances = np.sort((ordered[:, None] - ordered).ravel())[-pairs:]
         return float(distances[[first, last]].mean())
+    if zero:
+        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+        if len(starts) * (len(starts) - 1) // 2 <= LEVEL_PAIRS * n:
+            return _median_of_levels(ordered[starts], np.diff(starts, append=n))
     middle = (first + last) / 2
     guess, density = _near(ordered, middle)
     few = max(n // NEAR_SHARE, FEW_MISSING)
@@ -99,22 +106,68 @@ def median_on_line(ordered: Floats) -> float:
         within = distances_1d.pairs_within(ordered, guess)
     count = int(within.sum())
     missing = middle - count
-    spread = SPREAD * math.sqrt(abs(missing)) + MARGIN
-    other = max(guess + (missing + math.copysign(spread, missing)) / density, 0.0)
-    found, kept = distances_1d.distances_between(ordered, within, guess, other, int(abs(missing) + spread))
-    below = count if other > guess else count - int(found.sum())
-    enclosed = below <= first and last < below + found.sum()
-    if enclosed and found.max() <= kept.shape[1]:
-        inside = np.concatenate([row[:size] for row, size in zip(kept, found, strict=True)])
-        return float(np.partition(inside, (first - below, last - below))[[first - below, last - below]].mean())
-    low, high = (min(guess, other), max(guess, other)) if enclosed else (0.0, float(ordered[-1] - ordered[0]))
+    if abs(missing) <= few:
+        spread = SPREAD * math.sqrt(abs(missing)) + MARGIN
+        other = max(guess + (missing + math.copysign(spread, missing)) / density, 0.0)
+        room = int(abs(missing) + spread)
+        found, kept = distances_1d.distances_between(ordered, within, guess, other, room)
+        below = count if other > guess else count - int(found.sum())
+        if found.max() <= room and below <= first and last < below + found.sum():
+            inside = np.concatenate([row[:size] for row, size in zip(kept, found, strict=True)])
+            return float(np.partition(inside, (first - below, last - below))[[first - below, last - below]].mean())
 
-    def select(rank: int) -> float:
-        return _smallest_reaching(
-            rank, lambda bits: int(distances_1d.pairs_within(ordered, _double(bits)).sum()), low, high
-        )
+    ends = (0.0, zero, guess, count) if count > first else (guess, count, float(ordered[-1] - ordered[0]), pairs)
+    lower, up_to = _narrowed_to_one(ordered, first, *ends)
+    return lower if last < up_to else (lower + float(distances_1d.smallest_beyond(ordered, lower))) / 2
 
-    return _middle(zero, pairs, select)
+
+def _narrowed_to_one(
+    ordered: Floats, rank: int, low: float, at_low: int, high: float, at_high: int
+) -> tuple[float, int]:
+    """The distance of `rank` among all pairs, and how many pairs are at most as far apart.
+
+    The largest distance in (low, high] may be that of millions of pairs. If it is not the one, the bracket shrinks from
+    both sides: to where the rank would lie if distances were spread evenly, and to one half of its doubles.
+
+    Parameters
+    ----------
+    ordered : array (n,), sorted
+    rank : int
+    low, high : float
+    at_low, at_high : int
+        How many pairs are at most so far apart: ``at_low <= rank < at_high``.
+    """
+
+    def within(distance: float) -> int:
+        return int(distances_1d.pairs_within(ordered, distance).sum())
+
+    while True:
+        high = float(distances_1d.largest_within(ordered, high))
+        below = math.nextafter(high, 0.0)
+        count = within(below)
+        if count <= rank:
+            return high, at_high
+        high, at_high = below, count
+        pairs = at_high - at_low
+        slack = SPREAD * math.sqrt(pairs)
+        for share in ((rank - at_low - slack) / pairs, (rank - at_low + slack) / pairs, None):
+            distance = _double((_bits(low) + _bits(high)) // 2) if share is None else low + share * (high - low)
+            if low < distance < high:
+                count = within(distance)
+                if count <= rank:
+                    low, at_low = distance, count
+                else:
+                    high, at_high = distance, count
+
+
+def _median_of_levels(levels: Floats, counts: NDArray[np.intp]) -> float:
+    """Median of the non-zero distances of samples with ascending `levels` (L,), of which each has `counts` (L,)."""
+    later, earlier = np.tril_indices(len(levels), -1)
+    distances = levels[later] - levels[earlier]
+    order = np.argsort(distances)
+    cumulative = (counts[later] * counts[earlier])[order].cumsum()
+    ranks = _middle_ranks(0, int(cumulative[-1]))
+    return float(distances[order[np.searchsorted(cumulative, ranks, side="right")]].mean())
 
 
 def _near(ordered: Floats, rank: float) -> tuple[float, float]:
@@ -165,18 +218,6 @@ def _middle(zero: int, pairs: int, select: Callable[[int], float]) -> float:
 
 def _middle_ranks(zero: int, pairs: int) -> tuple[int, int]:
     return zero + (pairs - zero - 1) // 2, zero + (pairs - zero) // 2
-
-
-def _smallest_reaching(rank: int, count: Callable[[int], int], low: float, high: float) -> float:
-    """Smallest distance in [low, high] whose count exceeds `rank`; doubles above 0 have the order of their bits."""
-    first, last = _bits(low), _bits(high)
-    while first < last:
-        middle = (first + last) // 2
-        if count(middle) > rank:
-            last = middle
-        else:
-            first = middle + 1
-    return _double(first)
 
 
 class Bracket:

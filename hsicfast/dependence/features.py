@@ -16,6 +16,8 @@ from hsicfast.engines import spectral
 TAIL = 8.6
 # The coefficients c_k fall as exp(-2 (pi h k / P)^2), which is 1e-16 at k = TERMS * P / h.
 TERMS = 1.37
+# The rounding of eigenvalues that sum to 1.
+LEAST_EIGENVALUE = 1e-16
 # Median of |U - V| for U, V independent and uniform on [0, 1].
 UNIFORM_MEDIAN = 1 - 1 / math.sqrt(2)
 
@@ -99,13 +101,14 @@ class FeatureMap:
 
 
 @lru_cache(maxsize=64)
-def gaussian_features(bandwidth: float, limit: float = 1e-16) -> FeatureMap:
+def gaussian_features(bandwidth: float, limit: float = LEAST_EIGENVALUE) -> FeatureMap:
     """Mercer functions of the Gaussian under the uniform distribution on [0, 1].
 
     With the features ``phi = (sqrt(c_k) cos, sqrt(c_k) sin)`` of the cosine series, the eigenvectors V of
     ``E phi phi^T`` (closed form; even and odd parts do not mix) turn phi into uncorrelated coordinates. Those
     whose eigenvalue is below `limit` are left out. All eigenvalues sum to k(u, u) = 1, so that 1e-16 is the rounding of
-    k.
+    k. A large bandwidth has one that is nearly 1, for constants, which HSIC does not see: the limit then falls in
+    powers of ten with ``1 - E k(U, V)``, the sum of the others.
 
     Examples
     --------
@@ -117,6 +120,8 @@ def gaussian_features(bandwidth: float, limit: float = 1e-16) -> FeatureMap:
     difference = _mean_cosine(omega * (k[:, None] - k[None, :]))
     total = _mean_cosine(omega * (k[:, None] + k[None, :]))
     scale = np.sqrt(c[:, None] * c[None, :]) / 2
+    spread = 1 - float(c @ _mean_cosine(omega * k) ** 2)
+    limit = max(limit * 10.0 ** math.ceil(math.log10(max(spread, LEAST_EIGENVALUE))), LEAST_EIGENVALUE)
     even = _mercer(scale * (difference + total), np.sqrt(c), limit)
     odd = _mercer((scale * (difference - total))[1:, 1:], np.sqrt(c[1:]), limit)
     odd = np.vstack((np.zeros(odd.shape[1]), odd))
@@ -147,7 +152,7 @@ def negligible(n: int) -> float:
     return 10.0 ** math.floor(math.log10(1e-3 / n))
 
 
-def carried_features(u: Floats, width: Floats, h: float, limit: float = 1e-16) -> Floats:
+def carried_features(u: Floats, width: Floats, h: float, limit: float = LEAST_EIGENVALUE) -> Floats:
     """Features (n, r) of values in the unit interval under a Gaussian.
 
     Parameters
@@ -158,7 +163,7 @@ def carried_features(u: Floats, width: Floats, h: float, limit: float = 1e-16) -
     h : float
         Bandwidth.
     limit : float
-        Coordinates whose eigenvalue is below it are left out.
+        Coordinates whose eigenvalue is below it are left out, see :func:`gaussian_features`.
     """
     feature_map = gaussian_features(float(h), limit)
     return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)

@@ -28,7 +28,7 @@ from hsicfast.dependence.features import (
     product_features,
     smallest_bandwidth,
 )
-from hsicfast.dependence.gram import anchored, eigenvalues, tiled, typical
+from hsicfast.dependence.gram import anchored, dot, eigenvalues, entry_rounding, tiled, typical
 from hsicfast.dependence.spectrum import MOST_TERMS, goal_estimate
 from hsicfast.engines import gpu, kernels, ordered, spectral, tiles
 from hsicfast.engines.kernels import Kernel
@@ -108,6 +108,10 @@ class GoalSample:
     def along(self) -> tuple[Floats, Floats]:
         """The values of one hyperparameter in order, and the goal less its mean in the same order."""
         return self.x[0][self.order], self.w[self.order]
+
+    def rounding(self, h: float) -> float:
+        """How far rounding may move the statistic at bandwidth `h`: ``(1/n^2) sum_ij |w_i w_j|`` times that of k."""
+        return float(np.abs(self.w).mean() ** 2) * entry_rounding(self.x, self.kernel, h, self.precision)
 
 
 class Engine(Protocol):
@@ -316,16 +320,16 @@ def _from_rows(engine: str, sample: GoalSample, h: float, rows: Floats, in_order
     if in_order:
         w = sample.along[1]
         edge = None if edge is None else np.flatnonzero(np.isin(sample.order, edge))
-    total, weight = float(rows[:, 1].sum()), float(w @ w)
-    form = max(float(w @ rows[:, 0]), 0.0)
+    total, weight = float(rows[:, 1].sum()), float(dot(w, w))
+    form = max(float(dot(w, rows[:, 0])), 0.0)
     squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
     diagonal = float(rows[:, 3].sum())
     return Estimate(
         n=n,
         statistic=form / n**2,
-        unbiased=unbiased(n, form, total, diagonal, weight, float(w**2 @ rows[:, 3]), float(w**2 @ rows[:, 1])),
+        unbiased=unbiased(n, form, total, diagonal, weight, float(dot(w**2, rows[:, 3])), float(dot(w**2, rows[:, 1]))),
         trace=diagonal / n - total / n**2,
-        squares=float(squares),
+        squares=max(float(squares), 0.0),
         variance=weight / n,
         deviation=deviation(w, (rows[:, 0] - rows[:, 0].mean()) / n, edge),
         engine=engine,

@@ -30,6 +30,7 @@ from hsicfast.dependence.goal_engines import (
     Tiles,
     Windows,
 )
+from hsicfast.dependence.gram import ENTRY_ROUNDING
 from hsicfast.dependence.spectrum import statistics
 from hsicfast.engines import gpu, kernels, spectral
 from hsicfast.errors import InputError
@@ -124,7 +125,7 @@ class GoalHSIC:
         if self.on_line and engine is self.spectral:
             psi = carried_features(sample.x[0], sample.width, h, negligible(sample.n))
             return permutation_pvalues([psi], sample.z, n_permutations, seed)[0]
-        return inference.permutation_pvalue(statistic, engine.permuted(h, n_permutations, seed))
+        return inference.permutation_pvalue(statistic, engine.permuted(h, n_permutations, seed), sample.rounding(h))
 
     def statistics(self, bandwidths: Floats) -> Callable[[Floats], Floats]:
         """S as a function of bandwidths (H,), to be asked for about as many as these and for none beyond their ends.
@@ -183,7 +184,7 @@ def maximised(
     pvalue = None
     if test == "permutation":
         permuted = np.max([index.permuted(float(h), n_permutations, seed) for h in grid], axis=0)
-        pvalue = inference.permutation_pvalue(float(found[top]), permuted)
+        pvalue = inference.permutation_pvalue(float(found[top]), permuted, index.sample.rounding(LARGEST))
     return estimate.result(pvalue, confidence, best)
 
 
@@ -239,6 +240,10 @@ def permutation_pvalues(features: Sequence[Floats], z: Bools, n_permutations: in
     """
     psi = np.hstack(features)
     offsets = np.concatenate(([0], np.cumsum([columns.shape[1] for columns in features])))
-    reached = np.add.reduceat(((z - z.mean()) @ psi) ** 2, offsets[:-1]) / len(z) ** 2
+    w = z - z.mean()
+    reached = np.add.reduceat((w @ psi) ** 2, offsets[:-1]) / len(z) ** 2
     permuted = spectral.permuted_statistics(psi, offsets, int(z.sum()), n_permutations, np.uint64(seed))
-    return [inference.permutation_pvalue(float(s), drawn) for s, drawn in zip(reached, permuted.T, strict=True)]
+    rounding = float(np.abs(w).mean() ** 2) * ENTRY_ROUNDING
+    return [
+        inference.permutation_pvalue(float(s), drawn, rounding) for s, drawn in zip(reached, permuted.T, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Samples prepared for sums over Gram matrices, and eigenvalues of small Gram matrices."""
+"""Samples prepared for sums over Gram matrices, what rounding does to these, and eigenvalues of small ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hsicfast.errors import InputError
 
 # An (n, n) matrix of this size is 128 MiB; its eigenvalues take some seconds.
 MOST_EIGENVALUES = 4000
+# How far rounding may move the mean of many kernel entries: half a unit in the last place below 1.
+ENTRY_ROUNDING, SINGLE_ENTRY_ROUNDING = float(np.finfo(np.float64).eps) / 4, float(np.finfo(np.float32).eps) / 4
 
 
 def anchored(x: Floats, kernel: Kernel) -> Floats:
@@ -39,6 +41,37 @@ def typical(x: Floats, kernel: Kernel, h: float) -> float:
     row = np.empty(x.shape[1])
     tiles.fill_row(x, 0, 0, row, kernel.code, h)
     return float(row.mean())
+
+
+def dot(a: Floats, b: Floats) -> Floats:
+    """Sums of products along the last axis, with the same bits on any number of threads.
+
+    The BLAS behind ``a @ b`` cuts long vectors by its threads: with OpenBLAS, those of more than 10,000 numbers.
+
+    Examples
+    --------
+    >>> float(dot(np.array([1.0, 2.0]), np.array([3.0, 4.0])))
+    11.0
+    """
+    return np.asarray((a * b).sum(axis=-1))
+
+
+def entry_rounding(x: Floats, kernel: Kernel, h: float, precision: str) -> float:
+    """How far rounding may move the mean of many kernel entries: ENTRY_ROUNDING, times their usual size if it is not 1.
+
+    Parameters
+    ----------
+    x : array (d, n)
+    kernel : Kernel
+    h : float
+        Bandwidth.
+    precision : {"double", "single"}
+    """
+    size = 1.0
+    if not kernel.has_bandwidth:
+        usual = typical(x, kernel, h)
+        size = abs(usual) + float(np.abs(tiles.diagonal(x, kernel.code, h, usual)).mean())
+    return size * (ENTRY_ROUNDING if precision == "double" else SINGLE_ENTRY_ROUNDING)
 
 
 def eigenvalues(x: Floats, kernel: Kernel, h: float) -> Floats:

@@ -2,6 +2,10 @@
 
 These functions check their input and leave the rest to :mod:`hsicfast.dependence.goal_oriented`,
 :mod:`hsicfast.dependence.two_samples` and :mod:`hsicfast.dependence.spectrum`.
+
+Any number of Numba's threads gives the same bits. The number of BLAS threads may change the last digits of what BLAS
+and LAPACK compute from matrices, and nothing else: p-values of test="asymptotic", which come from eigenvalues, and
+indices of intervals (`width`) and of two hyperparameters, which come from features.
 """
 
 from __future__ import annotations
@@ -54,7 +58,7 @@ def goal_hsic(
     u : array_like (n,) or (n, d)
         Values mapped to [0, 1].
     y : array_like (n,)
-        Objective of each trial; NaN and inf miss the goal.
+        Objective of each trial; NaN, inf and masked values miss the goal.
     goal : float in (0, 1)
         The fraction of trials that count as good.
     kernel : str
@@ -67,7 +71,7 @@ def goal_hsic(
     test : {None, "permutation", "asymptotic", "gamma"}
         How the p-value is computed; bandwidth="max" needs "permutation".
     n_permutations : int >= 1
-    seed : int >= 0
+    seed : int in [0, 2^64)
         Seed of the permutations.
     engine : {"auto", "spectral", "ordered", "tile", "gpu"}
         "auto" takes the cheapest (:mod:`hsicfast.dependence.goal_engines`). For many samples a CUDA device makes the
@@ -154,7 +158,7 @@ def hsic(
     test : {None, "permutation", "asymptotic", "gamma"}
     n_permutations : int >= 1
         Up to 3,000 samples, permutations keep both Gram matrices, 138 MiB at most.
-    seed : int >= 0
+    seed : int in [0, 2^64)
     engine : {"auto", "tile", "gpu"}
     confidence : float in (0, 1), optional
         Coverage of the confidence interval, which costs a second pass over the pairs; without it there is none.
@@ -228,7 +232,7 @@ class Spectrum(spectrum.SpectralMoments):
         The same values in ascending order, as `ordered`, save time.
         """
         values, weights = checks.numbers(u, "u"), np.asarray(w)
-        if weights.dtype != bool:
+        if weights.dtype != bool or isinstance(w, np.ma.MaskedArray):
             weights = checks.numbers(w, "w")
         if values.ndim != 1 or values.shape != weights.shape:
             raise InputError(

@@ -15,13 +15,20 @@ from hsicfast.arrays import Floats
 
 # Searches for a root reach FAR standard deviations out, beyond any level and confidence in use.
 FAR = 10
+# The search for the saddlepoint, in parts of its upper limit.
+SADDLEPOINT_ERROR = 1e-14
+# Below NEAR_MEAN the functions of :func:`_saddlepoint` come from as many terms of their series as reach 1e-17.
+NEAR_MEAN, TERMS = 0.1, 18
+_SQUARED = [*(1 - 1 / n for n in range(TERMS, 1, -1)), 0.0, 0.0]
+_BEYOND = [*((n - 1) * (n - 2) / (2 * n) for n in range(TERMS, 2, -1)), 0.0, 0.0, 0.0]
 
 
-def permutation_pvalue(statistic: float, permuted: Floats) -> float:
+def permutation_pvalue(statistic: float, permuted: Floats, rounding: float = 0.0) -> float:
     """``p = (1 + #{S_b >= S}) / (B + 1)``, valid at every B (Phipson and Smyth 2010).
 
     Discrete hyperparameters give exact ties, which rounding would break at random. So a relative difference of 1e-9
-    counts as a tie, which makes p larger, never smaller.
+    counts as a tie, which makes p larger, never smaller. So does a difference that rounding makes: a statistic of 0, or
+    one that is nothing but rounding, shows nothing.
 
     Parameters
     ----------
@@ -29,13 +36,17 @@ def permutation_pvalue(statistic: float, permuted: Floats) -> float:
         S for the data.
     permuted : array (B,)
         S_b for permuted goals.
+    rounding : float
+        How far rounding may move S and S_b.
 
     Examples
     --------
     >>> permutation_pvalue(3.0, np.array([1.0, 3.0, 2.0]))
     0.5
+    >>> permutation_pvalue(0.0, np.array([-1e-18, 1e-18, 2e-18]), rounding=1e-17)
+    1.0
     """
-    reached = np.count_nonzero(permuted >= statistic * (1 - 1e-9))
+    reached = np.count_nonzero(permuted >= statistic * (1 - 1e-9) - rounding)
     return float((1 + reached) / (len(permuted) + 1))
 
 
@@ -88,10 +99,6 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shifts: ArrayLike
     if np.ptp(a) <= 1e-9 * a[0]:
         x = statistic / a[0]
         return float(1 - special.chndtr(x, len(a), d.sum()) if d.any() else special.chdtrc(len(a), x))
-    mean, deviation = (a * (1 + d)).sum(), math.sqrt(2 * (a**2 * (1 + 2 * d)).sum())
-    # At the mean itself the formula is 0/0, so we evaluate it a little beside the mean.
-    if abs(statistic - mean) < 1e-4 * deviation:
-        statistic = mean + 1e-4 * deviation
     limit = 1 / (2 * a.max())
 
     def slope(t: float) -> float:
@@ -101,13 +108,44 @@ def weighted_chi2_pvalue(statistic: float, weights: ArrayLike, shifts: ArrayLike
     lowest = -len(a) / (2 * statistic) - limit  # the slope is negative there, if there are no shifts
     while slope(lowest) > 0:
         lowest *= 2
-    t = optimize.brentq(slope, lowest, limit * (1 - 1e-12), xtol=1e-14 * limit)
-    left = 1 - 2 * t * a
-    cumulant = (t * a * d / left).sum() - 0.5 * np.log(left).sum()
-    curvature = 2 * (a**2 / left**2 + 2 * a**2 * d / left**3).sum()
-    w = math.copysign(math.sqrt(2 * max(t * statistic - cumulant, 0.0)), t)
-    v = t * math.sqrt(curvature)
-    return float(min(max(special.ndtr(-w - math.log(v / w) / w), 0.0), 1.0))
+    t = optimize.brentq(slope, lowest, limit * (1 - 1e-12), xtol=SADDLEPOINT_ERROR * limit)
+    if abs(t) <= SADDLEPOINT_ERROR * limit:
+        t = 0.0
+    w, correction = _saddlepoint(t, a, d, slope(t))
+    return float(min(max(special.ndtr(-w - correction), 0.0), 1.0))
+
+
+def _saddlepoint(t: float, a: Floats, d: Floats, slope: float) -> tuple[float, float]:
+    """Kuonen's ``w`` and ``log(v / w) / w`` at the saddlepoint `t`, where the slope of ``K(t) - t statistic`` is 0.
+
+    With x = 2 t a, ``w^2 = 2 (t statistic - K)`` and ``v^2 = t^2 K''`` are sums over the weights. At the mean both are
+    0, and so is the logarithm. The sums start with t^2 there, their difference starts with t^3, and each comes from
+    terms in which nothing cancels. So the digits stay, and the limit at the mean is a third cumulant.
+
+    Parameters
+    ----------
+    t : float
+    a, d : array (r,)
+        Weights and shifts of :func:`weighted_chi2_pvalue`.
+    slope : float
+        What the search for t left of the slope. Far from the mean it counts; near the mean the error in t is as small
+        as that in p.
+    """
+    if t == 0.0:
+        return 0.0, float((a**3 * (1 + 3 * d)).sum() / (a**2 * (1 + 2 * d)).sum() ** 1.5 * math.sqrt(2) / 3)
+    x = 2 * t * a
+    left = 1 - x
+    ratio = x / left
+    near = np.abs(x) < NEAR_MEAN
+    if near.all():
+        slope = 0.0
+    # x / (1 - x) + log(1 - x), and x^2 / 2(1 - x)^2 less that
+    squared = np.where(near, np.polyval(_SQUARED, x), ratio + np.log(left))
+    beyond = np.where(near, np.polyval(_BEYOND, x), ratio**2 / 2 - ratio - np.log(left))
+    w_squared = float((squared + d * ratio**2).sum()) - 2 * t * slope
+    v_squared_beyond = float((beyond + d * ratio**3).sum()) + 2 * t * slope
+    w = math.copysign(math.sqrt(max(w_squared, 0.0)), t)
+    return w, math.log1p(v_squared_beyond / w_squared) / (2 * w)
 
 
 def critical_value(weights: ArrayLike, alpha: float) -> float:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Bools, Complexes, Floats, Rows
 from hsicfast.dependence.estimate import Estimate, unbiased
 from hsicfast.dependence.features import TAIL, TERMS, gaussian_coefficients
+from hsicfast.dependence.gram import dot
 from hsicfast.engines import fourier
 from hsicfast.errors import InputError
 
@@ -79,7 +80,7 @@ class SpectralMoments:
             self.moments[1] += moments_of(u, w, self.cells)
             self.moments[2] += moments_of(u, w * w, self.cells)
             self.sum += float(w.sum())
-            self.sum_of_squares += float(w @ w)
+            self.sum_of_squares += float(dot(w, w))
         self.n += len(u)
         return self
 
@@ -200,8 +201,8 @@ def _estimate(h: float, n: int, weight: float, period: float, spectra: Complexes
     degree = len(ones) // 2
     low = slice(degree + 1)
     c = gaussian_coefficients(h, period, degree)
-    statistic = float(c @ np.abs(centred[low]) ** 2) / n**2
-    total = float(c @ np.abs(ones[low]) ** 2)
+    statistic = float(dot(c, np.abs(centred[low]) ** 2)) / n**2
+    total = float(dot(c, np.abs(ones[low]) ** 2))
     # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i.
     pull, rows = _polynomial(c, centred[low]) / n, _polynomial(c, ones[low]) / n
     pull[0] -= _sum_over(pull, ones) / n
@@ -209,7 +210,7 @@ def _estimate(h: float, n: int, weight: float, period: float, spectra: Complexes
         pull[0] -= _sum_over(pull, spectra[3])
     influence = _sum_over(_square(pull), squared) / n - statistic**2
     # k^2 is the Gaussian of bandwidth h / sqrt(2).
-    square = float(gaussian_coefficients(h / math.sqrt(2), period, 2 * degree) @ np.abs(ones) ** 2)
+    square = float(dot(gaussian_coefficients(h / math.sqrt(2), period, 2 * degree), np.abs(ones) ** 2))
     squares = square / n**2 - 2 * _sum_over(_square(rows), ones) / n + (total / n**2) ** 2
     return Estimate(
         n=n,

@@ -11,7 +11,7 @@ import numpy as np
 from hsicfast.arrays import Floats
 from hsicfast.dependence import inference
 from hsicfast.dependence.estimate import HSICResult
-from hsicfast.dependence.gram import anchored, eigenvalues, tiled, typical
+from hsicfast.dependence.gram import anchored, dot, eigenvalues, entry_rounding, tiled, typical
 from hsicfast.engines import gpu, matrices, tiles
 from hsicfast.engines.kernels import Kernel
 
@@ -35,7 +35,7 @@ class TwoSamples:
         engine: str = "auto",
         precision: str = "double",
     ) -> None:
-        self.x, self.y = anchored(x, kernel_x), anchored(y, kernel_y)
+        self.x, self.y, self.precision = anchored(x, kernel_x), anchored(y, kernel_y), precision
         self.kernel_x, self.kernel_y, self.h_x, self.h_y = kernel_x, kernel_y, h_x, h_y
         self.n = x.shape[1]
         self.first = (kernel_x.code, h_x, typical(self.x, kernel_x, h_x))
@@ -86,9 +86,9 @@ class TwoSamples:
 
     def v_statistic(self) -> float:
         """``(1/n^2) (sum_ij k_ij l_ij - (2/n) sum_i k_i l_i + k l / n^2)``, k_i and k the sums of rows and of all."""
-        both = self.rows[:, 0].sum() + self.k_ii @ self.l_ii
+        both = self.rows[:, 0].sum() + dot(self.k_ii, self.l_ii)
         # As a sum of squares it is below 0 only by rounding.
-        return max(float(self._centred(both, self.k_i @ self.l_i)), 0.0)
+        return max(float(self._centred(both, dot(self.k_i, self.l_i))), 0.0)
 
     def u_statistic(self) -> float:
         """Unbiased HSIC of the samples (Song et al. 2012, eq. 5)."""
@@ -107,13 +107,14 @@ class TwoSamples:
         """
         n = self.n
         statistic = self.v_statistic()
-        own_x = _own(self.squares[0] + self.k_ii @ self.k_ii, self.k_i)
-        own_y = _own(self.squares[1] + self.l_ii @ self.l_ii, self.l_i)
+        own_x = _own(self.squares[0] + dot(self.k_ii, self.k_ii), self.k_i)
+        own_y = _own(self.squares[1] + dot(self.l_ii, self.l_ii), self.l_i)
         traces = (self.k_ii.mean() - self.k_i.sum() / n**2) * (self.l_ii.mean() - self.l_i.sum() / n**2)
         null_mean = float(traces / (n - 1))
         pvalue = None
         if test == "permutation":
-            pvalue = inference.permutation_pvalue(statistic, self.permuted(n_permutations, seed))
+            rounding = self._rounding(max(own_x, 0.0), max(own_y, 0.0))
+            pvalue = inference.permutation_pvalue(statistic, self.permuted(n_permutations, seed), rounding)
         elif test == "gamma":
             pvalue = inference.gamma_pvalue(statistic, null_mean, 2 * own_x * own_y / n**2)
         elif test == "asymptotic":
@@ -129,6 +130,12 @@ class TwoSamples:
             statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, self.engine, self.u_statistic()
         )
 
+    def _rounding(self, own_x: float, own_y: float) -> float:
+        """How far rounding may move the statistic: that of each kernel times the root mean square of the other."""
+        of_x = entry_rounding(self.x, self.kernel_x, self.h_x, self.precision)
+        of_y = entry_rounding(self.y, self.kernel_y, self.h_y, self.precision)
+        return of_x * math.sqrt(own_y) + of_y * math.sqrt(own_x) + of_x * of_y
+
     def permuted(self, n_permutations: int, seed: int) -> Floats:
         """V-statistics (n_permutations,) for y in random orders."""
         random = np.random.default_rng(seed)
@@ -142,7 +149,7 @@ class TwoSamples:
                 continue
             shuffled = np.ascontiguousarray(self.tiled_y[:, orders].transpose(1, 0, 2))
             pairs = tiles.paired_products(self.tiled_x, shuffled, self.first, self.second)
-            found.append(self._centred(2 * pairs + self.l_ii[orders] @ self.k_ii, self.l_i[orders] @ self.k_i))
+            found.append(self._centred(2 * pairs + dot(self.l_ii[orders], self.k_ii), dot(self.l_i[orders], self.k_i)))
         return np.concatenate(found)
 
     def _centred_grams(self) -> tuple[Floats, Floats]:
@@ -180,4 +187,4 @@ def _own(squares: float, totals: Floats) -> float:
 def _u_centred(both: float, k_i: Floats, l_i: Floats) -> float:
     """U-statistic from ``sum_(i != j) k_ij l_ij`` and the row sums without the diagonal."""
     n = len(k_i)
-    return float(both + k_i.sum() * l_i.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k_i @ l_i)) / (n * (n - 3))
+    return float(both + k_i.sum() * l_i.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * dot(k_i, l_i)) / (n * (n - 3))

@@ -107,6 +107,37 @@ def pairs_within(ordered, distance):
 
 
 @njit(cache=True, parallel=True)
+def largest_within(ordered, distance):
+    """The largest distance of two of sorted values (n,) that is at most `distance`; 0 if there is none. Cost O(n)."""
+    n = ordered.shape[0]
+    largest = np.zeros(SLOTS)
+    for slot in prange(SLOTS):
+        start = slot * n // SLOTS
+        near = _first_within(ordered, start, distance)
+        for j in range(start, (slot + 1) * n // SLOTS):
+            while ordered[j] - ordered[near] > distance:
+                near += 1
+            largest[slot] = max(largest[slot], ordered[j] - ordered[near])
+    return largest.max()
+
+
+@njit(cache=True, parallel=True)
+def smallest_beyond(ordered, distance):
+    """The smallest distance of two of sorted values (n,) above `distance`; infinity if there is none. Cost O(n)."""
+    n = ordered.shape[0]
+    smallest = np.full(SLOTS, np.inf)
+    for slot in prange(SLOTS):
+        start = slot * n // SLOTS
+        near = _first_within(ordered, start, distance)
+        for j in range(start, (slot + 1) * n // SLOTS):
+            while ordered[j] - ordered[near] > distance:
+                near += 1
+            if near > 0:
+                smallest[slot] = min(smallest[slot], ordered[j] - ordered[near - 1])
+    return smallest.min()
+
+
+@njit(cache=True, parallel=True)
 def distances_between(ordered, within, distance, other, room):
     """The distances of all pairs that lie between two given distances.
 
@@ -118,12 +149,12 @@ def distances_between(ordered, within, distance, other, room):
     distance, other : float
         Either may be the larger.
     room : int
-        How many distances each slot keeps; it only counts the others.
+        How many distances each slot keeps.
 
     Returns
     -------
     found : (SLOTS,) int
-        Distances above the smaller and at most the larger of the two.
+        Distances above the smaller and at most the larger of the two. A slot that finds more than `room` stops there.
     kept : (SLOTS, room), filled up to ``min(found, room)``; cost O(n), and BLOCK^2 a distance found
     """
     n = ordered.shape[0]
@@ -142,7 +173,7 @@ def distances_between(ordered, within, distance, other, room):
             stop = min(start + BLOCK, n)
             far = near
             reached, near = _block_within(ordered, start, stop, near, other)
-            if reached != within[block]:
+            if reached != within[block] and count <= room:
                 while far > 0 and ordered[start] - ordered[far - 1] <= high:
                     far -= 1
                 count = _collect(ordered, start, stop, far, low, high, kept[slot], count)
@@ -152,12 +183,12 @@ def distances_between(ordered, within, distance, other, room):
 
 @njit(cache=True)
 def _collect(ordered, start, stop, far, low, high, kept, count):
-    """Write a block's distances in (low, high] behind the first `count` of `kept`, as long as there is room."""
+    """Write a block's distances in (low, high] behind the first `count` of `kept`, until there are more than fit."""
     for j in range(start, stop):
         while ordered[j] - ordered[far] > high:
             far += 1
         i = far
-        while ordered[j] - ordered[i] > low:
+        while ordered[j] - ordered[i] > low and count <= kept.shape[0]:
             if count < kept.shape[0]:
                 kept[count] = ordered[j] - ordered[i]
             count += 1

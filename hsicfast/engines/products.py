@@ -11,12 +11,17 @@ SLOTS = 64  # parallel iterations; they take rows in turn, because later rows ha
 
 
 @njit(cache=True, fastmath=FASTMATH, parallel=True)
-def product_forms(x, w):
+def product_forms(x, width, w):
     """Quadratic forms of `w` (n,) with the product kernels of `x` (d, n).
+
+    ``k(x, y) = (x - 1/2)(y - 1/2) + ((x - y)^2 - |x - y| + 1/6) / 2``, or its mean over two intervals that are equal or
+    do not overlap. Such a mean adds the variances of both to ``(x - y)^2``; within one interval the mean of ``|x - y|``
+    is a third of its width.
 
     Parameters
     ----------
-    x : (d, n) in [0, 1]
+    x, width : (d, n) in [0, 1]
+        Middles and widths of intervals; the width of a point is 0.
     w : (n,)
 
     Returns
@@ -33,7 +38,9 @@ def product_forms(x, w):
                 weight = w[i] * w[j] * (1.0 if i == j else 2.0)
                 for l in range(d):  # noqa: E741 -- as in the formula
                     gap = abs(x[l, i] - x[l, j])
-                    alone[l] = (x[l, i] - 0.5) * (x[l, j] - 0.5) + 0.5 * (gap * gap - gap + 1.0 / 6.0)
+                    variances = (width[l, i] * width[l, i] + width[l, j] * width[l, j]) / 12.0
+                    apart = gap if gap > 0.0 else width[l, i] / 3.0
+                    alone[l] = (x[l, i] - 0.5) * (x[l, j] - 0.5) + 0.5 * (gap * gap + variances - apart + 1.0 / 6.0)
                     parts[slot, 1, 1 + l] += weight * alone[l]
                 after[d] = 1.0
                 for l in range(d - 1, -1, -1):  # noqa: E741

@@ -1,15 +1,19 @@
 """goal_hsic and hsic: facts by hand, laws, corners, and the naive reference on every engine."""
 
 import math
+import os
+import subprocess
+import sys
 
 import hypothesis.strategies as st
 import naive
 import numpy as np
 import pytest
+from builders import FLAT, table, uniform
 from hypothesis import given
 
 import hsicfast
-from hsicfast import InputError, goal_hsic, hsic
+from hsicfast import InputError, analyse, goal_hsic, hsic
 from hsicfast.engines.kernels import KERNELS
 
 BANDWIDTHS = (2.0, 0.3, 0.05, 0.02)
@@ -267,6 +271,54 @@ class TestTests:
         )
         assert rejected / 200 < 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / 200)
 
+    ENGINES = (
+        ("gaussian", {}),
+        ("gaussian", {"engine": "ordered"}),
+        ("gaussian", {"engine": "tile"}),
+        ("gaussian", {"engine": "tile", "precision": "single"}),
+        ("matern32", {"engine": "ordered"}),
+        ("matern32", {"engine": "tile"}),
+        ("matern52", {"engine": "ordered"}),
+        ("matern52", {"engine": "tile"}),
+    )
+
+    @pytest.mark.parametrize("n", [30, 700])
+    @pytest.mark.parametrize(("kernel", "options"), ENGINES)
+    @pytest.mark.parametrize("h", [1e9, 1e12, 1e150])
+    def test_rounding_shows_nothing(self, n, kernel, options, h):
+        # 1 - k is at most d^2 / h^2 = 1e-18: below the rounding of k, which says nothing of u
+        u = trials(n)[0]
+        test = {"test": "permutation", "n_permutations": 99}
+        assert goal_hsic(u, u, kernel=kernel, bandwidth=h, **test, **options).pvalue == 1.0
+        one, other = {"kernel_x": kernel, "bandwidth_x": h}, {"kernel_y": kernel, "bandwidth_y": h}
+        for both in (one, other, one | other):
+            if "engine" not in options:
+                assert hsic(u, u, **both, **test).pvalue == 1.0
+
+    def test_rounding_in_some_coordinates_shows_nothing(self):
+        u = uniform(500, 2)
+        for engine in ("auto", "tile"):
+            result = goal_hsic(u, u[:, 0], bandwidth=1e9, test="permutation", n_permutations=99, engine=engine)
+            assert result.pvalue == 1.0
+
+    @pytest.mark.parametrize("n", [60, 1000])
+    @pytest.mark.parametrize("h", [30.0, 1e3, 1e5])
+    @pytest.mark.parametrize(("kernel", "options"), [e for e in ENGINES if "precision" not in e[1]])
+    def test_a_large_bandwidth_has_the_pvalue_of_the_linear_kernel(self, n, h, kernel, options):
+        # k = 1 - c d^2 / h^2 + ..., and w^T d^2 w = -2 (w^T u)^2, for the data and each of the same permutations
+        rng = np.random.default_rng(1)
+        u = rng.random(n)
+        y, m = u + 3 * rng.standard_normal(n), round(n / 10)
+        from hsicfast.engines.spectral import subset_membership
+
+        members = subset_membership(n, m, 199, np.uint64(0))
+        drawn = np.abs(members.T @ u - m * u.mean())
+        reached = abs(naive.goal(y, 0.1) @ u - m * u.mean())
+        found = goal_hsic(u, y, kernel=kernel, bandwidth=h, test="permutation", n_permutations=199, **options)
+        # terms of higher order, some d / h = 3% of the statistic at most, and rounding may exchange neighbours
+        at_most, at_least = ((1 + np.sum(drawn >= reached * (1 + side * 0.02))) / 200 for side in (-1, 1))
+        assert at_least <= found.pvalue <= at_most
+
     def test_seed_zero_is_a_seed(self):
         u, y = np.random.default_rng(12).random((2, 60))
         first, second, other = (
@@ -346,7 +398,12 @@ class TestCorners:
             ({"bandwidth": "max", "test": "gamma"}, "bandwidth='max' needs test='permutation'"),
             ({"bandwidth": "max", "kernel": "energy"}, "bandwidth='max' needs a kernel with a bandwidth"),
             ({"n_permutations": 0}, "`n_permutations >= 1` must hold, but got 0"),
+            ({"n_permutations": 99.5}, "n_permutations must be a whole number, but got 99.5; 1000 is usual"),
+            ({"n_permutations": True}, "n_permutations must be a whole number, but got True; 1000 is usual"),
             ({"seed": -1}, "`seed >= 0` must hold, but got -1"),
+            ({"seed": 1.0}, "seed must be a whole number, but got 1.0; use 0 or above"),
+            ({"seed": False}, "seed must be a whole number, but got False; use 0 or above"),
+            ({"seed": 2**70}, f"`seed < 2\\*\\*64` must hold, but got {2**70}; use a smaller one"),
             ({"confidence": 1}, "`0 < confidence < 1` must hold, but got confidence=1"),
             ({"width": [0.1]}, "width must hold 4 lengths"),
             ({"width": [0.1] * 4, "engine": "tile"}, "`width` needs one hyperparameter"),
@@ -355,6 +412,47 @@ class TestCorners:
     def test_bad_options(self, options, text):
         with pytest.raises(InputError, match=text):
             goal_hsic([0.1, 0.4, 0.6, 0.9], [1, 2, 3, 4], **options)
+
+    @pytest.mark.parametrize("options", [{"n_permutations": 99.5}, {"seed": 0.5}, {"seed": -1}, {"seed": 2**64}])
+    def test_every_door_refuses_the_same_options(self, options):
+        found, x = table(20, objective=lambda p: p["x"], space=FLAT), [0.1, 0.4, 0.6, 0.9]
+        for door in (
+            lambda: goal_hsic(x, x, test="permutation", **options),
+            lambda: hsic(x, x, test="permutation", **options),
+            lambda: analyse(FLAT, found, test="permutation", **options),
+        ):
+            with pytest.raises(InputError, match=f"{next(iter(options))}.*must .*but got"):
+                door()
+
+    @pytest.mark.parametrize("seed", [2**64 - 1, np.int64(7), np.uint8(7)])
+    def test_every_seed_of_the_random_stream_is_taken(self, seed):
+        u, y = trials(30)
+        options = {"test": "permutation", "n_permutations": 19}
+        pvalues = [goal_hsic(u, y, seed=s, kernel=k, **options).pvalue for s in (seed, int(seed)) for k in KERNELS]
+        assert pvalues[: len(KERNELS)] == pvalues[len(KERNELS) :]
+        assert hsic(u, y, seed=seed, **options) == hsic(u, y, seed=int(seed), **options)
+
+    def test_a_masked_objective_misses_the_goal(self):
+        u, y = trials(40)
+        hidden = np.arange(40) % 3 == 0
+        masked = np.ma.masked_array(np.where(hidden, -1e9, y), hidden)  # the best of all, if the mask were dropped
+        assert goal_hsic(u, masked) == goal_hsic(u, np.where(hidden, np.inf, y))
+        assert goal_hsic(np.ma.masked_array(u), y) == goal_hsic(u, y)
+
+    @pytest.mark.parametrize(
+        ("name", "door"),
+        [
+            ("u", lambda m, x: goal_hsic(m, x)),
+            ("u", lambda m, x: hsicfast.anova_indices(m[:, None], x)),
+            ("x", lambda m, x: hsic(m, x)),
+            ("y", lambda m, x: hsic(x, m)),
+            ("w", lambda m, x: hsicfast.Spectrum().update(x, m > 0.3)),
+        ],
+    )
+    def test_other_masked_values_are_refused(self, name, door):
+        x = np.array([0.1, 0.4, 0.6, 0.9])
+        with pytest.raises(InputError, match=f"{name} must have no masked values, but 1 are masked; drop them"):
+            door(np.ma.masked_greater(x, 0.8), x)
 
     def test_center_refuses_what_it_cannot_change_in_place(self):
         with pytest.raises(InputError, match="center works in place on a writeable square float64 array"):
@@ -376,3 +474,32 @@ def test_one_and_two_threads_give_the_same_bits():
             )
         )
     assert results[0] == results[1]
+
+
+BLAS = """
+import numpy as np
+from hsicfast import Spectrum, goal_hsic, hsic
+for n in (2000, 10_001):  # OpenBLAS cuts vectors from 10,001 numbers on
+    u, y = np.random.default_rng(0).random((2, n))
+    for options in ({}, {"bandwidth": 0.001}, {"bandwidth": "max"}, {"kernel": "laplace"}, {"engine": "tile"}):
+        print(goal_hsic(u, y, test=None if "bandwidth" in options else "gamma", **options))
+    print(goal_hsic(u, y, test="permutation", n_permutations=9), hsic(u, y, test="gamma", confidence=0.9))
+    print(hsic(u, y, kernel_x="linear", kernel_y="energy"), Spectrum().update(u, y).hsic(0.3, test="gamma"))
+    print(Spectrum(0.0001).update(u, y).hsic(0.0002))
+"""
+
+
+@pytest.mark.slow
+def test_one_and_two_threads_of_blas_give_the_same_bits():
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", BLAS],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for threads in "12"
+    ]
+    assert "HSICResult" in printed[0]
+    assert printed[0] == printed[1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hsicfast import goal_hsic, hsic
+from hsicfast import Spectrum, goal_hsic, hsic
 from hsicfast.dependence import inference
 
 INTERPRETED = bool(numba.config.DISABLE_JIT)
@@ -36,6 +36,45 @@ def test_weighted_chi2_corners():
     at_the_mean = inference.weighted_chi2_pvalue(1.5, [1.0, 0.5])
     beside = inference.weighted_chi2_pvalue(1.51, [1.0, 0.5])
     assert at_the_mean == pytest.approx(beside, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("weights", "shifts"), [([1, 0.5, 0.25], 0.0), ([1, 0.2, 0.05, 1e-3], 0.0), ([1, 0.3], np.array([1.0, 2.0]))]
+)
+def test_weighted_chi2_goes_smoothly_through_its_mean(weights, shifts):
+    a = np.array(weights)
+    # cumulants of a sum of a (X + d)^2, n the order: 2^(n - 1) (n - 1)! sum a^n (1 + n d^2)
+    mean, variance, third = (
+        2 ** (n - 1) * math.factorial(n - 1) * (a**n * (1 + n * shifts)).sum() for n in range(1, 4)
+    )
+    at_mean = inference.weighted_chi2_pvalue(mean, a, shifts)
+    assert at_mean == pytest.approx(stats.norm.sf(third / variance**1.5 / 6), rel=1e-13)
+    # Beside the mean it falls as a straight line but for a curvature below 1 and rounding.
+    far = 1e-3 * math.sqrt(variance)
+    low, high = (inference.weighted_chi2_pvalue(mean + side * far, a, shifts) for side in (-1, 1))
+    for part in (-0.5, -0.1, -1e-2, -1e-4, -1e-8, 1e-12, 1e-6, 1e-3, 0.1, 0.5):
+        between = inference.weighted_chi2_pvalue(mean + part * far, a, shifts)
+        assert between == pytest.approx(
+            at_mean + part * (high - low) / 2, abs=part**2 * far**2 + 1e-10 * abs(part) + 1e-14
+        )
+
+
+@pytest.mark.skipif(INTERPRETED, reason="thousands of indices")
+def test_a_stream_has_the_pvalue_of_its_samples_near_the_mean_under_independence():
+    def found(seed):
+        u, y = np.random.default_rng(seed).random((2, 60))
+        return u, y, goal_hsic(u, y, bandwidth=0.3)
+
+    def distance(seed):
+        result = found(seed)[2]  # its null mean, over permutations, is n / (n - 1) times that of the limit law
+        return abs(result.statistic / result.null_mean - 59 / 60)
+
+    nearest = sorted(range(3000), key=distance)
+    for seed in nearest[:20]:
+        u, y, _ = found(seed)
+        whole = goal_hsic(u, y, bandwidth=0.3, test="asymptotic", engine="spectral").pvalue
+        stream = Spectrum().update(u, y <= np.sort(y)[5]).hsic(0.3, test="asymptotic").pvalue
+        assert stream == pytest.approx(whole, rel=1e-10)
 
 
 def test_gamma():
