@@ -276,6 +276,9 @@ def _joint_chances(
     found = {}
     for part in _subsets(names) if len(names) <= MOST_SHARED else [names]:
         parts = [own for own in (tuple(name for name in block if name in part) for block in blocks) if own]
+        if len(blocks) == 1:
+            found[frozenset(part)] = (evidence.differing[part, BEFORE], evidence.differing[part, AFTER])
+            continue
         base = evidence.base(part)
         sides = []
         for side in (BEFORE, AFTER):
@@ -307,7 +310,7 @@ def _change(evidence: Neighbourhoods, name: str, share: Estimate) -> Change:
     gain = objective = _UNKNOWN
     kind = UNSEEN
     if evidence.seen((name,)):
-        gain = _estimate(evidence.chances[(name,), AFTER] - evidence.chances[(name,), BEFORE])
+        gain = _estimate(evidence.differing[(name,), AFTER] - evidence.differing[(name,), BEFORE])
         kind = _kind(gain)
         own, other = evidence.medians[name, AFTER], evidence.medians[name, BEFORE]
         # Two medians that diverged are equally bad.

@@ -1,9 +1,11 @@
 """The trials near the values of two configurations, and the chances of these neighbourhoods to meet the goal.
 
-An interval comes from a bootstrap with exponential weights, and each neighbourhood gets half a trial that met the goal
-and half a trial that missed it. So the chance of a neighbourhood has the distribution Beta(k + 1/2, n - k + 1/2), which
-is no point even if all its n trials met the same fate, and neighbourhoods that share trials move together. Repeats of
-one configuration share a weight and count as one trial.
+An interval comes from a bootstrap with exponential weights, and each neighbourhood gets a trial that met the goal and
+one that missed it. So the chance of a neighbourhood has the distribution Beta(k + 1, n - k + 1), which is no point even
+if all its n trials met the same fate, and neighbourhoods that share trials move together. For the difference of two
+chances one trial of either fate keeps the confidence (Agresti and Caffo 2000). A product of many chances would pile up
+what they add, so half a trial of either fate must do there. Repeats of one configuration share a weight and count as
+one trial.
 """
 
 from __future__ import annotations
@@ -66,8 +68,9 @@ class Neighbourhoods:
         self.loss = np.where(np.isfinite(self.trials.losses), self.trials.losses, np.inf)
         self._near: dict[tuple[tuple[str, ...], int], Near] = {}
         self._units: dict[str, Floats] = {}
-        # First what was counted, then DRAWS draws.
+        # First what was counted, then DRAWS draws: chances for products, chances for differences, median losses.
         self.chances: dict[tuple[tuple[str, ...], int], Floats] = {}
+        self.differing: dict[tuple[tuple[str, ...], int], Floats] = {}
         self.medians: dict[tuple[str, int], Floats] = {}
 
     def _repeats(self) -> Rows:
@@ -182,14 +185,15 @@ class Neighbourhoods:
                 hits[place, drawn], totals[place, drawn] = own @ self.findings.met[rows], own.sum(axis=1)
                 if len(names) == 1:
                     medians.setdefault((names[0], side), []).append(medians_of(self.loss[rows], own))
-        half = random.gamma(0.5, size=(2, len(places), DRAWS))
-        chances = (hits + half[0]) / (totals + half.sum(axis=0))
+        half, rest = random.gamma(0.5, size=(2, 2, len(places), DRAWS))
         for place, (names, side) in enumerate(places):
-            self.chances[names, side] = np.append(self.near(names, side).chance, chances[place])
+            counted = self.near(names, side).chance
+            for own, into in ((half, self.chances), (half + rest, self.differing)):
+                met, missed = own[:, place]
+                into[names, side] = np.append(counted, (hits[place] + met) / (totals[place] + met + missed))
         for (name, side), found in medians.items():
             rows = self.near((name,), side).rows
-            counted = medians_of(self.loss[rows], self.weight[None, rows])
-            self.medians[name, side] = np.concatenate((counted, *found))
+            self.medians[name, side] = np.concatenate((medians_of(self.loss[rows], self.weight[None, rows]), *found))
 
 
 def own_rows(trials: TrialTable, params: Mapping[str, Any], index: int | None) -> Rows:
