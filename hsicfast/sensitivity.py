@@ -8,23 +8,22 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import astuple, fields, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.arrays import Bools
 from hsicfast.dependence import inference
 from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
-from hsicfast.evidence.interactions import PairJudge
 from hsicfast.indices.batches import Rules
-from hsicfast.indices.carried import Law, carry, features, few_features, index_evidence
+from hsicfast.indices.carried import Law, carry, few_features, index_evidence
 from hsicfast.indices.conclusions import Conclusions
-from hsicfast.indices.findings import Index, Pair, Question, Streamed
+from hsicfast.indices.findings import Index, Question, Streamed
+from hsicfast.indices.pairs import judged_pairs
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, Group, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace
@@ -233,7 +232,7 @@ def analyse(
     # 3. One index for each hyperparameter in its conditional group; p-values are adjusted over all of them.
     indices = _indices(judged, question)
     # 4. Pairs: the index of the couple, and what remains of it without the main effects.
-    pair_indices = _pair_indices(judged, question, progress) if pairs else ()
+    pair_indices = judged_pairs(judged, question, progress) if pairs else ()
     progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
     cost_indices = _cost_indices(judged, question, float(met.mean()))
@@ -281,7 +280,7 @@ def _analyse_stream(
         rules.pruned,
         indices,
         cost_indices[0] if cost_indices else (),
-        _pair_indices(sample, question, progress) if pairs else (),
+        judged_pairs(sample, question, progress) if pairs else (),
         Streamed(n, int(np.count_nonzero(met)), rank_error),
     )
 
@@ -404,37 +403,6 @@ def _as_indices(
         Index(name, r.statistic, r.r2, pvalue, nan, nan, *(r.ci or (nan, nan)), r.null_mean, r.n, group)
         for name, r, pvalue in zip(names, results, pvalues, strict=True)
     ]
-
-
-def _pair_indices(table: TrialTable, question: Question, progress: ProgressCallback) -> tuple[Pair, ...]:
-    """All pairs that exist together in at least 4 trials, unless one decides whether the other exists."""
-    found = []
-    judges: dict[bytes, PairJudge | None] = {}
-    pairs = list(combinations(table.space, 2))
-    for place, (first, second) in enumerate(pairs):
-        progress("pairs", place / len(pairs))
-        if table.space.depends(first, second) or table.space.depends(second, first):
-            continue
-        both = table.active(first) & table.active(second)
-        if both.tobytes() not in judges:
-            judges[both.tobytes()] = _judge(table, np.flatnonzero(both), question)
-        judge = judges[both.tobytes()]
-        if judge is not None:
-            found.append(Pair(first, second, *judge.pair(first, second)))
-    return tuple(sorted(found, key=lambda pair: -pair.hsic))
-
-
-def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | None:
-    """The judge of the pairs that exist together in these trials; None if they are too few, or all alike."""
-    z = question.met(table.objective[rows]).met
-    if len(rows) < MIN_TRIALS or z.all() or not z.any():
-        return None
-
-    def of(name: str) -> Floats:
-        psi, level = features(*carry(table, name, rows, question.law), question.bandwidth)
-        return psi[level]
-
-    return PairJudge(of, z, question.bandwidth, question.n_permutations, question.seed)
 
 
 def _cost_indices(table: TrialTable, question: Question, share: float) -> tuple[Index, ...]:
