@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import astuple, fields, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.arrays import Bools
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
-from hsicfast.evidence.interactions import PairJudge
 from hsicfast.indices import judging
 from hsicfast.indices.batches import Rules
-from hsicfast.indices.carried import Law, carry, features
+from hsicfast.indices.carried import Law
 from hsicfast.indices.conclusions import Conclusions
-from hsicfast.indices.findings import JOINT, About, Pair, Question, Streamed
+from hsicfast.indices.findings import JOINT, About, Question, Streamed
+from hsicfast.indices.pairs import judged_pairs
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace
@@ -251,7 +250,7 @@ def analyse(
     # 3. One index for each hyperparameter in its conditional group, and one test of all of them.
     found, critical = judging.judged(judged, asked)
     # 4. Pairs: the index of the couple, and what remains of it without the main effects.
-    pair_indices = _pair_indices(judged, asked, progress) if pairs else ()
+    pair_indices = judged_pairs(judged, asked, progress) if pairs else ()
     progress("costs", 0.0)
     # 5. The same question about cost: what makes a network cheap?
     about_costs = judging.cost_indices(judged, asked, float(met.mean()))
@@ -311,7 +310,7 @@ def _analyse_stream(
         rules.pruned,
         found,
         about_costs[0] if about_costs else (),
-        _pair_indices(sample, question, progress) if pairs else (),
+        judged_pairs(sample, question, progress) if pairs else (),
         Streamed(n, int(np.count_nonzero(met)), rank_error),
     )
 
@@ -366,34 +365,3 @@ def _check_parts(goal: Threshold, best: float, met: Bools) -> None:
             f"a threshold must part the trials, but {'all' if met.all() else 'none'} of {len(met)} reach {goal.value} "
             f"(the best has {best:.6g}); choose another, or a fraction such as 0.1"
         )
-
-
-def _pair_indices(table: TrialTable, question: Question, progress: ProgressCallback) -> tuple[Pair, ...]:
-    """All pairs that exist together in at least 4 trials, unless one decides whether the other exists."""
-    found = []
-    judges: dict[bytes, PairJudge | None] = {}
-    pairs = list(combinations(table.space, 2))
-    for place, (first, second) in enumerate(pairs):
-        progress("pairs", place / len(pairs))
-        if table.space.depends(first, second) or table.space.depends(second, first):
-            continue
-        both = table.active(first) & table.active(second)
-        if both.tobytes() not in judges:
-            judges[both.tobytes()] = _judge(table, np.flatnonzero(both), question)
-        judge = judges[both.tobytes()]
-        if judge is not None:
-            found.append(Pair(first, second, *judge.pair(first, second)))
-    return tuple(sorted(found, key=lambda pair: -pair.hsic))
-
-
-def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | None:
-    """The judge of the pairs that exist together in these trials; None if they are too few, or all alike."""
-    z = question.met(table.objective[rows]).met
-    if len(rows) < MIN_TRIALS or z.all() or not z.any():
-        return None
-
-    def of(name: str) -> Floats:
-        psi, level = features(*carry(table, name, rows, question.law), question.bandwidth)
-        return psi[level]
-
-    return PairJudge(of, z, question.bandwidth, question.n_permutations, question.seed)

@@ -189,7 +189,10 @@ class Pair:
     pvalue : float
         P-value for a goal that depends on neither, by permutations of the goal; not adjusted for the number of pairs.
     pvalue_pure : float
-        P-value for no interaction, whatever the main effects, by random signs of the trials' terms; not adjusted.
+        P-value for no interaction, whatever the main effects, by random signs of the trials' terms and permutations of
+        either partner; not adjusted. NaN if both move together, or both with a third: what they do is then not apart.
+    dependence : float
+        P-value for values of both that do not depend on each other; not adjusted.
     """
 
     first: str
@@ -198,6 +201,7 @@ class Pair:
     pure: float
     pvalue: float
     pvalue_pure: float
+    dependence: float = math.nan
 
 
 class Carried(NamedTuple):
@@ -326,7 +330,7 @@ class Findings:
 
     @property
     def pairs(self) -> pd.DataFrame:
-        """Pairs as a frame: first, second, hsic, pure, pvalue, pvalue_pure."""
+        """Pairs as a frame: first, second, hsic, pure, pvalue, pvalue_pure, dependence."""
         import pandas as pd
 
         return pd.DataFrame(self.pair_indices, columns=[field.name for field in fields(Pair)])

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from hsicfast.arrays import Floats
 from hsicfast.dependence import inference
 from hsicfast.dependence.features import carried_features
+from hsicfast.evidence.interactions import DEPENDENT
 from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import ALPHA, Findings, Index
 from hsicfast.indices.reduction import cheap_good_value
@@ -102,9 +103,10 @@ def verdicts(findings: Findings) -> tuple[Verdict, ...]:
     a matters
     b no evidence either way
     """
-    partners = _partners(findings)
+    partners, beside = _partners(findings), _moves_with(findings)
     tested = sum(not math.isnan(index.pvalue) for index in findings.indices)
-    return tuple(_verdict(findings, index, partners.get(index.name, []), tested) for index in findings.indices)
+    found = (_verdict(findings, index, partners.get(index.name, []), tested) for index in findings.indices)
+    return tuple(replace(verdict, why=verdict.why + beside.get(verdict.name, "")) for verdict in found)
 
 
 def headline(findings: Findings, found: Iterable[Verdict]) -> str:
@@ -220,13 +222,28 @@ def _halves(bandwidth: float) -> float:
 
 def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
     """The partners with which each name interacts, the clearest first, with their Holm p-values over all pairs."""
-    adjusted = inference.holm([pair.pvalue_pure for pair in findings.pair_indices])
+    # A pair whose partners move together counts as asked for, too: who may claim was chosen by looking at the values.
+    adjusted = inference.holm(np.nan_to_num([pair.pvalue_pure for pair in findings.pair_indices], nan=1.0))
     found: dict[str, list[tuple[str, float]]] = {}
     for pair, pvalue in sorted(zip(findings.pair_indices, adjusted, strict=True), key=lambda both: float(both[1])):
         if pvalue <= ALPHA:
             found.setdefault(pair.first, []).append((pair.second, float(pvalue)))
             found.setdefault(pair.second, []).append((pair.first, float(pvalue)))
     return found
+
+
+def _moves_with(findings: Findings) -> dict[str, str]:
+    """For each name a sentence about the hyperparameters that move together with it, if the two together decide."""
+    tied = inference.holm([pair.dependence for pair in findings.pair_indices]) <= DEPENDENT
+    beside: dict[str, list[str]] = {}
+    for pair, together in zip(findings.pair_indices, tied, strict=True):  # the strongest first
+        if together and pair.pvalue <= ALPHA:
+            beside.setdefault(pair.first, []).append(pair.second)
+            beside.setdefault(pair.second, []).append(pair.first)
+    return {
+        name: f" It moves together with {_listed(others)}, so whether they act together cannot be judged."
+        for name, others in beside.items()
+    }
 
 
 def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]], tested: int) -> Verdict:

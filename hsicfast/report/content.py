@@ -226,7 +226,7 @@ def clearest(sensitivity: Findings) -> list[Index]:
 
 def clearest_pairs(pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs, the clearest interactions first: the published index is large beside any main effect."""
-    return sorted(pairs, key=lambda pair: (pair.pvalue_pure, -pair.pure))
+    return sorted(pairs, key=lambda pair: (np.nan_to_num(pair.pvalue_pure, nan=2.0), -pair.pure))
 
 
 def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:

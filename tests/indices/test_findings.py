@@ -10,4 +10,4 @@ def test_columns_are_the_published_ones():
     columns = ["hsic", "r2", "pvalue", "pvalue_holm", "pvalue_bh", "ci_low", "ci_high", "noise_floor", "n", "group"]
     assert list(found.to_frame()) == list(found.cost_frame()) == columns
     assert found.to_frame().index.name == "name"
-    assert list(found.pairs) == ["first", "second", "hsic", "pure", "pvalue", "pvalue_pure"]
+    assert list(found.pairs) == ["first", "second", "hsic", "pure", "pvalue", "pvalue_pure", "dependence"]

@@ -21,7 +21,8 @@ def test_the_clearest_come_first_whatever_their_size():
         Pair("a", "c", 1.0, 0.2, 0.9, 0.01),
         Pair("b", "c", 1.0, 0.3, 0.9, 0.01),
     ]
-    assert clearest_pairs(pairs) == [pairs[2], pairs[1], pairs[0]]
+    unjudged = Pair("a", "d", 9.0, 9.0, 0.001, math.nan, 0.001)
+    assert clearest_pairs([unjudged, *pairs]) == [pairs[2], pairs[1], pairs[0], unjudged]
 
 
 def test_a_large_index_of_few_trials_is_not_the_clearest(run):

@@ -1,0 +1,78 @@
+"""All pairs of hyperparameters of a table, judged among the trials that have both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from hsicfast.arrays import Floats, Rows
+from hsicfast.evidence.interactions import DEPENDENT, PairJudge
+from hsicfast.indices.carried import carry, features
+from hsicfast.indices.findings import Pair, Question
+from hsicfast.indices.streaming import MIN_TRIALS
+from hsicfast.trials.table import TrialTable
+
+
+def judged_pairs(table: TrialTable, question: Question, progress: Callable[[str, float], None]) -> tuple[Pair, ...]:
+    """All pairs that exist together in at least 4 trials, unless one decides whether the other exists.
+
+    Parameters
+    ----------
+    table : TrialTable
+    question : Question
+    progress : callable
+        It is called with "pairs" and the share of the pairs that are done.
+
+    Returns
+    -------
+    tuple of Pair
+        Strongest first.
+    """
+    found = []
+    judges: dict[bytes, PairJudge | None] = {}
+    pairs = list(combinations(table.space, 2))
+    for place, (first, second) in enumerate(pairs):
+        progress("pairs", place / len(pairs))
+        if table.space.depends(first, second) or table.space.depends(second, first):
+            continue
+        both = table.active(first) & table.active(second)
+        if both.tobytes() not in judges:
+            judges[both.tobytes()] = _judge(table, np.flatnonzero(both), question)
+        judge = judges[both.tobytes()]
+        if judge is not None:
+            found.append(Pair(first, second, *judge.pair(first, second)))
+    return tuple(sorted(_without_go_betweens(found), key=lambda pair: -pair.hsic))
+
+
+def _without_go_betweens(pairs: list[Pair]) -> list[Pair]:
+    """The pairs, but without a p-value for the interaction of two that both depend on a third.
+
+    If the third alone decides and goes by both, then the goal goes by both together. They seem to interact, although
+    they do not depend on each other.
+    """
+    beside: dict[str, set[str]] = {}
+    for pair in pairs:
+        if pair.dependence <= DEPENDENT:
+            beside.setdefault(pair.first, set()).add(pair.second)
+            beside.setdefault(pair.second, set()).add(pair.first)
+    return [
+        replace(pair, pvalue_pure=math.nan) if beside.get(pair.first, set()) & beside.get(pair.second, set()) else pair
+        for pair in pairs
+    ]
+
+
+def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | None:
+    """The judge of the pairs that exist together in these trials; None if they are too few, or all alike."""
+    z = question.met(table.objective[rows]).met
+    if len(rows) < MIN_TRIALS or z.all() or not z.any():
+        return None
+
+    def of(name: str) -> Floats:
+        psi, level = features(*carry(table, name, rows, question.law), question.bandwidth)
+        return psi[level]
+
+    return PairJudge(of, z, question.bandwidth, question.n_permutations, question.seed)
