@@ -11,7 +11,10 @@ from scipy import optimize, stats
 from hsicfast import goal_hsic
 from hsicfast.dependence import inference
 from hsicfast.dependence.features import UNIFORM_MEDIAN
+from hsicfast.dependence.goal_engines import GoalSample
+from hsicfast.dependence.goal_oriented import GoalHSIC
 from hsicfast.dependence.inference import Spread
+from hsicfast.engines import kernels
 
 INTERPRETED = bool(numba.config.DISABLE_JIT)
 
@@ -110,6 +113,27 @@ class TestTruth:
         excess = np.asarray(shares) * (stats.norm.cdf((edge - means) / noise) - 0.1)
         want = excess @ naive.interval_gram(middles, shares, UNIFORM_MEDIAN) @ excess
         assert population_index("Choice", 0.1) == pytest.approx(want, rel=1e-4)
+
+
+class TestInfluence:
+    @pytest.mark.parametrize("kernel", ["gaussian", "laplace", "linear"])
+    @pytest.mark.parametrize("edge", [None, [3, 7, 20, 41]])
+    def test_every_engine_against_its_definition(self, kernel, edge):
+        rng = np.random.default_rng(0)
+        u = rng.random(60)
+        z = naive.goal(np.abs(u - 0.3) + 0.1 * rng.random(60), 0.2)
+        sizes, axes = np.linalg.eigh(naive.center(naive.gram(u, kernel, 0.3)))
+        psi, w = axes * np.sqrt(np.maximum(sizes, 0)), z - z.mean()
+        direction = w @ psi / 60
+        at_edge = 0 if edge is None else psi[edge].mean(axis=0)
+        influence = w[:, None] * (psi - at_edge) - direction
+        unit = direction / np.sqrt(direction @ direction)
+        want = ((influence**2).sum() / 60, (influence @ unit).var(), (psi @ unit).var())
+        able = {"gaussian": ("spectral", "ordered", "tile"), "laplace": ("ordered", "tile"), "linear": ("tile",)}
+        for engine in able[kernel]:
+            rows = None if edge is None else np.array(edge)
+            sample = GoalSample(u[None], np.empty(0), z, kernels.find(kernel), rows)
+            assert GoalHSIC(sample, engine).estimate(0.3).influence == pytest.approx(want, rel=1e-10)
 
 
 class TestLaw:
