@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class HSICResult:
     pvalue : float or None
         None if no test was asked for.
     ci : (float, float) or None
-        Confidence interval of the index; None if none was asked for.
+        Confidence interval of the index, see :func:`hsicfast.dependence.inference.interval`; None if none was asked
+        for.
     bandwidth : float or (float, float)
         The bandwidth in use, or those of x and y for :func:`hsicfast.hsic`. NaN for a kernel without one or a constant
         column.
@@ -53,6 +55,40 @@ class HSICResult:
     unbiased: float
 
 
+class Influence(NamedTuple):
+    """Second moments of the influence of a sample on the direction ``D = (1/n) sum_i w_i psi_i``, where S = |D|^2.
+
+    The influence is ``w_i (psi_i - g) - D`` with centred features psi. If the weights are a goal whose edge is a
+    quantile of the same samples, one more good trial pushes another one out: g is the mean of psi over the samples at
+    the edge, else it is 0. Without this term intervals are up to 1.5 times as wide.
+
+    Attributes
+    ----------
+    total : float
+        Mean of its square, ``(1/n) sum_i w_i^2 |psi_i - g|^2 - S``.
+    along : float
+        Its variance along D, ``(1/n) sum_i w_i^2 (g_i - g)^2 / S - S`` with ``g_i = <psi_i, D>``.
+    pull : float
+        Variance of the features along D, ``(1/n) sum_i g_i^2 / S``.
+    """
+
+    total: float
+    along: float
+    pull: float
+
+
+def influence(statistic: float, total: float, along: float, pull: float) -> Influence:
+    """The same from S and the sums over n above that do not yet take off or divide by S."""
+    if statistic <= 0:
+        return Influence(max(total, 0.0), 0.0, 0.0)
+    return Influence(max(total - statistic, 0.0), max(along / statistic - statistic, 0.0), pull / statistic)
+
+
+def ceiling(share: float) -> float:
+    """Largest over smallest probability of a goal that this share meets and of its opposite."""
+    return max(share, 1 - share) / min(share, 1 - share) if 0 < share < 1 else 1.0
+
+
 @dataclass(frozen=True)
 class Estimate:
     """The statistic S and moments of the centred kernel.
@@ -66,8 +102,11 @@ class Estimate:
         Sums of the eigenvalues of the centred kernel, and of their squares.
     variance : float
         Mean square of the weights, p (1 - p) for a goal.
-    deviation : float
-        Standard deviation of the influence of a sample on S.
+    influence : Influence
+        How much the samples differ in their influence on the index.
+    ceiling : float
+        q / p or p / q for a goal that a share p meets, whichever is above 1; else 1. See
+        :func:`hsicfast.dependence.inference.interval`.
     engine : str
     eigenvalues : callable
         Eigenvalues of the centred kernel under the empirical distribution; only the asymptotic test asks for them.
@@ -79,7 +118,8 @@ class Estimate:
     trace: float
     squares: float
     variance: float
-    deviation: float
+    influence: Influence
+    ceiling: float
     engine: str
     eigenvalues: Callable[[], Floats]
 
@@ -96,6 +136,17 @@ class Estimate:
             )
         return inference.weighted_chi2_pvalue(self.n * self.statistic, self.variance * self.eigenvalues())
 
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Confidence interval of the index."""
+        variance = self.variance * self.n / (self.n - 1)
+        without = inference.Spread(
+            variance * self.trace, variance * math.sqrt(self.squares), variance * self.influence.pull
+        )
+        # The eigenvalues of the influence as a whole are like those of the kernel, for all that the interval needs.
+        size = without.size * self.influence.total / without.total if without.total > 0 else 0.0
+        found = inference.Spread(self.influence.total, size, self.influence.along)
+        return inference.interval(self.n, self.statistic, without, found, self.ceiling, confidence)
+
     def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
         """The result for the user, with an interval at this `confidence`; `h` is the bandwidth in use."""
         most = self.variance * math.sqrt(self.squares)
@@ -104,7 +155,7 @@ class Estimate:
             statistic=self.statistic,
             r2=r2,
             pvalue=pvalue,
-            ci=inference.interval(self.statistic, self.null_mean, self.deviation / math.sqrt(self.n), confidence),
+            ci=self.interval(confidence),
             bandwidth=h,
             n=self.n,
             null_mean=self.null_mean,
@@ -114,8 +165,9 @@ class Estimate:
 
 
 def estimate(psi: Floats, w: Floats, edge: Rows | None = None) -> Estimate:
-    """The estimate from features `psi` (n, r) and weights `w` (n,) that sum to 0; `edge` as in :func:`deviation`."""
-    return _estimate(psi, np.ones(len(w)), w, w**2, lambda projected: deviation(w, projected, edge))
+    """The estimate from features `psi` (n, r) and a goal less its mean `w` (n,); `edge` as in :class:`Influence`."""
+    at_edge = np.bincount(np.empty(0, dtype=np.intp) if edge is None else edge, minlength=len(w)).astype(np.float64)
+    return _estimate(psi, np.ones(len(w)), w, w**2, at_edge, float(np.mean(w > 0)))
 
 
 def estimate_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -> Estimate:
@@ -128,29 +180,22 @@ def estimate_of_levels(psi: Floats, counts: Floats, met: Floats, edge: Floats) -
         How many samples each level has, how many of them met the goal, and how many lie at its edge (all 0 without an
         edge).
     """
-    n, share = counts.sum(), met.sum() / counts.sum()
+    share = met.sum() / counts.sum()
     pulls, squares = met - share * counts, (1 - share) ** 2 * met + share**2 * (counts - met)
-
-    def spread(projected: Floats) -> float:
-        beyond = projected - (edge @ projected / edge.sum() if edge.any() else 0.0)
-        mean = pulls @ beyond / n
-        return 2 * math.sqrt(max(float(squares @ beyond**2 / n - mean**2), 0.0))
-
-    return _estimate(psi, counts, pulls, squares, spread)
+    return _estimate(psi, counts, pulls, squares, edge, float(share))
 
 
-def _estimate(
-    psi: Floats, counts: Floats, pulls: Floats, squares: Floats, spread: Callable[[Floats], float]
-) -> Estimate:
+def _estimate(psi: Floats, counts: Floats, pulls: Floats, squares: Floats, edge: Floats, share: float) -> Estimate:
     """The estimate from the features of L groups of equal samples.
 
     Parameters
     ----------
     psi : array (L, r)
-    counts, pulls, squares : array (L,)
-        Of each group, the number of samples, the sum of their weights, and the sum of the squared weights.
-    spread : callable
-        Turns ``g_i`` as in :func:`deviation` into the standard deviation of the influence of a sample.
+    counts, pulls, squares, edge : array (L,)
+        Of each group, the number of samples, the sum of their weights, the sum of the squared weights, and the number
+        of samples at the edge.
+    share : float
+        Share of the samples that met the goal.
     """
     n = int(counts.sum())
     centred = psi - counts @ psi / n
@@ -159,6 +204,7 @@ def _estimate(
     statistic, weight = float(direction @ direction), float(squares.sum())
     sizes = (centred**2).sum(axis=1)
     total = float(counts @ sizes)
+    beyond = centred - edge @ centred / edge.sum() if edge.any() else centred
     return Estimate(
         n=n,
         statistic=statistic,
@@ -167,21 +213,16 @@ def _estimate(
         trace=total / n,
         squares=float((covariance**2).sum()),
         variance=weight / n,
-        deviation=spread(centred @ direction),
+        influence=influence(
+            statistic,
+            float(squares @ (beyond**2).sum(axis=1)) / n,
+            float(squares @ (beyond @ direction) ** 2) / n,
+            float(direction @ covariance @ direction),
+        ),
+        ceiling=ceiling(share),
         engine="spectral",
         eigenvalues=lambda: np.asarray(np.linalg.eigvalsh(covariance)),
     )
-
-
-def deviation(w: Floats, projected: Floats, edge: Rows | None = None) -> float:
-    """Standard deviation of the influence of a sample on S, from ``g_i = (1/n) sum_j w_j k~_ij`` (n,).
-
-    It is ``2 (w_i g_i - S)``; with k centred, the derivative by the mean weight vanishes. If the weights are a goal
-    whose edge is a quantile of the same samples, one more good trial pushes another one out: ``2 (w_i (g_i - g) - S)``,
-    with g the mean of g_i over the samples at the `edge`. Without this term intervals are up to 1.5 times as wide.
-    """
-    at_edge = projected[edge].mean() if edge is not None and len(edge) else 0.0
-    return float(2 * (w * (projected - at_edge)).std())
 
 
 def unbiased(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats, Rows
-from hsicfast.dependence.estimate import Estimate, deviation, estimate, unbiased
+from hsicfast.dependence.estimate import Estimate, Influence, ceiling, estimate, influence, unbiased
 from hsicfast.dependence.features import (
     TAIL,
     carried_features,
@@ -60,7 +60,7 @@ class GoalSample:
         Which samples met the goal.
     kernel : Kernel
     edge : int array, optional
-        Samples at the edge of the goal, see :func:`hsicfast.dependence.estimate.deviation`.
+        Samples at the edge of the goal, see :class:`hsicfast.dependence.estimate.Influence`.
     precision : {"double", "single"}
         Precision of the tile engine.
     """
@@ -228,7 +228,7 @@ class Windows:
         """Statistic and moments at bandwidth `h`."""
         values, w = self.sample.along
         rows = spectral.window_rows(values, w, h, TAIL * h)
-        return _from_rows(self.name, self.sample, h, rows, in_order=True)
+        return _from_rows(self.name, self.sample, (h, 0.0), rows, in_order=True)
 
     def permutation_cost(self, h: float, n_permutations: int) -> float:
         """Nanoseconds for the near pairs of all samples, and of each subset."""
@@ -261,8 +261,9 @@ class Ordered:
     def estimate(self, h: float) -> Estimate:
         """Statistic and moments at bandwidth `h`."""
         sample = self.sample
-        rows = ordered.goal_sums(*sample.along, sample.kernel.code, h, typical(sample.x, sample.kernel, h))
-        return _from_rows(self.name, sample, h, rows, in_order=True)
+        shift = typical(sample.x, sample.kernel, h)
+        rows = ordered.goal_sums(*sample.along, sample.kernel.code, h, shift)
+        return _from_rows(self.name, sample, (h, shift), rows, in_order=True)
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
         """Statistics (n_permutations,) of permuted goals at bandwidth `h`."""
@@ -288,8 +289,9 @@ class Tiles:
 
     def estimate(self, h: float) -> Estimate:
         """Statistic and moments at bandwidth `h`."""
-        rows = self.sums.weighted_rows(self.x, self.sample.w, *self._kernel(h))
-        return _from_rows(self.name, self.sample, h, rows)
+        code, h, shift = self._kernel(h)
+        rows = self.sums.weighted_rows(self.x, self.sample.w, code, h, shift)
+        return _from_rows(self.name, self.sample, (h, shift), rows)
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
         """Statistics (n_permutations,) of permuted goals at bandwidth `h`."""
@@ -314,12 +316,14 @@ class Gpu(Tiles):
     sums = gpu
 
 
-def _from_rows(engine: str, sample: GoalSample, h: float, rows: Floats, in_order: bool = False) -> Estimate:
-    """Estimate from the sums of :func:`hsicfast.engines.tiles.weighted_rows`, of the samples as given or `in_order`."""
-    n, w, edge = sample.n, sample.w, sample.edge
-    if in_order:
-        w = sample.along[1]
-        edge = None if edge is None else np.flatnonzero(np.isin(sample.order, edge))
+def _from_rows(
+    engine: str, sample: GoalSample, kernel: tuple[float, float], rows: Floats, in_order: bool = False
+) -> Estimate:
+    """Estimate from the sums of :func:`hsicfast.engines.tiles.weighted_rows`, of the samples as given or `in_order`.
+
+    `kernel` holds the bandwidth and what was taken off every entry.
+    """
+    n, w = sample.n, sample.along[1] if in_order else sample.w
     total, weight = float(rows[:, 1].sum()), float(dot(w, w))
     form = max(float(dot(w, rows[:, 0])), 0.0)
     squares = (rows[:, 2].sum() - 2 * (rows[:, 1] ** 2).sum() / n + total**2 / n**2) / n**2
@@ -331,7 +335,30 @@ def _from_rows(engine: str, sample: GoalSample, h: float, rows: Floats, in_order
         trace=diagonal / n - total / n**2,
         squares=max(float(squares), 0.0),
         variance=weight / n,
-        deviation=deviation(w, (rows[:, 0] - rows[:, 0].mean()) / n, edge),
+        influence=_influence(sample, kernel, rows, in_order),
+        ceiling=ceiling(sample.met / n),
         engine=engine,
-        eigenvalues=lambda: eigenvalues(sample.x, sample.kernel, h),
+        eigenvalues=lambda: eigenvalues(sample.x, sample.kernel, kernel[0]),
+    )
+
+
+def _influence(sample: GoalSample, kernel: tuple[float, float], rows: Floats, in_order: bool) -> Influence:
+    """Moments of the influence from the same sums. Of the samples at the edge, kernels between them are summed here."""
+    n, w = sample.n, sample.along[1] if in_order else sample.w
+    variance, pull = float(dot(w, w)) / n, (rows[:, 0] - rows[:, 0].mean()) / n
+    # A goal less its mean takes two values, 1 - p and -p: its square is linear in it.
+    squared = (1 - 2 * sample.met / n) * rows[:, 0] + variance * rows[:, 1]
+    near, at_edge = float(squared.mean()), 0.0
+    among = float(rows[:, 1].sum()) / n**2
+    if sample.edge is not None and len(sample.edge):
+        edge = np.flatnonzero(np.isin(sample.order, sample.edge)) if in_order else sample.edge
+        near, at_edge = float(squared[edge].mean()), float(pull[edge].mean())
+        own = np.ascontiguousarray(sample.x[:, sample.edge])
+        among_edge = tiles.weighted_rows(own, np.ones(len(edge)), sample.kernel.code, *kernel)
+        among = float(among_edge[:, 1].mean()) / len(edge)
+    return influence(
+        max(float(dot(w, rows[:, 0])), 0.0) / n**2,
+        (float(dot(w**2, rows[:, 3])) - 2 * near) / n + variance * among,
+        float(dot(w**2, (pull - at_edge) ** 2)) / n,
+        float(dot(pull, pull)) / n,
     )

@@ -6,7 +6,9 @@ Functions import the parts of scipy they need: otherwise every ``import hsicfast
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +23,8 @@ SADDLEPOINT_ERROR = 1e-14
 NEAR_MEAN, TERMS = 0.1, 18
 _SQUARED = [*(1 - 1 / n for n in range(TERMS, 1, -1)), 0.0, 0.0]
 _BEYOND = [*((n - 1) * (n - 2) / (2 * n) for n in range(TERMS, 2, -1)), 0.0, 0.0, 0.0]
+# The law of an index is integrated at NODES points over REACH standard deviations to either side.
+NODES, REACH = 32, 7
 
 
 def permutation_pvalue(statistic: float, permuted: Floats, rounding: float = 0.0) -> float:
@@ -196,27 +200,127 @@ def upper_bound(statistic: float, weights: ArrayLike, confidence: float) -> floa
     return float(optimize.brentq(missing, 0.0, most, xtol=1e-6) * a.max())
 
 
-def interval(statistic: float, bias: float, error: float, confidence: float) -> tuple[float, float]:
-    """Confidence interval of the index from its influence function.
+class Spread(NamedTuple):
+    """The covariance of the influence of a sample on the direction D, where the index is |D|^2.
+
+    Attributes
+    ----------
+    total : float
+        Its trace.
+    size : float
+        Its Frobenius norm.
+    along : float
+        Its variance along D.
+    """
+
+    total: float
+    size: float
+    along: float
+
+
+def interval(
+    n: int, statistic: float, without: Spread, found: Spread, ceiling: float, confidence: float
+) -> tuple[float, float]:
+    """Confidence interval of the index: all values under which neither S nor less, nor S nor more, is too rare.
+
+    S is the squared length of a mean D of n influences. If the index is t^2 S, its law is that of ``N(t |D|, a)^2 + R``
+    with a the variance along D over n, and R a gamma variable with the first two moments of the other directions. This
+    holds near 0, where S is a weighted sum of chi-squares, as well as far from it, where S is nearly normal. The mean
+    of S exceeds the index by the trace of the covariance over n.
+
+    The covariance depends on the index, as the variance of a share depends on the share. It is `without` at t = 0,
+    `found` at t = 1, and linear in between, as the probability to be good is. So the interval leaves out 0 only if
+    independence is rejected. Beyond t = 1 the covariance does not shrink; it may go on to grow, up to `ceiling` times
+    that without an effect. If a value is rare, and by chance none of its trials was good, the effect may have the other
+    sign: this gives a second upper end, and the larger one counts.
 
     Parameters
     ----------
+    n : int
+        Number of samples.
     statistic : float
         The V-statistic S.
-    bias : float
-        Mean of S under independence: to first order, S exceeds the index by this much.
-    error : float
-        Standard error of S: the standard deviation of the influence of a sample, divided by sqrt(n).
+    without, found : Spread
+        Without an effect, and from the samples.
+    ceiling : float >= 1
+        Largest over smallest probability of a goal and its opposite; 1 if the weights are no goal.
     confidence : float in (0, 1)
 
     Returns
     -------
     low, high : float
         Never below 0, as the index is not.
+
+    Examples
+    --------
+    >>> one = Spread(1.0, 1.0, 1.0)  # one direction: |D| = 5 / 10 plus and minus 1.96 / 10
+    >>> low, high = interval(100, 0.25, one, one, 1.0, 0.95)
+    >>> round(low**0.5, 3), round(high**0.5, 3)
+    (0.304, 0.696)
     """
-    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
-    centre = max(statistic - bias, 0.0)
-    return float(max(centre - reach, 0.0)), float(centre + reach)
+    from scipy import optimize, special
+
+    if not without.total > 0:
+        return statistic, statistic
+    # In units of the kernel's own size, squares of small numbers do not underflow.
+    unit = without.total
+    statistic /= unit
+    without, found = (Spread(*(part / unit for part in spread)) for spread in (without, found))
+    # Without any influence, S would have no law.
+    least = 1e-9
+    length = max(math.sqrt(statistic), math.sqrt(least / n))
+    deviations = NormalDist().inv_cdf((1 + confidence) / 2)
+
+    def score(root: float, level: float) -> float:
+        """Normal score of the exceedance, which is nearly straight, less that of the level."""
+        share = root / length
+        total, size, along = (
+            max(min(max((1 - share) * before + share * after, after), max(after, ceiling * before)), least) / n
+            for before, after in zip(without, found, strict=True)
+        )
+        exceedance = _exceedance(statistic, root, total, min(size, total), along)
+        return float(special.ndtri(min(max(exceedance, 1e-15), 1 - 1e-15))) - level
+
+    furthest = length + (deviations + FAR) * math.sqrt(max(ceiling * without.total, found.total) / n)
+    ends = []
+    for level in (-deviations, deviations):
+        reached = score(0.0, level) >= 0
+        ends.append(0.0 if reached else optimize.brentq(score, 0.0, furthest, args=(level,), rtol=1e-10))
+    # The other sign: (root + length)^2 = deviations^2 (without + root / length (without - found)) / n along D.
+    most = deviations * math.sqrt(ceiling * without.along / n) - length
+    growth = deviations**2 * max(without.along - found.along, 0.0) / n / length
+    square = (length - growth / 2) ** 2 + deviations**2 * without.along / n - length**2
+    other = min(growth / 2 - length + math.sqrt(max(square, 0.0)), most)
+    return float(ends[0] ** 2 * unit), float(max(ends[1], other) ** 2 * unit)
+
+
+def _exceedance(statistic: float, root: float, total: float, size: float, along: float) -> float:
+    """P(X^2 + R >= statistic) for X normal around `root` with variance `along`, and R gamma.
+
+    R has mean ``total - along`` and variance ``2 (size^2 - along^2)``; at least it spreads as little as all directions
+    do, relative to its mean.
+    """
+    from scipy import special
+
+    along = min(along, size)
+    mean = max(total - along, 1e-9 * total)
+    variance = 2 * max(size**2 - along**2, (mean * size / total) ** 2)
+    reach, deviation = math.sqrt(statistic), math.sqrt(along)
+    first, last = max(-reach, root - REACH * deviation), min(reach, root + REACH * deviation)
+    if first >= last:
+        return float(root > reach)
+    nodes, weights = _quadrature()
+    x = (first + last) / 2 + (last - first) / 2 * nodes
+    density = np.exp(-(((x - root) / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
+    below = special.gammainc(mean**2 / variance, np.maximum(statistic - x**2, 0.0) * mean / variance)
+    return float(1 - (last - first) / 2 * (weights * density) @ below)
+
+
+@lru_cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Gauss-Legendre nodes and weights on [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes, weights
 
 
 def holm(pvalues: ArrayLike) -> Floats:

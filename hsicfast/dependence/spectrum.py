@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Complexes, Floats, Rows
-from hsicfast.dependence.estimate import Estimate, unbiased
+from hsicfast.dependence.estimate import Estimate, ceiling, influence, unbiased
 from hsicfast.dependence.features import TAIL, TERMS, gaussian_coefficients
 from hsicfast.dependence.gram import dot
 from hsicfast.engines import fourier
@@ -101,13 +101,15 @@ class SpectralMoments:
         """The estimate at bandwidth `h`, in O(K log K) whatever the number of samples.
 
         `edge` holds the values of the samples at the edge of a goal, see
-        :func:`hsicfast.dependence.estimate.deviation`.
+        :class:`hsicfast.dependence.estimate.Influence`.
         """
         self._check(h)
         moments = [*self._centred()]
         if edge is not None and len(edge):
             moments.append(moments_of(edge, np.empty(0), self.cells) / len(edge))
-        return _estimate(h, self.n, self._weight(), *read(np.stack(moments), h, h, 2))
+        # Only a goal is its own square.
+        goal = ceiling(self.sum / self.n) if self.sum == self.sum_of_squares else 1.0
+        return _estimate(h, self.n, self._weight(), goal, *read(np.stack(moments), h, h, 2))
 
     def _weight(self) -> float:
         """Sum of ``(w - mean(w))^2``."""
@@ -148,7 +150,7 @@ def goal_estimate(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Flo
     h : float
         Bandwidth.
     edge : int array or None
-        Samples at the edge of the goal, see :func:`hsicfast.dependence.estimate.deviation`.
+        Samples at the edge of the goal, see :class:`hsicfast.dependence.estimate.Influence`.
     ordered : array (n,) or None
         The same values in ascending order.
     """
@@ -164,7 +166,7 @@ def goal_estimate(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Flo
     centred, ones, *rest = fourier.spectra(u, np.stack(weights), 2 * math.pi / period, terms)
     # A goal less its mean takes two values, 1 - p and -p: its square is linear in it.
     squared = (1 - 2 * share) * centred + share * (1 - share) * ones
-    return _estimate(h, n, n * share * (1 - share), period, np.stack((centred, ones, squared, *rest)))
+    return _estimate(h, n, n * share * (1 - share), ceiling(share), period, np.stack((centred, ones, squared, *rest)))
 
 
 def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[Floats], Floats]:
@@ -192,23 +194,26 @@ def _terms(period: float, h: float, times: int) -> int:
     return times * math.ceil(TERMS * period / h) + 1
 
 
-def _estimate(h: float, n: int, weight: float, period: float, spectra: Complexes) -> Estimate:
+def _estimate(h: float, n: int, weight: float, most: float, period: float, spectra: Complexes) -> Estimate:
     """The estimate from spectra (3 or 4, 2 K + 1): of weights w that sum to 0, of 1, of w^2, and of the edge as a mean.
 
-    `weight` is the sum of w^2; :func:`hsicfast.dependence.estimate.deviation` says what the edge is for.
+    `weight` is the sum of w^2, `most` the ceiling; :class:`hsicfast.dependence.estimate.Influence` says what the edge
+    is for.
     """
     centred, ones, squared = spectra[:3]
+    edge = spectra[3] if len(spectra) == 4 else ones / n
     degree = len(ones) // 2
     low = slice(degree + 1)
     c = gaussian_coefficients(h, period, degree)
     statistic = float(dot(c, np.abs(centred[low]) ** 2)) / n**2
     total = float(dot(c, np.abs(ones[low]) ** 2))
-    # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i.
-    pull, rows = _polynomial(c, centred[low]) / n, _polynomial(c, ones[low]) / n
+    # g_i = (1/n) sum_j w_j k(u_i, u_j) and r_i = (1/n) sum_j k(u_i, u_j) are trigonometric polynomials in u_i. So is
+    # e_i, the mean of k(u_i, u_j) over the edge.
+    pull, rows, near = (_polynomial(c, spectrum) for spectrum in (centred[low] / n, ones[low] / n, edge[low]))
     pull[0] -= _sum_over(pull, ones) / n
-    if len(spectra) == 4:
-        pull[0] -= _sum_over(pull, spectra[3])
-    influence = _sum_over(_square(pull), squared) / n - statistic**2
+    pulls, at_edge = _square(pull), _sum_over(pull, edge)
+    scatter = (weight * (1 + _sum_over(near, edge)) - 2 * _sum_over(near, squared)) / n
+    along = (_sum_over(pulls, squared) - 2 * at_edge * _sum_over(pull, squared) + at_edge**2 * weight) / n
     # k^2 is the Gaussian of bandwidth h / sqrt(2).
     square = float(dot(gaussian_coefficients(h / math.sqrt(2), period, 2 * degree), np.abs(ones) ** 2))
     squares = square / n**2 - 2 * _sum_over(_square(rows), ones) / n + (total / n**2) ** 2
@@ -219,7 +224,8 @@ def _estimate(h: float, n: int, weight: float, period: float, spectra: Complexes
         trace=1 - total / n**2,
         squares=max(squares, 0.0),
         variance=weight / n,
-        deviation=2 * math.sqrt(max(influence, 0.0)),
+        influence=influence(statistic, scatter, along, _sum_over(pulls, ones) / n),
+        ceiling=most,
         engine="spectral",
         eigenvalues=lambda: _eigenvalues(c, ones / n),
     )

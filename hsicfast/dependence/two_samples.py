@@ -123,8 +123,7 @@ class TwoSamples:
             pvalue = inference.weighted_chi2_pvalue(n * statistic, np.outer(first, second).ravel())
         ci = None
         if confidence is not None:
-            error = float(self._influence().std()) / math.sqrt(n)
-            ci = inference.interval(statistic, null_mean, error, confidence)
+            ci = self._interval(statistic, n * null_mean, math.sqrt(max(own_x * own_y, 0.0)), confidence)
         r2 = statistic / math.sqrt(own_x * own_y) if own_x > 0 and own_y > 0 else 0.0
         return HSICResult(
             statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, self.engine, self.u_statistic()
@@ -164,6 +163,25 @@ class TwoSamples:
         """V-statistic from ``sum_ij k_ij l_ij`` and ``sum_i k_i l_i``."""
         n = self.n
         return (both - 2 * crossed / n + self.k_i.sum() * self.l_i.sum() / n**2) / n**2
+
+    def _interval(self, statistic: float, total: float, size: float, confidence: float) -> tuple[float, float]:
+        """Confidence interval of the index; `total` and `size` are those of the influence without an effect.
+
+        The influence is ``psi_i phi_i - D`` with centred features of x and y. How it spreads along D without an effect
+        would take one more pass over the pairs; here it spreads as in the samples.
+        """
+        n = self.n
+        own = [rows - 2 * sums / n + sums.sum() / n**2 for rows, sums in ((self.k_ii, self.k_i), (self.l_ii, self.l_i))]
+        found = max(float(own[0] @ own[1]) / n - statistic, 0.0)
+        along = float(self._influence().var()) / 4 / statistic if statistic > 0 else 0.0
+        return inference.interval(
+            n,
+            statistic,
+            inference.Spread(total, size, along),
+            inference.Spread(found, size * found / total if total > 0 else 0.0, along),
+            1.0,
+            confidence,
+        )
 
     def _influence(self) -> Floats:
         """Influence of each sample on the statistic, up to a constant.

@@ -93,13 +93,6 @@ def test_benjamini_hochberg_is_that_of_scipy(n):
     np.testing.assert_allclose(inference.benjamini_hochberg(pvalues), want, rtol=1e-14)
 
 
-def test_interval_is_around_the_unbiased_index_and_never_below_zero():
-    low, high = inference.interval(1.0, 0.2, 0.1, 0.9)
-    assert (low + high) / 2 == pytest.approx(0.8)
-    assert high - low == pytest.approx(2 * 1.6448536269514722 / 10)
-    assert inference.interval(0.1, 0.2, 0.1, 0.9)[0] == 0.0
-
-
 def test_adjustments_ignore_nan():
     nan = math.nan
     assert inference.holm([0.01, nan, 0.03]).tolist() == pytest.approx([0.02, nan, 0.03], nan_ok=True)
