@@ -1,13 +1,11 @@
 """Says what to do with each hyperparameter, in plain words and with the evidence for it.
 
 A large p-value does not show that a hyperparameter is irrelevant: few trials give large p-values, too. Therefore a
-verdict without evidence states which effect would have been found, and a hyperparameter is safe to fix only if an upper
-bound on its effect is small.
+verdict without evidence states which effect would have been found, and a hyperparameter is safe to fix only if upper
+bounds on its effect, alone and with others, are small; see :mod:`hsicfast.evidence.bounds`.
 
-An effect is given as the share of the good trials that the better half of the values holds. Let p be the share of good
-trials, and let their density be 1 + d on one half of [0, 1] and 1 - d on the other. Then that share is (1 + d) / 2, and
-
-    HSIC(U, Z) = (p d)^2 E[s(U) s(U') k(U, U')],  s = 1 on one half and -1 on the other.
+An effect is given as the share of the good trials that the better half of the values holds, which is 50% by chance.
+Other patterns have the same effect as such a half if they explain as much of whether a trial is good.
 """
 
 from __future__ import annotations
@@ -15,32 +13,35 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from hsicfast.arrays import Floats
+from hsicfast.arrays import Bools, Rows
 from hsicfast.dependence import inference
-from hsicfast.dependence.features import carried_features
+from hsicfast.evidence.bounds import EIGHTHS, Bounds, found_share, lower_half, patterns, upper_bounds
 from hsicfast.evidence.interactions import DEPENDENT
+from hsicfast.evidence.joint import Detector
 from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import ALPHA, Findings, Index
 from hsicfast.indices.reduction import cheap_good_value
-from hsicfast.space.search_space import Int
+from hsicfast.space.search_space import Bool, Choice, Int
 from hsicfast.text import number, p_text, share_text, value_text
-from hsicfast.trials.goal import goal_text
+from hsicfast.trials.goal import Threshold, goal_text
 from hsicfast.trials.trial import DIVERGED, LOST, PRUNED
 
 MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
 # An effect "would have been found" with this power, and "at most" is an upper bound with this confidence.
 POWER, BOUND = 0.9, 0.95
-# An effect is negligible if the better half of the values holds no more of the good trials than this.
-NEGLIGIBLE = 0.6
-# The search for an effect with that power stops short of d = 1, where the variance along the effect is 0.
-SHARPEST, EFFECT_TOLERANCE = 0.999, 1e-6
-# Midpoints for an integral over [0, 1] of functions as smooth as the kernel's features on either half.
-HALVES_POINTS = 2048
+# An effect is negligible if it is no larger than that of a half of the values with this share of the good trials: of
+# 100 good trials 70 lie in one half and 30 in the other, and with a goal of a third it explains 8% of the variance.
+NEGLIGIBLE = 0.7
+# A part of the values is called a half if its share of the trials is as near to 1/2 as this.
+NEAR_HALF = 0.05
+# Up to this many good trials are simulated. The effect that more of them find falls with the root of their number.
+MOST_GOOD = 200
+# The headline says how many trials met the goal if that differs by more than this from what the goal asks for.
+MET_TOLERANCE = 0.03
 # The range of a number's good trials leaves out this share of them at either end, which may be outliers.
 TAIL = 0.1
 # A sentence names up to this many partners, and a headline up to this many hyperparameters.
@@ -72,21 +73,22 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reach:
-    """What the trials could show about one hyperparameter; effects are as in this module's docstring.
+    """What the trials could show about one hyperparameter alone.
 
     Attributes
     ----------
     found : float
-        Effect that would have been found with power POWER after Holm; above 1 if no effect would.
+        Share of the good trials in one part of its values that would have been found with power POWER, given the
+        number of hyperparameters; infinite if no share would.
     found_r2 : float
-        The same effect as R2.
-    most : float
-        One-sided upper bound, with confidence BOUND, on the true effect.
+        R2 of the same effect.
+    part : str
+        The part: one half of its values, or, if these are few, those nearest to a half.
     """
 
     found: float
     found_r2: float
-    most: float
+    part: str
 
 
 def verdicts(findings: Findings) -> tuple[Verdict, ...]:
@@ -105,14 +107,18 @@ def verdicts(findings: Findings) -> tuple[Verdict, ...]:
     """
     partners, beside = _partners(findings), _moves_with(findings)
     tested = sum(not math.isnan(index.pvalue) for index in findings.indices)
-    found = (_verdict(findings, index, partners.get(index.name, []), tested) for index in findings.indices)
+    bounds = _bounds(findings, set(partners))
+    found = (
+        _verdict(findings, index, partners.get(index.name, []), tested, bounds.get(index.name))
+        for index in findings.indices
+    )
     return tuple(replace(verdict, why=verdict.why + beside.get(verdict.name, "")) for verdict in found)
 
 
 def headline(findings: Findings, found: Iterable[Verdict]) -> str:
     """What decides, in one or two sentences; or that nothing stands out."""
     found = list(found)
-    goal = f"whether a trial ends {goal_text(findings.goal, findings.question.minimize)}"
+    goal = f"whether a trial ends {goal_text(findings.goal, findings.question.minimize)}{_met_text(findings)}"
     named = {
         index.name: index.name + ("" if index.group == "main" else f" (where {index.group})")
         for index in findings.indices
@@ -180,44 +186,92 @@ def reach(findings: Findings, name: str, tested: int) -> Reach | None:
         None if the hyperparameter has one value only, or if all trials met the goal or none did.
     """
     u, width, z = findings.carried(name)
-    psi = few_features(u, width, findings.question.bandwidth)
-    eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(psi, rowvar=False, bias=True)))[::-1]
-    n, p = findings[name].n, float(z.mean())
-    weights = p * (1 - p) * eigenvalues
-    if not weights[0] > 0:
+    part, chance, text = _part(findings, name)
+    if z.all() or not z.any() or part.all() or not part.any():
         return None
-    unit = n * p**2 * _halves(findings.question.bandwidth)  # n HSIC if one half holds all the good trials
-    critical = inference.critical_value(weights, ALPHA / tested)
-    contrast = _contrast(critical, weights, unit)
-    # If the index happens to lie below its mean under independence, the bound is that of the mean: luck proves nothing.
-    bound = inference.upper_bound(max(n * findings[name].hsic, float(weights.sum())), weights, BOUND)
+    p, good = float(z.mean()), min(int(z.sum()), MOST_GOOD)
+    if z.sum() > good:
+        rows = np.random.default_rng(findings.question.seed).choice(len(z), round(good / p), replace=False)
+        u, width, part = u[rows], width[rows], part[rows]
+    n = len(u)
+    psi = few_features(u, width, findings.question.bandwidth)
+    psi = psi - psi.mean(axis=0)
+    eigenvalues = np.linalg.eigvalsh(psi.T @ psi / n)[::-1]
+    if not eigenvalues[0] > 0 or part.all() or not part.any():
+        return None
+    if math.isnan(findings.critical):
+        critical = inference.critical_value(p * (1 - p) * eigenvalues, ALPHA / tested)
+
+        def rejects(drawn: Rows) -> Bools:
+            return np.asarray((psi[drawn].sum(axis=1) ** 2).sum(axis=1) / n >= critical)
+
+        held = found_share(part, good, rejects, POWER, findings.question.seed)
+    else:
+        goals = findings.question.asked(findings.trials.objective[findings.trials.active(name)])
+        detector = Detector(u, width, len(goals), findings.critical)
+        held = found_share(part, good, detector.finds, POWER, findings.question.seed)
+    if math.isinf(held):
+        return Reach(math.inf, math.inf, text)
+    # By luck the part may hold more or fewer of all trials than its chance.
+    share = float(part.mean())
+    inside, outside = held / share * chance, (1 - held) / (1 - share) * (1 - chance)
+    found = chance + (inside / (inside + outside) - chance) * math.sqrt(n / findings[name].n)
+    excess = p * (found - chance) / (chance * (1 - chance))
+    hsic = (share * (1 - share) * excess) ** 2 * ((psi[part].mean(axis=0) - psi[~part].mean(axis=0)) ** 2).sum()
     most = p * (1 - p) * math.sqrt(float((eigenvalues**2).sum()))
-    return Reach((1 + contrast) / 2, unit / n * contrast**2 / most, (1 + math.sqrt(bound / unit)) / 2)
+    return Reach(found, float(hsic / most), text)
 
 
-def _contrast(critical: float, weights: Floats, unit: float) -> float:
-    """The d whose effect n HSIC = unit d^2 reaches the critical value with power POWER; infinite if no d does.
+def _part(findings: Findings, name: str) -> tuple[Bools, float, str]:
+    """The trials in that part of the values of `name` that is nearest to a half, its share by chance, and its name."""
+    table, u = findings.trials, findings.carried(name).u
+    values = table.values[name][table.active(name)]
+    if _ordered(findings, name):
+        part = lower_half(u)
+        share = float(part.mean())
+        if abs(share - 0.5) <= NEAR_HALF or len(np.unique(u)) > EIGHTHS:
+            return part, 0.5, "in one half of its values"
+        top = value_text(values[part].max()) if part.any() else ""
+        return part, share, f"up to {top}, where {_percent(share)} of all are"
+    _, place, counts = np.unique(u, return_index=True, return_counts=True)
+    shares = counts / len(u)
+    nearest = min(range(len(shares)), key=lambda level: (round(abs(float(shares[level]) - 0.5), 9), shares[level]))
+    value, share = values[place[nearest]], float(shares[nearest])
+    return u == u[place[nearest]], share, f"with {value_text(value)}, which {_percent(share)} of all have"
 
-    The effect lies along the first weight, whose term then spreads less: if a good trial falls into the better half
-    with probability (1 + d) / 2, the variance of their number there is 1 - d^2 times the variance without an effect.
-    """
-    from scipy import optimize
 
-    first = np.arange(len(weights)) == 0
-
-    def missing(d: float) -> float:
-        shrunk = weights * np.where(first, 1 - d**2, 1.0)
-        return inference.weighted_chi2_pvalue(critical, shrunk, first * unit * d**2 / shrunk[0]) - POWER
-
-    return float(optimize.brentq(missing, 0.0, SHARPEST, xtol=EFFECT_TOLERANCE)) if missing(SHARPEST) > 0 else math.inf
+def _ordered(findings: Findings, name: str) -> bool:
+    return not isinstance(findings.trials.space[name], Choice | Bool)
 
 
-@lru_cache(maxsize=16)
-def _halves(bandwidth: float) -> float:
-    """``E[s(U) s(U') k(U, U')]`` for U and U' uniform, s = 1 on one half and -1 on the other."""
-    grid = (np.arange(HALVES_POINTS) + 0.5) / HALVES_POINTS
-    psi = carried_features(grid, np.empty(0), bandwidth)
-    return float(((np.where(grid < 0.5, 1.0, -1.0) @ psi / len(grid)) ** 2).sum())
+def _bounds(findings: Findings, together: set[str]) -> dict[str, Bounds]:
+    """Upper bounds on the effects of those that were not found to matter and were judged with others."""
+    space, table = findings.trials.space, findings.trials
+    judged = {name for pair in findings.pair_indices for name in (pair.first, pair.second)}
+    groups: dict[str, list[str]] = {}
+    for index in findings.indices:
+        if index.name in judged - together and not index.matters and not math.isnan(index.pvalue):
+            groups.setdefault(index.group, []).append(index.name)
+    found: dict[str, Bounds] = {}
+    names = list(space)
+    for own in groups.values():
+        rows, z = np.flatnonzero(table.active(own[0])), findings.carried(own[0]).z
+        if z.all() or not z.any():
+            continue
+        parts = []
+        for name in names:
+            u = np.full(len(table), math.nan)
+            u[table.active(name)] = findings.carried(name).u
+            parts.append(patterns(u[rows], ordered=_ordered(findings, name)))
+        children = {
+            (one, other)
+            for one, parent in enumerate(names)
+            for other, name in enumerate(names)
+            if space.depends(name, parent)
+        }
+        places = [names.index(name) for name in own]
+        found |= zip(own, upper_bounds(parts, places, children, z, BOUND, findings.question.seed), strict=True)
+    return found
 
 
 def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
@@ -246,7 +300,9 @@ def _moves_with(findings: Findings) -> dict[str, str]:
     }
 
 
-def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]], tested: int) -> Verdict:
+def _verdict(
+    findings: Findings, index: Index, partners: list[tuple[str, float]], tested: int, bounds: Bounds | None
+) -> Verdict:
     name = index.name
     if math.isnan(index.pvalue):
         return Verdict(name, FEW, "not judged", f"{index.n:,} trials have it, which are too few.")
@@ -264,26 +320,58 @@ def _verdict(findings: Findings, index: Index, partners: list[tuple[str, float]]
     possible = reach(findings, name, tested)
     if possible is None:
         return Verdict(name, OPEN, "no evidence either way", f"Its {index.n:,} trials have one value, or one fate.")
-    judged_with_others = any(name in (pair.first, pair.second) for pair in findings.pair_indices)
-    if possible.most <= NEGLIGIBLE and judged_with_others:
+    refused = _refused(findings, name)
+    if bounds is not None and not refused and (1 + max(bounds)) / 2 <= NEGLIGIBLE:
         value, price = cheap_good_value(findings, name, ALPHA)
-        why = (
-            f"The better half of its values holds at most {_percent(possible.most)} of the good trials, by chance 50% "
-            f"({share_text(BOUND)} confidence, {index.n:,} trials), and no interaction was found; {price}."
+        return Verdict(
+            name, SAFE, f"safe to fix: {value_text(value)}", f"{_at_most(findings, name, bounds)}; {price}.", value
         )
-        return Verdict(name, SAFE, f"safe to fix: {value_text(value)}", why, value)
-    return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{drives}")
+    open_with = (
+        f" Whether it acts together with {_listed(refused)} is open: their values move together." if refused else ""
+    )
+    return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{open_with}{drives}")
+
+
+def _refused(findings: Findings, name: str) -> list[str]:
+    """The partners with which an interaction could not be tested."""
+    pairs = [pair for pair in findings.pair_indices if name in (pair.first, pair.second)]
+    return [pair.second if pair.first == name else pair.first for pair in pairs if math.isnan(pair.pvalue_pure)]
+
+
+def _at_most(findings: Findings, name: str, bounds: Bounds) -> str:
+    """What the upper bounds say, and of which patterns."""
+    u, _, z = findings.carried(name)
+    alone, with_one, with_two = (_percent((1 + bound) / 2) for bound in bounds)
+    few = not _ordered(findings, name) or len(np.unique(u)) <= EIGHTHS
+    kind, finest = "good" if z.mean() <= 0.5 else "other", "its values" if few else "eighths of its range"
+    return (
+        f"Its effect is at most that of one half of its values with {alone} of the {kind} trials, by chance 50% (any "
+        f"pattern of {finest}); with any one other {with_one} (quarters), with any two {with_two} (halves), each with "
+        f"{share_text(BOUND)} confidence from {len(z):,} trials; finer patterns are not bounded"
+    )
 
 
 def _power(index: Index, possible: Reach) -> str:
     """What these trials would have found."""
     start = f"Holm p {p_text(index.pvalue_holm)} with {index.n:,} trials; "
-    if possible.found > 1:
-        return start + "even if one half of its values held all the good trials, they might have missed it."
+    if math.isinf(possible.found):
+        return start + f"even if all good trials that can lie {possible.part} did, they might have missed it."
     return start + (
         f"an effect above R² {number(possible.found_r2, 2)}, such as {_percent(possible.found)} of the good trials "
-        f"in one half of its values, would have been found with {share_text(POWER)} power."
+        f"{possible.part}, would have been found with {share_text(POWER)} power."
     )
+
+
+def _met_text(findings: Findings) -> str:
+    """How many trials met the goal, if ties or failed trials make them more or fewer than the goal asks for."""
+    if isinstance(findings.goal, Threshold):
+        return ""
+    whole = isinstance(findings.goal, int | np.integer)
+    asked = (findings.goal if whole else max(round(findings.goal * findings.n), 1)) / findings.n
+    met = findings.n_met / findings.n
+    if abs(met - asked) <= MET_TOLERANCE:
+        return ""
+    return f" ({_percent(met)} are tied there)" if met > asked else f" (only {_percent(met)} have an objective)"
 
 
 def _where(findings: Findings, name: str) -> str:
@@ -292,9 +380,11 @@ def _where(findings: Findings, name: str) -> str:
     values, z = table.values[name][table.active(name)], findings.carried(name).z
     if table.space[name].levels is None or isinstance(table.space[name], Int):
         low, high = np.quantile(values[z].astype(np.float64), (TAIL, 1 - TAIL), method="nearest")
-        within = float(((values >= low) & (values <= high)).mean())
-        span = f"{value_text(float(low))} to {value_text(float(high))}"
-        return f"{share_text(1 - 2 * TAIL)} of the good trials, and {_percent(within)} of all, lie from {span}"
+        within = (values >= low) & (values <= high)
+        shares = f"{_percent(float(within[z].mean()))} of the good trials, and {_percent(float(within.mean()))} of all"
+        if low == high:
+            return f"{value_text(float(low))} has {shares}"
+        return f"{shares}, lie from {value_text(float(low))} to {value_text(float(high))}"
     favourite = max(set(values[z].tolist()), key=lambda value: float(np.mean(values[z] == value)))
     good, of_all = (float(np.mean(rows == favourite)) for rows in (values[z], values))
     return f"{value_text(favourite)} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
