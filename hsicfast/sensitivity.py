@@ -23,6 +23,7 @@ from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import Law, carry, few_features, index_evidence
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import Index, Question, Streamed
+from hsicfast.indices.laws import law_that_holds
 from hsicfast.indices.pairs import judged_pairs
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, Group, ProgressCallback, Stream
@@ -181,6 +182,7 @@ def analyse(
     law : {"space", "ranks"}
         What maps values to [0, 1]: the distributions of the space, or, if nobody knows these, the ranks among the
         trials, and equal values share an interval. With ranks an optimiser's trials are judged, too, with a warning.
+        If trials in memory do not follow the distributions of the space, ranks are used, with a warning.
     failed : {"miss", "drop"}
         A diverged trial misses the goal, which is evidence against its hyperparameters. Choose "drop" to leave it out
         if it failed for reasons of its own.
@@ -222,6 +224,7 @@ def analyse(
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
     table = table.toward(minimize)
     judged = _judged(table, rules)
+    law = law_that_holds(judged, law, CALLER - 1)
     question = Question(goal, table.minimize, bandwidth, test or "permutation", n_permutations, seed, confidence, law)
     question = question.checked(len(judged))
     # 2. Which trials met the goal: a diverged trial that counts did not.
