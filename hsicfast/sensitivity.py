@@ -20,6 +20,7 @@ from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import Law
 from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import JOINT, About, Question, Streamed
+from hsicfast.indices.laws import law_that_holds
 from hsicfast.indices.pairs import judged_pairs
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, ProgressCallback, Stream
@@ -189,6 +190,7 @@ def analyse(
     law : {"space", "ranks"}
         What maps values to [0, 1]: the distributions of the space, or, if nobody knows these, the ranks among the
         trials, and equal values share an interval. With ranks an optimiser's trials are judged, too, with a warning.
+        If trials in memory do not follow the distributions of the space, ranks are used, with a warning.
     failed : {"miss", "drop"}
         A diverged trial misses the goal, which is evidence against its hyperparameters. Choose "drop" to leave it out
         if it failed for reasons of its own.
@@ -239,6 +241,7 @@ def analyse(
     table = table.toward(minimize)
     judged, rows = merged(_judged(table, rules))
     _check_enough(len(judged))
+    law = law_that_holds(judged, law, CALLER - 1)
     asked = Question(
         goal, table.minimize, bandwidth, test or JOINT, n_permutations, seed, confidence, law, question
     ).checked(len(judged))

@@ -119,7 +119,7 @@ class PairJudge:
     ) -> None:
         self.features, self.z, self.n_permutations, self.seed = features, z, n_permutations, seed
         self.n, self.w = len(z), z - z.mean()
-        self.mean = gaussian_features(bandwidth).mean
+        self.bandwidth = bandwidth
         self.limit = negligible(self.n)
         self.rows = np.arange(self.n)
         if self.n > MOST_FOR_LAW:
@@ -151,8 +151,7 @@ class PairJudge:
     def _coordinates(self, name: str) -> _Known:
         if name not in self.known:
             psi = self.features(name)
-            # k - m m^T / M, orthogonal to constants, has the features of k less their part along E psi(U).
-            pure = psi - np.outer(psi @ self.mean, self.mean) / (self.mean @ self.mean)
+            pure = orthogonal_to_constants(psi, self.bandwidth)
             given = _Coordinates(psi, *principal(psi[self.rows], self.limit))
             self.known[name] = _Known(
                 given,
@@ -238,6 +237,15 @@ class PairJudge:
             if self.n <= MOST_PERMUTED:
                 self.orders.append(orders)
             yield orders
+
+
+def orthogonal_to_constants(psi: Floats, bandwidth: float) -> Floats:
+    """Features (n, r) of a Gaussian, made orthogonal to constants under the uniform distribution.
+
+    With m(u) = E k(u, U) and M = E m(U) the kernel becomes k - m m^T / M: psi loses its part along E psi(U).
+    """
+    mean = gaussian_features(bandwidth).mean
+    return np.asarray(psi - np.outer(psi @ mean, mean) / (mean @ mean))
 
 
 def _exchanged_limit(x: Floats, y: Floats, negligible: float) -> float:

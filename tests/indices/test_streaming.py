@@ -20,7 +20,7 @@ SPACE = SearchSpace(
     {
         "rate": Float(1e-4, 1, log=True),
         "drop": Float(0, 0.5),
-        "optimizer": Choice(["adam", "sgd"]),
+        "optimizer": Choice(["adam", "sgd"], law=[0.4, 0.6]),
         "momentum": Float(0, 0.99, active_if={"optimizer": "sgd"}),
         "nesterov": Bool(active_if={"optimizer": "sgd"}),
         "depth": Int(1, 6),
