@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.errors import InputError
-from hsicfast.indices.verdicts import trial_notes
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page
 from hsicfast.report.tables import print_indices, print_pairs, print_table

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
-from hsicfast.indices.conclusions import Conclusions
+from hsicfast.conclusions.conclusions import Conclusions
+from hsicfast.conclusions.stability import Sweep
 from hsicfast.indices.findings import ALPHA, Findings, Index, Pair
-from hsicfast.indices.stability import Sweep
 from hsicfast.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Mark
 from hsicfast.text import clip, share_text
 from hsicfast.trials.goal import goal_text

@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from hsicfast.indices.conclusions import Conclusions
+    from hsicfast.conclusions.conclusions import Conclusions
+    from hsicfast.conclusions.stability import Sweep
     from hsicfast.indices.findings import Findings, Index, Pair
-    from hsicfast.indices.stability import Sweep
 
 # Sizes of the marks in the relevance picture. The shapes look equally large; the diamond, for no evidence, is smaller.
 SIZES = {"circle": 9, "triangle-up": 9.5, "square": 8.5, "diamond": 6.5}

@@ -18,12 +18,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hsicfast.conclusions.conclusions import Conclusions
+from hsicfast.conclusions.stability import RankInterval
+from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.errors import require, writing
 from hsicfast.files import write_atomically
-from hsicfast.indices.conclusions import Conclusions
 from hsicfast.indices.findings import ALPHA
-from hsicfast.indices.stability import RankInterval
-from hsicfast.indices.verdicts import trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.report.content import clearest_pairs, in_groups
 from hsicfast.report.figures import draw_all

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from toys import RANDOMLY, SPACE, descend
 
 from hsicfast import Choice, Float, InputError, SearchSpace, Threshold, Trial, TrialTable, analyse, minimize
-from hsicfast.indices.curves import MOST_STEPS, Curves, over_steps
+from hsicfast.conclusions.curves import MOST_STEPS, Curves, over_steps
 
 NAN = float("nan")
 

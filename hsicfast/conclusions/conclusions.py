@@ -1,7 +1,7 @@
 """Findings together with what follows from them, which is computed once and then remembered.
 
-The class lies above :mod:`hsicfast.indices.verdicts`, :mod:`hsicfast.indices.stability` and
-:mod:`hsicfast.indices.curves` and :mod:`hsicfast.indices.explanation`, which read plain findings. Pages, pictures,
+The class lies above :mod:`hsicfast.conclusions.verdicts`, :mod:`hsicfast.conclusions.stability` and
+:mod:`hsicfast.conclusions.curves` and :mod:`hsicfast.conclusions.explanation`, which read plain findings. Pages, pictures,
 tables and the search ask it, so that one command computes nothing twice.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from hsicfast.indices.curves import Curves, over_steps
-from hsicfast.indices.explanation import Explanation, explain
+from hsicfast.conclusions.curves import Curves, over_steps
+from hsicfast.conclusions.explanation import Explanation, explain
+from hsicfast.conclusions.stability import RankInterval, Sweep, over_goals, rank_intervals
+from hsicfast.conclusions.verdicts import Verdict, headline, verdicts
 from hsicfast.indices.findings import Findings
-from hsicfast.indices.stability import RankInterval, Sweep, over_goals, rank_intervals
-from hsicfast.indices.verdicts import Verdict, headline, verdicts
 from hsicfast.trials.trial import Trial
 
 

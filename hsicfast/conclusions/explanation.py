@@ -19,10 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hsicfast.arrays import Floats
-from hsicfast.dependence import inference
-from hsicfast.errors import InputError
-from hsicfast.indices.findings import ALPHA, Findings
-from hsicfast.indices.neighbourhoods import (
+from hsicfast.conclusions.neighbourhoods import (
     AFTER,
     BEFORE,
     DRAWS,
@@ -32,6 +29,9 @@ from hsicfast.indices.neighbourhoods import (
     own_rows,
     unit_of,
 )
+from hsicfast.dependence import inference
+from hsicfast.errors import InputError
+from hsicfast.indices.findings import ALPHA, Findings
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import number, share_text, value_text
 from hsicfast.trials.goal import goal_text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Threshold, TrialTable, analyse
-from hsicfast.indices.verdicts import NEGLIGIBLE, headline, reach, verdicts
+from hsicfast.conclusions.verdicts import NEGLIGIBLE, headline, reach, verdicts
 
 SPACE = SearchSpace(
     {
