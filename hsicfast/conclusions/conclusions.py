@@ -1,8 +1,7 @@
 """Findings together with what follows from them, which is computed once and then remembered.
 
-The class lies above :mod:`hsicfast.conclusions.verdicts`, :mod:`hsicfast.conclusions.stability` and
-:mod:`hsicfast.conclusions.curves` and :mod:`hsicfast.conclusions.explanation`, which read plain findings. Pages, pictures,
-tables and the search ask it, so that one command computes nothing twice.
+The class lies above the other modules of this folder, which read plain findings. Pages, pictures, tables and the search
+ask it, so that one command computes nothing twice.
 """
 
 from __future__ import annotations

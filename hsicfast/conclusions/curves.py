@@ -90,7 +90,7 @@ class Curves:
 
     @property
     def matters(self) -> Bools:
-        """Which hyperparameters are clear at which step (E, q): their Holm p-value there is at most 5%."""
+        """Which hyperparameters are clear at which step (E, q): their adjusted p-value there is at most 5%."""
         return self.pvalue_holm <= ALPHA
 
     @property

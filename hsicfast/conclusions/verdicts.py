@@ -275,7 +275,7 @@ def _bounds(findings: Findings, together: set[str]) -> dict[str, Bounds]:
 
 
 def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
-    """The partners with which each name interacts, the clearest first, with their Holm p-values over all pairs."""
+    """The partners with which each name interacts, the clearest first, with their adjusted p-values over all pairs."""
     # A pair whose partners move together counts as asked for, too: who may claim was chosen by looking at the values.
     adjusted = inference.holm(np.nan_to_num([pair.pvalue_pure for pair in findings.pair_indices], nan=1.0))
     found: dict[str, list[tuple[str, float]]] = {}
@@ -307,15 +307,15 @@ def _verdict(
     if math.isnan(index.pvalue):
         return Verdict(name, FEW, "not judged", f"{index.n:,} trials have it, which are too few.")
     together = ", ".join(partner for partner, _ in partners[:MOST_PARTNERS])
-    pairs = ", ".join(f"with {partner} (Holm p {p_text(p)})" for partner, p in partners[:MOST_PARTNERS])
+    pairs = ", ".join(f"with {partner} (adjusted p {p_text(p)})" for partner, p in partners[:MOST_PARTNERS])
     drives = _drives_cost(findings, name)
     if index.matters:
         also = f" It acts together, too: {pairs}." if partners else ""
         return Verdict(
-            name, MATTERS, "matters", f"Holm p {p_text(index.pvalue_holm)}; {_where(findings, name)}.{also}{drives}"
+            name, MATTERS, "matters", f"adjusted p {p_text(index.pvalue_holm)}; {_where(findings, name)}.{also}{drives}"
         )
     if partners:
-        why = f"Alone it does not stand out (Holm p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
+        why = f"Alone it does not stand out (adjusted p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
         return Verdict(name, TOGETHER, f"matters only with {together}", why)
     possible = reach(findings, name, tested)
     if possible is None:
@@ -353,7 +353,7 @@ def _at_most(findings: Findings, name: str, bounds: Bounds) -> str:
 
 def _power(index: Index, possible: Reach) -> str:
     """What these trials would have found."""
-    start = f"Holm p {p_text(index.pvalue_holm)} with {index.n:,} trials; "
+    start = f"adjusted p {p_text(index.pvalue_holm)} with {index.n:,} trials; "
     if math.isinf(possible.found):
         return start + f"even if all good trials that can lie {possible.part} did, they might have missed it."
     return start + (
@@ -396,7 +396,9 @@ def _percent(share: float) -> str:
 
 def _drives_cost(findings: Findings, name: str) -> str:
     index = next((index for index in findings.cost_indices if index.name == name), None)
-    return f" It drives the cost (Holm p {p_text(index.pvalue_holm)})." if index is not None and index.matters else ""
+    return (
+        f" It drives the cost (adjusted p {p_text(index.pvalue_holm)})." if index is not None and index.matters else ""
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -97,7 +97,7 @@ def indices_chart(sensitivity: Findings) -> Figure:
         note_at(f"<i>{escape(where)}, n = {n:,}</i>", xref="paper", x=0, xanchor="left", y=y, font={"color": GREY})
         for y, where, n in seen.headings
     ]
-    notes.append(note_at("p (Holm)", xref="paper", x=1.01, xanchor="left", y=0, font={"color": GREY}))
+    notes.append(note_at("p (adjusted)", xref="paper", x=1.01, xanchor="left", y=0, font={"color": GREY}))
     notes += [note_at(p_text(i.pvalue_holm), xref="paper", x=1.01, xanchor="left", y=y) for y, i in rows]
     figure = chart(seen.title, 170 + 25 * seen.bottom)
     looks = {True: look_of(INDEX_MARKS[True], 10), False: look_of(INDEX_MARKS[False], 8)}
@@ -359,7 +359,7 @@ def _index_text(sensitivity: Findings, index: Index) -> str:
     return (
         f"<b>{shorten(index.name, 60)}</b><br>HSIC {number(index.hsic, 3)}, {sensitivity.question.confidence:.0%} "
         f"interval {ends}<br>noise floor {number(index.noise_floor, 3)}, R² {ratio(index.r2)}<br>"
-        f"p (Holm) {p_text(index.pvalue_holm)}, p {p_text(index.pvalue)}<br>{where}, n = {index.n:,}"
+        f"p (adjusted) {p_text(index.pvalue_holm)}, p {p_text(index.pvalue)}<br>{where}, n = {index.n:,}"
     )
 
 
@@ -372,14 +372,14 @@ def _pair_text(pair: Pair) -> str:
 
 def _relevance_text(error: Index, cost: Index, named: str) -> str:
     lines = (
-        f"{what}: R² {ratio(index.r2)}, p (Holm) {p_text(index.pvalue_holm)}, n = {index.n:,}"
+        f"{what}: R² {ratio(index.r2)}, p (adjusted) {p_text(index.pvalue_holm)}, n = {index.n:,}"
         for what, index in (("for the goal", error), (f"by {shorten(named)}", cost))
     )
     return "<br>".join([f"<b>{shorten(error.name, 60)}</b>", *lines])
 
 
 def _marginal_note(index: Index, bars: Bars) -> str:
-    note = f"n = {index.n:,}, {bars.good.sum():,} good, Holm p {escape(p_text(index.pvalue_holm))}"
+    note = f"n = {index.n:,}, {bars.good.sum():,} good, adjusted p {escape(p_text(index.pvalue_holm))}"
     return note + ("" if index.group == "main" else f", {shorten(index.group, 24)}")
 
 

@@ -32,7 +32,7 @@ ROOM_BELOW = 0.06
 R2_TICKS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 
 # The keys of INDEX_ and RANK_ say whether there is evidence that a hyperparameter decides.
-INDEX_LABELS = {True: f"matters: Holm p ≤ {ALPHA}", False: "no evidence either way"}
+INDEX_LABELS = {True: f"matters: adjusted p ≤ {ALPHA}", False: "no evidence either way"}
 INDEX_MARKS = {True: Mark("circle", BLUE), False: Mark("diamond", GREY, filled=False)}
 RANK_LABELS = {True: f"evidence that it decides: p ≤ {ALPHA}, not adjusted", False: "none seen"}
 FLOOR_LABEL = "noise floor: mean under independence"

@@ -110,7 +110,7 @@ def indices_figure(sensitivity: Findings) -> Figure:
         axes.plot(index.noise_floor, y, zorder=1, **FLOOR)
         axes.plot(index.hsic, y, zorder=3, **look)
         axes.text(1.02, y, p_text(index.pvalue_holm), transform=across, va="center")
-    axes.text(1.02, -0.9, "p (Holm)", transform=across, va="center", color=GREY)
+    axes.text(1.02, -0.9, "p (adjusted)", transform=across, va="center", color=GREY)
     axes.set_yticks([y for y, _ in seen.rows], [shorten(index.name) for _, index in seen.rows])
     axes.set_ylim(seen.bottom - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -190,7 +190,7 @@ def marginals_figure(sensitivity: Findings) -> Figure:
         axes = figure.add_subplot(seen.rows, seen.columns, panel + 1)
         _bars(axes, bars)
         axes.set_title(shorten(index.name), fontsize=10.5, pad=16)
-        note = f"n = {bars.everyone.sum()}, {bars.good.sum()} good, Holm p {p_text(index.pvalue_holm)}"
+        note = f"n = {bars.everyone.sum()}, {bars.good.sum()} good, adjusted p {p_text(index.pvalue_holm)}"
         note += "" if index.group == "main" else f", {shorten(index.group, 24)}"
         axes.text(0.0, 1.03, note, transform=axes.transAxes, color=GREY, fontsize=8.5)
         axes.set_ylabel(SHARE_LABEL if panel % seen.columns == 0 else "")

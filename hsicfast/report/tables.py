@@ -23,7 +23,7 @@ def print_indices(console: Console, title: str, indices: Sequence[Index]) -> Non
     rows: list[Sequence[Any]] = [
         (i.name, number(i.hsic, 3), ratio(i.r2), p_text(i.pvalue_holm), i.n, i.group, words[i.matters]) for i in indices
     ]
-    print_table(console, title, ("name", "HSIC>", "R2>", "p Holm>", "n>", "group", "verdict"), rows)
+    print_table(console, title, ("name", "HSIC>", "R2>", "p adjusted>", "n>", "group", "verdict"), rows)
     if not all(i.matters for i in indices):
         console.print(Text("open: no evidence either way at n trials, which does not say that it has no effect"))
 

@@ -104,5 +104,5 @@ def _where_good(findings: Findings, name: str) -> tuple[Float | Int, str] | None
     inside = ((u >= low) & (u <= high)).mean()
     return part, (
         f"all {len(good)} good trials lie there, and {share_text(float(inside))} of all "
-        f"(Holm p {p_text(findings[name].pvalue_holm)})"
+        f"(adjusted p {p_text(findings[name].pvalue_holm)})"
     )

@@ -39,7 +39,7 @@ class TestWords:
         assert said["rate"].text == "matters"
         assert "of the good trials, and " in said["rate"].why
         assert (said["left"].text, said["right"].text) == ("matters only with right", "matters only with left")
-        assert "it does with right (Holm p <0.001)" in said["left"].why
+        assert "it does with right (adjusted p <0.001)" in said["left"].why
         assert (said["width"].kind, said["width"].text, said["width"].value) == ("safe", "safe to fix: 1", 1)
         assert "it drives the cost (p = 0.001): the cheapest value of a good trial" in said["width"].why
         top = headline(findings, said.values())
@@ -55,7 +55,7 @@ class TestWords:
         assert {verdict.text for verdict in said.values()} == {"no evidence either way"}
         assert "would have been found with 90% power" in said["rate"].why
         assert "they might have missed it" in said["momentum"].why
-        assert "It drives the cost (Holm p 0.006)." in said["width"].why
+        assert "It drives the cost (adjusted p 0.006)." in said["width"].why
         assert headline(findings, said.values()) == (
             "No hyperparameter stands out from chance in deciding whether a trial ends among the best 10%: no evidence "
             "either way with 150 trials."

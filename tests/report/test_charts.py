@@ -66,7 +66,7 @@ def test_indices_say_their_numbers(found):
     for index in found.indices:
         (text,) = (text for x, _, text in spots if x == index.hsic)
         assert f"<b>{index.name}</b>" in text
-        assert f"p (Holm) {escape(p_text(index.pvalue_holm))}".replace("&lt;", "<") in text
+        assert f"p (adjusted) {escape(p_text(index.pvalue_holm))}".replace("&lt;", "<") in text
         assert f"n = {index.n}" in text
         assert f"R² {ratio(index.r2)}" in text
     names = dict(zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True))
@@ -77,9 +77,9 @@ def test_indices_say_their_numbers(found):
 
 def test_indices_tell_what_matters_by_shape(found):
     figure = indices_chart(found)
-    assert named(figure, "matters: Holm p ≤ 0.05").marker.symbol == "circle"
+    assert named(figure, "matters: adjusted p ≤ 0.05").marker.symbol == "circle"
     assert named(figure, "no evidence either way").marker.symbol == "diamond"
-    assert list(named(figure, "matters: Holm p ≤ 0.05").x) == [i.hsic for i in found.indices if i.matters]
+    assert list(named(figure, "matters: adjusted p ≤ 0.05").x) == [i.hsic for i in found.indices if i.matters]
 
 
 def test_intervals_lie_inside_the_axis(found):
@@ -167,7 +167,7 @@ def test_relevance_puts_each_in_its_quadrant(found):
         trace = named(figure, quadrant(error, cost))
         at = next(k for k, text in enumerate(trace.hovertext) if text.startswith(f"<b>{error.name}</b>"))
         assert (trace.x[at], trace.y[at]) == pytest.approx(places[error.name])
-        assert f"by FLOPs: R² {ratio(cost.r2)}, p (Holm) {p_text(cost.pvalue_holm)}" in trace.hovertext[at]
+        assert f"by FLOPs: R² {ratio(cost.r2)}, p (adjusted) {p_text(cost.pvalue_holm)}" in trace.hovertext[at]
     symbols = [trace.marker.symbol for trace in figure.data]
     assert len(set(symbols)) == len(symbols) == 4
     assert {e.name: quadrant(e, c) for e, c in both}["learning_rate"] == "buys error"

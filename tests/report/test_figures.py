@@ -69,7 +69,7 @@ def test_indices_show_floor_interval_and_p_of_every_row(run):
     segments = [collection.get_segments()[0][:, 0].tolist() for collection in axes.collections]
     assert segments == [[index.ci_low, index.ci_high] for index in run.sensitivity.indices]
     assert texts(axes).count("<0.001") + texts(axes).count("0.015") == 1
-    assert texts(axes)[-1] == "p (Holm)"
+    assert texts(axes)[-1] == "p (adjusted)"
     assert axes.get_xlim()[0] <= 0
 
 
