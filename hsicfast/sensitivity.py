@@ -15,6 +15,7 @@ import numpy as np
 from hsicfast.arrays import Bools
 from hsicfast.conclusions.conclusions import Conclusions
 from hsicfast.conclusions.stability import RankInterval
+from hsicfast.conclusions.totals import Total
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
 from hsicfast.indices import judging
@@ -65,6 +66,21 @@ class Sensitivity(Conclusions):
             orient="index",
             columns=[field.name for field in fields(RankInterval)],
         ).rename_axis("name")
+
+    def totals(self) -> pd.DataFrame:
+        """What each hyperparameter does alone or together with any others, ranked by all that is known.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by ``name``, the first in the ranking first: ``total``, the total-order index; ``pvalue`` and
+            ``pvalue_holm``, for doing nothing alone or with others; ``either``, the harmonic mean of this p-value and
+            that of the hyperparameter alone, which ranks; ``rank``. It takes a second for 20 hyperparameters and 1,000
+            trials, of which more are left out at random.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.total_list, columns=[field.name for field in fields(Total)]).set_index("name")
 
     def plot(self, name: str = "indices") -> Figure:
         """One picture of the analysis, for print.

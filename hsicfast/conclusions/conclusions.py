@@ -13,6 +13,7 @@ from typing import Any
 from hsicfast.conclusions.curves import Curves, over_steps
 from hsicfast.conclusions.explanation import Explanation, explain
 from hsicfast.conclusions.stability import RankInterval, Sweep, over_goals, rank_intervals
+from hsicfast.conclusions.totals import Total, totals
 from hsicfast.conclusions.verdicts import Verdict, headline, verdicts
 from hsicfast.indices.findings import Findings
 from hsicfast.trials.trial import Trial
@@ -40,6 +41,11 @@ class Conclusions(Findings):
     def sweep(self) -> Sweep | None:
         """The ranking of the main group as the goal widens; None if that group was not judged."""
         return over_goals(self)
+
+    @cached_property
+    def total_list(self) -> tuple[Total, ...]:
+        """What each hyperparameter does alone or together with others, the first in the ranking first."""
+        return totals(self)
 
     @cached_property
     def curves(self) -> Curves:

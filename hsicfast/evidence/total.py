@@ -2,7 +2,8 @@
 
 With kernels k_l = psi_l . psi_l that are orthogonal to constants, ``k_X prod_(l != X) (1 + c k_l)`` is the sum of the
 kernels of all sets of hyperparameters that hold X, each set weighted by c to the number of others in it. The index is
-the mean of ``w_i w_j`` times this kernel over pairs of different trials, w the goal less its mean. If X does nothing,
+the mean of ``w_i w_j`` times this kernel over pairs of different trials, w the goal less its mean over its standard
+deviation; of several goals, their mean. If X does nothing,
 alone or with others, then its values may be permuted among the trials, goal and all others fixed: the test is exact,
 whatever the others do, if X does not depend on them.
 """
@@ -35,7 +36,7 @@ class TotalOrder(NamedTuple):
 
 
 def total_order(
-    features: Sequence[Floats], z: Bools, which: int, n_permutations: int = 499, seed: int = 0
+    features: Sequence[Floats], met: Bools, which: int, n_permutations: int = 499, seed: int = 0
 ) -> TotalOrder:
     """The total-order index of one hyperparameter, and its test.
 
@@ -45,8 +46,8 @@ def total_order(
         For each hyperparameter features orthogonal to constants, see
         :func:`~hsicfast.evidence.interactions.orthogonal_to_constants`. One that does not exist in all of these trials
         is left out, or has rows of zeros where it does not exist: its factor is 1 there.
-    z : bool array (n,)
-        Which trials met the goal.
+    met : bool array (G, n)
+        Which trials met each goal: for each, some but not all.
     which : int
         Place of the hyperparameter in question.
     n_permutations, seed : int
@@ -60,19 +61,20 @@ def total_order(
     --------
     >>> u = np.random.default_rng(0).random((3, 200))
     >>> signs = [np.where(row > 0.5, 1.0, -1.0)[:, None] for row in u]
-    >>> z = (signs[0] * signs[1] > 0)[:, 0]
-    >>> [round(total_order(signs, z, which).pvalue, 2) for which in range(2)]
+    >>> met = (signs[0] * signs[1] > 0).T
+    >>> [round(total_order(signs, met, which).pvalue, 2) for which in range(2)]
     [0.0, 0.0]
-    >>> total_order(signs, z, 2).pvalue > 0.05
+    >>> total_order(signs, met, 2).pvalue > 0.05
     True
     """
     random = np.random.default_rng(seed)
-    if len(z) > MOST_TRIALS:
-        rows = random.choice(len(z), MOST_TRIALS, replace=False)
-        features, z = [psi[rows] for psi in features], z[rows]
-    n, w = len(z), z - z.mean()
+    if met.shape[1] > MOST_TRIALS:
+        rows = random.choice(met.shape[1], MOST_TRIALS, replace=False)
+        features, met = [psi[rows] for psi in features], met[:, rows]
+    n, deviation = met.shape[1], met.std(axis=1, keepdims=True)
+    w = (met - met.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
     weight = float(np.clip(SHARED / max(len(features) - 1, 1), *WEIGHTS))
-    pairs = np.outer(w, w)
+    pairs = w.T @ w / len(w)
     for place, psi in enumerate(features):
         if place != which:
             pairs *= 1 + weight * (psi @ psi.T)

@@ -1,6 +1,7 @@
 """The arithmetic of the known answers, on answers made by hand, and what the peers get to see."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import optuna
@@ -12,6 +13,7 @@ from benches.functions import FUNCTIONS, NEW_FUNCTIONS, Function
 from benches.known import (
     EVERYTHING,
     OURS,
+    OURS_TUNED,
     Answer,
     Kept,
     answers,
@@ -165,8 +167,10 @@ def test_rows_on_two_answers_made_by_hand():
         answer("ab", {"a": 2.0, "b": 1.0, "c": 0.0, "d": 0.0}, told),
         answer("ac", {"a": 2.0, "b": 0.0, "c": 1.0, "d": 0.0}, told),
     ]
-    ours, everything, peer = rows("two", 50, found)
-    assert [row.who for row in (ours, everything, peer)] == [OURS, EVERYTHING, "peer"]
+    ours, everything, tuned, peer = rows("two", 50, found)
+    assert [row.who for row in (ours, everything, tuned, peer)] == [OURS, EVERYTHING, OURS_TUNED, "peer"]
+    assert tuned.f1.value == pytest.approx((1 + 2 / 3) / 2)  # from 1.0 on: both, then one of two
+    assert tuned.auc == ours.auc
     assert ours.f1 == pytest.approx((0.75, 0.25))
     assert ours.auc == pytest.approx(((1 + 2.5 / 4) / 2, 1.5 / 8))
     assert ours.f1_ahead is None
@@ -199,15 +203,28 @@ def test_everything_has_an_f1_of_two_thirds_on_the_six():
     assert round(everything.f1.value, 3) == 0.673
 
 
+def test_our_choice_has_the_largest_expected_f1():
+    scores = {"a": 6.0, "b": 1.5, "c": 0.1, "d": 0.0}
+    odds = {name: 0.1 * np.exp(own) ** 0.9 for name, own in scores.items()}
+    chance = {name: own / (1 + own) for name, own in odds.items()}
+
+    def expected(names):
+        return 2 * sum(chance[name] for name in names) / (len(names) + sum(chance.values()))
+
+    sets = [set(names) for size in range(1, 5) for names in combinations(scores, size)]
+    assert ours(scores) == max(sets, key=expected)
+
+
 def test_our_scores_rank_what_we_choose_above_the_rest():
     for function in (*FUNCTIONS, *NEW_FUNCTIONS):
         table = function.trials(50, 0)
-        scores, chosen = ours_scores(table), ours(table)
+        scores = ours_scores(table)
+        chosen = ours(scores)
         assert list(scores) == list(function.space)
         assert all(np.isfinite(score) and score >= 0 for score in scores.values())
         rest = [score for name, score in scores.items() if name not in chosen]
         assert chosen
-        assert not rest or min(scores[name] for name in chosen) > max(rest)
+        assert not rest or min(scores[name] for name in chosen) >= max(rest)
 
 
 @pytest.fixture

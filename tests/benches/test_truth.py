@@ -117,8 +117,8 @@ def test_how_trials_are_drawn():
 
 def test_the_sentence_that_names_an_effect_is_read():
     text = (
-        "adjusted p 1 with 100 trials; an effect above R² 0.12, such as 85% of the good trials in one half of its values, "
-        "would have been found with 90% power."
+        "adjusted p 1 with 100 trials; an effect above R² 0.12, such as 85% of the good trials in one half of its "
+        "values, would have been found with 90% power."
     )
     assert POWER_TEXT.search(text).groups() == ("85", "90")
     assert (

@@ -21,7 +21,7 @@ def study(seed, n, d, decides, share):
     random = np.random.default_rng(seed)
     u = random.random((d, n))
     y = decides(u > 0.5, u) + 0.3 * random.random(n)
-    return [pure(row) for row in u], y <= np.quantile(y, share)
+    return [pure(row) for row in u], (y <= np.quantile(y, share))[None]
 
 
 def nothing(high, u):
@@ -49,9 +49,9 @@ def test_index_and_pvalue_against_all_permutations():
     random = np.random.default_rng(2)
     u, z = random.random((3, 6)), np.array([True, False, True, False, False, True])
     kernels = [naive.orthogonal_to_constants(row, UNIFORM_MEDIAN) for row in u]
-    w = z - z.mean()
+    w = (z - z.mean()) / z.std()
     for which in range(3):
-        found = total_order([pure(row) for row in u], z, which, 4000)
+        found = total_order([pure(row) for row in u], z[None], which, 4000)
         expected = naive_total(kernels, w, which)
         assert found.hsic == pytest.approx(expected, rel=1e-3, abs=1e-6)  # without the negligible coordinates
         moved = []
@@ -79,12 +79,20 @@ def test_an_exclusive_or_of_three_is_found(d, least):
 
 
 def test_a_hyperparameter_that_does_not_exist_is_a_factor_of_one():
-    features, z = study(0, 80, 4, exclusive_or_of_three, 0.3)
+    features, met = study(0, 80, 4, exclusive_or_of_three, 0.3)
+    w = (met[0] - met[0].mean()) / met[0].std()
     present = np.arange(80) < 40
     gone = [*features[:3], np.where(present[:, None], features[3], 0.0)]
     kernels = [psi @ psi.T for psi in gone]
-    assert total_order(gone, z, 0, 9).hsic == pytest.approx(naive_total(kernels, z - z.mean(), 0), rel=1e-2)
+    assert total_order(gone, met, 0, 9).hsic == pytest.approx(naive_total(kernels, w, 0), rel=1e-2)
     assert (kernels[3][~present] == 0).all()
+
+
+def test_several_goals_have_the_mean_of_their_indices():
+    features, met = study(0, 60, 3, exclusive_or_of_three, 0.3)
+    other = np.random.default_rng(1).random((1, 60)) < 0.5
+    apart = [total_order(features, goal, 0, 9).hsic for goal in (met, other)]
+    assert total_order(features, np.vstack((met, other)), 0, 9).hsic == pytest.approx(np.mean(apart))
 
 
 def test_a_constant_does_nothing():
@@ -99,4 +107,4 @@ def test_many_trials_are_judged_by_some(monkeypatch):
     assert first == again
     assert first.pvalue <= 0.05
     rows = np.random.default_rng(5).choice(600, 300, replace=False)
-    assert first.hsic == pytest.approx(total_order([psi[rows] for psi in features], z[rows], 0, 9).hsic, rel=1e-3)
+    assert first.hsic == pytest.approx(total_order([psi[rows] for psi in features], z[:, rows], 0, 9).hsic, rel=1e-3)
