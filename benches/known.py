@@ -197,7 +197,7 @@ def ours(scores: Scores) -> frozenset[str]:
 def ours_scores(table: TrialTable) -> Scores:
     """Minus the log of the number that ranks; 0 for one that too few trials have."""
     ranked = analyse(table.space, table, question="objective", pairs=False).totals()["either"]
-    return {name: float(-np.log(value)) if value == value else 0.0 for name, value in ranked.items()}
+    return {name: -float(np.log(ranked[name])) if np.isfinite(ranked[name]) else 0.0 for name in table.space}
 
 
 def peers(table: TrialTable) -> dict[Variant, Scores]:
