@@ -29,6 +29,7 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.engines import spectral
+from hsicfast.trials.goal import best_fraction
 
 # The best shares of the trials at which the test asks. About the whole objective it asks from the other end, too.
 GOOD_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -67,6 +68,25 @@ class Group(NamedTuple):
     columns: list[tuple[Floats, Floats]]
 
 
+def goals_asked(losses: Floats, own: Bools, shares: Sequence[float]) -> Bools:
+    """Which of the trials with these losses (m,) met each goal (G, m): the analysis's own first, then these shares.
+
+    A goal that the same trials meet as another, or too few meet or miss, is not asked.
+
+    Examples
+    --------
+    >>> goals_asked(np.arange(10.0), np.arange(10) < 1, (0.1, 0.3, 0.5)).sum(axis=1)
+    array([1, 3, 5])
+    """
+    found = {int(own.sum()): own}
+    for share in shares:
+        met = best_fraction(losses, share).met
+        size = int(met.sum())
+        if FEWEST_MET <= size <= len(met) - FEWEST_MET:
+            found.setdefault(size, met)
+    return np.array(list(found.values()))
+
+
 class JointTest(NamedTuple):
     """What the test found for q hyperparameters, in the order of the groups.
 
@@ -88,9 +108,9 @@ class JointTest(NamedTuple):
 def importances(groups: Sequence[Group]) -> Floats:
     """How much each hyperparameter decides, over all goals: the number that ranks them.
 
-    It is R^2 above what chance gives on average, ``(S - E S) / sqrt(HSIC(U, U) HSIC(Z, Z))`` at the smallest bandwidth,
-    as its mean over the goals, times the share of the trials in which the hyperparameter exists. Chance moves it by
-    about sqrt(2) / n for any hyperparameter, so that neither a Bool nor a small branch leads by chance.
+    It is R^2 above what chance gives on average, ``(S - E S) / sqrt(HSIC(U, U) HSIC(Z, Z))``, as its mean over goals and
+    bandwidths, times the share of the trials in which the hyperparameter exists. Chance moves it by about sqrt(2) / n
+    for any hyperparameter, so that neither a Bool nor a small branch leads by chance.
 
     Parameters
     ----------
@@ -117,14 +137,13 @@ def resampled_importances(group: Group, goals: Iterable[Floats]) -> Floats:
         For each goal, how often each trial was drawn, times its goal less the goal's mean in the resample.
     """
     sample = _Sample(group)
-    first, second, _ = (moment[:, 0, 0] for moment in sample.moments)
     over_goals = []
     for weights in goals:
-        statistics = ((weights @ sample.psi).reshape(len(weights), sample.q, COSINES) ** 2) @ _WEIGHTS[0]
+        statistics = sample.statistics((weights @ sample.psi)[:, None])
         # Those who met the goal weigh m p (1 - p) together.
-        variance = np.maximum(weights, 0.0).sum(axis=1) * sample.m / (sample.m - 1)
-        mean = np.divide(statistics, variance[:, None], out=np.zeros_like(statistics), where=variance[:, None] > 0)
-        over_goals.append((mean - first) / (sample.m - 1) / np.sqrt(np.where(first > 0, second, 1.0)))
+        variance = (np.maximum(weights, 0.0).sum(axis=1) * sample.m / (sample.m - 1))[:, None, None, None]
+        means = np.divide(statistics, variance, out=np.zeros_like(statistics), where=variance > 0)
+        over_goals.append(sample.above(means))
     return np.asarray(np.mean(over_goals, axis=0))
 
 
@@ -216,11 +235,14 @@ class _Sample:
         return np.asarray(self.sizes * (self.m - self.sizes) / (self.m - 1))[:, None]
 
     def excess(self, statistics: Floats) -> Floats:
-        """R^2 above its mean over permutations (..., q) of statistics (..., q, G, H): a mean over the goals."""
+        """R^2 above its mean over permutations (..., q) of statistics (..., q, G, H): a mean over both."""
+        return self.above(statistics / self.pairs)
+
+    def above(self, means: Floats) -> Floats:
+        """The same from statistics that would be the sums of the eigenvalues on average."""
         first, second, _ = self.moments
-        varied = first[..., 0] > 0
-        above = statistics[..., 0] / self.pairs[:, 0] - first[..., 0]
-        return np.asarray((above / (self.m - 1) / np.sqrt(np.where(varied, second[..., 0], 1.0))).mean(axis=-1))
+        r2 = (means - first) / (self.m - 1) / np.sqrt(np.where(first > 0, second, 1.0))
+        return np.asarray(r2.mean(axis=(-2, -1)))
 
     def harmonic(self, statistics: Floats) -> Floats:
         """``T = log(1 / harmonic mean)`` (B, q) of the p-values of statistics (B, q, G, H)."""

@@ -13,7 +13,7 @@ import numpy as np
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
 from hsicfast.errors import InputError, check_one_of
-from hsicfast.evidence.joint import ALL_SHARES, FEWEST_MET, GOOD_SHARES
+from hsicfast.evidence.joint import ALL_SHARES, GOOD_SHARES, goals_asked
 from hsicfast.indices.carried import Law, carry
 from hsicfast.trials.goal import (
     AUTO,
@@ -121,14 +121,7 @@ class Question:
 
     def asked(self, objective: Floats) -> Bools:
         """Which of the trials met each goal of the joint test (G, m), the question's own first."""
-        losses, own = self.losses(objective), self.met(objective).met
-        found = {int(own.sum()): own}
-        for share in ABOUT[self.about]:
-            met = goal_of(losses, share).met
-            size = int(met.sum())
-            if FEWEST_MET <= size <= len(met) - FEWEST_MET:
-                found.setdefault(size, met)
-        return np.array(list(found.values()))
+        return goals_asked(self.losses(objective), self.met(objective).met, ABOUT[self.about])
 
 
 @dataclass(frozen=True)
@@ -152,8 +145,9 @@ class Index:
     group : str
         ``main``, or the conditions under which it exists.
     importance : float
-        R2 above what chance gives, as its mean over the goals of the joint test, times the share of the trials in which
-        the hyperparameter exists: the number that ranks them if no goal was asked for. NaN for trials in files.
+        R2 above what chance gives, as its mean over the goals and bandwidths of the joint test, times the share of the
+        trials in which the hyperparameter exists: the number that ranks them if no goal was asked for. NaN for trials
+        in files.
     """
 
     name: str
