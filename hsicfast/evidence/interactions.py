@@ -180,11 +180,12 @@ class PairJudge:
     def _pure(self, one: _Known, two: _Known, index: float) -> float:
         """The p-value of the pure index of independent partners: the larger of two."""
         psi = self._product(one.pure, two.pure)
-        if self.n <= MOST_PERMUTED:
-            signed = self._signed(psi)
-        else:
+        signed = self._signed(psi) if self.n <= MOST_PERMUTED else 0.0
+        if signed <= 1 / (self.n_permutations + 1):
+            # No sign reaches it: adjusted for many pairs, one over the number of permutations would never be small.
             terms = self.w[self.rows, None] * psi
-            signed = self._limit(index, terms.T @ terms)
+            limit = self._limit(index, terms.T @ terms)
+            signed = min(signed, limit) if self.n <= MOST_PERMUTED else limit
         if signed > LARGE:
             return signed
         weaker, stronger = sorted((one, two), key=lambda known: -known.alone)

@@ -108,7 +108,7 @@ class JointTest(NamedTuple):
 def importances(groups: Sequence[Group]) -> Floats:
     """How much each hyperparameter decides, over all goals: the number that ranks them.
 
-    It is R^2 above what chance gives on average, ``(S - E S) / sqrt(HSIC(U, U) HSIC(Z, Z))``, as its mean over goals and
+    It is R^2 above what chance gives on average, ``(S - E S) / sqrt(HSIC(U, U) HSIC(Z, Z))``, its mean over goals and
     bandwidths, times the share of the trials in which the hyperparameter exists. Chance moves it by about sqrt(2) / n
     for any hyperparameter, so that neither a Bool nor a small branch leads by chance.
 
