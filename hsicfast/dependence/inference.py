@@ -17,6 +17,8 @@ from hsicfast.arrays import Floats
 
 # Searches for a root reach FAR standard deviations out, beyond any level and confidence in use.
 FAR = 10
+# Where no permutation reaches a statistic, the tail is that of this many of the largest.
+TAIL_COUNT = 20
 # The search for the saddlepoint, in parts of its upper limit.
 SADDLEPOINT_ERROR = 1e-14
 # Below NEAR_MEAN the functions of :func:`_saddlepoint` come from as many terms of their series as reach 1e-17.
@@ -52,6 +54,28 @@ def permutation_pvalue(statistic: float, permuted: Floats, rounding: float = 0.0
     """
     reached = np.count_nonzero(permuted >= statistic * (1 - 1e-9) - rounding)
     return float((1 + reached) / (len(permuted) + 1))
+
+
+def beyond_permutations(statistic: float, permuted: Floats) -> float:
+    """The p-value of a statistic that no permutation reached: at most ``1 / (B + 1)``, and smaller the further it is.
+
+    The square root of the statistic is the length of a sum. Its tail goes on from the TAIL_COUNT largest lengths as an
+    exponential with their mean excess, which is heavier than that of a normal sum: this p-value is rather too large.
+
+    Examples
+    --------
+    >>> lengths = np.abs(np.random.default_rng(0).standard_normal(999))
+    >>> round(beyond_permutations(16.0, lengths**2), 4), round(math.erfc(4 / 2**0.5), 5)
+    (0.0003, 6e-05)
+    """
+    least = 1 / (len(permuted) + 1)
+    if len(permuted) <= TAIL_COUNT:
+        return least
+    largest = np.sqrt(np.sort(permuted)[-TAIL_COUNT - 1 :])
+    excess = float((largest[1:] - largest[0]).mean())
+    if excess <= 0:
+        return least
+    return min(least, TAIL_COUNT * least * math.exp(-(math.sqrt(statistic) - float(largest[0])) / excess))
 
 
 def gamma_pvalue(statistic: float, mean: float, variance: float) -> float:

@@ -180,12 +180,11 @@ class PairJudge:
     def _pure(self, one: _Known, two: _Known, index: float) -> float:
         """The p-value of the pure index of independent partners: the larger of two."""
         psi = self._product(one.pure, two.pure)
-        signed = self._signed(psi) if self.n <= MOST_PERMUTED else 0.0
-        if signed <= 1 / (self.n_permutations + 1):
-            # No sign reaches it: adjusted for many pairs, one over the number of permutations would never be small.
+        if self.n <= MOST_PERMUTED:
+            signed = self._signed(psi)
+        else:
             terms = self.w[self.rows, None] * psi
-            limit = self._limit(index, terms.T @ terms)
-            signed = min(signed, limit) if self.n <= MOST_PERMUTED else limit
+            signed = self._limit(index, terms.T @ terms)
         if signed > LARGE:
             return signed
         weaker, stronger = sorted((one, two), key=lambda known: -known.alone)
@@ -203,7 +202,10 @@ class PairJudge:
             self.signs = random.choice(np.array([-1.0, 1.0]), (self.n_permutations, self.n))
         terms = self.w[:, None] * psi / self.n
         drawn = ((self.signs @ terms) ** 2).sum(axis=1)
-        return inference.permutation_pvalue(float((terms.sum(axis=0) ** 2).sum()), drawn)
+        statistic = float((terms.sum(axis=0) ** 2).sum())
+        pvalue = inference.permutation_pvalue(statistic, drawn)
+        # One over the number of signs, adjusted for many pairs, would never be small.
+        return pvalue if pvalue > 1 / (len(drawn) + 1) else inference.beyond_permutations(statistic, drawn)
 
     def _exchanged(self, x: Floats, y: Floats) -> float:
         """The p-value of ``|sum_j x_j x y_j|^2`` if the rows of y (n, s) are permuted and those of x (n, r) are not."""
@@ -213,17 +215,21 @@ class PairJudge:
 
     def _drawn(self, x: Floats, y: Floats) -> float:
         """The p-value of :meth:`_exchanged` from permutations, of which the first that decide are drawn."""
-        least = float(((x.T @ y) ** 2).sum()) * (1 - 1e-9)  # as inference.permutation_pvalue counts ties
+        statistic = float(((x.T @ y) ** 2).sum())
+        least = statistic * (1 - 1e-9)  # as inference.permutation_pvalue counts ties
         fixed, moved = sorted((x, y), key=lambda rows: -rows.shape[1])  # it is all one which of both is permuted
         reached = drawn = 0
+        permuted: list[Floats] = []
         for orders in self._permutations():
             sums = (fixed.T @ moved[orders].reshape(self.n, -1)).reshape(fixed.shape[1], orders.shape[1], -1)
-            found = np.einsum("rbs,rbs->b", sums, sums) >= least
-            places = np.flatnonzero(found)
+            permuted.append(np.einsum("rbs,rbs->b", sums, sums))
+            places = np.flatnonzero(permuted[-1] >= least)
             if reached + len(places) >= REACHED:
                 return REACHED / (drawn + int(places[REACHED - reached - 1]) + 1)
             reached, drawn = reached + len(places), drawn + orders.shape[1]
-        return (1 + reached) / (1 + drawn)
+        if reached:
+            return (1 + reached) / (1 + drawn)
+        return inference.beyond_permutations(statistic, np.concatenate(permuted))
 
     def _permutations(self) -> Iterator[Rows]:
         """Permutations in blocks (n, b): the same for all pairs."""
