@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from hsicfast.arrays import Floats, Rows
 from hsicfast.dependence import inference
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HSICResult:
     """An index, its p-value and its confidence interval.
 
@@ -28,9 +29,8 @@ class HSICResult:
         S / sqrt(HSIC(X, X) HSIC(Y, Y)).
     pvalue : float or None
         None if no test was asked for.
-    ci : (float, float) or None
-        Confidence interval of the index, see :func:`hsicfast.dependence.inference.interval`; None if none was asked
-        for.
+    sought : Sought or None
+        What :attr:`ci` is computed from.
     bandwidth : float or (float, float)
         The bandwidth in use, or those of x and y for :func:`hsicfast.hsic`. NaN for a kernel without one or a constant
         column.
@@ -47,12 +47,24 @@ class HSICResult:
     statistic: float
     r2: float
     pvalue: float | None
-    ci: tuple[float, float] | None
+    sought: inference.Sought | None
     bandwidth: float | tuple[float, float]
     n: int
     null_mean: float
     engine: str
     unbiased: float
+
+    @cached_property
+    def ci(self) -> tuple[float, float] | None:
+        """Confidence interval of the index, see :func:`hsicfast.dependence.inference.interval`.
+
+        None if none was asked for. It is computed when it is read, as it can take longer than the index.
+        """
+        return None if self.sought is None else inference.interval(*self.sought)
+
+    def __repr__(self) -> str:
+        shown = {own.name: getattr(self, own.name) for own in fields(self) if own.name != "sought"} | {"ci": self.ci}
+        return f"HSICResult({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class Influence(NamedTuple):
@@ -138,6 +150,9 @@ class Estimate:
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Confidence interval of the index."""
+        return inference.interval(*self._sought(confidence))
+
+    def _sought(self, confidence: float) -> inference.Sought:
         variance = self.variance * self.n / (self.n - 1)
         without = inference.Spread(
             variance * self.trace, variance * math.sqrt(self.squares), variance * self.influence.pull
@@ -145,7 +160,7 @@ class Estimate:
         # The eigenvalues of the influence as a whole are like those of the kernel, for all that the interval needs.
         size = without.size * self.influence.total / without.total if without.total > 0 else 0.0
         found = inference.Spread(self.influence.total, size, self.influence.along)
-        return inference.interval(self.n, self.statistic, without, found, self.ceiling, confidence)
+        return inference.Sought(self.n, self.statistic, without, found, self.ceiling, confidence)
 
     def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
         """The result for the user, with an interval at this `confidence`; `h` is the bandwidth in use."""
@@ -155,7 +170,7 @@ class Estimate:
             statistic=self.statistic,
             r2=r2,
             pvalue=pvalue,
-            ci=self.interval(confidence),
+            sought=self._sought(confidence),
             bandwidth=h,
             n=self.n,
             null_mean=self.null_mean,

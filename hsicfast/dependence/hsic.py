@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from hsicfast.arrays import Floats
 from hsicfast.dependence import bandwidth as bandwidths
-from hsicfast.dependence import checks, spectrum
+from hsicfast.dependence import checks, inference, spectrum
 from hsicfast.dependence.checks import EngineName, GoalEngineName, IndependenceTest, KernelName, Precision
 from hsicfast.dependence.estimate import HSICResult
 from hsicfast.dependence.goal_engines import GoalSample
@@ -110,7 +110,8 @@ def goal_hsic(
     z = best_fraction(losses, goal).met
     if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
         # If all trials agree in the goal or in u, the two are exactly independent.
-        return HSICResult(0.0, 0.0, None if test is None else 1.0, (0.0, 0.0), math.nan, n, 0.0, "spectral", 0.0)
+        pvalue = None if test is None else 1.0
+        return HSICResult(0.0, 0.0, pvalue, inference.EXACTLY_ZERO, math.nan, n, 0.0, "spectral", 0.0)
     sample = GoalSample(x, lengths, z, kind, near_edge(losses, goal), precision)
     index = GoalHSIC(sample, engine)
     if bandwidth == "max":
@@ -190,8 +191,8 @@ def hsic(
     kind_y.check_domain(b, "y")
     n = a.shape[1]
     if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
-        ci = None if confidence is None else (0.0, 0.0)
-        return HSICResult(0.0, 0.0, None if test is None else 1.0, ci, (math.nan, math.nan), n, 0.0, "tile", 0.0)
+        sought, pvalue = None if confidence is None else inference.EXACTLY_ZERO, None if test is None else 1.0
+        return HSICResult(0.0, 0.0, pvalue, sought, (math.nan, math.nan), n, 0.0, "tile", 0.0)
     h_x, h_y = bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
     pair = TwoSamples(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
     return pair.result(test, n_permutations, seed, confidence)

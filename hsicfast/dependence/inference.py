@@ -242,6 +242,21 @@ class Spread(NamedTuple):
     along: float
 
 
+class Sought(NamedTuple):
+    """An interval that nobody has asked for yet: the arguments of :func:`interval`, which takes 0.3 ms."""
+
+    n: int
+    statistic: float
+    without: Spread
+    found: Spread
+    ceiling: float
+    confidence: float
+
+
+# An index that is exactly 0 and does not scatter.
+EXACTLY_ZERO = Sought(1, 0.0, Spread(0.0, 0.0, 0.0), Spread(0.0, 0.0, 0.0), 1.0, 0.9)
+
+
 def interval(
     n: int, statistic: float, without: Spread, found: Spread, ceiling: float, confidence: float
 ) -> tuple[float, float]:

@@ -121,12 +121,12 @@ class TwoSamples:
             first = eigenvalues(self.x, self.kernel_x, self.h_x)
             second = eigenvalues(self.y, self.kernel_y, self.h_y)
             pvalue = inference.weighted_chi2_pvalue(n * statistic, np.outer(first, second).ravel())
-        ci = None
+        sought = None
         if confidence is not None:
-            ci = self._interval(statistic, n * null_mean, math.sqrt(max(own_x * own_y, 0.0)), confidence)
+            sought = self._sought(statistic, n * null_mean, math.sqrt(max(own_x * own_y, 0.0)), confidence)
         r2 = statistic / math.sqrt(own_x * own_y) if own_x > 0 and own_y > 0 else 0.0
         return HSICResult(
-            statistic, r2, pvalue, ci, (self.h_x, self.h_y), n, null_mean, self.engine, self.u_statistic()
+            statistic, r2, pvalue, sought, (self.h_x, self.h_y), n, null_mean, self.engine, self.u_statistic()
         )
 
     def _rounding(self, own_x: float, own_y: float) -> float:
@@ -164,17 +164,18 @@ class TwoSamples:
         n = self.n
         return (both - 2 * crossed / n + self.k_i.sum() * self.l_i.sum() / n**2) / n**2
 
-    def _interval(self, statistic: float, total: float, size: float, confidence: float) -> tuple[float, float]:
-        """Confidence interval of the index; `total` and `size` are those of the influence without an effect.
+    def _sought(self, statistic: float, total: float, size: float, confidence: float) -> inference.Sought:
+        """What the confidence interval of the index is computed from.
 
-        The influence is ``psi_i phi_i - D`` with centred features of x and y. How it spreads along D without an effect
-        would take one more pass over the pairs; here it spreads as in the samples.
+        `total` and `size` are those of the influence without an effect. The influence is ``psi_i phi_i - D`` with
+        centred features of x and y. How it spreads along D without an effect would take one more pass over the pairs;
+        here it spreads as in the samples.
         """
         n = self.n
         own = [rows - 2 * sums / n + sums.sum() / n**2 for rows, sums in ((self.k_ii, self.k_i), (self.l_ii, self.l_i))]
         found = max(float(own[0] @ own[1]) / n - statistic, 0.0)
         along = float(self._influence().var()) / 4 / statistic if statistic > 0 else 0.0
-        return inference.interval(
+        return inference.Sought(
             n,
             statistic,
             inference.Spread(total, size, along),

@@ -74,6 +74,19 @@ class _Coordinates(NamedTuple):
         return self.few if len(self.few) == len(self.all) else self.all
 
 
+class _Spread(NamedTuple):
+    """Mean (s,), eigenvalues (s,) and axes (s, s) of the covariance of features."""
+
+    mean: Floats
+    values: Floats
+    axes: Floats
+
+    @classmethod
+    def of(cls, rows: Floats) -> _Spread:
+        mean = rows.mean(axis=0)
+        return cls(mean, *np.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows)))
+
+
 class _Known(NamedTuple):
     """What is known of one hyperparameter.
 
@@ -81,12 +94,18 @@ class _Known(NamedTuple):
     ----------
     given, pure : _Coordinates
         For the kernel as it is, and for the kernel orthogonal to constants.
+    centred : array (n, s)
+        The first in the fewest columns, less their means.
+    spread : _Spread
+        Of these.
     alone : float
         P-value of the main effect, from its limit distribution.
     """
 
     given: _Coordinates
     pure: _Coordinates
+    centred: Floats
+    spread: _Spread
     alone: float
 
 
@@ -137,8 +156,7 @@ class PairJudge:
         """
         one, two = self._coordinates(first), self._coordinates(second)
         index, pure_index = self._index(one.given, two.given), self._index(one.pure, two.pure)
-        given = one.given.fewest
-        dependence = self._exchanged(given - given.mean(axis=0), two.given.fewest)
+        dependence = self._exchanged(one.centred, two.centred, one.spread, two.spread)
         psi = self._product(one.given, two.given)
         if self.n <= MOST_PERMUTED:
             pvalue = self._permuted(psi)
@@ -153,10 +171,14 @@ class PairJudge:
             psi = self.features(name)
             pure = orthogonal_to_constants(psi, self.bandwidth)
             given = _Coordinates(psi, *principal(psi[self.rows], self.limit))
+            centred = given.fewest - given.fewest.mean(axis=0)
+            spread, goal = _Spread.of(centred), self.w[:, None]
             self.known[name] = _Known(
                 given,
                 _Coordinates(pure, *principal(pure[self.rows], self.limit)),
-                _exchanged_limit(self.w[:, None], given.fewest, self.limit),
+                centred,
+                spread,
+                _exchanged_limit(self.n, goal.T @ centred, _Spread.of(goal), spread, self.limit),
             )
         return self.known[name]
 
@@ -188,7 +210,8 @@ class PairJudge:
         if signed > LARGE:
             return signed
         weaker, stronger = sorted((one, two), key=lambda known: -known.alone)
-        return max(signed, self._exchanged(self.w[:, None] * stronger.pure.fewest, weaker.pure.fewest))
+        fixed, moved = self.w[:, None] * stronger.pure.fewest, weaker.pure.fewest
+        return max(signed, self._exchanged(fixed, moved, _Spread.of(fixed), _Spread.of(moved)))
 
     def _signed(self, psi: Floats) -> float:
         """The p-value under random signs (a wild bootstrap).
@@ -207,9 +230,9 @@ class PairJudge:
         # One over the number of signs, adjusted for many pairs, would never be small.
         return pvalue if pvalue > 1 / (len(drawn) + 1) else inference.beyond_permutations(statistic, drawn)
 
-    def _exchanged(self, x: Floats, y: Floats) -> float:
+    def _exchanged(self, x: Floats, y: Floats, of_x: _Spread, of_y: _Spread) -> float:
         """The p-value of ``|sum_j x_j x y_j|^2`` if the rows of y (n, s) are permuted and those of x (n, r) are not."""
-        pvalue = _exchanged_limit(x, y, self.limit)
+        pvalue = _exchanged_limit(self.n, x.T @ y, of_x, of_y, self.limit)
         drawn = pvalue <= LARGE and self.n <= MOST_DRAWN and _terms(x) * _terms(y) / self.n < FEWEST_TERMS
         return self._drawn(x, y) if drawn else pvalue
 
@@ -255,20 +278,17 @@ def orthogonal_to_constants(psi: Floats, bandwidth: float) -> Floats:
     return np.asarray(psi - np.outer(psi @ mean, mean) / (mean @ mean))
 
 
-def _exchanged_limit(x: Floats, y: Floats, negligible: float) -> float:
-    """The limit of :meth:`PairJudge._exchanged` for many trials.
+def _exchanged_limit(n: int, sums: Floats, x: _Spread, y: _Spread, negligible: float) -> float:
+    """The limit of :meth:`PairJudge._exchanged` for many trials, from ``sum_j x_j x y_j`` (r, s).
 
     The sum of the terms has mean n mean(x) x mean(y) and n^2 / (n - 1) times the product of the covariances of x and y
     as its covariance: both are exact.
     """
-    n = len(x)
-    sums = [(means := rows.mean(axis=0), *np.linalg.eigh((rows - means).T @ (rows - means) / n)) for rows in (x, y)]
-    (mean_x, values_x, axes_x), (mean_y, values_y, axes_y) = sums
-    weights = np.outer(values_x, values_y) * n**2 / (n - 1)
-    means = n * np.outer(mean_x @ axes_x, mean_y @ axes_y)
+    weights = np.outer(x.values, y.values) * n**2 / (n - 1)
+    means = n * np.outer(x.mean @ x.axes, y.mean @ y.axes)
     kept = weights > negligible * weights.sum()
     shifts = means[kept] ** 2 / weights[kept]
-    return inference.weighted_chi2_pvalue(float(((x.T @ y) ** 2).sum()), weights[kept], shifts)
+    return inference.weighted_chi2_pvalue(float((sums**2).sum()), weights[kept], shifts)
 
 
 def _terms(x: Floats) -> float:

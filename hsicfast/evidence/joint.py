@@ -96,12 +96,15 @@ class JointTest(NamedTuple):
     adjusted : array (q,)
         Adjusted for the q hyperparameters: if none of them had an influence, the smallest would be at most x with
         probability x.
+    importance : array (q,)
+        See :func:`importances`.
     largest : array (n_permutations,)
         The largest statistic T of any hyperparameter in each permutation.
     """
 
     pvalue: Floats
     adjusted: Floats
+    importance: Floats
     largest: Floats
 
 
@@ -122,8 +125,7 @@ def importances(groups: Sequence[Group]) -> Floats:
     array (q,)
         At most 1; around 0, so below it, too, without influence.
     """
-    samples = [_Sample(group) for group in groups]
-    return np.concatenate([sample.excess(sample.reached()) * sample.m / len(sample.exists) for sample in samples])
+    return np.concatenate([_Sample(group).importance() for group in groups])
 
 
 def resampled_importances(group: Group, goals: Iterable[Floats]) -> Floats:
@@ -172,10 +174,10 @@ def joint_test(groups: Sequence[Group], n_permutations: int, seed: int) -> Joint
     else:
         permuted = _permuted(samples, n_permutations, seed)
     means = [
-        sample.harmonic(np.concatenate((sample.reached()[None], drawn)))
+        sample.harmonic(np.concatenate((sample.reached[None], drawn)))
         for sample, drawn in zip(samples, permuted, strict=True)
     ]
-    return _judged(np.hstack(means))
+    return _judged(np.hstack(means), np.concatenate([sample.importance() for sample in samples]))
 
 
 def features(u: Floats, width: Floats) -> Floats:
@@ -215,6 +217,7 @@ class _Sample:
         by_name = sums.reshape(*sums.shape[:-1], self.q, COSINES)
         return np.asarray(np.swapaxes(by_name**2 @ _WEIGHTS.T, -3, -2))
 
+    @cached_property
     def reached(self) -> Floats:
         """Statistics (q, G, H) of the data."""
         return self.statistics(self.met.astype(np.float64) @ self.psi)
@@ -234,12 +237,15 @@ class _Sample:
         """What turns the sum of the eigenvalues into the mean of a statistic over permutations, (G, 1)."""
         return np.asarray(self.sizes * (self.m - self.sizes) / (self.m - 1))[:, None]
 
-    def excess(self, statistics: Floats) -> Floats:
-        """R^2 above its mean over permutations (..., q) of statistics (..., q, G, H): a mean over both."""
-        return self.above(statistics / self.pairs)
+    def importance(self) -> Floats:
+        """What :func:`importances` says of this group (q,)."""
+        return self.above(self.reached / self.pairs) * self.m / len(self.exists)
 
     def above(self, means: Floats) -> Floats:
-        """The same from statistics that would be the sums of the eigenvalues on average."""
+        """R^2 above its mean over permutations (..., q), its mean over goals and bandwidths.
+
+        `means` (..., q, G, H) are statistics over the number of pairs: sums of the eigenvalues, on average.
+        """
         first, second, _ = self.moments
         r2 = (means - first) / (self.m - 1) / np.sqrt(np.where(first > 0, second, 1.0))
         return np.asarray(r2.mean(axis=(-2, -1)))
@@ -347,7 +353,7 @@ def _places(samples: list[_Sample], each: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
-def _judged(statistics: Floats) -> JointTest:
+def _judged(statistics: Floats, importance: Floats) -> JointTest:
     """P-values of q statistics (1 + B, q), those of the data first."""
     reached = statistics[0]
     order = np.argsort(-reached, kind="stable")
@@ -356,7 +362,7 @@ def _judged(statistics: Floats) -> JointTest:
     adjusted = np.empty(len(order))
     adjusted[order] = np.maximum.accumulate([_share(reached[x], largest[:, k]) for k, x in enumerate(order)])
     pvalue = np.array([_share(own, drawn) for own, drawn in zip(reached, statistics[1:].T, strict=True)])
-    return JointTest(pvalue, np.maximum(adjusted, pvalue), largest[:, 0])
+    return JointTest(pvalue, np.maximum(adjusted, pvalue), importance, largest[:, 0])
 
 
 def critical_statistic(largest: Floats, alpha: float) -> float:

@@ -70,18 +70,19 @@ def judged(table: TrialTable, question: Question) -> Judged:
         for group in groups
         if group.columns
     ]
-    pvalues, critical = _pvalues(asked, groups, evidence, question)
-    importance = iter(joint.importances(asked).tolist() if asked else [])
-    found = [
+    found = _tested(asked, groups, evidence, question)
+    numbers = iter(zip(found.pvalue.tolist(), found.adjusted.tolist(), found.importance.tolist(), strict=True))
+    made = [
         index
-        for group, own, tested in zip(groups, evidence, pvalues, strict=True)
+        for group, own in zip(groups, evidence, strict=True)
         for index in (
-            _as_indices(group.name, group.names, own, tested, question, list(islice(importance, len(own))))
+            _as_indices(group.name, group.names, own, list(islice(numbers, len(own))), question)
             if own
             else _nothing(group.name, group.names, len(group.rows))
         )
     ]
-    return Judged(_ordered(_adjusted(found, question), question), critical)
+    critical = joint.critical_statistic(found.largest, ALPHA) if len(found.largest) else math.nan
+    return Judged(_ordered(_adjusted(made, question), question), critical)
 
 
 def indices_of_stream(groups: Sequence[StreamedGroup], question: Question) -> tuple[Index, ...]:
@@ -91,9 +92,8 @@ def indices_of_stream(groups: Sequence[StreamedGroup], question: Question) -> tu
         if group.evidence is None:
             found += _nothing(group.name, group.names, group.n)
         else:
-            pvalues = [(own.pvalue(question.test), math.nan) for own in group.evidence]
-            unknown = [math.nan] * len(group.names)
-            found += _as_indices(group.name, group.names, group.evidence, pvalues, question, unknown)
+            numbers = [(own.pvalue(question.test), math.nan, math.nan) for own in group.evidence]
+            found += _as_indices(group.name, group.names, group.evidence, numbers, question)
     return _ordered(_adjusted(found, question), question)
 
 
@@ -131,24 +131,23 @@ def _evidence(table: TrialTable, group: _Group, question: Question) -> list[Esti
     return [index_evidence(u, width, group.z, edge, question.bandwidth) for u, width in group.columns]
 
 
-def _pvalues(
+def _tested(
     asked: list[joint.Group], groups: list[_Group], evidence: list[list[Estimate]], question: Question
-) -> tuple[list[list[tuple[float, float]]], float]:
-    """The p-value of each hyperparameter, group by group, and the adjusted one if the test says it, else NaN.
+) -> joint.JointTest:
+    """P-values and importances of all that was judged, in the order of the groups; adjusted ones if the test has them.
 
-    The last is the statistic that counts as found.
+    Other tests than the joint one have no largest statistics.
     """
+    none = np.empty(0)
+    if not asked:
+        return joint.JointTest(none, none, none, none)
     if question.test == JOINT:
-        if not asked:
-            return [[] for _ in groups], math.nan
-        found = joint.joint_test(asked, question.n_permutations, question.seed)
-        both = iter(zip(found.pvalue.tolist(), found.adjusted.tolist(), strict=True))
-        return [list(islice(both, len(own))) for own in evidence], joint.critical_statistic(found.largest, ALPHA)
+        return joint.joint_test(asked, question.n_permutations, question.seed)
     if question.test == "permutation":
-        drawn = [_permuted(group, question) for group in groups]
+        pvalues = [pvalue for group in groups for pvalue in _permuted(group, question)]
     else:
-        drawn = [[own.pvalue(question.test) for own in estimates] for estimates in evidence]
-    return [[(pvalue, math.nan) for pvalue in own] for own in drawn], math.nan
+        pvalues = [own.pvalue(question.test) for estimates in evidence for own in estimates]
+    return joint.JointTest(np.array(pvalues), np.full(len(pvalues), math.nan), joint.importances(asked), none)
 
 
 def _permuted(group: _Group, question: Question) -> list[float]:
@@ -186,17 +185,16 @@ def _as_indices(
     group: str,
     names: list[str],
     evidence: list[Estimate],
-    pvalues: list[tuple[float, float]],
+    numbers: Sequence[tuple[float, float, float]],
     question: Question,
-    importance: list[float],
 ) -> list[Index]:
-    """The indices from their evidence, p-values, and adjusted p-values where these are known."""
+    """The indices from their evidence, and for each its p-value, the adjusted one and its importance if known."""
     results = [
         found.result(pvalue, question.confidence, question.bandwidth)
-        for found, (pvalue, _) in zip(evidence, pvalues, strict=True)
+        for found, (pvalue, _, _) in zip(evidence, numbers, strict=True)
     ]
     nan = math.nan
     return [
         Index(name, r.statistic, r.r2, p, adjusted, nan, *(r.ci or (nan, nan)), r.null_mean, r.n, group, own)
-        for name, r, (p, adjusted), own in zip(names, results, pvalues, importance, strict=True)
+        for name, r, (p, adjusted, own) in zip(names, results, numbers, strict=True)
     ]
