@@ -15,7 +15,7 @@ import numpy as np
 from hsicfast.arrays import Floats
 from hsicfast.indices.findings import Findings
 from hsicfast.space.search_space import SearchSpace
-from hsicfast.text import value_text
+from hsicfast.text import p_text, value_text
 
 KEEP, FIX, NARROW = "search", "fix", "narrow"
 # The price of a value is the median cost of the trials around it: those of the same level, or the nearest quarter of a
@@ -136,7 +136,7 @@ def _judge(sensitivity: Findings, name: str, alpha: float) -> Decision:
     index = sensitivity[name]
     if math.isnan(index.pvalue):
         return Decision(name, KEEP, None, f"{index.n} trials have it, too few to judge it")
-    evidence = f"p = {index.pvalue:.2g} over {index.n} trials"
+    evidence = f"p {p_text(index.pvalue)} over {index.n} trials"
     if index.pvalue <= alpha:
         return Decision(name, KEEP, None, f"worth searching ({evidence})")
     value, price = cheap_good_value(sensitivity, name, alpha)
@@ -164,7 +164,7 @@ def cheap_good_value(sensitivity: Findings, name: str, alpha: float) -> tuple[An
     prices = np.array([_price(carried.u, carried.width, table.cost, u) for u in different])
     cheapest = good[np.isin(carried.u[good], different[prices == prices.min()])]
     best = cheapest[np.argmin(loss[cheapest])]
-    return values[best], f"it drives the cost (p = {cost_index.pvalue:.2g}): the cheapest value of a good trial"
+    return values[best], f"it drives the cost (p {p_text(cost_index.pvalue)}): the cheapest value of a good trial"
 
 
 def _price(u: Floats, width: Floats, cost: Floats, at: float) -> float:

@@ -62,7 +62,7 @@ def merged(table: TrialTable) -> Merged:
     same = _labels(units, random)
     if same.max(initial=-1) + 1 == len(table):
         return Merged(table, len(table))
-    strata = _labels((units < 0).astype(np.float64), random)
+    strata = _labels(_conditions(table), random)
     counts = np.bincount(same)
     if (len(counts) >= EVEN and np.ptp(counts) == 0) or _fewer_than_by_chance(units, strata, random):
         return Merged(_averaged(table, same), len(table))
@@ -89,6 +89,16 @@ def _units(table: TrialTable) -> Floats:
     return units
 
 
+def _conditions(table: TrialTable) -> Floats:
+    """Which conditions of the space the trials meet (n, c).
+
+    Where they agree, the same hyperparameters exist and independent ones stay so. Where only the same ones exist they
+    do not: if what needs two conditions is missing, one of these is met only if the other is not.
+    """
+    met = [table.among(parent, allowed) for own in table.space.values() for parent, allowed in own.conditions.items()]
+    return np.array([np.zeros(len(table), dtype=bool), *met], dtype=np.float64).T
+
+
 def _labels(columns: Floats, random: np.random.Generator) -> Rows:
     """Labels (n,) from 0: equal rows of the columns (n, q) have one label.
 
@@ -100,7 +110,7 @@ def _labels(columns: Floats, random: np.random.Generator) -> Rows:
 
 
 def _fewer_than_by_chance(columns: Floats, strata: Rows, random: np.random.Generator) -> bool:
-    """Whether the different rows are fewer than if each column was shuffled among trials with the same conditions."""
+    """Whether the different rows are fewer than if each column was shuffled among trials of one stratum (n,)."""
     order = np.argsort(strata, kind="stable")
     ordered = columns[order]
     edges = np.flatnonzero(np.diff(strata[order], prepend=-1, append=strata.max() + 1))

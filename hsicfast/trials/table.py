@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,11 +83,15 @@ class TrialTable:
         """Whether hyperparameter `name` exists in each trial (n,)."""
         exists = np.ones(len(self), dtype=bool)
         for parent, allowed in self.space[name].conditions.items():
-            one_of = np.zeros(len(self), dtype=bool)
-            for value in allowed:
-                one_of |= self.values[parent] == _scalar(value)
-            exists &= self.active(parent) & one_of
+            exists &= self.among(parent, allowed)
         return exists
+
+    def among(self, name: str, allowed: Iterable[Any]) -> Bools:
+        """Whether each trial (n,) has hyperparameter `name`, with one of the `allowed` values."""
+        one_of = np.zeros(len(self), dtype=bool)
+        for value in allowed:
+            one_of |= self.values[name] == _scalar(value)
+        return self.active(name) & one_of
 
     def select(self, rows: NDArray[Any]) -> TrialTable:
         """The trials at `rows`, a mask (n,) or positions."""

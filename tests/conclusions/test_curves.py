@@ -13,6 +13,8 @@ from hsicfast import Choice, Float, InputError, SearchSpace, Threshold, Trial, T
 from hsicfast.conclusions.curves import MOST_STEPS, Curves, over_steps
 
 NAN = float("nan")
+# The analysis would average equal rows; two that are all but equal weigh twice.
+NOT_EQUAL = 1e-9 * np.arange(40)
 
 
 def objects(values):
@@ -49,7 +51,7 @@ class TestEachStep:
         values = {name: [p.get(name) for p in params] for name in CONDITIONAL}
         rate = np.log10(np.array(values["rate"], dtype=float))
         y = random.random((200, 4)) + np.outer((rate + 2) ** 2, [0, 0.1, 0.5, 1])
-        options = {"goal": goal, "pairs": False}
+        options = {"goal": goal, "pairs": False, "test": "permutation"}
         curves = analyse(CONDITIONAL, table(CONDITIONAL, values, whole(y), minimize=minimize), **options).curves
         assert curves.steps == (1, 2, 3, 4)
         for e in range(4):
@@ -121,7 +123,8 @@ class TestStops:
         # The second trial stands for the first one, too: the same as if it was there twice and the first one never.
         x, y = np.random.default_rng(7).random((2, 8))
         twice = [1, 1, *range(2, 8)]
-        plain = TrialTable.from_arrays(FLAT, {"x": x[twice], "y": y[twice]}, np.array(self.FIRST)[twice])
+        values = {"x": x[twice] + NOT_EQUAL[:8], "y": y[twice]}
+        plain = TrialTable.from_arrays(FLAT, values, np.array(self.FIRST)[twice])
         again = analyse(FLAT, plain, goal=0.25, pairs=False, n_permutations=20)
         expected = [again[name].r2 for name in found.names]
         assert found.r2[1] == pytest.approx(expected, rel=1e-3)
@@ -189,7 +192,8 @@ class TestStops:
         found = analyse(space, trials, goal=0.1, pairs=False, n_permutations=20).curves
         assert (found.behind[1], found.censored[1]) == (1, 0)
         rows = [21, 21, *range(22, 40)]  # two meet the goal among 20; the other of them counts twice
-        alone = TrialTable.from_arrays(FLAT, {"x": momentum[rows], "y": momentum[rows]}, y[rows])
+        values = {"x": momentum[rows] + NOT_EQUAL[:20], "y": momentum[rows]}
+        alone = TrialTable.from_arrays(FLAT, values, y[rows])
         expected = analyse(FLAT, alone, goal=0.1, pairs=False, n_permutations=20)["x"].r2
         assert found.r2[1, found.names.index("momentum")] == pytest.approx(expected, rel=1e-3)
 
@@ -326,7 +330,7 @@ def studies(count, n, seed, late, wait=0, stopping=True):
 @pytest.mark.slow
 class TestSimulated:
     # A share of 5% is exceeded by more than this in one of 10,000 simulations.
-    COUNT = 200
+    COUNT = 60
     MOST = binom.ppf(1 - 1e-4, COUNT, 0.05)
 
     @pytest.mark.parametrize(("n", "late", "wait"), [(100, False, 0), (200, True, 0), (200, True, FROM)])
@@ -343,9 +347,9 @@ class TestSimulated:
         assert first.count(FROM) >= self.COUNT - self.MOST
 
     def test_stops_do_not_hide_what_decides(self):
-        _, stopped, first = studies(60, 200, 13, late=False)
-        _, whole_, _ = studies(60, 200, 13, late=False, stopping=False)
-        assert first.count(1) >= 55
+        _, stopped, first = studies(36, 200, 13, late=False)
+        _, whole_, _ = studies(36, 200, 13, late=False, stopping=False)
+        assert first.count(1) >= 33
         # Heirs are the better ones of the good, so that the index becomes larger, here by a third.
         ratio = stopped.mean(axis=0) / whole_.mean(axis=0)
         assert (ratio > 0.9).all()

@@ -104,17 +104,26 @@ class TestByHand:
         told = found.explain({"x": 0.05**4, "y": 0.5}, {"x": 0.5, "y": 0.5})["x"]
         assert (told.n_after, told.n_before) == (100, 100)
 
-    def test_repeats_count_as_one_trial(self):
-        x = np.repeat((np.arange(100) + 0.5) / 100, 5)
+    X = np.repeat((np.arange(100) + 0.5) / 100, 5)
+    SIDES = ({"x": 0.2, "y": 0.5}, {"x": 0.8, "y": 0.5})
+
+    def test_repeats_are_explained_by_their_mean(self):
+        y = np.random.default_rng(2).random(500) + (self.X > 0.5)
+        told = analysed(FLAT, {"x": self.X, "y": self.X}, y).explain(*self.SIDES)
+        once = self.X[::5]
+        assert told["x"].kind == "carries"
+        assert told == analysed(FLAT, {"x": once, "y": once}, y.reshape(100, 5).mean(axis=1)).explain(*self.SIDES)
+
+    def test_repeats_in_a_file_count_as_one_trial(self, tmp_path):
         good = np.tile([True, False, False, False, False], 100)
-        options = {"goal": Threshold(0.5)}
-        told = analysed(FLAT, {"x": x, "y": x}, (~good).astype(float), **options).explain(
-            {"x": 0.2, "y": 0.5}, {"x": 0.8, "y": 0.5}
-        )["x"]
+        rows = TrialTable.from_arrays(FLAT, {"x": self.X, "y": self.X}, (~good).astype(float))
+        rows.to_frame().to_parquet(tmp_path / "trials.parquet")
+        options = {"goal": Threshold(0.5), "test": "gamma", "pairs": False}
+        told = analyse(FLAT, tmp_path / "trials.parquet", **options).explain(*self.SIDES)["x"]
         # 500^(-1/3) = 0.126
         assert (told.n_after, told.n_before, told.gain) == (12, 12, pytest.approx(0))
-        once = analysed(FLAT, {"x": x[::5], "y": x[::5]}, (~good[np.arange(0, 500, 4)[:100]]).astype(float), **options)
-        same = once.explain({"x": 0.2, "y": 0.5}, {"x": 0.8, "y": 0.5})["x"]
+        once = analysed(FLAT, {"x": self.X[::5], "y": self.X[::5]}, (~good[:500:4][:100]).astype(float), **options)
+        same = once.explain(*self.SIDES)["x"]
         assert told.high - told.low < same.high - same.low < 1
 
     def test_a_diverged_trial_is_the_worst(self):
@@ -166,21 +175,22 @@ class TestConditions:
 
 class TestCannotBeTold:
     def test_no_trials_there_and_too_few(self):
-        values = {name: np.random.default_rng(k).random(200) / 2 for k, name in enumerate("xy")}
-        found = analysed(FLAT, values, values["x"])
-        told = found.explain({"x": 0.1, "y": 0.2}, {"x": 0.95, "y": 0.201})
+        space = SearchSpace({name: Choice(["a", "b", "c", "d"], law=[0.498, 0.498, 0.002, 0.002]) for name in "xy"})
+        values = {name: np.random.default_rng(k).choice(["a", "b"], 200) for k, name in enumerate("xy")}
+        found = analysed(space, values, np.random.default_rng(2).random(200))
+        told = found.explain({"x": "a", "y": "a"}, {"x": "c", "y": "b"})
         assert (told["x"].kind, told["y"].kind, told.together.kind) == ("unseen", "unclear", "unclear")
-        assert "x, 0.95 to 0.1: cannot be told from these trials, no trials there: 0 lie near the old" in told.text
+        assert "x, c to a: cannot be told from these trials, no trials there: 0 lie near the old" in told.text
         assert "Too few trials tell of x." in told.together.text
         assert math.isnan(told["x"].gain)
         assert math.isnan(told["x"].share)
-        empty = found.explain({"x": 0.9, "y": 0.9}, {"x": 0.95, "y": 0.95})
+        empty = found.explain({"x": "c", "y": "c"}, {"x": "d", "y": "d"})
         assert empty.together.kind == "unseen"
         assert empty.text.startswith("No change alone was seen to carry the gain.")
         assert empty.text.endswith("All together cannot be told from these trials: too few lie near the values.")
 
     def test_too_few_trials(self):
-        told = bools({(True,): (2, 10), (False,): (1, 90)}).explain({"x": True}, {"x": False})
+        told = bools({(True,): (2, 10), (False,): (1, 90)}, law="ranks").explain({"x": True}, {"x": False})
         assert (told["x"].kind, told["x"].n_after) == ("unseen", 9)
         assert "cannot be told from these trials, too few trials there: 90 lie near the old value and 9" in told.text
 
@@ -351,7 +361,7 @@ def test_numbers_that_interact_are_judged_together():
     assert separate.explain({"x": 0.25, "y": 0.75}, {"x": 0.75, "y": 0.8}).together.blocks == (("x",), ("y",))
 
 
-STUDIES = 200
+STUDIES = 80
 
 
 def near_in_law(at, other, n):
