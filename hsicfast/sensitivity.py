@@ -177,7 +177,8 @@ def analyse(
         one trial with the mean of their objectives. Trials that an optimiser proposed are left out, with a warning:
         their values do not follow the distributions of the space. A Parquet file or a folder of such files is read in
         bounded memory, and the indices use all its trials; pairs, pictures and verdicts use 16,384 of them, drawn at
-        random by `seed`.
+        random by `seed`. Of files each row counts as a trial, though rows repeat a configuration; nobody checks that
+        values follow the space; and the index orders the hyperparameters, whose `importance` is not known.
     goal : float in (0, 1), int >= 1, Threshold or "auto"
         The best fraction, the number of best trials, or the value that the objective must reach: the goal of the
         indices, of pairs and pictures. In a conditional group the fraction counts its own trials; a number of trials

@@ -5,7 +5,7 @@ import math
 import naive
 import numpy as np
 import pytest
-from builders import CONDITIONAL, drawn, table
+from builders import CONDITIONAL, FLAT, drawn, table
 
 from hsicfast import Float, InputError, SearchSpace, Threshold, Trial, TrialTable, analyse
 from hsicfast.dependence.features import UNIFORM_MEDIAN
@@ -143,6 +143,33 @@ class TestGoals:
             analyse(CONDITIONAL, table(50), goal=Threshold(value))
 
 
+class TestQuestion:
+    def studies(self, worst):
+        """Studies in which b orders the worse half alone, by `worst` of it; who ends in the better half is chance."""
+        for seed in range(20):
+            a, b, y = np.random.default_rng(seed).random((3, 200))
+            yield TrialTable.from_arrays(FLAT, {"x": a, "y": b}, np.where(y > 0.5, worst(b), y))
+
+    @pytest.mark.parametrize("worst", [lambda b: 0.5 + b / 2, lambda b: np.where(b > 0.6, np.nan, 0.5 + b / 9)])
+    def test_what_decides_only_who_ends_worst_is_found_by_the_objective(self, worst):
+        of_objective, of_goal = (
+            [analyse(FLAT, trials, question=question, pairs=False, n_permutations=199).significant() for trials in own]
+            for question, own in (("objective", self.studies(worst)), ("goal", self.studies(worst)))
+        )
+        assert all("y" in found for found in of_objective)
+        # By chance 5%, and more than 6 of 20 with a probability below 1e-4
+        assert sum("y" in found for found in of_goal) <= 6
+        assert sum("x" in found for found in of_objective) <= 6
+
+    def test_what_decides_who_ends_best_is_found_by_both(self):
+        for question in ("goal", "objective"):
+            assert "rate" in analyse(CONDITIONAL, table(), question=question, pairs=False).significant()
+
+    def test_another_question_is_refused(self):
+        with pytest.raises(InputError, match=r"question must be one of .* but got 'cost'"):
+            analyse(CONDITIONAL, table(50), question="cost")
+
+
 class TestPruned:
     def trials(self):
         random = np.random.default_rng(0)
@@ -179,8 +206,10 @@ class TestRanks:
 
     def known(self, law):
         trials = table()
-        return analyse(CONDITIONAL, trials, law=law), analyse(
-            self.UNKNOWN, TrialTable.from_arrays(self.UNKNOWN, trials.values, trials.objective), law=law
+        unknown = TrialTable.from_arrays(self.UNKNOWN, trials.values, trials.objective)
+        return (
+            analyse(CONDITIONAL, trials, goal=0.1, law=law),
+            analyse(self.UNKNOWN, unknown, goal=0.1, law=law),
         )
 
     def test_know_what_the_law_would(self):

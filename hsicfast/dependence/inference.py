@@ -168,8 +168,9 @@ def _saddlepoint(t: float, a: Floats, d: Floats, slope: float) -> tuple[float, f
     if near.all():
         slope = 0.0
     # x / (1 - x) + log(1 - x), and x^2 / 2(1 - x)^2 less that
-    squared = np.where(near, np.polyval(_SQUARED, x), ratio + np.log(left))
-    beyond = np.where(near, np.polyval(_BEYOND, x), ratio**2 / 2 - ratio - np.log(left))
+    small = np.where(near, x, 0.0)  # powers of a large one overflow
+    squared = np.where(near, np.polyval(_SQUARED, small), ratio + np.log(left))
+    beyond = np.where(near, np.polyval(_BEYOND, small), ratio**2 / 2 - ratio - np.log(left))
     w_squared = float((squared + d * ratio**2).sum()) - 2 * t * slope
     v_squared_beyond = float((beyond + d * ratio**3).sum()) + 2 * t * slope
     w = math.copysign(math.sqrt(max(w_squared, 0.0)), t)

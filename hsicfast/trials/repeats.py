@@ -150,4 +150,7 @@ def _averaged(table: TrialTable, same: Rows) -> TrialTable:
 
 
 def _means(column: Floats, label: NDArray[np.intp]) -> Floats:
-    return np.asarray(np.bincount(label, column) / np.bincount(label))
+    """The mean of each label; copies have exactly their value, so that trials that tie still do."""
+    first = column[np.unique(label, return_index=True)[1]]
+    base = np.where(np.isfinite(first), first, 0.0)
+    return np.asarray(base + np.bincount(label, column - base[label]) / np.bincount(label))

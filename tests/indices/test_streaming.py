@@ -110,13 +110,25 @@ class TestAsInMemory:
         "options", [{"minimize": False}, {"failed": "drop"}, {"bandwidth": 0.1}, {"test": "gamma"}]
     )
     def test_with_other_options(self, small, frame, folder, options):
-        known = analyse(SPACE, frame, pairs=False, **({"test": "asymptotic"} | options))
-        same_indices(analyse(SPACE, folder, pairs=False, **options).indices, known.indices)
+        known = analyse(SPACE, frame, goal=0.1, pairs=False, **({"test": "asymptotic"} | options))
+        same_indices(analyse(SPACE, folder, goal=0.1, pairs=False, **options).indices, known.indices)
+
+    @pytest.mark.parametrize("n", [N, 60])
+    def test_no_goal_asked_for_is_the_same_goal_in_the_order_of_the_indices(self, small, frame, tmp_path, n):
+        few = frame.iloc[:n]
+        found = analyse(SPACE, write(few, tmp_path / "auto", ()), pairs=False)
+        known = analyse(SPACE, few, pairs=False, test="asymptotic")
+        assert (found.goal, found.threshold, found.n_met) == (known.goal, known.threshold, known.n_met)
+        same_indices(sorted(found.indices, key=lambda own: own.name), sorted(known.indices, key=lambda own: own.name))
+        main = [index.hsic for index in found.indices if index.group == "main"]
+        assert main == sorted(main, reverse=True)
+        assert not found.by_importance
+        assert all(math.isnan(index.importance) for index in found.indices if index.hsic > 0)
 
     def test_few_trials_are_all_kept_and_pairs_are_the_same(self, frame, tmp_path):
         few = frame.iloc[:3_000]
-        found = analyse(SPACE, write(few, tmp_path / "few", (100,)))
-        known = analyse(SPACE, few, test="asymptotic")
+        found = analyse(SPACE, write(few, tmp_path / "few", (100,)), goal=0.1)
+        known = analyse(SPACE, few, goal=0.1, test="asymptotic")
         assert found.pair_indices == known.pair_indices
         assert len(found.trials) == 3_000
         assert found.verdicts().equals(known.verdicts())
@@ -135,9 +147,9 @@ class TestAsInMemory:
         path = write(marked, tmp_path / "marked")
         for options in ({}, {"pruned": "last"}, {"pruned": "drop", "failed": "drop"}, {"law": "ranks"}):
             with pytest.warns(UserWarning, match=r"4000 of 20000 trials were proposed by an optimiser"):
-                found = analyse(SPACE, path, pairs=False, **options)
+                found = analyse(SPACE, path, goal=0.1, pairs=False, **options)
             with pytest.warns(UserWarning, match=r"4000 of 20000 trials were proposed by an optimiser"):
-                known = analyse(SPACE, marked, pairs=False, test="asymptotic", **options)
+                known = analyse(SPACE, marked, goal=0.1, pairs=False, test="asymptotic", **options)
             same_indices(found.indices, known.indices)
             assert found.counts == known.counts
             assert found.n == len(known.trials)
@@ -203,8 +215,10 @@ class TestSample:
         assert said in page
         assert f"{found.n_met:,} of the 20,000 analysed trials" in page
         assert set(found.significant()) >= {"rate", "momentum"}
-        evidence = found.verdicts().loc["drop", "evidence"]
-        assert "20,000 trials" in evidence
+        # A bound counts the trials of the sample, and a test all of them.
+        assert "confidence from 3,000 trials" in found.verdicts().loc["drop", "evidence"]
+        alone = analyse(SPACE, folder, pairs=False).verdicts()
+        assert "with 20,000 trials" in alone.loc["drop", "evidence"]
 
     def test_the_seed_draws_it(self, small, folder):
         first, second, other = (analyse(SPACE, folder, pairs=False, seed=seed) for seed in (0, 0, 1))
