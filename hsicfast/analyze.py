@@ -18,6 +18,8 @@ from rich.text import Text
 
 from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.errors import InputError
+from hsicfast.indices.findings import ABOUT
+from hsicfast.report.content import p_meaning
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page
 from hsicfast.report.tables import print_indices, print_pairs, print_table
@@ -25,7 +27,7 @@ from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
 from hsicfast.space.formats import write_space
 from hsicfast.space.guess import Guess
 from hsicfast.trials.frames import opened_study
-from hsicfast.trials.goal import Threshold
+from hsicfast.trials.goal import AUTO, Auto, Threshold
 from hsicfast.trials.parquet import is_large
 from hsicfast.trials.sources import LargeReading, Reading, read_large, read_trials
 
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 reading.space,
                 reading.trials,
                 goal=options.goal if options.threshold is None else Threshold(options.threshold),
+                question=options.question,
                 minimize=reading.minimize,
                 pairs=options.pairs,
                 seed=options.seed,
@@ -133,6 +136,7 @@ def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
     rows = [(verdict.name, verdict.text, verdict.why) for verdict in found]
     print_table(console, "What to do", ("name", "verdict", "evidence"), rows)
     print_indices(console, "What decides", sensitivity.indices)
+    console.print(Text(p_meaning(sensitivity)))
     print_pairs(console, sensitivity.pair_indices)
     print_indices(console, "What drives the cost", sensitivity.cost_indices)
 
@@ -168,10 +172,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     goal.add_argument(
         "--goal",
         type=_goal,
-        default=0.1,
-        help="the best fraction, or so many trials, that count as good (default: 0.1)",
+        default=AUTO,
+        help="the trials that count as good: the best fraction, as 0.1; the best so many, as 20; or auto, the best "
+        "tenth, but at least 15 trials and at most a third (default: auto)",
     )
     goal.add_argument("--threshold", type=float, help="good is instead every trial that reaches this objective")
+    parser.add_argument(
+        "--question",
+        choices=tuple(ABOUT),
+        default="goal",
+        help="test whether a hyperparameter decides who is good (default), or whether it has any influence on the "
+        "objective",
+    )
     parser.add_argument("--cost", help="column of what a trial costs; asks what drives it, too")
     parser.add_argument("--study", help="name of the Optuna study, where the storage has several")
     parser.add_argument("--space", help="YAML file with the space instead of a guess")
@@ -194,13 +206,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _goal(text: str) -> float | int:
-    """The goal that an option gives: digits alone are a number of trials, anything else is a fraction."""
+def _goal(text: str) -> float | int | Auto:
+    """The goal that an option gives: "auto", digits alone are a number of trials, anything else is a fraction."""
+    if text == AUTO:
+        return AUTO
     try:
         return int(text) if text.isdigit() else float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"a goal must be a fraction such as 0.1 or a count such as 20, but got {text!r}"
+            f"a goal must be a fraction such as 0.1, a count such as 20 or auto, but got {text!r}"
         ) from None
 
 

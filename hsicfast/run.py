@@ -33,7 +33,7 @@ from hsicfast.runs.folder import RESULTS, SETTINGS, STUDY
 USER_ERROR, INTERRUPTED = 2, 130
 # The keys that a task must have, and those that it may leave out, with their defaults.
 REQUIRED = ("name", "space", "evaluate", "n_trials")
-OPTIONAL = {"metric": "objective", "test_metric": None, "cost": "cost", "minimize": True, "goal": 0.1}
+OPTIONAL = {"metric": "objective", "test_metric": None, "cost": "cost", "minimize": True, "goal": "auto"}
 
 _HERE = Path(__file__).resolve().parent
 # CONF: in a repository the folder conf/ lies beside the package, in an installed wheel inside it.

@@ -59,7 +59,7 @@ def said(capsys, *arguments):
 class TestFiles:
     def test_a_csv_file(self, capsys, csv):
         text = said(capsys, csv, "--objective", "val_error", "--cost", "seconds")
-        assert "rate decides whether a trial ends among the best 10%." in text
+        assert "rate decides whether a trial ends among the best 15." in text
         failed = int(trials()["val_error"].isna().sum())
         assert f"{failed} of 120 trials have no finite objective and count as not good." in text
         dropped = said(capsys, csv, "--objective", "val_error", "--drop-failed")
@@ -111,7 +111,7 @@ class TestMultirun:
 
     def test_overrides_and_results(self, capsys, tmp_path):
         text = said(capsys, self.jobs(tmp_path), "--objective", "val", "--goal", "0.2")
-        assert re.search(r" rate 0\.\d+ 0\.\d+ 0\.\d+ 80 main matters ", text)
+        assert re.search(r" rate 0\.\d+ 0\.\d+ (0\.\d+|<0\.001) 80 main matters ", text)
         failed = 80 - len(list(tmp_path.glob("*/result.json")))
         assert f"{failed} of 80 trials have no finite objective" in text
 
@@ -119,7 +119,7 @@ class TestMultirun:
 class TestStudies:
     def test_direction_and_objective_are_the_studys(self, capsys, storage):
         text = said(capsys, storage, "--study", "first")
-        assert "rate decides whether a trial ends among the best 10%." in text
+        assert "rate decides whether a trial ends among the best 15." in text
         assert "filled exactly where kind is a" in text
         assert "A study does not say how its trials were drawn" in text
         assert text == said(capsys, storage, "--study", "first", "--objective", "value", "--maximize")
@@ -138,7 +138,7 @@ class TestStudies:
         dashboard = pytest.importorskip("optuna_dashboard")
         said(capsys, storage, "--study", "first", "--push")
         study = optuna.load_study(study_name="first", storage=storage)
-        assert "rate decides whether a trial ends among the best 10%." in dashboard.get_note(study).replace("\\", "")
+        assert "rate decides whether a trial ends among the best 15." in dashboard.get_note(study).replace("\\", "")
 
     def test_only_a_study_can_be_pushed_into(self, capsys, csv):
         with pytest.raises(SystemExit, match="2"):
@@ -151,10 +151,20 @@ class TestGoal:
         assert "ends among the best 24." in said(capsys, csv, "--objective", "val_error", "--goal", "24")
         assert "ends at or below 0.3." in said(capsys, csv, "--objective", "val_error", "--threshold", "0.3")
 
+    def test_auto_is_the_default_and_says_what_it_means(self, capsys, csv):
+        text = said(capsys, csv, "--objective", "val_error")
+        assert "ends among the best 15." in text  # of 120 trials a tenth would be 12
+        assert "at any of several goals: to end among the best 15, or among the best 5, 10, 20, 30 or 50%." in text
+        assert text == said(capsys, csv, "--objective", "val_error", "--goal", "auto", "--question", "goal")
+
+    def test_the_whole_objective_can_be_asked_about(self, capsys, csv):
+        text = said(capsys, csv, "--objective", "val_error", "--question", "objective")
+        assert "or among the best 5, 10, 20, 30, 50, 70, 80, 90 or 95%." in text
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (("--goal", "much"), "a goal must be a fraction such as 0.1 or a count such as 20, but got 'much'"),
+            (("--goal", "much"), "a goal must be a fraction such as 0.1, a count such as 20 or auto, but got 'much'"),
             (("--goal", "1.5"), "`0 < goal < 1` must hold, but got goal=1.5"),
             (("--goal", "0.1", "--threshold", "3"), "not allowed with argument"),
             (("--threshold", "-1"), "a threshold must part the trials, but none of 120 reach -1.0"),
@@ -173,7 +183,7 @@ class TestReport:
         text = page.read_text(encoding="utf-8")
         assert "<h1>trials.csv</h1>" in text
         assert "filled exactly where [red]opt is sgd" in text
-        assert "among the cheapest 10% by seconds" in text
+        assert "among the cheapest 12.5% by seconds" in text
         assert "with val_error at or below" in text
 
     def test_of_a_study_with_its_caution(self, capsys, storage, tmp_path):

@@ -39,7 +39,7 @@ class TestIndices:
         rejected = 0
         for seed in range(200):
             trials = table(60, seed, objective=lambda p: rng.random())
-            found = analyse(CONDITIONAL, trials, test=test, n_permutations=199)
+            found = analyse(CONDITIONAL, trials, test=test, n_permutations=199, pairs=False)
             rejected += bool(found.significant())
         assert rejected / 200 < 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / 200)
 
@@ -204,24 +204,22 @@ class TestRanks:
     # the law a file does not tell: rates uniform in their logarithm, under a space that takes them for uniform
     UNKNOWN = SearchSpace({**CONDITIONAL, "rate": Float(0, 1)})
 
-    def known(self, law):
+    def known(self, **options):
         trials = table()
-        unknown = TrialTable.from_arrays(self.UNKNOWN, trials.values, trials.objective)
-        return (
-            analyse(CONDITIONAL, trials, goal=0.1, law=law),
-            analyse(self.UNKNOWN, unknown, goal=0.1, law=law),
+        return analyse(CONDITIONAL, trials, law="ranks", **options), analyse(
+            self.UNKNOWN, TrialTable.from_arrays(self.UNKNOWN, trials.values, trials.objective), law="ranks", **options
         )
 
     def test_know_what_the_law_would(self):
-        right, unknown = self.known("ranks")
+        right, unknown = self.known()
         assert unknown.indices == right.indices
         assert unknown.pair_indices == right.pair_indices
         assert set(unknown.significant()) == {"rate", "momentum", "optimizer"}
         np.testing.assert_array_equal(unknown.carried("rate").u, right.carried("rate").u)
 
     def test_are_the_law_but_for_chance(self):
-        right, _ = self.known("space")
-        for index in self.known("ranks")[1].indices:
+        right = analyse(CONDITIONAL, table(), goal=0.1)
+        for index in self.known(goal=0.1)[1].indices:
             assert index.hsic == pytest.approx(right[index.name].hsic, abs=0.15 * right["rate"].hsic)
 
     def test_an_optimisers_trials_are_judged_with_a_warning(self):

@@ -88,6 +88,11 @@ class Question:
         check_one_of("test", self.test, TESTS)
         checks.check_test(None, self.n_permutations, self.seed, self.confidence)
         check_one_of("question", self.about, tuple(ABOUT))
+        if self.about != "goal" and self.test != JOINT:
+            raise InputError(
+                f"question={self.about!r} is asked by the joint test alone, but got test={self.test!r}; leave one of "
+                "both out, and read trials in files into a frame"
+            )
         if not (math.isfinite(self.bandwidth) and self.bandwidth > 0):
             raise InputError(
                 f"`bandwidth > 0` must hold, but got bandwidth={self.bandwidth}; the default suits carried values"

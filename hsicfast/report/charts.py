@@ -121,7 +121,7 @@ def indices_chart(sensitivity: Findings) -> Figure:
             hovertext=[_index_text(sensitivity, index) for _, index in those],
             hoverinfo="text",
         )
-    figure.update_layout(annotations=notes, margin={"r": 70})
+    figure.update_layout(annotations=notes, margin={"r": 95})
     ends = [at for _, i in rows for at in (i.hsic, i.ci_low, i.ci_high, i.noise_floor) if math.isfinite(at)]
     least, most = min(ends, default=0.0), max(ends, default=0.0) or 1.0
     figure.update_xaxes(title=seen.across, range=[min(least, 0.0) - 0.015 * most, 1.04 * most], nticks=7)

@@ -14,10 +14,10 @@ import numpy as np
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.conclusions.conclusions import Conclusions
 from hsicfast.conclusions.stability import Sweep
-from hsicfast.indices.findings import ALPHA, Findings, Index, Pair
+from hsicfast.indices.findings import ABOUT, ALPHA, JOINT, Findings, Index, Pair
 from hsicfast.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Mark
 from hsicfast.text import clip, share_text
-from hsicfast.trials.goal import goal_text
+from hsicfast.trials.goal import AUTO, FEWEST_GOOD, USUAL_SHARE, Threshold, goal_text
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
@@ -246,6 +246,31 @@ def where_text(group: str) -> str:
     ('all trials', 'only where optimizer=sgd')
     """
     return "all trials" if group == "main" else f"only where {clip(group, 60)}"
+
+
+def p_meaning(sensitivity: Findings) -> str:
+    """What the p-values of the hyperparameters say, in two sentences."""
+    question = sensitivity.question
+    if question.test != JOINT:
+        said = "p is how often chance alone would give an index this large."
+    else:
+        shares = ABOUT[question.about]
+        named = ", ".join(f"{100 * share:.0f}" for share in shares[:-1]) + f" or {100 * shares[-1]:.0f}"
+        asked = "" if sensitivity.goal in shares else f"{goal_text(sensitivity.goal, question.minimize)}, or "
+        said = (
+            "p is how often chance alone would give as clear a relation at any of several goals: to end "
+            f"{asked}among the best {named}%."
+        )
+    return f"{said} The adjusted p is corrected for the number of hyperparameters."
+
+
+def group_goal(sensitivity: Findings) -> str:
+    """The goal of a conditional group, as a text that continues "ends"."""
+    goal = sensitivity.question.goal
+    if goal == AUTO:
+        return f"among the best {share_text(USUAL_SHARE)} of those, or the best {FEWEST_GOOD}, but at most a third"
+    text = goal_text(goal, sensitivity.question.minimize)
+    return text if isinstance(goal, Threshold) else f"{text} of those"
 
 
 def index_rows(sensitivity: Findings) -> IndexRows:

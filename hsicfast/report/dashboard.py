@@ -8,6 +8,7 @@ from hsicfast.conclusions.conclusions import Conclusions
 from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.errors import require
 from hsicfast.report.charts import charts
+from hsicfast.report.content import p_meaning
 from hsicfast.text import one_line
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def note(findings: Conclusions) -> str:
     """The headline and the verdict on each hyperparameter, in Markdown."""
     rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.why)} |" for v in findings.verdict_list]
     table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
-    return "\n\n".join([f"**{_cell(findings.headline)}**", *trial_notes(findings), "\n".join(table)])
+    told = [f"**{_cell(findings.headline)}**", *trial_notes(findings), "\n".join(table), p_meaning(findings)]
+    return "\n\n".join(told)
 
 
 def _cell(text: str) -> str:

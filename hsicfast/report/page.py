@@ -25,7 +25,7 @@ from hsicfast.errors import require, writing
 from hsicfast.files import write_atomically
 from hsicfast.indices.findings import ALPHA
 from hsicfast.report.charts import charts
-from hsicfast.report.content import clearest_pairs, in_groups
+from hsicfast.report.content import clearest_pairs, group_goal, in_groups, p_meaning
 from hsicfast.report.figures import draw_all
 from hsicfast.report.style import render
 from hsicfast.space.guess import Guess
@@ -183,6 +183,8 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         headline=findings.headline,
         verdicts=found,
         trial_notes=trial_notes(findings),
+        p_means=p_meaning(findings),
+        group_goal=group_goal(findings),
         ranks={index.name: findings.rank_intervals.get(index.name) for index in findings.indices},
         cheapest=findings.met.mean() if isinstance(question.goal, Threshold) else question.share(findings.n),
         pictures={name: _inline(render(figure, "svg")) for name, figure in content.figures.items()},

@@ -25,6 +25,7 @@ from hsicfast.sensitivity import Sensitivity
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.training.executors import Executor, Local
 from hsicfast.trials.costs import Price
+from hsicfast.trials.goal import AUTO, Auto
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
@@ -48,8 +49,8 @@ class Result:
     reduction : Reduction or None
         What was fixed or narrowed for the search.
     rounds : tuple of Round
-    goal : float
-        The fraction of the trials that counts as good.
+    goal : float or "auto"
+        As it was passed to :func:`minimize`; what "auto" came to is ``sensitivity.goal``.
     interrupted : bool
         Whether a signal stopped the run.
     economical : Trial
@@ -65,7 +66,7 @@ class Result:
     sensitivity: Sensitivity
     reduction: Reduction | None
     rounds: tuple[Round, ...]
-    goal: float
+    goal: float | Auto
     interrupted: bool
     economical: Trial
     finals: tuple[Final, ...] = ()
@@ -93,7 +94,7 @@ def minimize(
     seed: int = 0,
     store: str | None = None,
     executor: Executor | None = None,
-    goal: float = 0.1,
+    goal: float | Auto = AUTO,
     direction: str = "minimize",
     folder: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -125,8 +126,9 @@ def minimize(
         Optuna storage URL of the study; ``study.db`` in `folder` by default.
     executor : Executor, optional
         :class:`~hsicfast.training.executors.Local` by default.
-    goal : float
-        The fraction of the trials, the best ones, that counts as good, in (0, 1).
+    goal : float in (0, 1) or "auto"
+        The fraction of the trials, the best ones, that counts as good in the analysis. "auto" is the best tenth of the
+        analysed trials, but at least 15 of them and at most a third.
     direction : {"minimize", "maximize"}
         Whether small or large objectives are good.
     folder : path, optional

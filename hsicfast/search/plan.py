@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hsicfast.conclusions.reduction import Reduction
-from hsicfast.errors import InputError, check_repeats, check_seed, check_share
+from hsicfast.errors import InputError, check_repeats, check_seed
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space.formats import to_plain
 from hsicfast.space.search_space import SearchSpace
@@ -16,6 +16,7 @@ from hsicfast.training.pruning import check_pruner, pruner_settings
 from hsicfast.training.repeats import repeated
 from hsicfast.training.worker import accepts_report
 from hsicfast.trials.costs import CostLimit, Price, check_max_cost
+from hsicfast.trials.goal import AUTO, Auto, check_share_or_auto
 
 if TYPE_CHECKING:
     import optuna
@@ -50,8 +51,9 @@ class RunPlan:
     strategy : Strategy
         How the budget is spent.
     seed : int >= 0
-    goal : float in (0, 1)
-        The fraction of the trials, the best ones, that counts as good.
+    goal : float in (0, 1) or "auto"
+        The fraction of the trials, the best ones, that counts as good; "auto" is the best tenth, but at least 15 trials
+        and at most a third of them.
     direction : {"minimize", "maximize"}
         Whether small or large objectives are good.
     tolerance : float >= 0, optional
@@ -85,7 +87,7 @@ class RunPlan:
     n_trials: int
     strategy: Strategy
     seed: int = 0
-    goal: float = 0.1
+    goal: float | Auto = AUTO
     direction: str = "minimize"
     tolerance: float | None = None
     max_cost: float | None = None
@@ -95,7 +97,7 @@ class RunPlan:
     resume: str | None = None
 
     def __post_init__(self) -> None:
-        check_share("goal", self.goal)
+        check_share_or_auto(self.goal)
         if self.direction not in DIRECTIONS:
             raise InputError(f"direction must be minimize or maximize, but got {self.direction!r}; choose one of them")
         check_seed(self.seed)

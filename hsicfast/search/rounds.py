@@ -34,6 +34,7 @@ from hsicfast.space.search_space import SearchSpace
 from hsicfast.training.executors import Executor
 from hsicfast.training.pruning import Pruning, with_curves
 from hsicfast.training.worker import Evaluate, Job, accepts_seed
+from hsicfast.trials.goal import Auto
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, EXCEPTION, LOST, SEARCH, Origin, Trial, trial_seed
 
@@ -308,10 +309,10 @@ class Run:
         self.ledger.learn(text)
         self._watcher.on_learnt(text)
 
-    def analyse(self, goal: float | None = None) -> Sensitivity:
+    def analyse(self, goal: float | Auto | None = None) -> Sensitivity:
         """Which hyperparameters decide, by the trials that were drawn from the distributions of the space.
 
-        `goal` is the fraction that counts as good; by default the run's.
+        `goal` is the fraction that counts as good, or "auto"; by default the run's.
         """
         drawn = self.ledger.table.design
         evidence = drawn.evidence

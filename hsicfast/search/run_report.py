@@ -15,6 +15,7 @@ from rich.text import Text
 
 from hsicfast.errors import writing
 from hsicfast.files import jsonable, write_atomically
+from hsicfast.report.content import p_meaning
 from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
@@ -197,6 +198,7 @@ def print_report(
     for sentence in (result.sensitivity.headline, best, *cautions(result)):
         console.print(Text(one_line(sentence)))
     print_indices(console, "What decides", result.sensitivity.indices)
+    console.print(Text(p_meaning(result.sensitivity)))
     print_pairs(console, result.sensitivity.pair_indices)
     rows: list[Sequence[Any]] = list(result.reduction.told) if result.reduction else []
     print_table(console, "What was fixed or narrowed, to what, and why", ("name", "decision", "reason"), rows)

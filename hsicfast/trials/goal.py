@@ -82,6 +82,19 @@ def stated(goal: float | int | Threshold | Auto, n: int) -> float | int | Thresh
     return share if share == USUAL_SHARE else max(round(share * n), 1)
 
 
+def check_share_or_auto(goal: float | Auto) -> None:
+    """Raise an InputError unless `goal` is a fraction in (0, 1) or "auto": before a run nobody knows more.
+
+    Examples
+    --------
+    >>> check_share_or_auto("auto")
+    """
+    if isinstance(goal, str):
+        check_one_of("goal", goal, (AUTO,), "or a fraction such as 0.1")
+    else:
+        check_share("goal", goal)
+
+
 def share_or_threshold(goal: float | int | Threshold | Auto, n: int) -> float | Threshold | Auto:
     """A goal as people give it; a number of best trials among `n` becomes a share.
 

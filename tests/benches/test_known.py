@@ -169,7 +169,7 @@ def test_rows_on_two_answers_made_by_hand():
     ]
     ours, everything, tuned, peer = rows("two", 50, found)
     assert [row.who for row in (ours, everything, tuned, peer)] == [OURS, EVERYTHING, OURS_TUNED, "peer"]
-    assert tuned.f1.value == pytest.approx((1 + 2 / 3) / 2)  # from 1.0 on: both, then one of two
+    assert tuned.f1.value == pytest.approx((1 + 1 / 2) / 2)  # from 1.0 on: both, then one right of two
     assert tuned.auc == ours.auc
     assert ours.f1 == pytest.approx((0.75, 0.25))
     assert ours.auc == pytest.approx(((1 + 2.5 / 4) / 2, 1.5 / 8))

@@ -7,10 +7,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
+from hsicfast import Bool, Choice, Float, Int, SearchSpace, Threshold, TrialTable, analyse
 from hsicfast.indices.findings import Pair
 from hsicfast.report.axes import fits_log_axis, levels, place_labels, ticks
-from hsicfast.report.content import clearest, clearest_pairs, clearest_ranks, noise_r2
+from hsicfast.report.content import clearest, clearest_pairs, clearest_ranks, group_goal, noise_r2, p_meaning
 from hsicfast.report.marginals import bars
 from hsicfast.report.points import some_of
 
@@ -40,6 +40,43 @@ def test_noise_level_of_r2_is_the_noise_floor_scaled(run):
 def test_ranking_prefers_what_is_seen(run):
     sweep, chosen = clearest_ranks(run.sensitivity, most=1)
     assert [sweep.names[name] for name in chosen] == ["learning_rate"]
+
+
+ADJUSTED = "The adjusted p is corrected for the number of hyperparameters."
+SEVERAL = "p is how often chance alone would give as clear a relation at any of several goals: to end"
+
+
+@pytest.mark.parametrize(
+    ("options", "p_means", "in_a_group"),
+    [
+        (
+            {},
+            f"{SEVERAL} among the best 15, or among the best 5, 10, 20, 30 or 50%. {ADJUSTED}",
+            "among the best 10% of those, or the best 15, but at most a third",
+        ),
+        ({"goal": 0.2}, f"{SEVERAL} among the best 5, 10, 20, 30 or 50%. {ADJUSTED}", "among the best 20% of those"),
+        (
+            {"goal": 12, "question": "objective"},
+            f"{SEVERAL} among the best 12, or among the best 5, 10, 20, 30, 50, 70, 80, 90 or 95%. {ADJUSTED}",
+            "among the best 20% of those",
+        ),
+        (
+            {"goal": Threshold(0.3)},
+            f"{SEVERAL} at or below 0.3, or among the best 5, 10, 20, 30 or 50%. {ADJUSTED}",
+            "at or below 0.3",
+        ),
+        (
+            {"test": "permutation"},
+            f"p is how often chance alone would give an index this large. {ADJUSTED}",
+            "among the best 10% of those, or the best 15, but at most a third",
+        ),
+    ],
+)
+def test_what_was_asked_and_how_is_said(options, p_means, in_a_group):
+    space = SearchSpace({"x": Float(0, 1)})
+    x = np.random.default_rng(0).random(60)
+    found = analyse(space, TrialTable.from_arrays(space, {"x": x}, x), n_permutations=50, **options)
+    assert (p_meaning(found), group_goal(found)) == (p_means, in_a_group)
 
 
 def test_a_crowd_is_sampled_with_the_good_ones_first():

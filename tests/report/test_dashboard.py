@@ -36,7 +36,7 @@ def test_pictures_and_note(study, findings):
     push(study, findings)
     assert {"hsicfast-indices", "hsicfast-pairs", "hsicfast-marginals"} <= pictures(study)
     text = get_note(study)
-    assert text.startswith(f"{BEGIN}\n\n**a\\|b decides whether a trial ends among the best 10%.")
+    assert text.startswith(f"{BEGIN}\n\n**a\\|b decides whether a trial ends among the best 15.")
     assert "| a\\|b | matters |" in text
     assert "| \\<i\\>c | no evidence either way |" in text
     assert text.endswith(END)

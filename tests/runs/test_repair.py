@@ -403,7 +403,7 @@ class TestForced:
         changes = {"n_trials": 6, "strategy": Random(), "goal": 0.2, "seed": 2, "settings": {"epochs": 3}}
         with pytest.raises(InputError) as error:
             minimize(small_train, CONDITIONAL, folder=done, **changes)
-        assert "but goal was 0.1 and is 0.2 now, seed was 1 and is 2 now, strategy.name was" in said(error)
+        assert 'but goal was "auto" and is 0.2 now, seed was 1 and is 2 now, strategy.name was' in said(error)
         assert f"and 5 more in {done}; set back what changed, pass resume=force to go on" in said(error)
         forced = minimize(small_train, CONDITIONAL, folder=done, resume="force", **changes)
         fresh = minimize(small_train, CONDITIONAL, **changes)

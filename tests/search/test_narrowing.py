@@ -88,7 +88,8 @@ class TestRanges:
 def many():
     """Enough trials for an upper bound: rate alone decides."""
     space = SearchSpace({name: SPACE[name] for name in ("rate", "depth", "kind")})
-    return narrow(found(lambda p: p["rate"], n=6000, goal=1 / 3, space=space))
+    # With seed 0 rates and depths move together by chance, so that a verdict leaves open what they do together.
+    return narrow(found(lambda p: p["rate"], n=6000, goal=1 / 3, space=space, seed=1))
 
 
 class TestFixing:

@@ -43,7 +43,7 @@ class TestAnotherRunInTheFolder:
         minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path)
         for changes, said in [
             ({"seed": 7}, "seed was 0 and is 7 now"),
-            ({"goal": 0.2}, "goal was 0.1 and is 0.2 now"),
+            ({"goal": 0.2}, 'goal was "auto" and is 0.2 now'),
             ({"direction": "maximize"}, 'direction was "minimize" and is "maximize" now'),
             ({"strategy": QUICK}, 'strategy.name was "Random" and is "TwoStep" now'),
             ({"settings": {"epochs": 3}}, "epochs was absent and is 3 now"),
@@ -55,6 +55,12 @@ class TestAnotherRunInTheFolder:
         with pytest.raises(InputError, match=r"space\.size\.high was 1\.0 and is 2\.0 now"):
             minimize(train, other, n_trials=8, strategy="random", folder=tmp_path)
         assert len(read_results(tmp_path)) == 8
+
+    def test_a_run_of_the_former_goal_goes_on_if_that_is_named(self, tmp_path):
+        minimize(train, SPACE, n_trials=8, strategy="random", goal=0.1, folder=tmp_path)
+        with pytest.raises(InputError, match=r'goal was 0\.1 and is "auto" now in .*; set back what changed'):
+            minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path)
+        assert minimize(train, SPACE, n_trials=8, strategy="random", goal=0.1, folder=tmp_path).goal == 0.1
 
     def test_more_trials_go_on_and_fewer_leave_the_others_alone(self, tmp_path):
         minimize(train, SPACE, n_trials=8, strategy="random", folder=tmp_path)
@@ -136,7 +142,7 @@ class TestOutcome:
         ({"goal": 0}, r"`0 < goal < 1` must hold, but got goal=0; give a fraction such as 0\.1"),
         ({"goal": 1.5}, r"`0 < goal < 1` must hold, but got goal=1\.5; give"),
         ({"goal": math.nan}, "`0 < goal < 1` must hold, but got goal=nan; give"),
-        ({"goal": "much"}, "`0 < goal < 1` must hold, but got goal=much; give"),
+        ({"goal": "much"}, r"goal must be one of \('auto',\), but got 'much'; or a fraction such as 0\.1"),
         ({"n_trials": 7}, "`n_trials >= 8` must hold for the strategy hsic, but got n_trials=7"),
         (
             {"n_trials": 3, "strategy": "random"},

@@ -26,7 +26,7 @@ from hsicfast.search.run_report import (
     print_report,
     write_report,
 )
-from hsicfast.text import number, ratio
+from hsicfast.text import number, p_text, ratio
 
 FIGURES = ("indices", "pairs", "goal_set", "marginals", "relevance", "ranking", "error_against_cost")
 NAMES = {"title": "Runge function", "metric": "validation RMSE", "test_metric": "test RMSE", "cost": "flops"}
@@ -421,7 +421,7 @@ def test_terminal_shows_short_names_and_verdicts_whole_at_80_columns(run):
     lines = [line.split() for line in printed(run).splitlines()]
     for index in run.sensitivity.indices:
         said = "matters" if index.name == "learning_rate" else "open"
-        row = [index.name, number(index.hsic, 3), ratio(index.r2), f"{index.pvalue_holm:.3f}", str(index.n)]
+        row = [index.name, number(index.hsic, 3), ratio(index.r2), p_text(index.pvalue_holm), str(index.n)]
         assert any(line[:5] == row and line[-1] == said for line in lines)
 
 
