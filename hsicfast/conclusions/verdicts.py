@@ -288,9 +288,8 @@ def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
 
 def _moves_with(findings: Findings) -> dict[str, str]:
     """For each name a sentence about the hyperparameters that move together with it, if the two together decide."""
-    tied = inference.holm([pair.dependence for pair in findings.pair_indices]) <= DEPENDENT
     beside: dict[str, list[str]] = {}
-    for pair, together in zip(findings.pair_indices, tied, strict=True):  # the strongest first
+    for pair, together in zip(findings.pair_indices, _tied(findings), strict=True):  # the strongest first
         if together and pair.pvalue <= ALPHA:
             beside.setdefault(pair.first, []).append(pair.second)
             beside.setdefault(pair.second, []).append(pair.first)
@@ -333,9 +332,24 @@ def _verdict(
 
 
 def _refused(findings: Findings, name: str) -> list[str]:
-    """The partners with which an interaction could not be tested."""
-    pairs = [pair for pair in findings.pair_indices if name in (pair.first, pair.second)]
-    return [pair.second if pair.first == name else pair.first for pair in pairs if math.isnan(pair.pvalue_pure)]
+    """The partners with which an interaction could not be tested.
+
+    Of many independent pairs some seem to move together by chance; where that does not stand the adjustment for their
+    number, the bounds, which allow for dependence, still hold.
+    """
+    tied = _tied(findings)
+    return [
+        pair.second if pair.first == name else pair.first
+        for pair, together in zip(findings.pair_indices, tied, strict=True)
+        if name in (pair.first, pair.second)
+        and math.isnan(pair.pvalue_pure)
+        and (together or pair.dependence > DEPENDENT)
+    ]
+
+
+def _tied(findings: Findings) -> Bools:
+    """Which pairs depend on each other, adjusted for the number of pairs."""
+    return np.asarray(inference.holm([pair.dependence for pair in findings.pair_indices]) <= DEPENDENT)
 
 
 def _at_most(findings: Findings, name: str, bounds: Bounds) -> str:
