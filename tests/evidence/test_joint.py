@@ -2,7 +2,7 @@
 
 import math
 from functools import cache
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import hypothesis.strategies as st
 import numpy as np
@@ -143,7 +143,7 @@ class TestStatistic:
         met = goals_of(random.random(60))
         columns = columns_of_each_kind(60)
         sample = joint._Sample(Group(everywhere(60), met[::-1], columns))
-        reached = sample.reached()
+        reached = sample.reached
         score = sample.harmonic(reached[None])[0]
         for place, (u, width) in enumerate(columns):
             np.testing.assert_allclose(reached[place], naive_statistics(u, width, met), rtol=1e-9, atol=1e-12)
@@ -163,8 +163,8 @@ class TestStatistic:
         met = goals_of(np.random.default_rng(4).random(40))
         found = importances([Group(exists, met, columns)])
         for place, (u, width) in enumerate(columns):
-            kernel, excess = naive_kernel(u, width, BANDWIDTHS[0]), []
-            for own in met:
+            excess = []
+            for kernel, own in product([naive_kernel(u, width, h) for h in BANDWIDTHS], met):
                 size = own.sum()
                 mean = size * (40 - size) / 39 * np.trace(kernel) / 40
                 hsic_z = (size * (40 - size) / 40**2) ** 2
