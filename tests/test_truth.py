@@ -22,9 +22,9 @@ TESTS = ("permutation", "asymptotic", "gamma")
 
 @pytest.mark.slow
 def test_pvalues_are_uniform_under_independence():
-    # Of 6,000 data sets of 100 trials 4% to 6% are rejected at 5%: 3.5 standard deviations of the binomial either way.
+    # Of 1,000 data sets of 100 trials 2.6% to 7.4% are rejected at 5%: 3.5 standard deviations of the binomial.
     # A Bool among 10 good trials takes so few values that permutations, which count ties against us, reject less.
-    sets = 6000
+    sets = 1000
     rejected = {(name, test): 0 for name in SPACE for test in TESTS}
     for seed in range(sets):
         values = design(SPACE, 100, seed=seed)
@@ -34,8 +34,8 @@ def test_pvalues_are_uniform_under_independence():
             for index in analyse(SPACE, table, test=test, n_permutations=199, pairs=False, seed=seed).indices:
                 rejected[index.name, test] += index.pvalue <= 0.05
     rates = {case: count / sets for case, count in rejected.items()}
-    assert rates.pop(("bool", "permutation")) <= 0.06
-    assert {case: rate for case, rate in rates.items() if not 0.04 <= rate <= 0.06} == {}
+    assert rates.pop(("bool", "permutation")) <= 0.074
+    assert {case: rate for case, rate in rates.items() if not 0.026 <= rate <= 0.074} == {}
 
 
 def test_power_grows_with_n_on_a_weak_effect():
