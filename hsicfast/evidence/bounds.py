@@ -229,8 +229,8 @@ def _with_two(parts: Sequence[Patterns], own: Sequence[int], z: Bools, confidenc
     found = []
     for one in own:
         bounds = [0.0]
+        others = different & (owner != one) & (owner != one)[:, None]
         for column in np.flatnonzero(owner == one):
-            others = different & (owner != one) & (owner != one)[:, None]
             f = contrasts[:, column]
             sums = ((w * f)[:, None] * contrasts).T @ contrasts
             sizes = (squares[:, column, None] * squares).T @ squares

@@ -40,8 +40,6 @@ JOINT = "joint"
 # What the joint test asks of the objective: its good end, or all of it.
 About = Literal["goal", "objective"]
 ABOUT: dict[About, tuple[float, ...]] = {"goal": GOOD_SHARES, "objective": ALL_SHARES}
-
-
 TESTS = (JOINT, *get_args(checks.IndependenceTest))
 
 
@@ -174,6 +172,11 @@ class Index:
         return self.pvalue_holm <= ALPHA
 
 
+def by_importance(indices: Iterable[Index], question: Question) -> bool:
+    """Whether the importance over goals ranks hyperparameters: no goal was asked for, and it is known."""
+    return question.goal == AUTO and not any(math.isnan(own.importance) for own in indices if own.hsic > 0)
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two hyperparameters together.
@@ -290,10 +293,8 @@ class Findings:
 
     @property
     def by_importance(self) -> bool:
-        """Whether the importance over goals ranks the hyperparameters: no goal was asked for, and it is known."""
-        return self.question.goal == AUTO and not any(
-            math.isnan(own.importance) for own in self.indices if own.hsic > 0
-        )
+        """Whether the importance over goals ranks the hyperparameters, see :func:`by_importance`."""
+        return by_importance(self.indices, self.question)
 
     def __getitem__(self, name: str) -> Index:
         """The index of hyperparameter `name`."""

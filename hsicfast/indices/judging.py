@@ -16,10 +16,10 @@ from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.evidence import joint
 from hsicfast.indices.carried import carry, few_features, index_evidence
-from hsicfast.indices.findings import ALPHA, JOINT, Index, Question
+from hsicfast.indices.findings import ALPHA, JOINT, Index, Question, by_importance
 from hsicfast.indices.streaming import MIN_TRIALS
 from hsicfast.indices.streaming import Group as StreamedGroup
-from hsicfast.trials.goal import AUTO, Threshold
+from hsicfast.trials.goal import Threshold
 from hsicfast.trials.table import TrialTable
 
 
@@ -166,10 +166,10 @@ def _adjusted(found: list[Index], question: Question) -> list[Index]:
 
 def _ordered(found: list[Index], question: Question) -> tuple[Index, ...]:
     """Main group first; within a group by the index if its goal was asked for, else by the importance over goals."""
-    by_index = question.goal != AUTO or any(math.isnan(index.importance) for index in found if index.hsic > 0)
+    important = by_importance(found, question)
     names = dict.fromkeys(index.group for index in found)
     order = {group: place for place, group in enumerate(sorted(names, key=lambda group: group != "main"))}
-    strength = {index.name: index.hsic if by_index else index.importance for index in found}
+    strength = {index.name: index.importance if important else index.hsic for index in found}
     return tuple(sorted(found, key=lambda own: (order[own.group], -np.nan_to_num(strength[own.name], nan=-1.0))))
 
 
