@@ -25,10 +25,10 @@ from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
+    from hsicfast.reading.sources import Reading, read_trials
     from hsicfast.search.orchestrator import Result, minimize
     from hsicfast.search.strategies import Hsic, Random, TwoStep
     from hsicfast.training.executors import Local, Processes, Ray
-    from hsicfast.trials.sources import Reading, read_trials
 
     __version__: str
 
@@ -72,7 +72,7 @@ _LAZY = {
     **dict.fromkeys(("Result", "minimize"), "hsicfast.search.orchestrator"),
     **dict.fromkeys(("Hsic", "Random", "TwoStep"), "hsicfast.search.strategies"),
     **dict.fromkeys(("Local", "Processes", "Ray"), "hsicfast.training.executors"),
-    **dict.fromkeys(("Reading", "read_trials"), "hsicfast.trials.sources"),
+    **dict.fromkeys(("Reading", "read_trials"), "hsicfast.reading.sources"),
 }
 
 

@@ -16,20 +16,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.errors import InputError
 from hsicfast.indices.findings import ABOUT
+from hsicfast.indices.verdicts import trial_notes
+from hsicfast.reading.guess import Guess
+from hsicfast.reading.sources import LargeReading, Reading, read_large, read_trials
+from hsicfast.reading.studies import opened_study
 from hsicfast.report.content import p_meaning
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page
 from hsicfast.report.tables import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
 from hsicfast.space.formats import write_space
-from hsicfast.space.guess import Guess
-from hsicfast.trials.frames import opened_study
 from hsicfast.trials.goal import AUTO, Auto, Threshold
 from hsicfast.trials.parquet import is_large
-from hsicfast.trials.sources import LargeReading, Reading, read_large, read_trials
 
 USER_ERROR, INTERRUPTED = 2, 130
 ADAPTIVE = (

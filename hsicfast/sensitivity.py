@@ -14,7 +14,6 @@ import numpy as np
 
 from hsicfast.arrays import Bools
 from hsicfast.conclusions.conclusions import Conclusions
-from hsicfast.conclusions.stability import RankInterval
 from hsicfast.conclusions.totals import Total
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
@@ -24,6 +23,7 @@ from hsicfast.indices.carried import Law
 from hsicfast.indices.findings import JOINT, About, Question, Streamed
 from hsicfast.indices.laws import law_that_holds
 from hsicfast.indices.pairs import judged_pairs
+from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, ProgressCallback, Stream
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import AUTO, Auto, Threshold, losses_of, stated

@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Trial, TrialTable, analyse, minimize
-from hsicfast.conclusions.reduction import reduce
+from hsicfast.indices.reduction import reduce
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.orchestrator import Result
 from hsicfast.search.rounds import Round

@@ -285,7 +285,7 @@ class TestLarge:
         assert "a multirun folder holds jobs with .hydra/overrides.yaml" in capsys.readouterr().err
 
     def test_ranges_and_choices_are_those_of_all_rows(self, capsys, monkeypatch, folder):
-        monkeypatch.setattr("hsicfast.trials.sources.GUESSED", 100)
+        monkeypatch.setattr("hsicfast.reading.sources.GUESSED", 100)
         text = said(capsys, str(folder), "--objective", "val_error", "--no-pairs")
         assert re.search(r"rate Float numbers from \S+ to 0\.\d+, evenly .*?; in all trials from 1\S+ to 2 ", text)
         assert "in all trials also lion" in text

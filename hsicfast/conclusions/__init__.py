@@ -1,1 +1,1 @@
-"""What follows from the indices: what to do with each hyperparameter, how sure a rank is, what a change is worth."""
+"""What follows from the indices: total orders, curves over epochs, what a change of a configuration is worth."""

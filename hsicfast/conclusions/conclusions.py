@@ -12,10 +12,10 @@ from typing import Any
 
 from hsicfast.conclusions.curves import Curves, over_steps
 from hsicfast.conclusions.explanation import Explanation, explain
-from hsicfast.conclusions.stability import RankInterval, Sweep, over_goals, rank_intervals
 from hsicfast.conclusions.totals import Total, totals
-from hsicfast.conclusions.verdicts import Verdict, headline, verdicts
 from hsicfast.indices.findings import Findings
+from hsicfast.indices.stability import RankInterval, Sweep, over_goals, rank_intervals
+from hsicfast.indices.verdicts import Verdict, headline, verdicts
 from hsicfast.trials.trial import Trial
 
 

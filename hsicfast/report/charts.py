@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from hsicfast.conclusions.conclusions import Conclusions
-    from hsicfast.conclusions.stability import Sweep
     from hsicfast.indices.findings import Findings, Index, Pair
+    from hsicfast.indices.stability import Sweep
 
 COLOUR_SCALES = {"Blues": [[0.0, "#F3F7FB"], [1.0, "#08519C"]], "Oranges": [[0.0, "#FEF3E8"], [1.0, "#A63603"]]}
 # Sizes of the marks in the relevance picture. The shapes look equally large; the diamond, for no evidence, is smaller.

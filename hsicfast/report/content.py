@@ -13,8 +13,8 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.conclusions.conclusions import Conclusions
-from hsicfast.conclusions.stability import Sweep
 from hsicfast.indices.findings import ABOUT, ALPHA, JOINT, Findings, Index, Pair
+from hsicfast.indices.stability import Sweep
 from hsicfast.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Mark
 from hsicfast.text import clip, share_text
 from hsicfast.trials.goal import AUTO, FEWEST_GOOD, USUAL_SHARE, Threshold, goal_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hsicfast.conclusions.conclusions import Conclusions
-from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.errors import require
+from hsicfast.indices.verdicts import trial_notes
 from hsicfast.report.charts import charts
 from hsicfast.report.content import p_meaning
 from hsicfast.text import one_line

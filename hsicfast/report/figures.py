@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hsicfast.conclusions.conclusions import Conclusions
-    from hsicfast.conclusions.stability import Sweep
     from hsicfast.indices.findings import Findings, Index, Pair
+    from hsicfast.indices.stability import Sweep
 
 # Sizes of the marks in the relevance picture. The shapes look equally large; the diamond, for no evidence, is smaller.
 SIZES = {"circle": 9, "triangle-up": 9.5, "square": 8.5, "diamond": 6.5}

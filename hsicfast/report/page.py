@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.conclusions.conclusions import Conclusions
-from hsicfast.conclusions.stability import RankInterval
-from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.errors import require, writing
 from hsicfast.files import write_atomically
 from hsicfast.indices.findings import ALPHA
+from hsicfast.indices.stability import RankInterval
+from hsicfast.indices.verdicts import trial_notes
+from hsicfast.reading.guess import Guess
 from hsicfast.report.charts import charts
 from hsicfast.report.content import clearest_pairs, group_goal, in_groups, p_meaning
 from hsicfast.report.figures import draw_all
 from hsicfast.report.style import render
-from hsicfast.space.guess import Guess
 from hsicfast.space.search_space import Float, Hyperparameter, Int
 from hsicfast.text import number, p_text, ratio, share_text, value_text
 from hsicfast.trials.goal import Threshold, goal_text

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from hsicfast.conclusions.conclusions import Conclusions
-from hsicfast.conclusions.reduction import FIX, KEEP, NARROW, Decision, Reduction
-from hsicfast.conclusions.verdicts import SAFE
 from hsicfast.indices.findings import Findings
+from hsicfast.indices.reduction import FIX, KEEP, NARROW, Decision, Reduction
+from hsicfast.indices.verdicts import SAFE
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import p_text, share_text

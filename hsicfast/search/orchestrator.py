@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.conclusions.reduction import Reduction
 from hsicfast.errors import InputError, keyword_only_after
+from hsicfast.indices.reduction import Reduction
 from hsicfast.runs.log import Log
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hsicfast.conclusions.reduction import Reduction
 from hsicfast.errors import InputError, check_repeats, check_seed
+from hsicfast.indices.reduction import Reduction
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space.formats import to_plain
 from hsicfast.space.search_space import SearchSpace

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from hsicfast.conclusions.reduction import Reduction, reduce
 from hsicfast.errors import InputError, check_share, is_whole
+from hsicfast.indices.reduction import Reduction, reduce
 from hsicfast.search.branches import WHOLE_SPACE, Branch, best_of, branching, conditions_inside, promising
 from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
 from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, seed_noise

@@ -1,1 +1,1 @@
-"""Trials from anywhere, as one table, and the goal that decides which of them are good."""
+"""Trials as one table, rows that repeat a configuration, and the goal that decides which are good."""

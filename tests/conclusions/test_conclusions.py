@@ -8,9 +8,9 @@ from builders import FLAT
 
 from hsicfast import TrialTable, analyse
 from hsicfast.conclusions import conclusions
-from hsicfast.conclusions.stability import over_goals, rank_intervals
-from hsicfast.conclusions.verdicts import verdicts
 from hsicfast.indices import findings
+from hsicfast.indices.stability import over_goals, rank_intervals
+from hsicfast.indices.verdicts import verdicts
 from hsicfast.report.content import clearest_ranks
 from hsicfast.search.narrowing import narrow
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from hsicfast import Float, SearchSpace, TrialTable, analyse
-from hsicfast.conclusions.verdicts import verdicts
+from hsicfast.indices.verdicts import verdicts
 
 SPACE = SearchSpace({name: Float(0, 1) for name in "abc"})
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, ParquetTrials, SearchSpace, Threshold, analyse
-from hsicfast.conclusions.verdicts import trial_notes
 from hsicfast.indices import streaming
 from hsicfast.indices import summaries as sums
+from hsicfast.indices.verdicts import trial_notes
 from hsicfast.trials import parquet
 
 SPACE = SearchSpace(

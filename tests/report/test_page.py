@@ -15,11 +15,11 @@ from builders import NASTY, NASTY_SPACE, finished_run, too_small_to_judge
 from pages import Page, sketched
 
 from hsicfast import Choice, Float, InputError, Int, SearchSpace, Threshold, TrialTable, analyse
-from hsicfast.conclusions.stability import RankInterval, rank_intervals
-from hsicfast.conclusions.verdicts import headline, verdicts
 from hsicfast.indices.findings import Pair
+from hsicfast.indices.stability import RankInterval, rank_intervals
+from hsicfast.indices.verdicts import headline, verdicts
+from hsicfast.reading.guess import guess_space
 from hsicfast.report.page import kind_text, rank_text, write_page
-from hsicfast.space.guess import guess_space
 from hsicfast.text import number, p_text, ratio
 
 TWO = SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})

@@ -5,7 +5,7 @@ import pytest
 from builders import drawn
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
-from hsicfast.conclusions.reduction import FIX, KEEP, NARROW, Decision, Reduction
+from hsicfast.indices.reduction import FIX, KEEP, NARROW, Decision, Reduction
 from hsicfast.search.narrowing import decided, narrow
 
 SPACE = SearchSpace(

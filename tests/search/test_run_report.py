@@ -15,7 +15,7 @@ from pages import Page, sketched
 from rich.console import Console
 
 from hsicfast import Float, InputError, SearchSpace, TrialTable
-from hsicfast.conclusions.verdicts import headline, verdicts
+from hsicfast.indices.verdicts import headline, verdicts
 from hsicfast.report.page import fingerprint
 from hsicfast.search import run_report
 from hsicfast.search.finals import Final

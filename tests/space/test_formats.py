@@ -5,8 +5,8 @@ import pytest
 from builders import frame_with_gaps
 
 from hsicfast import InputError, SearchSpace
+from hsicfast.reading.guess import guess_space
 from hsicfast.space.formats import read_space, write_space
-from hsicfast.space.guess import guess_space
 
 
 class TestYaml:

@@ -6,7 +6,7 @@ import pytest
 from builders import frame_with_gaps
 
 from hsicfast import Bool, Choice, Float, InputError, Int
-from hsicfast.space.guess import guess_space
+from hsicfast.reading.guess import guess_space
 
 N = 200
 

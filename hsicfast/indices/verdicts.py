@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from hsicfast.arrays import Bools, Rows
-from hsicfast.conclusions.reduction import cheap_good_value
 from hsicfast.dependence import inference
 from hsicfast.evidence.bounds import EIGHTHS, Bounds, found_share, lower_half, patterns, upper_bounds
 from hsicfast.evidence.interactions import DEPENDENT
 from hsicfast.evidence.joint import Detector
 from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import ALPHA, Findings, Index
+from hsicfast.indices.reduction import cheap_good_value
 from hsicfast.space.search_space import Bool, Choice, Int
 from hsicfast.text import number, p_text, share_text, value_text
 from hsicfast.trials.goal import Threshold, goal_text

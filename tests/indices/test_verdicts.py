@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binom
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Threshold, TrialTable, analyse
-from hsicfast.conclusions.verdicts import NEGLIGIBLE, headline, reach, verdicts
 from hsicfast.evidence.interactions import Judged, PairJudge
+from hsicfast.indices.verdicts import NEGLIGIBLE, headline, reach, verdicts
 
 SPACE = SearchSpace(
     {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Threshold, TrialTable, analyse
-from hsicfast.conclusions.stability import SHARES, over_goals, rank_intervals
+from hsicfast.indices.stability import SHARES, over_goals, rank_intervals
 
 
 def trials(n=200, seed=0, extra=()):

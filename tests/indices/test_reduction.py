@@ -4,7 +4,7 @@ import numpy as np
 from builders import CONDITIONAL, table
 
 from hsicfast import analyse
-from hsicfast.conclusions.reduction import reduce
+from hsicfast.indices.reduction import reduce
 
 
 class TestReduction:

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from hsicfast import InputError
-from hsicfast.trials import frames
-from hsicfast.trials.frames import read_frame
+from hsicfast.reading import studies
+from hsicfast.reading.frames import read_frame
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 ROWS = {"lr": [0.5, 0.25], "opt": ["adam", "None"], "loss": [1.0, 2.0]}
@@ -267,7 +267,7 @@ class TestStudies:
             read_frame(f"sqlite:///{written(tmp_path, CSV * 100)}")
 
     def test_locked(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(frames, "LOCKED_FOR", 0.05)
+        monkeypatch.setattr(studies, "LOCKED_FOR", 0.05)
         studied(url := f"sqlite:///{tmp_path}/study.db")
         writer = sqlite3.connect(tmp_path / "study.db")
         writer.execute("BEGIN EXCLUSIVE")

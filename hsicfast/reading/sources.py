@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
+from hsicfast.reading.columns import GAPS, MOST_CHOICES, typed
+from hsicfast.reading.frames import read_frame
+from hsicfast.reading.guess import Guess, guess_space, widened
+from hsicfast.reading.roles import PREFIXES
 from hsicfast.space.formats import read_space
-from hsicfast.space.guess import GAPS, MOST_CHOICES, PREFIXES, Guess, guess_space, typed, widened
 from hsicfast.space.search_space import Choice, SearchSpace
-from hsicfast.trials.frames import read_frame
 from hsicfast.trials.goal import dominated_by
 from hsicfast.trials.parquet import Opened, ParquetTrials, open_parquet, read
 from hsicfast.trials.table import TrialTable
@@ -187,7 +189,7 @@ def read_trials(
     Parameters
     ----------
     source : str, Path, DataFrame or optuna Study
-        See :func:`hsicfast.trials.frames.read_frame`.
+        See :func:`hsicfast.reading.frames.read_frame`.
     objective : str or sequence of str, optional
         Names of columns; ``metrics.``, ``summary/``, ``values_`` and ``user_attrs_`` may be left out. By default a
         study's own, or ``value`` or ``objective``. With several, a trial is the better the fewer others dominate it.
@@ -221,7 +223,8 @@ def read_trials(
     >>> both.objective, both.table.objective.tolist()
     ('non-domination of loss and seconds', [0.0, 0.0, nan])
     """
-    frame, own, named = read_frame(source, study)
+    found = read_frame(source, study)
+    frame, own, named = found.frame, found.maximized, found.study
     # 1. Which columns hold the objectives, the cost and the status.
     asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
     names = {_column(frame, name, "objective"): name for name in asked}

@@ -1,0 +1,1 @@
+"""Trials that people already have: read from files, studies, folders or frames, and what their columns are."""

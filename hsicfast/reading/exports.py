@@ -1,0 +1,70 @@
+"""Unfolds W&B's exports, whose cells hold mappings."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hsicfast.errors import InputError
+from hsicfast.reading.found import check_names, spread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def unfolded(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with W&B's mappings spread into columns; keys that begin with an underscore, its own, are left out."""
+    import pandas as pd
+
+    folded = {"config": "config/", "summary": ""}
+    if not all(name in frame and _is_mapping(frame[name]) for name in folded):
+        return frame
+    columns: dict[str, Any] = {}
+    for name, prefix in folded.items():
+        rows = [dict(_leaves(_mapping(value, name, row))) for row, value in enumerate(frame[name])]
+        columns |= spread(prefix, rows)
+    unfolded = pd.concat([pd.DataFrame(columns, index=frame.index), frame.drop(columns=list(folded))], axis=1)
+    check_names(list(unfolded.columns), "the table with what `summary` and `config` hold")
+    return unfolded
+
+
+def _is_mapping(column: pd.Series[Any]) -> bool:
+    filled = column.dropna()
+    return len(filled) > 0 and (isinstance(filled.iloc[0], dict) or str(filled.iloc[0]).lstrip().startswith("{"))
+
+
+def _mapping(value: Any, name: str, row: int) -> dict[str, Any]:
+    """The mapping in a cell, which may be its text as Python writes it."""
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(_Numbers().visit(ast.parse(value.strip(), mode="eval")))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            value = f"{value[:40]} ..."
+    if isinstance(value, dict):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return {}
+    raise InputError(
+        f"a run's {name} must be a mapping as Python writes it, but row {row + 1} holds {value!r}; correct it"
+    )
+
+
+class _Numbers(ast.NodeTransformer):
+    """Turns the names nan and inf, as Python writes them, into numbers."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """The number that `node` names; any other name as it is."""
+        return ast.Constant(float(node.id)) if node.id in ("nan", "inf") else node
+
+
+def _leaves(mapping: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    """Dotted names and values of a mapping that may hold mappings."""
+    for key, value in mapping.items():
+        if str(key).startswith("_"):
+            continue
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
