@@ -171,7 +171,7 @@ def studied(storage=None, name="one", n=6, **options):
 class TestStudies:
     def test_every_trial_that_ended(self):
         study = studied(direction="maximize")
-        frame, maximized, _ = read_frame(study)
+        frame, maximized = read_frame(study)[:2]
         assert maximized == {"value": True}
         assert frame.index.tolist() == [0, 1, 2, 3, 4, 5]
         assert frame["state"].tolist() == ["complete", "complete", "pruned", "pruned", "fail", "complete"]
@@ -200,7 +200,7 @@ class TestStudies:
         if metrics:
             study.set_metric_names(metrics)
         study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 2.0), n_trials=3)
-        frame, maximized, _ = read_frame(study)
+        frame, maximized = read_frame(study)[:2]
         assert maximized == dict(zip(names, [False, True], strict=True))
         assert frame[names[0]].tolist() == frame["params_x"].tolist()
         assert frame[names[1]].tolist() == [2.0] * 3
