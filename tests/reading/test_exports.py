@@ -43,6 +43,7 @@ def table():
         names = ", ".join(f"`{name}`" for name in right["hyperparameters"])
         found = f"{asked or ''}{right['objective']}, {good} is good; {right['trials']} trials, {ends}; {names}"
         path = f"[{right['path']}](../tests/reading/exports/{right['path']})"
+        path += " (by hand)" if right["made"].startswith("by hand") else ""
         lines.append(f"| {right['tool']} | {right['export']} | {path} | {found} |")
     return "\n".join(lines) + "\n"
 
