@@ -37,7 +37,8 @@ from benches.standings import Plan, draw, floors, notes, paired, prices, ranks, 
 from benches.strategies import STRATEGIES, hindrance
 from hsicfast.files import jsonable, write_atomically
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+# The last is for joblib, on which SMAC3's forest grows: with several threads the same seed gives other trials.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
 def conduct(plan: Plan, results: Path, surrogates: Path | None, data: Path) -> None:
