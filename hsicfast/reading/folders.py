@@ -48,8 +48,8 @@ def read_folder(folder: Path) -> Found:
         if files := sorted(folder.glob(pattern)):
             return reader(folder, files)
     raise InputError(
-        f"a multirun folder holds jobs with .hydra/overrides.yaml, but {folder} has none, and no files of another tool; "
-        f"name the folder above the trials, or {READABLE}"
+        f"a multirun folder holds jobs with .hydra/overrides.yaml, but {folder} has none, and no files of another "
+        f"tool; name the folder above the trials, or {READABLE}"
     )
 
 
@@ -65,6 +65,13 @@ def _only(folder: Path, files: list[Path]) -> Path:
 def _json(path: Path) -> Any:
     """What a JSON file holds; a ValueError or an OSError if it cannot be read."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no mapping")
+    return content
 
 
 def _whole(
@@ -198,8 +205,8 @@ def _read_keras(folder: Path, files: list[Path]) -> Found:
 
 
 def _keras_trial(path: Path) -> dict[str, Any]:
-    trial = _json(path)
-    if not isinstance(trial, dict) or not isinstance(_hyperparameters(trial).get("values"), dict):
+    trial = _mapping(path)
+    if not isinstance(_hyperparameters(trial).get("values"), dict):
         raise ValueError("it has no values of hyperparameters")
     return trial
 
@@ -281,11 +288,13 @@ def _read_ray(folder: Path, files: list[Path]) -> Found:
     """A row for each trial of Ray Tune: its settings, its last result, and how it ended."""
     import pandas as pd
 
-    found, notes = _whole(files, _json, "trials", "a trial of Ray must have its settings as JSON")
+    found, notes = _whole(files, _mapping, "trials", "a trial of Ray must have its settings as JSON")
     states = _ray_states(folder)
     rows = [_last_result(path.parent) for path in found]
     settings = spread("config/", [flat(config, "/") for config in found.values()])
-    columns = settings | spread("", [{key: own for key, own in row.items() if key != "config"} for row in rows])
+    # A result repeats the settings.
+    results = [{name: own for name, own in row.items() if not f"{name}/".startswith("config/")} for row in rows]
+    columns = settings | spread("", results)
     columns["state"] = [
         states.get(path.parent.name) or _ray_state(path.parent, row) for path, row in zip(found, rows, strict=True)
     ]
@@ -307,7 +316,7 @@ def _last_result(trial: Path) -> dict[str, Any]:
             except ValueError:  # the process was killed while it wrote
                 continue
             result = result if isinstance(result, dict) else {}
-            return {name: own for name, own in flat(result, "/").items() if not name.startswith("config/")}
+            return flat(result, "/")
     if (trial / "progress.csv").is_file():
         import pandas as pd
 

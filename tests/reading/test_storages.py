@@ -1,6 +1,5 @@
 """Optuna's storages: they are read whatever their version, and no byte of them changes."""
 
-import hashlib
 import json
 import logging
 import math
@@ -11,6 +10,7 @@ import alembic.config
 import numpy as np
 import optuna
 import pytest
+from files_read import bytes_in
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -27,12 +27,6 @@ VERSIONS = (
 )
 # The trials of every old study: rate, layers, kind, value, state.
 TRIALS = [(0.5, 3, "adam", 0.25, "COMPLETE"), (0.125, 1, "sgd", 2.0, "COMPLETE"), (0.75, 2, "sgd", None, "FAIL")]
-
-
-def bytes_in(folder):
-    """The names and bytes of all files in a folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def distributions(version):
