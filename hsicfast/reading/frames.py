@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 # The first bytes of files, which show their format whatever their names are.
 PARQUET, SQLITE, FEATHER = b"PAR1", b"SQLite format 3\x00", (b"ARROW1", b"FEA1")
 # A pickle begins with its protocol, or in the oldest two with an opening such as `(lp0`.
-PICKLE = re.compile(rb"\x80[\x02-\x05]|\([ldi]p0\n|c(copy_reg|pandas|numpy|builtins|__builtin__|collections)[\w.]*\n")
+PICKLE = re.compile(
+    rb"\x80[\x02-\x05]|[\]}(]q\x00|\([ldi]p0\n|c(copy_reg|pandas|numpy|builtins|__builtin__|collections)[\w.]*\n"
+)
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 

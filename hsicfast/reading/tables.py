@@ -42,7 +42,10 @@ def unpacked(content: bytes, path: Path) -> bytes:
     if content.startswith(GZIP):
         return gzip.decompress(content)
     if content.startswith(BZIP):
-        return bz2.decompress(content)
+        try:
+            return bz2.decompress(content)
+        except ValueError as error:  # of the three, it alone does not call a cut an EOFError
+            raise EOFError(str(error)) from error
     if content.startswith(XZ):
         return lzma.decompress(content)
     return _only_file(content, path) if content.startswith(ZIP) else content
