@@ -105,7 +105,8 @@ def _read_run(folder: Path) -> Found:
         raise InputError(f"a run needs trials that ended, but {folder} has none; wait for some, or run it")
     results, notes = _whole(files, read_result, "results", "a result file must hold one whole trial")
     trials: list[Trial] = sorted(results.values(), key=lambda trial: trial.index)
-    columns = spread(PREFIX, [trial.params for trial in trials])
+    settings = spread(PREFIX, [trial.params for trial in trials])
+    columns = {name: settings[name] for name in (f"{PREFIX}{own}" for own in space) if name in settings}
     beside: dict[str, str] = {}
     for name, what in (("status", "how a trial ended"), ("origin", "what proposed a trial"), ("seed", "a seed")):
         columns[name], beside[name] = [getattr(trial, name) for trial in trials], what

@@ -18,6 +18,7 @@ from hsicfast.reading.records import frame_of, is_history, parsed, read_history
 from hsicfast.reading.storages import is_journal, read_study
 from hsicfast.reading.studies import from_study
 from hsicfast.reading.tables import as_text, read_csv, read_feather, read_parquet, unpacked
+from hsicfast.text import hide_password
 
 if TYPE_CHECKING:
     import optuna
@@ -29,6 +30,8 @@ PARQUET, SQLITE, FEATHER = b"PAR1", b"SQLite format 3\x00", (b"ARROW1", b"FEA1")
 PICKLE = re.compile(
     rb"\x80[\x02-\x05]|[\]}(]q\x00|\([ldi]p0\n|c(copy_reg|pandas|numpy|builtins|__builtin__|collections)[\w.]*\n"
 )
+# Addresses of files; those of databases are Optuna's storages.
+ELSEWHERE = r"(https?|ftp|file|s3a?|gs|az|abfss?|hdfs|dbfs|wandb|mlflow-artifacts)://"
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -85,6 +88,8 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study | Any, study: st
 
 def _from_path(source: str | Path, study: str | None) -> Found:
     if "://" in str(source):
+        if re.match(ELSEWHERE, str(source)):
+            raise unreadable(hide_password(str(source)), "a file elsewhere", "fetch it and name the copy")
         with read_study(source, study) as held:
             return from_study(held)
     path = Path(source)

@@ -47,7 +47,11 @@ def _as_pandas(source: Any) -> pd.DataFrame | None:
     import pandas as pd
 
     if callable(getattr(source, "to_pandas", None)):
-        frame = source.to_pandas()
+        try:
+            frame = source.to_pandas()
+        except ImportError:
+            require("pyarrow", user="a frame of another package")
+            raise
         return frame.reset_index(drop=True) if isinstance(frame, pd.DataFrame) else None
     if not hasattr(source, "__arrow_c_stream__"):
         return None

@@ -153,7 +153,10 @@ def _dialect(content: bytes) -> tuple[str, str]:
     # With most numbers in a decimal comma, a point is a version or the like; with most in a point, a comma is a list.
     edge = re.escape(separator.encode())
     number = rb'(?:^|%b)[ "]*[-+]?\d+%b\d+(?:[eE][-+]?\d+)?(?=[ "\r]*(?:%b|$))'
-    commas, points = (len(re.findall(number % (edge, mark, edge), content, re.MULTILINE)) for mark in (b",", rb"\."))
+    for part in (content[:HEAD], content):  # the whole takes long, and is looked at only if the head has neither
+        commas, points = (len(re.findall(number % (edge, mark, edge), part, re.MULTILINE)) for mark in (b",", rb"\."))
+        if commas or points:
+            break
     return separator, "," if commas > points else "."
 
 

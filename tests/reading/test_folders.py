@@ -108,6 +108,10 @@ class TestOwnRun:
         }
         reading = read_trials(tmp_path / "mine")
         assert reading.minimize == (direction == "minimize")
+        assert reading.cost == "cost"
+        np.testing.assert_array_equal(reading.table.cost, table.cost)
+        assert reading.table.status.tolist() == table.status.tolist()
+        assert list(reading.space) == list(self.space)
         np.testing.assert_array_equal(reading.table.objective, table.objective)
 
     def test_a_broken_result_is_named_and_skipped(self, tmp_path):

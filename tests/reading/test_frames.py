@@ -355,6 +355,8 @@ def test_frames():
             7,
             r"trials come from a path, a URL, a DataFrame \(.*\), .* or a ResultGrid of Ray, but got int; name one",
         ),
+        ("https://me:secret@host/trials.csv", r"but https://me:\*+@host/trials.csv is a file elsewhere; fetch it"),
+        ("s3://bucket/trials.parquet", "is a file elsewhere; fetch it and name the copy"),
         ("no/such/file.csv", "trials are read from a file, a folder or a URL, but no/such/file.csv is none; check the"),
     ],
 )
