@@ -8,10 +8,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
-from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
 
 from hsicfast import InputError
 from hsicfast.reading.frames import read_frame
@@ -20,13 +16,21 @@ X = np.random.default_rng(0).standard_normal((60, 3))
 Y = (X[:, 0] + 0.1 * X[:, 1] > 0).astype(int)
 
 
+@pytest.fixture
+def learn():
+    pytest.importorskip("sklearn")
+    from sklearn import linear_model, model_selection, svm, tree
+
+    return SimpleNamespace(**vars(linear_model) | vars(model_selection) | vars(svm) | vars(tree))
+
+
 class TestSearches:
-    def test_a_grid_with_settings_that_do_not_exist(self):
+    def test_a_grid_with_settings_that_do_not_exist(self, learn):
         grid = [
             {"kernel": ["linear"]},
             {"kernel": ["rbf"], "gamma": ["scale", 0.5], "class_weight": [None, "balanced"]},
         ]
-        search = GridSearchCV(SVC(), grid, cv=2).fit(X, Y)
+        search = learn.GridSearchCV(learn.SVC(), grid, cv=2).fit(X, Y)
         found = read_frame(search)
         assert found.frame["param_kernel"].tolist() == ["linear"] + ["rbf"] * 4
         assert found.frame["param_gamma"].isna().tolist() == [True] + [False] * 4
@@ -40,35 +44,37 @@ class TestSearches:
         assert found.beside["mean_fit_time"] == "a time"
         assert set(found.frame) == {*found.maximized, *found.stated, *found.beside}
 
-    def test_random_settings_and_objects(self):
+    def test_random_settings_and_objects(self, learn):
         laws = {"C": stats.loguniform(0.01, 10.0), "tol": [1e-3, 1e-4]}
-        search = RandomizedSearchCV(LogisticRegression(), laws, n_iter=8, cv=2, random_state=0).fit(X, Y)
+        search = learn.RandomizedSearchCV(learn.LogisticRegression(), laws, n_iter=8, cv=2, random_state=0).fit(X, Y)
         found = read_frame(search)
         assert found.frame["param_C"].tolist() == [own["C"] for own in search.cv_results_["params"]]
         assert found.frame["param_C"].dtype == np.float64
 
-    def test_several_scores(self):
+    def test_several_scores(self, learn):
         grid = {"max_depth": [1, 2, None]}
         scores = ["accuracy", "roc_auc"]
-        tree = DecisionTreeClassifier(random_state=0)
-        chosen = GridSearchCV(tree, grid, cv=2, scoring=scores, refit="roc_auc", return_train_score=True).fit(X, Y)
+        tree = learn.DecisionTreeClassifier(random_state=0)
+        chosen = learn.GridSearchCV(tree, grid, cv=2, scoring=scores, refit="roc_auc", return_train_score=True).fit(
+            X, Y
+        )
         found = read_frame(chosen)
         assert found.maximized == {"mean_test_roc_auc": True}
         assert found.beside["mean_test_accuracy"] == found.beside["mean_train_roc_auc"] == "a score"
         assert found.frame["param_max_depth"].tolist() == [1, 2, "None"]
-        both = GridSearchCV(tree, grid, cv=2, scoring=scores, refit=False).fit(X, Y)
+        both = learn.GridSearchCV(tree, grid, cv=2, scoring=scores, refit=False).fit(X, Y)
         assert read_frame(both).maximized == {"mean_test_accuracy": True, "mean_test_roc_auc": True}
 
-    def test_estimators_and_functions_by_their_names(self):
-        candidates = [{"clf": SVC(C=2.0), "f": np.square}, {"clf": "drop", "f": len}]
+    def test_estimators_and_functions_by_their_names(self, learn):
+        candidates = [{"clf": learn.SVC(C=2.0), "f": np.square}, {"clf": "drop", "f": len}]
         results = {"params": candidates, "mean_test_score": [0.5, 1.0]}
         frame = read_frame(SimpleNamespace(cv_results_=results, param_grid={})).frame
         assert frame["param_clf"].tolist() == ["SVC(C=2.0)", "drop"]
         assert frame["param_f"].tolist()[1] == "len"
 
-    def test_not_fitted(self):
+    def test_not_fitted(self, learn):
         with pytest.raises(InputError, match=r"a search needs candidates .*, but this GridSearchCV has none; call"):
-            read_frame(GridSearchCV(SVC(), {"C": [1, 2]}))
+            read_frame(learn.GridSearchCV(learn.SVC(), {"C": [1, 2]}))
 
 
 def result(config, metrics, error=None):
