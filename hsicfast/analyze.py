@@ -21,7 +21,7 @@ from hsicfast.indices.findings import ABOUT
 from hsicfast.indices.verdicts import trial_notes
 from hsicfast.reading.guess import Guess
 from hsicfast.reading.sources import LargeReading, Reading, read_large, read_trials
-from hsicfast.reading.studies import opened_study
+from hsicfast.reading.storages import opened_study
 from hsicfast.report.content import p_meaning
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page

@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+import io
+import lzma
+import re
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
 from hsicfast.reading.exports import unfolded
-from hsicfast.reading.folders import read_multirun
-from hsicfast.reading.found import Found, check_names
-from hsicfast.reading.studies import from_study, opened_study
-from hsicfast.reading.tables import read_csv, read_parquet
+from hsicfast.reading.folders import read_folder
+from hsicfast.reading.found import Found, check_names, unreadable
+from hsicfast.reading.objects import from_object
+from hsicfast.reading.records import frame_of, is_history, parsed, read_history
+from hsicfast.reading.storages import is_journal, read_study
+from hsicfast.reading.studies import from_study
+from hsicfast.reading.tables import as_text, read_csv, read_feather, read_parquet, unpacked
+from hsicfast.text import hide_password
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
 # The first bytes of files, which show their format whatever their names are.
-PARQUET, SQLITE = b"PAR1", b"SQLite format 3\x00"
+PARQUET, SQLITE, FEATHER = b"PAR1", b"SQLite format 3\x00", (b"ARROW1", b"FEA1")
+# A pickle begins with its protocol, or in the oldest two with an opening such as `(lp0`.
+PICKLE = re.compile(
+    rb"\x80[\x02-\x05]|[\]}(]q\x00|\([ldi]p0\n|c(copy_reg|pandas|numpy|builtins|__builtin__|collections)[\w.]*\n"
+)
+# Addresses of files; those of databases are Optuna's storages.
+ELSEWHERE = r"(https?|ftp|file|s3a?|gs|az|abfss?|hdfs|dbfs|wandb|mlflow-artifacts)://"
+PICKLES = (".pkl", ".pickle", ".joblib")
 
 
-def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | None = None) -> Found:
+def read_frame(source: str | Path | pd.DataFrame | optuna.Study | Any, study: str | None = None) -> Found:
     """Trials as a frame.
 
     Parameters
     ----------
-    source : str, Path, DataFrame or optuna Study
-        A CSV or Parquet file; an Optuna storage, by a URL such as ``sqlite:///study.db`` or as an SQLite file; the
-        folder of a Hydra multirun whose jobs each wrote a ``result.json`` (a number, or a mapping with the objective
-        and other results); or a frame or study itself. The columns ``summary`` and ``config`` of W&B's
-        export script are unfolded to ``<key>`` and ``config/<key>``.
+    source : str, Path, DataFrame, optuna Study or another object
+        - A file: CSV or TSV in any encoding, JSON or JSON lines, Parquet, Feather, or one of them in zip, gz, bz2 or
+          xz; SMAC's run history.
+        - An Optuna storage: a URL such as ``sqlite:///study.db``, an SQLite file or a journal. It is only read.
+        - A folder: of a run of this package; a Hydra multirun whose jobs each wrote a ``result.json`` (a number, or a
+          mapping with the objective and other results); of KerasTuner, Ray Tune or SMAC.
+        - An object: a frame of pandas, polars or Arrow, an Optuna study, a fitted ``GridSearchCV`` and the like, or a
+          ``ResultGrid`` of Ray.
+
+        Mappings in JSON are unfolded to dotted names, and the columns ``summary`` and ``config`` of W&B's export script
+        to ``<key>`` and ``config/<key>``.
     study : str, optional
         Name of the study in a storage; not needed if the storage holds one study.
 
@@ -53,8 +73,8 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | No
     elif isinstance(source, str | Path):
         found = _from_path(source, study)
     else:
-        found = from_study(source)
-    if study is not None and found.maximized is None:
+        found = from_object(source)
+    if study is not None and found.study is None:
         raise InputError(
             f"`study` names a study of an Optuna storage, but got study={study!r} without one; leave it out"
         )
@@ -68,21 +88,46 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study, study: str | No
 
 def _from_path(source: str | Path, study: str | None) -> Found:
     if "://" in str(source):
-        with opened_study(source, study) as held:
+        if re.match(ELSEWHERE, str(source)):
+            raise unreadable(hide_password(str(source)), "a file elsewhere", "fetch it and name the copy")
+        with read_study(source, study) as held:
             return from_study(held)
     path = Path(source)
-    if path.is_dir():
-        return Found(read_multirun(path))
-    if not path.is_file():
-        raise InputError(f"trials are read from a file, a folder or a URL, but {source} is none; check the path")
     try:
+        if path.is_dir():
+            return read_folder(path)
+        if not path.is_file():
+            raise InputError(f"trials are read from a file, a folder or a URL, but {source} is none; check the path")
         with path.open("rb") as file:
             head = file.read(len(SQLITE))
         if head == SQLITE:
-            with opened_study(path, study) as held:
+            with read_study(path, study) as held:
                 return from_study(held)
         if head.startswith(PARQUET) or path.suffix.lower() in (".parquet", ".pq"):
-            return Found(read_parquet(path))
-        return Found(read_csv(path))
-    except (OSError, EOFError, zlib.error) as error:
+            return Found(read_parquet(path, path))
+        return _from_content(path.read_bytes(), path, study)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise InputError(f"a file must be readable, but {path} gave: {error}; correct it") from error
+
+
+def _from_content(content: bytes, path: Path, study: str | None) -> Found:
+    """The trials in the content of a file; its first bytes show the format, whatever the file is called."""
+    content = unpacked(content, path)
+    if content.startswith(PARQUET):
+        return Found(read_parquet(io.BytesIO(content), path))
+    if content.startswith(FEATHER):
+        return Found(read_feather(content, path))
+    if PICKLE.match(content) or path.suffix.lower() in PICKLES:
+        raise unreadable(path, "a pickle, which runs code when it is loaded", "load it yourself and pass the frame")
+    if content.startswith(SQLITE):
+        raise unreadable(path, "a packed SQLite file", "unpack it")
+    text, note = as_text(content, path)
+    if text.lstrip()[:1] == b"<":
+        raise unreadable(path, "a page or XML", "export the trials as CSV")
+    if text.lstrip()[:1] not in (b"{", b"["):
+        return Found(read_csv(text, path), notes=(note,) if note else ())
+    if is_journal(text):
+        with read_study(path, study) as held:
+            return from_study(held)
+    held_in_it = parsed(text, path)
+    return read_history(held_in_it, path) if is_history(held_in_it) else Found(frame_of(held_in_it, path))

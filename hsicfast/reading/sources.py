@@ -225,6 +225,7 @@ def read_trials(
     """
     found = read_frame(source, study)
     frame, own, named = found.frame, found.maximized, found.study
+    cost = found.cost if cost is None else cost
     # 1. Which columns hold the objectives, the cost and the status.
     asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
     names = {_column(frame, name, "objective"): name for name in asked}

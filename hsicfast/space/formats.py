@@ -1,9 +1,12 @@
-"""Reads a search space from YAML and JSON, and writes it."""
+"""Reads a search space from YAML, JSON and the JSON of ConfigSpace, and writes it."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from hsicfast.errors import InputError, first_line
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int, SearchSpace
 
 TYPES = {"Float": Float, "Int": Int, "Choice": Choice, "Bool": Bool}
+CONFIGSPACE_TYPES = ("uniform_float", "uniform_int", "categorical", "ordinal", "constant", "unparametrized")
 
 
 def write_space(space: SearchSpace, path: str | Path, reasons: Mapping[str, str]) -> None:
@@ -32,20 +36,24 @@ def write_space(space: SearchSpace, path: str | Path, reasons: Mapping[str, str]
 def read_space(path: str | Path) -> SearchSpace:
     """The space in a YAML file: ``name: {type: Float, low: 0.1, high: 1, log: true, active_if: {other: [value]}}``.
 
+    A file that ConfigSpace wrote as JSON is read, too; its constants are left out.
+
     Raises
     ------
     InputError
-        If the file is missing or no YAML, or has an unknown type or field, or breaks a rule of the hyperparameter.
+        If the file is missing or no YAML, or has an unknown type or field, or breaks a rule of the hyperparameter; if a
+        ConfigSpace has what a space cannot express, such as a forbidden combination.
     """
     import yaml
 
     try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        entries = _parsed(text)
     except OSError as error:
         raise InputError(
             f"a space is read from a YAML file, but {path} gave: {first_line(error)}; correct it"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(
             f"a space is read from a YAML file, but {path} is none ({first_line(error)}); correct it"
         ) from error
@@ -53,7 +61,120 @@ def read_space(path: str | Path) -> SearchSpace:
         raise InputError(
             f"a space maps names to hyperparameters, but {path} holds {type(entries).__name__}; correct it"
         )
+    if isinstance(entries.get("hyperparameters"), list):
+        return _from_configspace(entries, path)
     return SearchSpace({str(name): _from_yaml(str(name), entry) for name, entry in entries.items()})
+
+
+def _parsed(text: str) -> Any:
+    """What a text in JSON or YAML holds."""
+    import yaml
+
+    # JSON first: YAML takes its 1e-05 for a text.
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return yaml.safe_load(text)
+
+
+def _from_configspace(content: Mapping[str, Any], path: str | Path) -> SearchSpace:
+    if content.get("forbiddens"):
+        raise InputError(
+            f"a space has no forbidden combinations, but {path} has {len(content['forbiddens'])}; take them out of a "
+            "copy, or let the space be guessed"
+        )
+    try:
+        entries = {str(entry["name"]): entry for entry in content["hyperparameters"]}
+        found = {name: _configspace_kind(name, entry) for name, entry in entries.items()}
+        kinds = {name: kind for name, kind in found.items() if kind is not None}
+        constants = {name: _constant(entries[name]) for name in entries if name not in kinds}
+        conditions: dict[str, dict[str, list[Any]]] = {}
+        for entry in content.get("conditions") or ():
+            own = _condition(entry, kinds, constants)
+            child = str(entry["child"])
+            conditions[child] = _both(conditions.get(child, {}), own)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"a ConfigSpace must be as ConfigSpace writes it, but {path} is not ({type(error).__name__}: "
+            f"{first_line(error)}); write it again"
+        ) from error
+    for name, own in conditions.items():
+        if name in kinds and own:
+            kinds[name] = replace(kinds[name], active_if=own)  # type: ignore[call-arg]
+    return SearchSpace(kinds)
+
+
+def _configspace_kind(name: str, entry: Mapping[str, Any]) -> Hyperparameter | None:
+    """The hyperparameter of an entry of a ConfigSpace; None for a constant."""
+    kind, log, step = entry["type"], bool(entry.get("log")), entry.get("q")
+    if kind == "uniform_float":
+        return Float(entry["lower"], entry["upper"], log=log, step=step)
+    if kind == "uniform_int":
+        return Int(entry["lower"], entry["upper"], log=log, step=step or 1)
+    if kind in ("categorical", "ordinal"):
+        choices = entry["choices"] if kind == "categorical" else entry["sequence"]
+        weights = entry.get("weights") or entry.get("probabilities")
+        law = None if weights is None or len(set(weights)) == 1 else list(weights)
+        if len(choices) < 2:
+            return None
+        return Bool() if law is None and all(isinstance(own, bool) for own in choices) else Choice(choices, law=law)
+    if kind in ("constant", "unparametrized"):
+        return None
+    raise InputError(
+        f"a hyperparameter of a ConfigSpace must be one of {CONFIGSPACE_TYPES}, but {name!r} is {kind!r}; give its "
+        "range in a YAML file"
+    )
+
+
+def _constant(entry: Mapping[str, Any]) -> Any:
+    """The only value of an entry of a ConfigSpace."""
+    values = entry.get("choices") or entry.get("sequence") or [entry.get("value")]
+    return values[0]
+
+
+def _condition(
+    entry: Mapping[str, Any], kinds: Mapping[str, Hyperparameter], constants: Mapping[str, Any]
+) -> dict[str, list[Any]]:
+    """For each parent, the values under which a condition of a ConfigSpace holds."""
+    kind = entry["type"]
+    parts = [_condition(part, kinds, constants) for part in entry.get("conditions") or ()]
+    if kind == "AND":
+        return functools.reduce(_both, parts, {})
+    if kind == "OR":
+        parents = {parent for part in parts for parent in part}
+        if len(parents) != 1 or not all(parts):
+            raise _inexpressible(entry, "it holds under one parent or another")
+        (parent,) = parents
+        return {parent: list(dict.fromkeys(value for part in parts for value in part[parent]))}
+    parent = str(entry["parent"])
+    known = [constants[parent]] if parent in constants else list(kinds[parent].values)
+    wanted = entry["values"] if kind == "IN" else [entry["value"]]
+    if kind in ("EQ", "IN"):
+        values = list(wanted)
+    elif kind == "NEQ" and known:
+        values = [value for value in known if value not in wanted]
+    elif kind in ("LT", "GT") and known and wanted[0] in known:
+        place = known.index(wanted[0])
+        values = known[:place] if kind == "LT" else known[place + 1 :]
+    else:
+        raise _inexpressible(entry, f"it is a {kind} of {parent!r}")
+    if parent not in constants:
+        return {parent: values}
+    if constants[parent] not in values:
+        raise _inexpressible(entry, f"the constant {parent!r} never fulfils it")
+    return {}
+
+
+def _inexpressible(entry: Mapping[str, Any], why: str) -> InputError:
+    return InputError(
+        f"a hyperparameter exists if its parents have some of their values, but the condition of {entry['child']!r} "
+        f"says more: {why}; give the space in a YAML file"
+    )
+
+
+def _both(one: Mapping[str, list[Any]], other: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Two conditions that must hold together."""
+    common = {name: [value for value in one[name] if value in other[name]] for name in one if name in other}
+    return {**one, **other, **common}
 
 
 def _from_yaml(name: str, entry: Any) -> Hyperparameter:

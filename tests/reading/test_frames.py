@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hsicfast import InputError
-from hsicfast.reading import studies
+from hsicfast.reading import storages
 from hsicfast.reading.frames import read_frame
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -68,21 +68,25 @@ class TestCsv:
             ("", "a CSV file needs a line of names and a row a trial, but .* is empty; write it again"),
             ("\n \n", "is empty; write it again"),
             ("a,b\n", "a table of trials needs rows, but .* has none"),
-            ("a,b\n1,2\n1,2,3\n", "a row a trial in UTF-8|line 3 has 3 fields where the first has 2; correct it"),
+            ("a,b\n1,2\n1,2,3\n", "a row a trial, but .* line 3 has 3 fields where the first has 2; correct it"),
             ("a,b\n1,2,3\n4,5,6\n", "line 2 has 3 fields where the first has 2; correct it"),
             ("a,b,c\n1,2,3\n\n4,5\n", "line 4 has 2 fields where the first has 3; correct it"),
             ("1,2\n3,4\n", r"must name its columns, but .* begins with \['1', '2'\]; add names"),
             ("0.1,adam,1e-3,relu\n0.2,sgd,0.5,relu\n", r"begins with \['0.1', 'adam', '1e-3', 'relu'\]; add names"),
             ("a,a,b\n1,2,3\n", r"has \['a'\] more than once; rename them"),
             ("a,,b\n1,2,3\n", "every column needs a name, but column 2 of .* has none; name it"),
-            (CSV.encode("utf-16"), "must be text in UTF-8, but .* is in UTF-16 or no text; save it as UTF-8"),
-            (CSV.encode("utf-16-be"), "is in UTF-16 or no text"),
             (
-                "größe,loss\n1,2\n".encode("latin-1"),
-                "in UTF-8, but .*: 'utf-8' codec can't decode byte 0xf6 .*; correct",
+                b"\xff\xfe" + CSV.encode("utf-16-le")[:-1],
+                "a text file must be whole, but .*: 'utf-16-le' codec",
             ),
+            (
+                bytes(range(256)) * 9,
+                "read from a CSV, .* SMAC, but .* is none of them and no text; export",
+            ),
+            (b"\x01\x02\xff" * 90, "is none of them and no text; export the trials as CSV"),
+            ("<!DOCTYPE html><html></html>", "is a page or XML; export the trials as CSV"),
             (gzip.compress(CSV.encode())[:30], "a file must be readable, but .* gave: Compressed file ended"),
-            ('a,b\n1,"2\n', r"a row a trial in UTF-8, but .*: EOF inside string.*; correct it"),
+            ('a,b\n1,"2\n', r"a row a trial, but .*: EOF inside string.*; correct it"),
         ],
     )
     def test_refused(self, tmp_path, content, message):
@@ -130,7 +134,8 @@ class TestMultirun:
         ("overrides", "result", "message"),
         [
             ("- a=1\n", "{", "result.json must hold JSON, but .* correct it"),
-            ("- 'a=[1'\n", "1", "overrides must be YAML, but .*overrides.yaml: .*; correct it"),
+            ("- 'a=[1'\n", "1", "overrides must be in Hydra's grammar, but .*overrides.yaml: .*; correct it"),
+            ("- [\n", "1", "overrides must be in Hydra's grammar, but .*overrides.yaml: .*; correct it"),
         ],
     )
     def test_broken(self, tmp_path, overrides, result, message):
@@ -267,7 +272,7 @@ class TestStudies:
             read_frame(f"sqlite:///{written(tmp_path, CSV * 100)}")
 
     def test_locked(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(studies, "LOCKED_FOR", 0.05)
+        monkeypatch.setattr(storages, "LOCKED_FOR", 0.05)
         studied(url := f"sqlite:///{tmp_path}/study.db")
         writer = sqlite3.connect(tmp_path / "study.db")
         writer.execute("BEGIN EXCLUSIVE")
@@ -346,7 +351,12 @@ def test_frames():
         (pd.DataFrame({"a": []}), "a table of trials needs rows, but the frame has none; run some trials first"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), r"but the table has \['a'\] more than once; rename them"),
         (pd.DataFrame([[1, 2]], columns=[1, "1"]), r"but the table has \['1'\] more than once; rename them"),
-        (7, "trials come from a path, a URL, a DataFrame or an Optuna study, but got int; name one"),
+        (
+            7,
+            r"trials come from a path, a URL, a DataFrame \(.*\), .* or a ResultGrid of Ray, but got int; name one",
+        ),
+        ("https://me:secret@host/trials.csv", r"but https://me:\*+@host/trials.csv is a file elsewhere; fetch it"),
+        ("s3://bucket/trials.parquet", "is a file elsewhere; fetch it and name the copy"),
         ("no/such/file.csv", "trials are read from a file, a folder or a URL, but no/such/file.csv is none; check the"),
     ],
 )
