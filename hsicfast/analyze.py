@@ -133,7 +133,7 @@ def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
     console.print(Text(sensitivity.headline, style="bold"))
     for sentence in trial_notes(sensitivity):
         console.print(Text(sentence))
-    rows = [(verdict.name, verdict.text, verdict.why) for verdict in found]
+    rows = [(verdict.name, verdict.text, verdict.evidence) for verdict in found]
     print_table(console, "What to do", ("name", "verdict", "evidence"), rows)
     print_indices(console, "What decides", sensitivity.indices)
     console.print(Text(p_meaning(sensitivity)))

@@ -54,7 +54,7 @@ class Sensitivity(Conclusions):
         """What to do with each hyperparameter: indexed by ``name``, with kind, text and evidence."""
         import pandas as pd
 
-        rows = [(verdict.name, verdict.kind, verdict.text, verdict.why) for verdict in self.verdict_list]
+        rows = [(verdict.name, verdict.kind, verdict.text, verdict.evidence) for verdict in self.verdict_list]
         return pd.DataFrame(rows, columns=["name", "kind", "text", "evidence"]).set_index("name")
 
     def ranks(self) -> pd.DataFrame:

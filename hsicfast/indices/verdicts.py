@@ -58,7 +58,7 @@ class Verdict:
     kind : {"matters", "together", "safe", "open", "few"}
     text : str
         A few words.
-    why : str
+    evidence : str
         A sentence with the numbers behind them.
     value : object
         If it is safe to fix, the value to fix it to; else None.
@@ -67,7 +67,7 @@ class Verdict:
     name: str
     kind: str
     text: str
-    why: str
+    evidence: str
     value: Any = None
 
 
@@ -112,7 +112,7 @@ def verdicts(findings: Findings) -> tuple[Verdict, ...]:
         _verdict(findings, index, partners.get(index.name, []), tested, bounds.get(index.name))
         for index in findings.indices
     )
-    return tuple(replace(verdict, why=verdict.why + beside.get(verdict.name, "")) for verdict in found)
+    return tuple(replace(verdict, evidence=verdict.evidence + beside.get(verdict.name, "")) for verdict in found)
 
 
 def headline(findings: Findings, found: Iterable[Verdict]) -> str:

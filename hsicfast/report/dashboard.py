@@ -49,7 +49,7 @@ def push(study: optuna.Study, findings: Conclusions, *, metric: str = "objective
 
 def note(findings: Conclusions) -> str:
     """The headline and the verdict on each hyperparameter, in Markdown."""
-    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.why)} |" for v in findings.verdict_list]
+    rows = [f"| {_cell(v.name)} | {_cell(v.text)} | {_cell(v.evidence)} |" for v in findings.verdict_list]
     table = ["| hyperparameter | verdict | evidence |", "|---|---|---|", *rows]
     told = [f"**{_cell(findings.headline)}**", *trial_notes(findings), "\n".join(table), p_meaning(findings)]
     return "\n\n".join(told)

@@ -68,12 +68,12 @@ def narrow(findings: Conclusions) -> Reduction:
         name = verdict.name
         left = _where_good(findings, name) if findings[name].matters and name not in parents else None
         if verdict.kind == SAFE and name not in parents:
-            decisions.append(Decision(name, FIX, verdict.value, verdict.why))
+            decisions.append(Decision(name, FIX, verdict.value, verdict.evidence))
         elif left is not None:
             ranges[name], reason = left
             decisions.append(Decision(name, NARROW, (ranges[name].low, ranges[name].high), reason))
         else:
-            decisions.append(Decision(name, KEEP, None, verdict.why))
+            decisions.append(Decision(name, KEEP, None, verdict.evidence))
     fixed = {decision.name: decision.value for decision in decisions if decision.action == FIX}
     narrowed = SearchSpace({name: ranges.get(name, space[name]) for name in space})
     return Reduction(narrowed.fix(fixed) or narrowed, fixed, tuple(decisions), RULE)

@@ -30,12 +30,12 @@ def test_two_that_move_with_a_third_do_not_interact():
         pairs = {"".join(sorted(names)): pair for names, pair in by_names(found).items()}
         assert pairs["ab"].dependence > 0.001
         assert all(math.isnan(pair.pvalue_pure) for pair in pairs.values())
-        assert not any(verdict.kind == "together" or "acts together" in verdict.why for verdict in verdicts(found))
+        assert not any(verdict.kind == "together" or "acts together" in verdict.evidence for verdict in verdicts(found))
 
 
 def test_verdicts_say_what_moves_together():
     for found in studies(lambda a, b, c: a, 0.8, 0.0):
-        why = {verdict.name: verdict.why for verdict in verdicts(found)}
+        why = {verdict.name: verdict.evidence for verdict in verdicts(found)}
         assert why["a"].endswith(" It moves together with c, so whether they act together cannot be judged.")
         assert why["c"].endswith(" It moves together with a, so whether they act together cannot be judged.")
         assert "moves together" not in why["b"]
@@ -44,7 +44,7 @@ def test_verdicts_say_what_moves_together():
 def test_independent_hyperparameters_hardly_ever_move_together():
     # 40 studies; 1% of them say so by chance, and more than 3 of 40 with a probability below 1e-3
     said = [
-        any("moves together" in verdict.why for verdict in verdicts(found))
+        any("moves together" in verdict.evidence for verdict in verdicts(found))
         for found in studies(lambda a, b, c: a, 0.0, 0.0, seeds=range(40))
     ]
     assert sum(said) <= 3

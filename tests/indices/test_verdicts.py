@@ -39,11 +39,11 @@ class TestWords:
         apart = (values["left"] > 0.5) != (values["right"] > 0.5)
         findings, said = judged(values, np.abs(values["rate"] - 0.3) + 0.6 * apart)
         assert said["rate"].text == "matters"
-        assert "of the good trials, and " in said["rate"].why
+        assert "of the good trials, and " in said["rate"].evidence
         assert (said["left"].text, said["right"].text) == ("matters only with right", "matters only with left")
-        assert "it does with right (adjusted p <0.001)" in said["left"].why
+        assert "it does with right (adjusted p <0.001)" in said["left"].evidence
         assert (said["width"].kind, said["width"].text, said["width"].value) == ("safe", "safe to fix: 1", 1)
-        assert "it drives the cost (p <0.001): the cheapest value of a good trial" in said["width"].why
+        assert "it drives the cost (p <0.001): the cheapest value of a good trial" in said["width"].evidence
         top = headline(findings, said.values())
         assert top.startswith(
             "rate decides whether a trial ends among the best 10%. right and left decide it together with others only."
@@ -55,9 +55,9 @@ class TestWords:
         values = draw(150)
         findings, said = judged(values, np.random.default_rng(9).random(150))
         assert {verdict.text for verdict in said.values()} == {"no evidence either way"}
-        assert "would have been found with 90% power" in said["rate"].why
-        assert "would have been found with 90% power" in said["momentum"].why
-        assert "It drives the cost (adjusted p <0.001)." in said["width"].why
+        assert "would have been found with 90% power" in said["rate"].evidence
+        assert "would have been found with 90% power" in said["momentum"].evidence
+        assert "It drives the cost (adjusted p <0.001)." in said["width"].evidence
         assert headline(findings, said.values()) == (
             "No hyperparameter stands out from chance in deciding whether a trial ends among the best 10%: no evidence "
             "either way with 150 trials."
@@ -66,8 +66,8 @@ class TestWords:
     def test_a_goal_that_few_trials_meet_could_not_have_shown_it(self):
         values = draw(150)
         _, said = judged(values, np.random.default_rng(9).random(150), goal=0.1, test="permutation")
-        assert "would have been found with 90% power" in said["rate"].why
-        assert "they might have missed it" in said["momentum"].why
+        assert "would have been found with 90% power" in said["rate"].evidence
+        assert "they might have missed it" in said["momentum"].evidence
 
     def test_nothing_is_safe_to_fix_where_pairs_were_not_judged(self):
         values = draw(4000)
@@ -78,20 +78,20 @@ class TestWords:
         values = draw(300)
         y = (values["kind"] == "sgd") + 0.1 * values["left"]
         findings, said = judged(values, y, goal=Threshold(0.05))
-        assert "adam has 100% of the good trials, and" in said["kind"].why
+        assert "adam has 100% of the good trials, and" in said["kind"].evidence
         assert "kind decides whether a trial ends at or below 0.05." in headline(findings, [said["kind"]])
 
     def test_few_trials(self):
         values = draw(4)
         values["kind"][:] = ["adam", "adam", "adam", "sgd"]
         _, said = judged(values, np.arange(4.0))
-        assert (said["momentum"].kind, said["momentum"].why) == ("few", "1 trials have it, which are too few.")
+        assert (said["momentum"].kind, said["momentum"].evidence) == ("few", "1 trials have it, which are too few.")
 
     def test_one_value_in_all_trials(self):
         values = draw(60)
         values["left"][:] = 0.5
         _, said = judged(values, values["rate"])
-        assert said["left"].why == "Its 60 trials have one value, or one fate."
+        assert said["left"].evidence == "Its 60 trials have one value, or one fate."
 
 
 def with_half(n, share_good, held, seed, pairs=False, test="gamma", d=5):
@@ -167,7 +167,7 @@ def test_half_of_those_that_do_nothing_are_safe(no_pair_found):
 
 
 def test_the_text_says_what_is_bounded(no_pair_found):
-    why = next(v for v in verdicts(floats(1000, lambda u: u[0], 0, 1 / 3)) if v.name == "h3").why
+    why = next(v for v in verdicts(floats(1000, lambda u: u[0], 0, 1 / 3)) if v.name == "h3").evidence
     assert re.fullmatch(
         r"Its effect is at most that of one half of its values with \d\d% of the good trials, by chance 50% "
         r"\(any pattern of eighths of its range\); with any one other \d\d% \(quarters\), with any two "
@@ -180,8 +180,8 @@ def test_values_that_move_together_leave_it_open(monkeypatch):
     monkeypatch.setattr(PairJudge, "pair", lambda *_: Judged(0.0, 0.0, 1.0, np.nan, 1.0))
     said = verdicts(floats(1000, lambda u: 0 * u[0], 0, 1 / 3, d=3))
     assert {verdict.kind for verdict in said} == {"open"}
-    assert all("Whether it acts together with h" in verdict.why for verdict in said)
-    assert all(verdict.why.endswith("is open: their values move together.") for verdict in said)
+    assert all("Whether it acts together with h" in verdict.evidence for verdict in said)
+    assert all(verdict.evidence.endswith("is open: their values move together.") for verdict in said)
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_what_is_three_times_as_likely_in_one_half_is_never_called_safe():
 @pytest.mark.slow
 def test_what_is_twice_as_likely_in_one_half_is_safe_only_by_a_bound_that_covers_it(no_pair_found):
     studies = [verdicts(with_half(1000, 0.1, 2 / 3, seed, pairs=True, test="joint", d=3)) for seed in range(30)]
-    safe = [one.why for study in studies for one in study if (one.name, one.kind) == ("h0", "safe")]
+    safe = [one.evidence for study in studies for one in study if (one.name, one.kind) == ("h0", "safe")]
     bounds = [int(re.search(r"with (\d+)% of the good trials", why)[1]) for why in safe]
     assert bounds  # 67% is less than what counts
     assert max(bounds) <= 100 * NEGLIGIBLE
@@ -221,14 +221,14 @@ class TestCounts:
         space = SearchSpace({"a": Int(1, 4), "b": Float(0, 1)})
         a, b = np.arange(400) % 4 + 1, np.random.default_rng(0).random(400)
         found = analyse(space, TrialTable.from_arrays(space, {"a": a, "b": b}, np.abs(a - 3) + b), goal=0.25)
-        why = next(verdict for verdict in verdicts(found) if verdict.name == "a").why
+        why = next(verdict for verdict in verdicts(found) if verdict.name == "a").evidence
         assert "3 has 100% of the good trials, and 25% of all." in why
 
     def test_a_range_has_the_counted_share(self):
         space = SearchSpace({"a": Int(1, 4), "b": Float(0, 1)})
         a, b = np.arange(400) % 4 + 1, np.random.default_rng(0).random(400)
         found = analyse(space, TrialTable.from_arrays(space, {"a": a, "b": b}, np.abs(a - 2.5) + b / 9), goal=0.5)
-        why = next(verdict for verdict in verdicts(found) if verdict.name == "a").why
+        why = next(verdict for verdict in verdicts(found) if verdict.name == "a").evidence
         assert "100% of the good trials, and 50% of all, lie from 2 to 3." in why
 
     @pytest.mark.parametrize(

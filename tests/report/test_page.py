@@ -71,7 +71,7 @@ class TestStory:
 
     def test_every_verdict_stands_with_its_evidence(self, found, whole):
         rows = whole[1].table(["Hyperparameter", "Verdict", "Evidence"])
-        assert rows == [[v.name, v.text, v.why] for v in verdicts(found)]
+        assert rows == [[v.name, v.text, v.evidence] for v in verdicts(found)]
 
     def test_every_index_stands_with_its_rank(self, found, whole):
         rows = whole[1].table(["Hyperparameter", "Rank"])
