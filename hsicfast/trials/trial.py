@@ -15,11 +15,13 @@ PRUNED: Final = "pruned"
 LOST: Final = "lost"
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-# What went wrong: in the training (the first three, whose trials have diverged) or around it (lost).
-Failure = Literal["", "not finite", "out of memory", "exception", "died", "timed out"]
+# What went wrong: in the training (the first three) or with what it was to keep to (infeasible), whose trials have
+# diverged, or around it (lost).
+Failure = Literal["", "not finite", "out of memory", "exception", "infeasible", "died", "timed out"]
 NOT_FINITE: Final = "not finite"
 OUT_OF_MEMORY: Final = "out of memory"
 EXCEPTION: Final = "exception"
+INFEASIBLE: Final = "infeasible"
 DIED: Final = "died"
 TIMED_OUT: Final = "timed out"
 FAILURES: tuple[Failure, ...] = get_args(Failure)
