@@ -28,10 +28,11 @@ from hsicfast.indices.batches import Rules
 from hsicfast.indices.findings import JOINT, Question
 from hsicfast.reading.sources import read_trials
 from hsicfast.space.search_space import Int, SearchSpace
+from hsicfast.trials.constraints import broken, check_constraints, largest, set_apart
 from hsicfast.trials.goal import AUTO, dominated_by
 from hsicfast.trials.repeats import merged
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, INFEASIBLE, PRUNED
+from hsicfast.trials.trial import DIVERGED, DONE, PRUNED
 
 Target = Callable[[FrozenTrial], float]
 
@@ -110,7 +111,7 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
             check_share("goal", goal)
         check_one_of("failed", failed, ("miss", "drop"), "'miss' counts them as not good")
         check_one_of("pruned", pruned, ("miss", "last", "drop"), "'miss' counts them as not good")
-        check_one_of("constraints", constraints, ("miss", "ignore"), "'miss' counts infeasible trials as not good")
+        check_constraints(constraints)
         check_one_of("infinite", infinite, ("drop", "miss"), "'drop' leaves them out")
         self._goal, self._rules = goal, Rules("ranks", failed, pruned)
         self._constraints, self._infinite = constraints, infinite
@@ -156,29 +157,12 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
     def _ended(self, table: TrialTable, trials: Sequence[FrozenTrial], losses: Floats) -> TrialTable:
         """The table (n,) with the ends of its trials, whose `losses` have shape (n, q)."""
         status = np.array([STATUSES[trial.state] for trial in trials])
-        failed = status == DIVERGED
-        feasible = np.array([self._constraints == "ignore" or is_feasible(trial) for trial in trials])
-        missed = ~feasible | ((status == DONE) & ~np.isfinite(losses).all(axis=1))
-        status = np.where(missed, DIVERGED, status)
-        return replace(
-            table,
-            objective=_ranking(losses, status),
-            status=status,
-            failure=np.where(feasible | failed, "", INFEASIBLE).astype(object),
-            minimize=True,
-        )
-
-
-def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a trial keeps all its constraints: none is above 0, or NaN.
-
-    Examples
-    --------
-    >>> from optuna.trial import create_trial
-    >>> is_feasible(create_trial(value=1.0, constraints={"memory": 0.5, "time": -1.0}))
-    False
-    """
-    return all(value <= 0 for value in trial.constraints.values())
+        status = np.where((status == DONE) & ~np.isfinite(losses).all(axis=1), DIVERGED, status)
+        limits = np.array([largest(trial.constraints.values()) for trial in trials])
+        infeasible = broken(limits, status, losses) & (self._constraints == "miss")
+        status = np.where(infeasible, DIVERGED, status)
+        table = replace(table, objective=_ranking(losses, status), status=status, minimize=True)
+        return set_apart(table, infeasible, losses, limits)
 
 
 def _names(trials: Sequence[FrozenTrial], params: list[str] | None) -> list[str]:

@@ -30,7 +30,7 @@ from hsicfast.trials.goal import AUTO, Auto, Threshold, losses_of, stated
 from hsicfast.trials.parquet import ParquetTrials
 from hsicfast.trials.repeats import merged
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DESIGN, STATUSES
+from hsicfast.trials.trial import DESIGN, INFEASIBLE, STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,7 +210,7 @@ def analyse(
         If trials in memory do not follow the distributions of the space, ranks are used, with a warning.
     failed : {"miss", "drop"}
         A diverged trial misses the goal, which is evidence against its hyperparameters. Choose "drop" to leave it out
-        if it failed for reasons of its own.
+        if it failed for reasons of its own; an infeasible one has not failed, and misses the goal.
     pruned : {"miss", "last", "drop"}
         A trial that was stopped early misses the goal, is judged by its last objective, or is left out.
     progress : callable
@@ -289,6 +289,7 @@ def analyse(
         pair_indices,
         critical=critical,
         repeats=rows - len(judged),
+        infeasible=int(np.count_nonzero(table.failure == INFEASIBLE)),
     )
 
 
