@@ -141,14 +141,15 @@ class HSICImportanceEvaluator(BaseImportanceEvaluator):
         complete = np.array([trial.state == TrialState.COMPLETE for trial in ended], dtype=bool)
         kept = np.flatnonzero(np.isfinite(losses).all(axis=1) | ~complete | (self._infinite == "miss"))
         trials = [ended[row] for row in kept]
-        values = {name: _values(name, trials) for name in names}
-        if not any(np.ptp(own[np.isfinite(own)]) > 0 for own in values.values() if np.isfinite(own).any()):
+        for name in names:
+            _check_choices(name, trials)
+        if not trials or not names:
             return dict.fromkeys(names, 0.0)
         table, understood = _read(study, trials)
         judged, _ = merged(judging.counted(self._ended(table, trials, losses[kept]), self._rules))
         # 2. The importance of each name; what was not read as a hyperparameter is judged where it exists.
         rows = np.searchsorted([trial.number for trial in trials], judged.index)
-        beside = {name: values[name][rows] for name in names if name not in understood}
+        beside = {name: _values(name, trials)[rows] for name in names if name not in understood}
         question = Question(self._goal or AUTO, judged.minimize, UNIFORM_MEDIAN, JOINT, 1, 0, 0.9, "ranks")
         found = judging.importances(judged, question, beside)
         ranking = sorted(names, key=lambda name: -found[name])
@@ -242,22 +243,26 @@ def _read(study: Study, trials: Sequence[FrozenTrial]) -> tuple[TrialTable, Coll
     return table.select(np.isin(table.index, numbers)), table.space
 
 
-def _values(name: str, trials: Sequence[FrozenTrial]) -> Floats:
-    """The values of a parameter as numbers (n,), NaN where it does not exist; the position of a choice is its number.
-
-    Raises
-    ------
-    InputError
-        If the choices are not the same in all trials.
-    """
-    own = {row: trial.distributions[name] for row, trial in enumerate(trials) if name in trial.params}
-    values = np.full(len(trials), np.nan)
-    for row, distribution in own.items():
-        first = next(iter(own.values()))
-        if CategoricalDistribution in (type(distribution), type(first)) and distribution != first:
+def _check_choices(name: str, trials: Sequence[FrozenTrial]) -> None:
+    """Raise an InputError unless a categorical parameter has the same choices in all trials."""
+    own = [trial.distributions[name] for trial in trials if name in trial.distributions]
+    if not any(isinstance(distribution, CategoricalDistribution) for distribution in own):
+        return
+    first = own[0]
+    for distribution in own:
+        # Optuna's own comparison takes long.
+        if getattr(distribution, "choices", None) != getattr(first, "choices", None) and distribution != first:
             raise InputError(
                 f"a categorical parameter must keep its choices, but {name!r} is {first} in one trial and "
                 f"{distribution} in another; leave it out of `params`"
             )
-        values[row] = distribution.to_internal_repr(trials[row].params[name])
-    return values
+
+
+def _values(name: str, trials: Sequence[FrozenTrial]) -> Floats:
+    """A parameter as numbers (n,): a choice is its position among the choices; NaN where it does not exist."""
+    return np.array(
+        [
+            trial.distributions[name].to_internal_repr(trial.params[name]) if name in trial.params else math.nan
+            for trial in trials
+        ]
+    )
