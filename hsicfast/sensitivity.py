@@ -6,7 +6,7 @@ Read :func:`analyse` from top to bottom; it is the method of Novello et al. (202
 from __future__ import annotations
 
 import warnings
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -30,7 +30,7 @@ from hsicfast.trials.goal import AUTO, Auto, Threshold, losses_of, stated
 from hsicfast.trials.parquet import ParquetTrials
 from hsicfast.trials.repeats import merged
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DESIGN, DIVERGED, PRUNED, STATUSES
+from hsicfast.trials.trial import DESIGN, INFEASIBLE, STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,7 +210,7 @@ def analyse(
         If trials in memory do not follow the distributions of the space, ranks are used, with a warning.
     failed : {"miss", "drop"}
         A diverged trial misses the goal, which is evidence against its hyperparameters. Choose "drop" to leave it out
-        if it failed for reasons of its own.
+        if it failed for reasons of its own; an infeasible one has not failed, and misses the goal.
     pruned : {"miss", "last", "drop"}
         A trial that was stopped early misses the goal, is judged by its last objective, or is left out.
     progress : callable
@@ -289,6 +289,7 @@ def analyse(
         pair_indices,
         critical=critical,
         repeats=rows - len(judged),
+        infeasible=int(np.count_nonzero(table.failure == INFEASIBLE)),
     )
 
 
@@ -366,15 +367,11 @@ def _warn_searched(searched: int, n: int, law: str) -> None:
 
 
 def _judged(table: TrialTable, rules: Rules) -> TrialTable:
-    """The trials that count; a pruned one that misses the goal in any case loses its objective."""
+    """The trials that count; warns of those that an optimiser proposed."""
     _warn_searched(int(np.count_nonzero(table.origin != DESIGN)), len(table), rules.law)
     judged = table.design.evidence if rules.law == "space" else table.evidence
     judged.best()  # raises if every trial diverged
-    for status, fate in ((DIVERGED, rules.failed), (PRUNED, rules.pruned)):
-        if fate == "drop":
-            judged = judged.select(judged.status != status)
-    if rules.pruned == "miss":
-        judged = replace(judged, objective=np.where(judged.status == PRUNED, np.nan, judged.objective))
+    judged = judging.counted(judged, rules)
     _check_enough(len(judged))
     return judged
 

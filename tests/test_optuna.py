@@ -1,11 +1,12 @@
 """The index as one of Optuna's importances: Optuna's own suites, then what the method promises."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import get_param_importances
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.testing.pytest_importance import (
@@ -15,7 +16,7 @@ from optuna.testing.pytest_importance import (
 )
 from optuna.trial import TrialState, create_trial
 
-from hsicfast import InputError, goal_hsic
+from hsicfast import InputError, Int, SearchSpace, TrialTable, analyse, goal_hsic, read_trials
 from hsicfast.dependence.features import UNIFORM_MEDIAN
 from hsicfast.optuna import HSICImportanceEvaluator
 
@@ -37,8 +38,49 @@ def run(objective, n=100, seed=0, sampler=RandomSampler, **study):
     return made
 
 
-def raw(study, goal=0.1, **options):
-    return HSICImportanceEvaluator(goal=goal).evaluate(study, **options)
+def raw(study, goal=0.1, options=None, **asked):
+    return HSICImportanceEvaluator(goal=goal, **(options or {})).evaluate(study, **asked)
+
+
+def analysed(study, table=None, **options):
+    """What an analysis of the study says, the most important first."""
+    reading = read_trials(study)
+    table = reading.table if table is None else table
+    found = analyse(table.space, table, law="ranks", pairs=False, n_permutations=1, **options)
+    return {index.name: index.importance for index in sorted(found.indices, key=lambda index: -index.importance)}
+
+
+def same(found, wanted):
+    """Whether two importances agree in their numbers and in their order, though one of them is never below 0."""
+    return list(found) == list(wanted) and found == pytest.approx({k: max(v, 0) for k, v in wanted.items()}, abs=1e-12)
+
+
+class Uneven:
+    """A study with a condition whose trials end in all ways: done, failed, pruned, and beyond a constraint."""
+
+    def __init__(self, seed, infeasible=False):
+        self.random, self.infeasible = np.random.default_rng(seed), infeasible
+        self.sign = (-1) ** seed
+        direction = "minimize" if self.sign > 0 else "maximize"
+        self.study = optuna.create_study(sampler=RandomSampler(seed=seed), direction=direction)
+        self.study.optimize(self.objective, n_trials=60 + 20 * seed, catch=(FloatingPointError,))
+
+    def objective(self, trial):
+        rate, width = trial.suggest_float("rate", 1e-4, 1, log=True), trial.suggest_int("width", 1, 8)
+        kind = trial.suggest_categorical("kind", ["sgd", "adam", "lion"])
+        momentum = trial.suggest_float("momentum", 0, 1) if kind == "sgd" else 0.5
+        trial.suggest_float("noise", 0, 1)
+        trial.suggest_categorical("fixed", [3])
+        loss = (math.log10(rate) + 2) ** 2 / 4 + 0.1 * (width > 3) + 0.3 * momentum**2
+        if self.infeasible:
+            trial.set_constraint("memory", width - 5.0)
+        trial.report(self.sign * loss, 1)
+        chance = self.random.random()
+        if chance < 0.1:
+            raise FloatingPointError
+        if loss > 0.3 and chance < 0.7:
+            raise optuna.TrialPruned
+        return self.sign * loss
 
 
 def told(columns, values, distributions, **study):
@@ -171,13 +213,18 @@ class TestPromises:
         with pytest.warns(UserWarning, match="a small `target` is taken as good, though this study maximises"):
             assert raw(up, target=lambda trial: trial.value) == raw(down)
 
-    def test_only_finished_trials_count(self):
+    def test_who_did_not_finish_counts_unless_it_is_left_out(self):
         study = run(lambda t: t.suggest_float("x", 0, 1))
+        without = {"failed": "drop", "pruned": "drop"}
         before = raw(study)
+        assert raw(study, options=without) == before
         study.add_trial(create_trial(state=TrialState.FAIL))
         pruned = {"params": {"x": 0.5}, "distributions": {"x": FloatDistribution(0, 1)}}
         study.add_trial(create_trial(state=TrialState.PRUNED, value=-1.0, intermediate_values={0: -1.0}, **pruned))
-        assert raw(study) == before
+        study.add_trial(create_trial(state=TrialState.RUNNING, **pruned))
+        assert raw(study, options=without) == before
+        assert raw(study) != before
+        assert raw(study, options={"pruned": "last"}) != raw(study)
 
     def test_a_parameter_whose_trials_all_ended_at_infinity_has_none(self):
         wide = FloatDistribution(0, 1)
@@ -186,6 +233,121 @@ class TestPromises:
         )
         found = raw(study)
         assert found["y"] == 0.0 < found["x"]
+
+
+class TestWithAnAnalysis:
+    """It ranks as ``python -m hsicfast.analyze`` does."""
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_the_same_numbers_whatever_became_of_the_trials(self, seed):
+        study = Uneven(seed).study
+        assert {trial.state for trial in study.trials} == {TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED}
+        wanted = analysed(study)
+        found = raw(study, goal=None)
+        assert found.pop("fixed") == 0.0  # an analysis leaves it out
+        assert same(found, wanted)
+
+    @pytest.mark.parametrize("options", [{"failed": "drop"}, {"pruned": "drop"}, {"pruned": "last", "failed": "drop"}])
+    def test_the_same_options(self, options):
+        study = Uneven(3).study
+        found = raw(study, goal=None, options=options)
+        del found["fixed"]
+        assert same(found, analysed(study, **options))
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_infeasible_trials_are_not_good(self, seed):
+        study = Uneven(seed, infeasible=True).study
+        table = read_trials(study).table
+        beyond = np.array([study.trials[row].params["width"] > 5 for row in table.index])
+        table = replace(table, objective=np.where(beyond, np.nan, table.objective))
+        table = replace(table, status=np.where(np.isnan(table.objective), "diverged", table.status))
+        found = raw(study, goal=None)
+        del found["fixed"]
+        assert same(found, analysed(study, table))
+        ignored = raw(study, goal=None, options={"constraints": "ignore"})
+        assert ignored == raw(Uneven(seed).study, goal=None) != raw(study, goal=None)
+
+    def test_several_objectives(self):
+        def objective(trial):
+            x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+            kind = trial.suggest_categorical("kind", ["b", "a"])
+            z = trial.suggest_float("z", 0, 1) if kind == "a" else 0.3
+            if x + z > 1.4:
+                raise optuna.TrialPruned
+            return x + y, z - x
+
+        study = run(objective, 120, directions=["minimize", "maximize"])
+        assert same(raw(study, goal=None), analysed(study))
+
+    def test_repeated_configurations_are_one_trial(self):
+        rng = np.random.default_rng(0)
+        columns = {"x": np.repeat(rng.integers(0, 50, 20), 10).tolist(), "y": np.repeat(rng.random(20), 10).tolist()}
+        kinds = {"x": IntDistribution(0, 50), "y": FloatDistribution(0, 1)}
+        study = told(columns, (np.array(columns["x"]) + 20 * rng.standard_normal(200)).tolist(), kinds)
+        assert same(raw(study, goal=None), analysed(study))
+
+    def test_a_completed_trial_at_infinity_has_failed_if_asked(self):
+        study = Uneven(1).study
+        worst = max(study.get_trials(states=[TrialState.COMPLETE]), key=lambda trial: trial.value)
+        for value in (math.inf, -math.inf):
+            study.add_trial(create_trial(params=worst.params, distributions=worst.distributions, value=value))
+        found = raw(study, goal=None, options={"infinite": "miss"})
+        del found["fixed"]
+        assert same(found, analysed(study))
+        assert found.keys() < raw(study, goal=None).keys()
+        assert same(raw(study, goal=None), raw(Uneven(1).study, goal=None))
+
+    def test_what_decides_who_is_pruned_comes_first(self):
+        # Pruned are 113 of 150 trials: those whose rate is not among the lowest quarter. What is left is noise.
+        random, rates = np.random.default_rng(0), np.random.default_rng(1).permutation(150) / 150
+        study = optuna.create_study()
+        for rate in rates:
+            params = {"rate": rate, **{name: random.random() for name in "abc"}}
+            kinds = dict.fromkeys(params, FloatDistribution(0, 1))
+            end = {"value": random.random()} if rate < 0.2434 else {"state": TrialState.PRUNED}
+            study.add_trial(create_trial(params=params, distributions=kinds, **end))
+        assert sum(trial.state == TrialState.PRUNED for trial in study.trials) == 113
+        found = raw(study, goal=None)
+        assert found["rate"] > 3 * max(found[name] for name in "abc")
+        dropped = raw(study, goal=None, options={"pruned": "drop"})
+        assert dropped["rate"] < found["rate"] / 3
+
+    def test_a_parameter_that_was_added_later_is_judged_where_it_is(self):
+        rng = np.random.default_rng(5)
+        wide, x, late = FloatDistribution(0, 1), list(rng.random(90)), [None] * 30 + list(rng.random(60))
+        y = [u if v is None else v for u, v in zip(x, late, strict=True)]
+        found = raw(told({"x": x, "late": late}, y, {"x": wide, "late": wide}), goal=None)
+        alone = told({"late": late[30:]}, y[30:], {"late": wide})
+        assert found["late"] == pytest.approx(2 / 3 * analysed(alone)["late"], rel=1e-12)
+
+    @pytest.mark.parametrize("n", [1, 2, 3])
+    def test_few_trials_whatever_became_of_them(self, n):
+        study = run(lambda t: t.suggest_float("x", 0, 1), n)
+        assert list(raw(study, goal=None)) == ["x"]
+        study.add_trial(create_trial(state=TrialState.FAIL))
+        assert list(raw(study, goal=None)) == ["x"]
+
+    def test_all_infeasible_or_all_failed(self):
+        def objective(trial):
+            trial.set_constraint("c", math.inf if trial.number % 2 else 1.0)
+            return trial.suggest_float("x", 0, 1)
+
+        assert raw(run(objective, 10), goal=None) == {"x": 0.0}
+        assert raw(run(objective, 10), goal=None, options={"constraints": "ignore"})["x"] > 0
+
+    def test_a_target_is_not_known_of_who_did_not_finish(self):
+        study = run(lambda t: t.suggest_float("x", 0, 1) + t.suggest_float("y", 0, 1))
+        kinds = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+        for x in (0.91, 0.93, 0.95):  # the best by the target, if one were asked for
+            study.add_trial(create_trial(params={"x": x, "y": 0.5}, distributions=kinds, state=TrialState.PRUNED))
+        found = raw(study, target=lambda trial: -trial.params["x"])
+        assert next(iter(found)) == "x"
+        loss = [math.nan if t.state == TrialState.PRUNED else -t.params["x"] for t in study.trials]
+        space = SearchSpace({"x": Int(0, 10**6)})
+        table = TrialTable.from_arrays(space, {"x": [int(1e6 * t.params["x"]) for t in study.trials]}, loss)
+        assert raw(study, goal=None, target=lambda trial: -trial.params["x"])["x"] == pytest.approx(
+            analysed(study, table)["x"], abs=1e-12
+        )
 
 
 class TestSeveralObjectives:
@@ -214,6 +376,19 @@ class TestRefusals:
     def test_a_goal_outside_its_range(self, goal):
         with pytest.raises(InputError, match="`0 < goal < 1` must hold, but got goal="):
             HSICImportanceEvaluator(goal=goal)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"failed": "last"}, r"failed must be one of \('miss', 'drop'\), but got 'last'; 'miss' counts them"),
+            ({"pruned": "no"}, r"pruned must be one of \('miss', 'last', 'drop'\), but got 'no'; 'miss' counts them"),
+            ({"constraints": None}, r"constraints must be one of \('miss', 'ignore'\), but got None; 'miss' counts"),
+            ({"infinite": "last"}, r"infinite must be one of \('drop', 'miss'\), but got 'last'; 'drop' leaves"),
+        ],
+    )
+    def test_an_option_that_there_is_not(self, options, message):
+        with pytest.raises(InputError, match=message):
+            HSICImportanceEvaluator(**options)
 
     def test_a_name_that_no_trial_has(self):
         study = run(lambda t: t.suggest_float("x", 0, 1), 5)

@@ -262,6 +262,8 @@ class Findings:
         None if `trials` are all trials that were judged.
     critical : float
         The statistic of the joint test that counts as found; NaN if another test was made.
+    infeasible : int
+        How many trials broke a constraint; they are among the diverged ones of `counts`, and count as not good.
     repeats : int
         How many rows repeated the configuration of another and were averaged with it.
     """
@@ -280,6 +282,7 @@ class Findings:
     streamed: Streamed | None = None
     critical: float = math.nan
     repeats: int = 0
+    infeasible: int = 0
 
     @property
     def n(self) -> int:

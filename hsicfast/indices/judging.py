@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -15,12 +15,14 @@ from hsicfast.dependence import inference
 from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.evidence import joint
-from hsicfast.indices.carried import carry, few_features, index_evidence
+from hsicfast.indices.batches import Rules
+from hsicfast.indices.carried import carry, features, few_features, index_evidence, ranked
 from hsicfast.indices.findings import ALPHA, JOINT, Index, Question, by_importance
 from hsicfast.indices.streaming import MIN_TRIALS
 from hsicfast.indices.streaming import Group as StreamedGroup
-from hsicfast.trials.goal import Threshold
+from hsicfast.trials.goal import AUTO, Threshold
 from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DIVERGED, INFEASIBLE, PRUNED
 
 
 class _Group(NamedTuple):
@@ -61,16 +63,25 @@ class Judged(NamedTuple):
     critical: float
 
 
+def counted(table: TrialTable, rules: Rules) -> TrialTable:
+    """The trials that count by these rules; a pruned one that misses the goal in any case loses its objective.
+
+    An infeasible trial has not failed: it counts, and misses the goal, whatever the rules say about failed ones.
+    """
+    if rules.failed == "drop":
+        table = table.select((table.status != DIVERGED) | (table.failure == INFEASIBLE))
+    if rules.pruned == "drop":
+        table = table.select(table.status != PRUNED)
+    if rules.pruned == "miss":
+        table = replace(table, objective=np.where(table.status == PRUNED, np.nan, table.objective))
+    return table
+
+
 def judged(table: TrialTable, question: Question) -> Judged:
     """The indices of all hyperparameters, each among the trials in which it exists."""
     groups = _groups(table, question)
     evidence = [_evidence(table, group, question) for group in groups]
-    asked = [
-        joint.Group(table.active(group.names[0]), question.asked(table.objective[group.rows]), group.columns)
-        for group in groups
-        if group.columns
-    ]
-    found = _tested(asked, groups, evidence, question)
+    found = _tested(_asked(table, groups, question), groups, evidence, question)
     numbers = iter(zip(found.pvalue.tolist(), found.adjusted.tolist(), found.importance.tolist(), strict=True))
     made = [
         index
@@ -83,6 +94,61 @@ def judged(table: TrialTable, question: Question) -> Judged:
     ]
     critical = joint.critical_statistic(found.largest, ALPHA) if len(found.largest) else math.nan
     return Judged(_ordered(_adjusted(made, question), question), critical)
+
+
+def importances(table: TrialTable, question: Question, beside: Mapping[str, Floats]) -> dict[str, float]:
+    """How much each hyperparameter decides, without a test: a test asks for permutations, which take most of the time.
+
+    If no goal was asked for, these are the importances of :func:`judged`; else R2 above what chance gives at that goal,
+    times the share of the trials in which the hyperparameter exists. Two trials are enough, as nothing is tested.
+
+    Parameters
+    ----------
+    table : TrialTable
+    question : Question
+    beside : mapping of str to array (n,)
+        Values, as numbers, of hyperparameters that the space of `table` lacks, NaN where they do not exist; they are
+        judged by their ranks.
+    """
+    groups = _groups(table, question, fewest=2)
+    for name, values in beside.items():
+        rows = np.flatnonzero(~np.isnan(values))
+        z = _met(table, rows, question, fewest=2)
+        groups.append(_Group(name, [name], rows, z, [ranked(values[rows])] if len(z) else []))
+    if question.goal == AUTO:
+        asked = _asked(table, groups, question)
+        numbers = iter(joint.importances(asked).tolist() if asked else ())
+    else:
+        numbers = iter(
+            _above_chance(u, width, group.z, question.bandwidth) * len(group.rows) / len(table)
+            for group in groups
+            for u, width in group.columns
+        )
+    return {name: next(numbers) if group.columns else 0.0 for group in groups for name in group.names}
+
+
+def _above_chance(u: Floats, width: Floats, z: Bools, h: float) -> float:
+    """R2 at one goal (m,) less its exact mean over permutations, of ranks mapped to [0, 1] (m,) and their widths (m,).
+
+    It is ``(|cov(psi, z)|^2 / var(z) - tr C / (m - 1)) / |C|`` with the covariance C of the features psi. Two trials
+    are enough, whereas the U-statistic of an :class:`hsicfast.dependence.estimate.Estimate` needs four.
+
+    Examples
+    --------
+    >>> goal = np.arange(100) < 20
+    >>> u = np.where(goal, 0.1, 0.6)
+    >>> round(_above_chance(u, np.where(goal, 0.2, 0.8), goal, 0.3), 6)  # one level against the other: 1 - 1 / 99
+    0.989899
+    """
+    m = len(z)
+    psi, level = features(u, np.maximum(width, 1 / m), h)  # a single value stands for its share of [0, 1], too
+    counts = np.bincount(level)
+    psi = psi - counts @ psi / m
+    covariance = (counts[:, None] * psi).T @ psi / m
+    direction = np.bincount(level, z) @ psi / m
+    most = math.sqrt(float((covariance**2).sum()))
+    share = float(direction @ direction) / float(z.var())
+    return (share - float(np.trace(covariance)) / (m - 1)) / most if most > 0 else 0.0
 
 
 def indices_of_stream(groups: Sequence[StreamedGroup], question: Question) -> tuple[Index, ...]:
@@ -110,20 +176,35 @@ def about_cost(question: Question, share: float) -> Question:
     return replace(question, goal=share if isinstance(question.goal, Threshold) else question.goal, minimize=True)
 
 
-def _groups(table: TrialTable, question: Question) -> list[_Group]:
-    """The hyperparameters of the space, group by group."""
+def _groups(table: TrialTable, question: Question, fewest: int = MIN_TRIALS) -> list[_Group]:
+    """The hyperparameters of the space, group by group; a group of fewer than `fewest` trials is not judged."""
     members: dict[str, list[str]] = {}
     for name in table.space:
         members.setdefault(table.space.group(name), []).append(name)
     groups = []
     for group, names in members.items():
         rows = np.flatnonzero(table.active(names[0]))
-        z = question.met(table.objective[rows]).met if len(rows) >= MIN_TRIALS else np.empty(0, dtype=bool)
-        if z.all() or not z.any():
-            groups.append(_Group(group, names, rows, np.empty(0, dtype=bool), []))
-        else:
-            groups.append(_Group(group, names, rows, z, [carry(table, name, rows, question.law) for name in names]))
+        z = _met(table, rows, question, fewest)
+        columns = [carry(table, name, rows, question.law) for name in names] if len(z) else []
+        groups.append(_Group(group, names, rows, z, columns))
     return groups
+
+
+def _met(table: TrialTable, rows: Rows, question: Question, fewest: int) -> Bools:
+    """Which trials of a group met its goal (m,); (0,) if they are fewer than `fewest`, or all alike in this."""
+    z = question.met(table.objective[rows]).met if len(rows) >= fewest else np.empty(0, dtype=bool)
+    return np.empty(0, dtype=bool) if z.all() or not z.any() else z
+
+
+def _asked(table: TrialTable, groups: list[_Group], question: Question) -> list[joint.Group]:
+    """The groups that are judged, as the joint test asks about them."""
+    found = []
+    for group in groups:
+        if group.columns:
+            exists = np.zeros(len(table), dtype=bool)
+            exists[group.rows] = True
+            found.append(joint.Group(exists, question.asked(table.objective[group.rows]), group.columns))
+    return found
 
 
 def _evidence(table: TrialTable, group: _Group, question: Question) -> list[Estimate]:

@@ -147,10 +147,12 @@ def trial_notes(findings: Findings) -> list[str]:
     counts, total = findings.counts, sum(findings.counts.values())
     counted = {"miss": "count as not good", "drop": "are left out", "last": "are judged by their last objective"}
     said = []
-    if counts[DIVERGED]:
-        said.append(
-            f"{counts[DIVERGED]:,} of {total:,} trials have no finite objective and {counted[findings.failed]}."
-        )
+    failed = counts[DIVERGED] - findings.infeasible
+    if failed:
+        said.append(f"{failed:,} of {total:,} trials have no finite objective and {counted[findings.failed]}.")
+    if findings.infeasible:
+        verb, count = ("is", "counts") if findings.infeasible == 1 else ("are", "count")
+        said.append(f"{findings.infeasible:,} of {total:,} trials {verb} infeasible and {count} as not good.")
     if counts[PRUNED]:
         said.append(f"{counts[PRUNED]:,} of {total:,} trials were stopped early and {counted[findings.pruned]}.")
     if counts[LOST]:

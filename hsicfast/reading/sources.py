@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 from hsicfast.reading.columns import GAPS, MOST_CHOICES, typed
+from hsicfast.reading.found import Found
 from hsicfast.reading.frames import read_frame
 from hsicfast.reading.guess import Guess, guess_space, widened
 from hsicfast.reading.roles import PREFIXES
 from hsicfast.space.formats import read_space
 from hsicfast.space.search_space import Choice, SearchSpace
+from hsicfast.trials.constraints import broken, check_constraints, set_apart
 from hsicfast.trials.goal import dominated_by
 from hsicfast.trials.parquet import Opened, ParquetTrials, open_parquet, read
 from hsicfast.trials.table import TrialTable
@@ -179,6 +181,7 @@ def read_trials(
     study: str | None = None,
     space: SearchSpace | str | Path | None = None,
     maximize: str | Sequence[str] | bool | None = None,
+    constraints: Literal["miss", "ignore"] = "miss",
 ) -> Reading:
     """Read trials that somebody already has into a table that :func:`hsicfast.analyse` takes.
 
@@ -201,6 +204,9 @@ def read_trials(
         The space, or a YAML file of it, instead of a guess.
     maximize : str, sequence of str or bool, optional
         Names of the objectives that are good if large, or whether all are. By default as the study has it, or none.
+    constraints : {"miss", "ignore"}
+        A trial of a study that breaks a constraint is not good: its status is diverged, its failure "infeasible", and
+        its objective the metric ``infeasible_objective``. Choose "ignore" to take it for a trial like others.
 
     Returns
     -------
@@ -248,12 +254,16 @@ def read_trials(
     # 3. One objective for each trial, and the table.
     upside = _maximized(frame, list(names), maximize, own or {})
     losses = np.column_stack([_numbers(frame, label, "objective") for label in names])
+    limits = _largest_constraints(found, frame, constraints)
+    infeasible = broken(limits, status, losses)
+    status = np.where(infeasible, DIVERGED, status)
     judged, minimize = losses[:, 0], not upside[0]
     if len(names) > 1:
         judged, status = _non_domination(np.where(upside, -losses, losses), status)
         minimize = True
     costs = None if priced is None else _numbers(frame, priced, "cost")
     table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist(), minimize)
+    table = set_apart(table, infeasible, losses, limits)
     called = [_called(name) for name in names.values()]
     spoken = called[0] if len(called) == 1 else f"non-domination of {', '.join(called[:-1])} and {called[-1]}"
     return Reading(replace(table, index=frame.index.to_numpy(dtype=np.int64)), guess, spoken, cost, named)
@@ -271,6 +281,14 @@ def _own_objectives(frame: pd.DataFrame, own: dict[str, bool] | None) -> list[st
             f"the objective must be a column of the trials, but none was named; choose among {', '.join(names)}"
         )
     return single or several
+
+
+def _largest_constraints(found: Found, frame: pd.DataFrame, constraints: str) -> Floats:
+    """The largest constraint of each trial (n,); NaN if it has none, or if `constraints` are to be ignored."""
+    check_constraints(constraints)
+    if constraints == "ignore" or "constraint" not in found.beside:
+        return np.full(len(frame), np.nan)
+    return frame["constraint"].to_numpy(dtype=np.float64)
 
 
 def _column(frame: pd.DataFrame, name: str, role: str, prefixes: Sequence[str] = FOUND_PREFIXES) -> str:

@@ -13,7 +13,7 @@ from hsicfast.report.axes import Scale, fits_log_axis, scale
 from hsicfast.report.style import BLUE, GREY, Mark
 from hsicfast.text import clip, p_text
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH, Trial
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, Trial
 
 GOOD_TRIALS = "trials in the goal set"
 EDGE_LABEL = "edge of the goal set"
@@ -220,10 +220,14 @@ def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
 def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows) -> str:
     """How many trials are `shown`, and why those that are not `able` to be shown are missing."""
     parts = [some_text(good[able], np.searchsorted(np.flatnonzero(able), shown))]
-    for status in (DIVERGED, PRUNED):
-        missing = int(np.count_nonzero((trials.status == status) & ~able))
+    infeasible = trials.failure == INFEASIBLE
+    for rows, what in (
+        ((trials.status == DIVERGED) & ~infeasible, "diverged and have no value to show"),
+        (infeasible, "infeasible"),
+        (trials.status == PRUNED, "were stopped early"),
+    ):
+        missing = int(np.count_nonzero(rows & ~able))
         if missing:
-            what = "diverged and have no value to show" if status == DIVERGED else "were stopped early"
             parts.append(f"{missing:,} {what}")
     unknown = int(np.count_nonzero((trials.status == DONE) & ~able))
     return "; ".join([*parts, *([f"{unknown:,} of unknown cost"] if unknown else [])])

@@ -112,8 +112,10 @@ def minimize(
     ----------
     evaluate : callable
         ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective``
-        and, if you like, ``cost``, ``status`` ("done", "diverged" or "pruned"), ``message`` and further numbers or
-        texts. If it raises, or if the objective is NaN or infinite, the trial diverged.
+        and, if you like, ``cost``, ``constraints``, ``status`` ("done", "diverged" or "pruned"), ``message`` and
+        further numbers or texts. If it raises, or if the objective is NaN or infinite, the trial diverged. The
+        constraints are a number or a list of them, such as the memory in use less the limit: if one is above 0 or NaN,
+        the trial is infeasible, which is never the best, and counts as diverged with the failure "infeasible".
     space : SearchSpace
         The hyperparameters and their ranges.
     n_trials : int

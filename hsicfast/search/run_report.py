@@ -25,7 +25,7 @@ from hsicfast.search.finals import best_and_economical, network_to_keep
 from hsicfast.text import number, one_line, value_text
 from hsicfast.trials.costs import meets
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, STATUSES, Trial
 
 if TYPE_CHECKING:
     from hsicfast.search.finals import Final
@@ -76,8 +76,9 @@ def chapters(result: Result) -> tuple[Chapter, ...]:
     affordable = result.trials.within(result.max_cost)
     for part in result.rounds:
         own = result.trials.select((result.trials.index >= part.first) & (result.trials.index < part.last))
-        counts = {status: int((own.status == status).sum()) for status in (DIVERGED, PRUNED)}
-        failed = [f"{count} {status}" for status, count in counts.items() if count]
+        infeasible = own.failure == INFEASIBLE
+        ends = {DIVERGED: (own.status == DIVERGED) & ~infeasible, INFEASIBLE: infeasible, PRUNED: own.status == PRUNED}
+        failed = [f"{np.count_nonzero(rows)} {end}" for end, rows in ends.items() if rows.any()]
         did = ", ".join([part.story, *failed])
         so_far = affordable.select(affordable.index < part.last)
         left_at = (np.nan, np.nan, np.nan)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hsicfast.errors import InputError, check_repeats
 from hsicfast.training.worker import Job, accepts_seed, run_trial
-from hsicfast.trials.trial import DESIGN, DONE, trial_seed
+from hsicfast.trials.trial import DESIGN, DONE, INFEASIBLE, INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT, trial_seed
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Repeated:
 
     Objective, cost and the numbers among the metrics are means over the seeds; a text is kept if it is the same for all
     seeds. ``objective_sd`` is the standard deviation of the objectives (n - 1). A configuration that diverges with one
-    seed has diverged: the message names the seed, and the seeds after it are not tried.
+    seed has diverged, as has one that breaks a constraint: the message names the seed, and the seeds after it are not
+    tried.
 
     Parameters
     ----------
@@ -53,7 +54,11 @@ class Repeated:
         cost = _mean(trial.cost for trial in trials)
         if last.status != DONE:
             message = f"with seed {last.seed}, {len(trials)} of {self.repeats}: {last.message}"
-            return {"objective": math.nan, "cost": cost, "status": last.status, "message": message, **metrics}
+            ended = {"objective": math.nan, "cost": cost, "status": last.status, "message": message}
+            if last.failure == INFEASIBLE:
+                metrics |= {key: last.metrics[key] for key in (INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT)}
+                ended["failure"] = INFEASIBLE
+            return ended | metrics
         objectives = [trial.objective for trial in trials]
         return {"objective": fmean(objectives), "cost": cost, **metrics, "objective_sd": stdev(objectives)}
 

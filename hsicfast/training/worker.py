@@ -15,7 +15,21 @@ from hsicfast.errors import InputError
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.space.search_space import RESERVED
 from hsicfast.training.pruning import CurveReporter, Pruning
-from hsicfast.trials.trial import DIVERGED, DONE, EXCEPTION, FAILURES, NOT_FINITE, OUT_OF_MEMORY, PRUNED, Origin, Trial
+from hsicfast.trials.constraints import largest
+from hsicfast.trials.trial import (
+    DIVERGED,
+    DONE,
+    EXCEPTION,
+    FAILURES,
+    INFEASIBLE,
+    INFEASIBLE_OBJECTIVE,
+    LARGEST_CONSTRAINT,
+    NOT_FINITE,
+    OUT_OF_MEMORY,
+    PRUNED,
+    Origin,
+    Trial,
+)
 
 Evaluate = Callable[..., Any]
 
@@ -160,6 +174,7 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
     rest = {str(key): value for key, value in outcome.items()}
     objective = _number("an objective", rest.pop("objective"))
     cost = _number("a cost", rest.pop("cost", math.nan))
+    constraints = _constraints(rest.pop("constraints", ()))
     # A training that the pruner stopped is pruned unless it returns another status.
     status = rest.pop("status", PRUNED if stopped and math.isfinite(objective) else DONE)
     message = str(rest.pop("message", "")) or (stopped if status == PRUNED else "")
@@ -174,12 +189,20 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
         )
     if status == DONE and not math.isfinite(objective):
         status, message = DIVERGED, message or f"the objective was {objective}"
+    infeasible = status != DIVERGED and largest(constraints) > 0
+    if infeasible:
+        status, failure = DIVERGED, INFEASIBLE
+        message = message or "a constraint is above 0"
     for key, value in rest.items():
         if key in job.params or key in RESERVED:
             raise NoResult(
                 f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
             )
         rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
+    if constraints:
+        rest[LARGEST_CONSTRAINT] = largest(constraints)
+    if infeasible:
+        rest[INFEASIBLE_OBJECTIVE] = objective
     return {
         "objective": objective if status != DIVERGED and math.isfinite(objective) else math.nan,
         "cost": cost if math.isfinite(cost) else job.price,
@@ -190,6 +213,13 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
     }
 
 
+def _constraints(value: Any) -> list[float]:
+    """The constraints that `evaluate` returned: one number, or several."""
+    if hasattr(value, "tolist"):  # of numpy or torch
+        value = value.tolist()
+    return [_number("a constraint", own) for own in (value if isinstance(value, list | tuple) else [value])]
+
+
 def _number(what: str, value: Any) -> Any:
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a number of numpy or torch
         value = value.item()
@@ -198,5 +228,6 @@ def _number(what: str, value: Any) -> Any:
     if isinstance(value, bool) and what.startswith("the metric"):
         return int(value)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise NoResult(f"{what} must be a number, but got {value!r}; return a float (NaN for a diverged trial)")
+        way_out = "at most 0 if it is kept" if what == "a constraint" else "NaN for a diverged trial"
+        raise NoResult(f"{what} must be a number, but got {value!r}; return a float ({way_out})")
     return int(value) if isinstance(value, int) and what.startswith("the metric") else float(value)

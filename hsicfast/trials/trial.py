@@ -15,14 +15,19 @@ PRUNED: Final = "pruned"
 LOST: Final = "lost"
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-# What went wrong: in the training (the first three, whose trials have diverged) or around it (lost).
-Failure = Literal["", "not finite", "out of memory", "exception", "died", "timed out"]
+# What went wrong: in the training (the first three) or with what it was to keep to (infeasible), whose trials have
+# diverged, or around it (lost).
+Failure = Literal["", "not finite", "out of memory", "exception", "infeasible", "died", "timed out"]
 NOT_FINITE: Final = "not finite"
 OUT_OF_MEMORY: Final = "out of memory"
 EXCEPTION: Final = "exception"
+INFEASIBLE: Final = "infeasible"
 DIED: Final = "died"
 TIMED_OUT: Final = "timed out"
 FAILURES: tuple[Failure, ...] = get_args(Failure)
+# The metrics of a trial with constraints: the objective that an infeasible one had, and the largest constraint.
+INFEASIBLE_OBJECTIVE: Final = "infeasible_objective"
+LARGEST_CONSTRAINT: Final = "largest_constraint"
 
 # How other tools name the ends of a trial, in small letters.
 WORDS: dict[str, Status] = {
@@ -76,21 +81,22 @@ class Trial:
     cost : float
         What the network costs, in the user's unit; NaN if unknown.
     status : {"done", "diverged", "pruned", "lost"}
-        A diverged trial is evidence against its hyperparameters, a pruned one was stopped early, a lost one (killed,
-        node gone) is no evidence.
+        A diverged trial is evidence against its hyperparameters, as an infeasible one is, whose status this is, too; a
+        pruned one was stopped early, a lost one (killed, node gone) is no evidence.
     origin : {"design", "search", "final"}
         Drawn from the distribution of the space, proposed by an optimiser, or one of the best again with a fresh seed.
     seed : int
         Seed of the training.
     metrics : dict
-        Whatever else was reported.
+        Whatever else was reported. A trial with constraints has ``largest_constraint``; an infeasible one has
+        ``infeasible_objective``, the objective that does not count.
     message : str
         Why a trial diverged, was stopped early or lost.
     curve : tuple of (int, float)
         What the training reported: after which step which value; NaN for what was not finite.
-    failure : {"", "not finite", "out of memory", "exception", "died", "timed out"}
-        What went wrong, if anything: the objective, its memory, an exception of the training, its process (killed or
-        gone, in every attempt), or its time.
+    failure : {"", "not finite", "out of memory", "exception", "infeasible", "died", "timed out"}
+        What went wrong, if anything: the objective, its memory, an exception of the training, a constraint that it
+        broke, its process (killed or gone, in every attempt), or its time.
     trace : str
         The last lines of the exception's traceback.
     """

@@ -87,6 +87,19 @@ class TestDivergence:
         assert found["message"] == f"with seed {seeds_of(5, 3)[1]}, 2 of 3: {why}"
         assert "objective_sd" not in found
 
+    def test_a_constraint_that_one_seed_breaks(self):
+        second = {"objective": 2.0, "constraints": 0.5}
+        found = Repeated(answers({"objective": 1.0, "constraints": -1}, second, 3.0), 3)({}, seed=5)
+        assert math.isnan(found.pop("objective"))
+        assert math.isnan(found.pop("cost"))
+        assert found == {
+            "status": "diverged",
+            "failure": "infeasible",
+            "message": f"with seed {seeds_of(5, 3)[1]}, 2 of 3: a constraint is above 0",
+            "infeasible_objective": 2.0,
+            "largest_constraint": 0.5,
+        }
+
     def test_by_an_exception_and_no_seed_after_it(self):
         seen = []
 

@@ -14,6 +14,8 @@ from hsicfast.trials.trial import (
     DESIGN,
     DIVERGED,
     DONE,
+    INFEASIBLE,
+    NOT_FINITE,
     PRUNED,
     SEARCH,
 )
@@ -71,6 +73,14 @@ class TestRunTrial:
             ({"objective": 1, "status": "ok"}, "a status must be 'done', 'diverged' or 'pruned', but got 'ok'"),
             ({"objective": 1, "curve": [1, 2]}, r"the metric 'curve' must be a number, but got \[1, 2\]"),
             ({"objective": 1, "x": 1}, "may not have the name of a hyperparameter .* but got 'x'; rename it"),
+            (
+                {"objective": 1, "constraints": "no"},
+                r"a constraint must be a number, but got 'no'; return .* \(at",
+            ),
+            ({"objective": 1, "constraints": [0.1, None]}, "a constraint must be a number, but got None; return a"),
+            ({"objective": 1, "constraints": True}, "a constraint must be a number, but got True; return a float"),
+            ({"objective": 1, "constraints": {"memory": 1}}, r"a constraint must be a number, but got {'memory': 1};"),
+            ({"objective": 1, "constraints": np.ones((1, 2))}, r"a constraint must be a number, but got \[1.0, 1.0\];"),
             ({"objective": 1, "seed": 1}, "may not have the name of a hyperparameter .* but got 'seed'; rename it"),
         ],
     )
@@ -96,6 +106,44 @@ class TestRunTrial:
 
         trial = run_trial(evaluate, False, planned([])[0], None)
         np.testing.assert_equal((trial.status, trial.objective, trial.message), (status, objective, message))
+
+    @pytest.mark.parametrize(
+        ("constraints", "most"),
+        [
+            *((1, 1.0), ([-1, 0.3], 0.3), (np.array([0.3, 0.1]), 0.3), (np.float32(2), 2.0), ((1e-9,), 1e-9)),
+            *((math.nan, math.inf), ([-1.0, math.nan], math.inf), (math.inf, math.inf)),
+        ],
+    )
+    def test_infeasible(self, constraints, most):
+        trial = finished({"objective": 5, "constraints": constraints, "cost": 2, "note": "x"})
+        assert (trial.status, trial.failure, trial.cost) == (DIVERGED, INFEASIBLE, 2.0)
+        assert trial.message == "a constraint is above 0"
+        assert math.isnan(trial.objective)
+        assert trial.metrics == {"note": "x", "infeasible_objective": 5.0, "largest_constraint": most}
+
+    @pytest.mark.parametrize(("constraints", "most"), [(0, 0.0), ([-1, -0.5], -0.5), (-math.inf, -math.inf)])
+    def test_feasible(self, constraints, most):
+        trial = finished({"objective": 5, "constraints": constraints})
+        assert (trial.status, trial.failure, trial.objective) == (DONE, "", 5.0)
+        assert trial.metrics == {"largest_constraint": most}
+
+    def test_no_constraints(self):
+        assert finished({"objective": 5, "constraints": []}) == finished(5)
+
+    @pytest.mark.parametrize(
+        ("outcome", "failure"),
+        [
+            ({"objective": math.nan, "constraints": 1}, NOT_FINITE),
+            ({"objective": 1.0, "status": "diverged", "constraints": 1}, NOT_FINITE),
+            ({"objective": 1.0, "status": "pruned", "constraints": 1}, INFEASIBLE),
+            ({"objective": 1.0, "message": "too large", "constraints": 1}, INFEASIBLE),
+        ],
+    )
+    def test_another_end_and_a_constraint(self, outcome, failure):
+        trial = finished(outcome)
+        assert (trial.status, trial.failure) == (DIVERGED, failure)
+        assert trial.message == outcome.get("message", trial.message)
+        assert trial.metrics["largest_constraint"] == 1.0
 
     def test_stopped_by_its_own_word(self):
         trial = finished({"objective": 1.0, "status": "pruned", "message": "no hope"})
