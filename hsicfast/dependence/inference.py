@@ -252,6 +252,7 @@ class Sought(NamedTuple):
     found: Spread
     ceiling: float
     confidence: float
+    unseen: float = 0.0
 
 
 # An index that is exactly 0 and does not scatter.
@@ -259,7 +260,13 @@ EXACTLY_ZERO = Sought(1, 0.0, Spread(0.0, 0.0, 0.0), Spread(0.0, 0.0, 0.0), 1.0,
 
 
 def interval(
-    n: int, statistic: float, without: Spread, found: Spread, ceiling: float, confidence: float
+    n: int,
+    statistic: float,
+    without: Spread,
+    found: Spread,
+    ceiling: float,
+    confidence: float,
+    unseen: float = 0.0,
 ) -> tuple[float, float]:
     """Confidence interval of the index: all values under which neither S nor less, nor S nor more, is too rare.
 
@@ -285,6 +292,8 @@ def interval(
     ceiling : float >= 1
         Largest over smallest probability of a goal and its opposite; 1 if the weights are no goal.
     confidence : float in (0, 1)
+    unseen : float >= 0
+        How much longer D may be, because of values that exist and that no sample has.
 
     Returns
     -------
@@ -301,7 +310,7 @@ def interval(
     from scipy import optimize, special
 
     if not without.total > 0:
-        return statistic, statistic
+        return statistic, (math.sqrt(statistic) + unseen) ** 2
     # In units of the kernel's own size, squares of small numbers do not underflow.
     unit = without.total
     statistic /= unit
@@ -331,7 +340,7 @@ def interval(
     growth = deviations**2 * max(without.along - found.along, 0.0) / n / length
     square = (length - growth / 2) ** 2 + deviations**2 * without.along / n - length**2
     other = min(growth / 2 - length + math.sqrt(max(square, 0.0)), most)
-    return float(ends[0] ** 2 * unit), float(max(ends[1], other) ** 2 * unit)
+    return float(ends[0] ** 2 * unit), float((max(ends[1], other) * math.sqrt(unit) + unseen) ** 2)
 
 
 def _exceedance(statistic: float, root: float, total: float, size: float, along: float) -> float:
