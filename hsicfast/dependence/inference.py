@@ -278,10 +278,10 @@ def interval(
     The covariance depends on the index, as the variance of a share depends on the share. It is `without` at t = 0,
     `found` at t = 1, and linear in between, as the probability to be good is. So the interval leaves out 0 only if
     independence is rejected. Beyond t = 1 the covariance does not shrink; it may go on to grow, up to `ceiling` times
-    that without an effect. Only of two values it shrinks, as that of a share does near 1: there the effect can only grow
-    in size. It shrinks half as far, because the goal's edge and small counts add to it. If a value is rare, and by
-    chance none of its trials was good, the effect may have the other sign: this gives a second upper end, and the
-    larger one counts.
+    that without an effect. Only of two values it shrinks, as that of a share does near 1, because there the effect can
+    only grow in size; it shrinks half as far, because the goal's edge and small counts add to it. If a value is rare,
+    and by chance none of its trials was good, the effect may have the other sign: this gives a second upper end, and
+    the larger one counts.
 
     Parameters
     ----------
@@ -319,7 +319,8 @@ def interval(
     without, found = (Spread(*(part / unit for part in spread)) for spread in (without, found))
     # Without any influence, S would have no law.
     least = 1e-9
-    single = without.size > (1 - 1e-9) * without.total  # one direction, as of two values
+    # Two values have one direction; the weights of a goal alone have a variance that depends on the index.
+    single = ceiling > 1 and without.size > (1 - 1e-9) * without.total
     length = max(math.sqrt(statistic), math.sqrt(least / n))
     deviations = NormalDist().inv_cdf((1 + confidence) / 2)
 

@@ -89,8 +89,9 @@ def index_evidence(u: Floats, width: Floats, z: Bools, edge: Rows, h: float) -> 
 def unseen(table: TrialTable, name: str, rows: Rows, share: float, h: float) -> float:
     """How far values that none of the trials has may move the direction D of an index |D|^2.
 
-    A value r of probability P(r) moves it by ``P(r) |P(good | r) - share| |psi_r|``, and nobody knows P(good | r). A
-    value that so many trials are unlikely to miss does not count: they would not follow the distribution.
+    A value r of probability P(r) moves it by ``P(r) |P(good | r) - share| |psi_r - psi|``, with the mean psi over the
+    values that trials have, and nobody knows P(good | r). A value that so many trials are unlikely to miss does not
+    count: they would not follow the distribution.
 
     Parameters
     ----------
@@ -105,12 +106,13 @@ def unseen(table: TrialTable, name: str, rows: Rows, share: float, h: float) -> 
     if own.levels is None or own.levels > MOST_UNSEEN:
         return 0.0
     middle, width = own.steps()
-    missed = np.bincount(own.to_level(table.values[name][rows]), minlength=own.levels) == 0
-    missed &= (1 - width) ** len(rows) >= UNLIKELY
+    seen = np.bincount(own.to_level(table.values[name][rows]), minlength=own.levels) > 0
+    missed = ~seen & ((1 - width) ** len(rows) >= UNLIKELY)
     if not missed.any():
         return 0.0
     psi = level_features(middle, width, h)
-    return float(max(share, 1 - share) * width[missed] @ np.linalg.norm((psi - width @ psi)[missed], axis=1))
+    apart = psi[missed] - np.average(psi[seen], axis=0, weights=width[seen])
+    return float(max(share, 1 - share) * width[missed] @ np.linalg.norm(apart, axis=1))
 
 
 def features(u: Floats, width: Floats, h: float) -> tuple[Floats, Rows]:
