@@ -122,6 +122,8 @@ class Estimate:
     engine : str
     eigenvalues : callable
         Eigenvalues of the centred kernel under the empirical distribution; only the asymptotic test asks for them.
+    unseen : float
+        How much longer D may be, because of values that exist and that no sample has; for the interval.
     """
 
     n: int
@@ -134,6 +136,7 @@ class Estimate:
     ceiling: float
     engine: str
     eigenvalues: Callable[[], Floats]
+    unseen: float = 0.0
 
     @property
     def null_mean(self) -> float:
@@ -160,7 +163,7 @@ class Estimate:
         # The eigenvalues of the influence as a whole are like those of the kernel, for all that the interval needs.
         size = without.size * self.influence.total / without.total if without.total > 0 else 0.0
         found = inference.Spread(self.influence.total, size, self.influence.along)
-        return inference.Sought(self.n, self.statistic, without, found, self.ceiling, confidence)
+        return inference.Sought(self.n, self.statistic, without, found, self.ceiling, confidence, self.unseen)
 
     def result(self, pvalue: float | None, confidence: float, h: float) -> HSICResult:
         """The result for the user, with an interval at this `confidence`; `h` is the bandwidth in use."""

@@ -252,6 +252,7 @@ class Sought(NamedTuple):
     found: Spread
     ceiling: float
     confidence: float
+    unseen: float = 0.0
 
 
 # An index that is exactly 0 and does not scatter.
@@ -259,7 +260,13 @@ EXACTLY_ZERO = Sought(1, 0.0, Spread(0.0, 0.0, 0.0), Spread(0.0, 0.0, 0.0), 1.0,
 
 
 def interval(
-    n: int, statistic: float, without: Spread, found: Spread, ceiling: float, confidence: float
+    n: int,
+    statistic: float,
+    without: Spread,
+    found: Spread,
+    ceiling: float,
+    confidence: float,
+    unseen: float = 0.0,
 ) -> tuple[float, float]:
     """Confidence interval of the index: all values under which neither S nor less, nor S nor more, is too rare.
 
@@ -271,8 +278,10 @@ def interval(
     The covariance depends on the index, as the variance of a share depends on the share. It is `without` at t = 0,
     `found` at t = 1, and linear in between, as the probability to be good is. So the interval leaves out 0 only if
     independence is rejected. Beyond t = 1 the covariance does not shrink; it may go on to grow, up to `ceiling` times
-    that without an effect. If a value is rare, and by chance none of its trials was good, the effect may have the other
-    sign: this gives a second upper end, and the larger one counts.
+    that without an effect. Only of two values it shrinks, as that of a share does near 1, because there the effect can
+    only grow in size; it shrinks half as far, because the goal's edge and small counts add to it. If a value is rare,
+    and by chance none of its trials was good, the effect may have the other sign: this gives a second upper end, and
+    the larger one counts.
 
     Parameters
     ----------
@@ -285,6 +294,8 @@ def interval(
     ceiling : float >= 1
         Largest over smallest probability of a goal and its opposite; 1 if the weights are no goal.
     confidence : float in (0, 1)
+    unseen : float >= 0
+        How much longer D may be, because of values that exist and that no sample has.
 
     Returns
     -------
@@ -301,13 +312,15 @@ def interval(
     from scipy import optimize, special
 
     if not without.total > 0:
-        return statistic, statistic
+        return statistic, (math.sqrt(statistic) + unseen) ** 2
     # In units of the kernel's own size, squares of small numbers do not underflow.
     unit = without.total
     statistic /= unit
     without, found = (Spread(*(part / unit for part in spread)) for spread in (without, found))
     # Without any influence, S would have no law.
     least = 1e-9
+    # Two values have one direction; the weights of a goal alone have a variance that depends on the index.
+    single = ceiling > 1 and without.size > (1 - 1e-9) * without.total
     length = max(math.sqrt(statistic), math.sqrt(least / n))
     deviations = NormalDist().inv_cdf((1 + confidence) / 2)
 
@@ -318,6 +331,8 @@ def interval(
             max(min(max((1 - share) * before + share * after, after), max(after, ceiling * before)), least) / n
             for before, after in zip(without, found, strict=True)
         )
+        if single and share > 1:
+            total = size = along = (along + max(_beyond(without.along, found.along, statistic, share), least) / n) / 2
         exceedance = _exceedance(statistic, root, total, min(size, total), along)
         return float(special.ndtri(min(max(exceedance, 1e-15), 1 - 1e-15))) - level
 
@@ -331,7 +346,15 @@ def interval(
     growth = deviations**2 * max(without.along - found.along, 0.0) / n / length
     square = (length - growth / 2) ** 2 + deviations**2 * without.along / n - length**2
     other = min(growth / 2 - length + math.sqrt(max(square, 0.0)), most)
-    return float(ends[0] ** 2 * unit), float(max(ends[1], other) ** 2 * unit)
+    return float(ends[0] ** 2 * unit), float((max(ends[1], other) * math.sqrt(unit) + unseen) ** 2)
+
+
+def _beyond(without: float, found: float, statistic: float, share: float) -> float:
+    """The variance along D at `share` times D, if the probability to be good is linear in the share.
+
+    Its second moment is linear, too, and the square of D is taken off. Of a share s of the good ones this is s (1 - s).
+    """
+    return without + (found + statistic - without) * share - statistic * share**2
 
 
 def _exceedance(statistic: float, root: float, total: float, size: float, along: float) -> float:

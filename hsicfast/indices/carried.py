@@ -17,6 +17,9 @@ from hsicfast.dependence.features import carried_features, gaussian_features, ne
 from hsicfast.dependence.spectrum import goal_estimate
 from hsicfast.trials.table import TrialTable
 
+# Trials that miss a value although they do so with a smaller probability than this do not follow the distribution; of
+# more values than MOST_UNSEEN each is too rare to move an index.
+UNLIKELY, MOST_UNSEEN = 0.025, 64
 # The distribution that maps values to [0, 1]: the space's own, or that of the trials.
 Law = Literal["space", "ranks"]
 
@@ -81,6 +84,35 @@ def index_evidence(u: Floats, width: Floats, z: Bools, edge: Rows, h: float) -> 
     psi, level = features(u, width, h)
     kinds = (level, level[z], level[edge])
     return estimate_of_levels(psi, *(np.bincount(kind, minlength=len(psi)).astype(np.float64) for kind in kinds))
+
+
+def unseen(table: TrialTable, name: str, rows: Rows, share: float, h: float) -> float:
+    """How far values that none of the trials has may move the direction D of an index |D|^2.
+
+    A value r of probability P(r) moves it by ``P(r) |P(good | r) - share| |psi_r - psi|``, with the mean psi over the
+    values that trials have, and nobody knows P(good | r). A value that so many trials are unlikely to miss does not
+    count: they would not follow the distribution.
+
+    Parameters
+    ----------
+    table, name, rows
+        As in :func:`carry`; the distribution is that of the space.
+    share : float
+        Of the good ones among these trials.
+    h : float
+        Bandwidth of the Gaussian kernel.
+    """
+    own = table.space[name]
+    if own.levels is None or own.levels > MOST_UNSEEN:
+        return 0.0
+    middle, width = own.steps()
+    seen = np.bincount(own.to_level(table.values[name][rows]), minlength=own.levels) > 0
+    missed = ~seen & ((1 - width) ** len(rows) >= UNLIKELY)
+    if not missed.any():
+        return 0.0
+    psi = level_features(middle, width, h)
+    apart = psi[missed] - np.average(psi[seen], axis=0, weights=width[seen])
+    return float(max(share, 1 - share) * width[missed] @ np.linalg.norm(apart, axis=1))
 
 
 def features(u: Floats, width: Floats, h: float) -> tuple[Floats, Rows]:

@@ -16,7 +16,7 @@ from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.goal_oriented import permutation_pvalues
 from hsicfast.evidence import joint
 from hsicfast.indices.batches import Rules
-from hsicfast.indices.carried import carry, features, few_features, index_evidence, ranked
+from hsicfast.indices.carried import carry, features, few_features, index_evidence, ranked, unseen
 from hsicfast.indices.findings import ALPHA, JOINT, Index, Question, by_importance
 from hsicfast.indices.streaming import MIN_TRIALS
 from hsicfast.indices.streaming import Group as StreamedGroup
@@ -209,7 +209,14 @@ def _asked(table: TrialTable, groups: list[_Group], question: Question) -> list[
 
 def _evidence(table: TrialTable, group: _Group, question: Question) -> list[Estimate]:
     edge = question.edge(table.objective[group.rows]) if len(group.z) else np.empty(0, dtype=np.intp)
-    return [index_evidence(u, width, group.z, edge, question.bandwidth) for u, width in group.columns]
+    found = [index_evidence(u, width, group.z, edge, question.bandwidth) for u, width in group.columns]
+    if question.law != "space" or not found:
+        return found
+    share, h = float(group.z.mean()), question.bandwidth
+    return [
+        replace(own, unseen=unseen(table, name, group.rows, share, h))
+        for own, name in zip(found, group.names, strict=True)
+    ]
 
 
 def _tested(
