@@ -75,7 +75,10 @@ class TestFiles:
         upside_down = trials().assign(val_error=lambda frame: -frame["val_error"])
         upside_down.to_csv(tmp_path / "up.csv", index=False)
         down = said(capsys, csv, "--objective", "val_error", "--minimize")
-        assert said(capsys, str(tmp_path / "up.csv"), "--objective", "val_error", "--maximize") == down
+        up = said(capsys, str(tmp_path / "up.csv"), "--objective", "val_error", "--maximize")
+        edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
+        assert f"val_error at or above -{edge} is good: 15 of 120." in up
+        assert up.replace(f"at or above -{edge}", f"at or below {edge}") == down
         assert said(capsys, csv, "--objective", "val_error") == down
         assert said(capsys, csv, "--objective", "val_error", "--maximize") != down
 
@@ -211,8 +214,18 @@ class TestSeveralObjectives:
         text = said(capsys, *two, "--maximize", "accuracy")
         assert "width decides whether a trial ends among the best 10%." in text
         # Where both are minimised each trial is as good as any other.
-        assert "width decides" not in said(capsys, *two)
-        assert said(capsys, *two, "--maximize") == said(capsys, *two)
+        assert "width decides" not in said(capsys, *two, "--minimize")
+        assert said(capsys, *two, "--maximize") == said(capsys, *two, "--minimize")
+
+    def test_a_name_says_which_end_is_good(self, capsys, tmp_path):
+        rng = np.random.default_rng(0)
+        width, noise = rng.random((2, 200))
+        pd.DataFrame({"width": width, "noise": noise, "error": width, "accuracy": -width}).to_csv(tmp_path / "two.csv")
+        two = (str(tmp_path / "two.csv"), "--objective", "error", "--objective", "accuracy")
+        said_by_name = said(capsys, *two)
+        told = " Nobody said which end of accuracy is good: by its name large is (--minimize if small is)."
+        assert said_by_name.endswith(told)
+        assert said_by_name.removesuffix(told) == said(capsys, *two, "--maximize", "accuracy")
 
 
 @pytest.mark.parametrize(
