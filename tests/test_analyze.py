@@ -99,6 +99,49 @@ class TestFiles:
         assert "in column 'rate'" in capsys.readouterr().err
 
 
+class TestColumns:
+    def test_options(self, capsys, csv):
+        asked = (csv, "--objective", "val_error")
+        text = said(capsys, *asked)
+        assert (
+            "seconds: looks like a metric or a measurement: its name says seconds; name it in --only to judge it"
+            in text
+        )
+        assert " momentum Float " not in said(capsys, *asked, "--ignore", "mom*", "seconds")
+        only = said(capsys, *asked, "--only", "rate", "seconds")
+        assert re.search(r" seconds Float .* left out: ", only)
+        assert "[red]opt: not among those asked for" in only
+        with pytest.raises(SystemExit, match="2"):
+            main([*asked, "--only", "rates"])
+        assert "'rates' matches none; nearest: rate" in capsys.readouterr().err
+
+    def test_many_columns_of_one_reason_are_listed_once(self, capsys, tmp_path):
+        frame = (
+            trials()
+            .drop(columns="seconds")
+            .assign(**{f"score_{k}": np.random.default_rng(k).random(120) for k in range(40)})
+        )
+        frame.to_csv(tmp_path / "many.csv", index=False)
+        text = said(capsys, str(tmp_path / "many.csv"), "--objective", "val_error", "--no-pairs")
+        assert (
+            "score_0, score_1, score_2, score_3, score_4, score_5, score_6, score_7, … and 32 more: looks like" in text
+        )
+        assert "score_9" not in text
+
+    def test_rows(self, capsys, tmp_path):
+        frame = trials().drop(columns="seconds").assign(trial_id=range(120))
+        log = pd.concat([frame.assign(epoch=epoch, val_error=frame["val_error"] + 3 - epoch) for epoch in range(4)])
+        log.to_csv(tmp_path / "log.csv", index=False)
+        asked = (str(tmp_path / "log.csv"), "--objective", "val_error", "--no-pairs")
+        text = said(capsys, *asked)
+        assert text.endswith(
+            "of 480 rows the last of each of 120 trials counts (--rows best takes the best, --rows all every row)."
+        )
+        edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
+        assert f"val_error at or below {edge} is good: 15 of 120." in text
+        assert "480 rows are 120 configurations" in said(capsys, *asked, "--rows", "all")
+
+
 class TestMultirun:
     def jobs(self, folder):
         rng = np.random.default_rng(0)
@@ -188,6 +231,21 @@ class TestReport:
         assert "filled exactly where [red]opt is sgd" in text
         assert "among the cheapest 12.5% by seconds" in text
         assert "with val_error at or below" in text
+        edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
+        assert f"val_error at or below {edge} is good: 15 of 120." in text
+
+    def test_the_notes_of_reading(self, capsys, tmp_path):
+        frame = trials().assign(accuracy=lambda frame: -frame["val_error"], state=["finished"] * 119 + ["napping"])
+        frame.drop(columns="val_error").to_csv(tmp_path / "acc.csv", index=False)
+        page = tmp_path / "report.html"
+        text = said(capsys, str(tmp_path / "acc.csv"), "--objective", "accuracy", "--report", str(page))
+        for note in (
+            "No tool is known to call a status",
+            "Nobody said which end of accuracy is good: by its name large is",
+        ):
+            assert note in text
+            assert f'<p class="caution">{note}' in page.read_text(encoding="utf-8")
+        assert re.search(r"accuracy at or above -0\.\d+ is good: 15 of 119\.", page.read_text(encoding="utf-8"))
 
     def test_of_a_study_with_its_caution(self, capsys, storage, tmp_path):
         said(capsys, storage, "--study", "first", "--report", str(tmp_path / "report.html"))

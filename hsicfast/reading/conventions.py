@@ -164,7 +164,7 @@ METRICS = (
     LARGE_IS_GOOD
     | SCORES
     | SMALL_IS_GOOD
-    | _words("gpu cpu ram flops macs vram energy power_w objective metric wallclock walltime")
+    | _words("gpu cpu ram mem flops macs vram energy power_w objective metric wallclock walltime")
 ) - _words("gain return cost risk distance correlation corr map ap sensitivity utility kl rank ce hits cpu gpu power_w")
 DURATIONS = _words("time runtime duration elapsed seconds latency wallclock walltime took hours minutes")
 PROGRESS = _words("epoch step iteration iter timestep")
@@ -176,15 +176,16 @@ QUALIFIERS = _words(
     "weighted samples top k percent pct value raw ema current now so far at end overall global stopped stop early "
     "stopping it this per batch"
 )
-# First words that make a setting of the rest: "target_loss", "n_epochs", "warmup_steps".
+# First words that make a setting of the rest: "target_loss", "n_epochs", "lambda_dice".
 SETTING = _words(
     "n num number nb no target desired init initial warmup burn burnin freeze unfreeze patience decay stop take limit "
-    "use with tolerated tol start every log save"
+    "use with tolerated tol start every log save lambda lam weight weights w alpha beta coef coeff scale factor margin "
+    "threshold tau eps"
 )
 # The same before a count, though not before a metric: "max_epochs" is set, "max_acc" is measured.
 LIMITS = _words("max maximum min minimum total")
 
-KNOWN = METRICS | LARGE_IS_GOOD | SMALL_IS_GOOD | PROGRESS | COUNTS | frozenset({"map50", "map75"})
+KNOWN = METRICS | LARGE_IS_GOOD | SMALL_IS_GOOD | PROGRESS | COUNTS
 
 
 def normal(name: str) -> str:

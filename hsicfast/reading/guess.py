@@ -13,7 +13,8 @@ import numpy as np
 
 from hsicfast.errors import InputError
 from hsicfast.reading.columns import MOST_CHOICES, kind_of, kinds_in, spelled_out, typed
-from hsicfast.reading.roles import Roles, as_stated, roles_in
+from hsicfast.reading.looks import as_stated
+from hsicfast.reading.roles import Roles, roles_in
 from hsicfast.space.search_space import Choice, Float, Hyperparameter, Int, SearchSpace
 from hsicfast.text import listed
 

@@ -17,7 +17,7 @@ import numpy as np
 from hsicfast.arrays import Floats
 from hsicfast.reading.columns import typed
 from hsicfast.reading.conventions import CONVENTIONS, MARKS, Convention, normal, words_of
-from hsicfast.space.search_space import Hyperparameter
+from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.trials.trial import names_in
 
 if TYPE_CHECKING:
@@ -224,3 +224,21 @@ def _is_stated_choice(column: pd.Series[Any]) -> bool:
     import pandas as pd
 
     return isinstance(column.dtype, pd.CategoricalDtype) and column.cat.categories.dtype.kind not in "iuf"
+
+
+def as_stated(kind: Hyperparameter | None, column: pd.Series[Any]) -> tuple[pd.Series[Any], Hyperparameter, str] | None:
+    """The column and the hyperparameter that its source states; None if it states none that all values fit."""
+    if kind is None or column.astype(str).nunique() < 2:
+        return None
+    column = column if isinstance(kind, Choice) else typed(column)
+    filled = column.dropna()
+    if isinstance(kind, Choice):
+        fits = all(value in kind.choices for value in filled.unique())
+    elif isinstance(kind, Bool):
+        fits = all(isinstance(value, bool | np.bool_) for value in filled.unique())
+    elif isinstance(kind, Float | Int):
+        fits = filled.dtype.kind in "iuf" and bool(((filled >= kind.low) & (filled <= kind.high)).all())
+        fits = fits and (isinstance(kind, Float) or bool((filled == np.rint(filled)).all()))
+    else:
+        return None
+    return (column, kind, "as the study says") if fits else None

@@ -34,8 +34,8 @@ ROWS = get_args(RowsName)
 STATUSES = ("state", "status", "trial_state", "trial_status", "st_status", "sys_state", "run_status", "run_state")
 # The status in each row of a log is that of the moment at which the row was written.
 OF_THE_MOMENT = "st_status"
-# What a scheduler decided after a row, and what became of the trial that way.
-DECISION, DECIDED = "st_decision", {"stop": PRUNED, "pause": PRUNED}
+# The column with what a scheduler decided after a row, and the words for going no further.
+DECISION, DECIDED = "st_decision", ("stop", "pause")
 # How far a training has come: the rows of one trial are ordered by the first of these that differs in all of them.
 STEPS = words(
     "step global_step st_worker_iter training_iteration iteration iter epoch epochs steps num_epochs timestep "
@@ -64,6 +64,16 @@ class Ends(NamedTuple):
     status: NDArray[np.str_]
     label: str | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def of_the_moment(self) -> bool:
+        """Whether each status is that of the moment at which the row was written, not of the trial's end."""
+        return self.label is not None and normal(self.label) == OF_THE_MOMENT
+
+    @property
+    def looked_at(self) -> Bools:
+        """The rows (n,) that show what the columns are: all but those of lost trials."""
+        return (self.status != LOST) | self.of_the_moment
 
 
 def ends_of(frame: pd.DataFrame, taken: Sequence[str] = ()) -> Ends:
@@ -224,39 +234,36 @@ def kept_rows(log: Log, how: RowsName, losses: Floats) -> NDArray[np.intp]:
     return np.sort(order[last])
 
 
-def ended_in_log(frame: pd.DataFrame, ends: Ends, log: Log, rows: NDArray[np.intp]) -> NDArray[np.str_]:
-    """How each trial of a log ended, of which `rows` (m,) count: by its last row.
+def ended(frame: pd.DataFrame, ends: Ends, log: Log | None, rows: NDArray[np.intp]) -> NDArray[np.str_]:
+    """How each trial ended, of which `rows` (m,) count: in a log by its last row.
 
     A tool that writes down the status of the moment calls the last row of a trial "in progress", too. Such a trial is
     done if no other came further, and stopped early if its scheduler said so.
     """
     n = len(frame)
+    if log is None:
+        return _of_the_moment(frame, ends.status, None, rows) if ends.of_the_moment else ends.status
     order = np.lexsort((np.arange(n), log.step if log.step is not None else np.zeros(n), log.trial))
     last = order[np.flatnonzero(np.diff(log.trial[order], append=log.trial.max() + 1))]
     of_trial = np.empty(log.trial.max() + 1, dtype=np.intp)
     of_trial[log.trial[last]] = last
     last = of_trial[log.trial[rows]]
-    status = ends.status[last].copy()
-    plain = {normal(str(label)): str(label) for label in frame.columns}
-    if ends.label is None or normal(ends.label) != OF_THE_MOMENT:
-        return status
-    return _of_the_moment(frame, status, log.step, last, plain.get(DECISION))
+    return _of_the_moment(frame, ends.status, log.step, last) if ends.of_the_moment else ends.status[last]
 
 
 def _of_the_moment(
-    frame: pd.DataFrame,
-    status: NDArray[np.str_],
-    step: Floats | None,
-    last: NDArray[np.intp],
-    decision: str | None,
+    frame: pd.DataFrame, status: NDArray[np.str_], step: Floats | None, last: NDArray[np.intp]
 ) -> NDArray[np.str_]:
-    open_ends: Bools = np.isin(status, (LOST, PRUNED))
+    """How trials ended whose `last` rows (m,) were written while they ran."""
+    status = status[last]
+    open_ends = np.isin(status, (LOST, PRUNED))
+    decision = next((label for label in frame.columns if normal(str(label)) == DECISION), None)
+    decided = np.zeros(len(last), dtype=bool)
     if decision is not None:
-        words = frame[decision].iloc[last].astype(str).str.strip().str.lower()
-        decided = words.map(DECIDED).to_numpy(dtype=object)
-        status = np.where(open_ends & (decided == PRUNED), PRUNED, status)
-    furthest = step is None or step[last] == step[last].max()
-    return np.asarray(np.where(open_ends & furthest & (status != DIVERGED), DONE, status), dtype=str)
+        decided = frame[decision].iloc[last].astype(str).str.strip().str.lower().isin(DECIDED).to_numpy()
+    furthest = ~decided if step is None else step[last] == step[last].max()
+    status = np.where(open_ends & decided, PRUNED, status)
+    return np.asarray(np.where(open_ends & furthest, DONE, status), dtype=str)
 
 
 def rows_note(log: Log, how: RowsName, rows: int, trials: int) -> str:

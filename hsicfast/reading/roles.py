@@ -13,16 +13,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 from hsicfast.reading import conventions as names
-from hsicfast.reading.columns import typed
 from hsicfast.reading.looks import EACH, FEWEST_ROWS, Asked, Column, Table, beginning, matched
-from hsicfast.space.search_space import RESERVED, Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.space.search_space import RESERVED, Hyperparameter
 from hsicfast.text import listed
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ DURATION = re.compile(
 )
 CODE = re.compile(r"(?=.*\d)(?=.*[a-f])[0-9a-f]{7,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 PLACE = re.compile(r"(?:/|~/|[A-Za-z]:\\|\w+://).*")
-# Seconds and milliseconds since 1970 of the years 2001 to 2065.
-SECONDS = (1e9, 3e9)
+# Seconds since 1970 of the years 2001 to 2065; the runs of one table lie within three years.
+SECONDS, YEARS = (1e9, 3e9), 1e8
 
 
 class Roles(NamedTuple):
@@ -146,8 +145,9 @@ def _dates(column: Column) -> str:
     texts = column.texts[:20]
     if kind == "M" or (texts and all(DATE.fullmatch(text) for text in texts)):
         return "dates"
+    seconds = column.finite / 1e3 ** _thousands(column.finite)
     low, high = SECONDS
-    if column.levels > FEW and all(low <= v <= high for v in (column.finite / 1e3 ** _thousands(column.finite))):
+    if column.levels > FEW and low <= seconds.min() and seconds.max() <= high and np.ptp(seconds) <= YEARS:
         return "seconds since 1970"
     return ""
 
@@ -186,7 +186,8 @@ def _counter(column: Column) -> str:
 
 
 def _identity(column: Column) -> str:
-    if column.short not in names.IDENTITIES or (column.short in names.DOUBTFUL and column.few(FEW)):
+    named = column.short in names.IDENTITIES or column.words[-1:] in (["id"], ["uuid"])
+    if not named or (column.few(FEW) and (column.short in names.DOUBTFUL or column.short not in names.IDENTITIES)):
         texts = column.texts[:20]
         return "codes that name something" if texts and all(CODE.fullmatch(text) for text in texts) else ""
     return "it says which run a row is"
@@ -215,12 +216,12 @@ def _named_like_a_metric(column: Column) -> str:
     if column.numbers is None:
         return ""
     head, before = _head(column.words)
-    if head in names.PROGRESS and column.whole and set(before) <= names.QUALIFIERS:
+    if head in names.PROGRESS and column.whole and set(before) <= names.QUALIFIERS - {"max", "min"}:
         return f"it counts how far a run came: its name says {head}"
     set_by_user = bool(before) and (before[0] in names.SETTING or (before[0] in names.LIMITS and head in names.COUNTS))
     if head not in names.METRICS or set_by_user or (column.few(FEW_MEASURED) and column.agreement < NAMED):
         return ""
-    return f"like a metric or measurement of the run: its name says {head}"
+    return f"looks like a metric or a measurement: its name says {head}"
 
 
 def _moves_like_a_metric(column: Column) -> str:
@@ -238,7 +239,7 @@ def _moves_like_a_metric(column: Column) -> str:
         return ""
     if column.agreement < least or column.even:
         return ""
-    return f"like a metric of the run: its ranks go with the objective's (correlation {column.agreement:.2f})"
+    return f"looks like a metric: its ranks go with the objective's (correlation {column.agreement:.2f})"
 
 
 def _anything(column: Column) -> str:
@@ -311,7 +312,7 @@ def roles_of(frame: pd.DataFrame, asked: Asked) -> Roles:
     >>> roles.names, roles.repeats
     ({'lr': 'lr'}, ('seed',))
     >>> roles.left_out["train_loss"]
-    'like a metric or measurement of the run: its name says loss; name it in --only to judge it'
+    'looks like a metric or a measurement: its name says loss; name it in --only to judge it'
     """
     table = Table(frame, asked, _open)
     for option, patterns in (("ignore", asked.ignore), ("only", asked.only)):
@@ -346,24 +347,6 @@ def _judged(table: Table, rules: Sequence[Rule]) -> Roles:
     prefix = alike.pop() if len(alike) == 1 else ""
     stated = {label: kind for label, kind in (table.asked.stated or {}).items() if kind is not None}
     return Roles({label: label.removeprefix(prefix) for label in taken}, left_out, prefix, tuple(repeats), stated)
-
-
-def as_stated(kind: Hyperparameter | None, column: pd.Series[Any]) -> tuple[pd.Series[Any], Hyperparameter, str] | None:
-    """The column and the hyperparameter that its source states; None if it states none that all values fit."""
-    if kind is None or column.astype(str).nunique() < 2:
-        return None
-    column = column if isinstance(kind, Choice) else typed(column)
-    filled = column.dropna()
-    if isinstance(kind, Choice):
-        fits = all(value in kind.choices for value in filled.unique())
-    elif isinstance(kind, Bool):
-        fits = all(isinstance(value, bool | np.bool_) for value in filled.unique())
-    elif isinstance(kind, Float | Int):
-        fits = filled.dtype.kind in "iuf" and bool(((filled >= kind.low) & (filled <= kind.high)).all())
-        fits = fits and (isinstance(kind, Float) or bool((filled == np.rint(filled)).all()))
-    else:
-        return None
-    return (column, kind, "as the study says") if fits else None
 
 
 def _check_matched(option: str, patterns: Sequence[str], table: Table) -> None:

@@ -25,7 +25,7 @@ from hsicfast.reading.outcomes import (
     check_rows,
     column_called,
     directions,
-    ended_in_log,
+    ended,
     ends_of,
     kept_rows,
     log_in,
@@ -181,9 +181,10 @@ def read_large(
     label = column_called(frame, asked[0], "objective")
     priced = None if cost is None else column_called(frame, cost, "cost")
     taken = [name for name in (label, priced) if name]
-    ended = ends_of(frame, taken)
-    beside = [*taken, *filter(None, [ended.label])]
-    roles = roles_of(frame[ended.status != LOST], _asked(beside, ignore, only, space))
+    outcomes = ends_of(frame, taken)
+    beside = [*taken, *filter(None, [outcomes.label])]
+    shown = frame[outcomes.looked_at]
+    roles = roles_of(shown, _asked(beside, ignore, only, space))
     log = None if rows == "all" else log_in(frame, roles, beside)
     if log is not None:
         raise InputError(
@@ -193,14 +194,14 @@ def read_large(
     upside = directions(frame, [label], maximize, {})
     guess, prefix = None, roles.prefix
     if space is None:
-        guess = guess_space(frame[ended.status != LOST], beside, roles)
+        guess = guess_space(shown, beside, roles)
         guess = widened(guess, {name: ends[prefix + name] for name in guess.space})
         whole = guess.space
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)
         prefix = "" if all(name in frame for name in whole) else prefix
-    trials = ParquetTrials(source, label, priced, prefix, ended.label, unknown_is_lost=True)
-    notes = (*ended.notes, *upside.notes)
+    trials = ParquetTrials(source, label, priced, prefix, outcomes.label, unknown_is_lost=True)
+    notes = (*outcomes.notes, *upside.notes)
     return LargeReading(whole, trials, not upside.large[0], guess, spoken(asked[0]), cost, notes=notes)
 
 
@@ -302,17 +303,17 @@ def read_trials(
     taken = [*names, *filter(None, [priced])]
     ends = ends_of(frame, taken)
     beside = [*taken, *filter(None, [ends.label])]
-    if (ends.status == LOST).all():
-        raise InputError(
-            f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ends.label!r}; run some"
-        )
     upside = directions(frame, list(names), maximize, own or {})
     losses = np.column_stack([numbers_in(frame, label, "objective") for label in names])
     losses = np.where(upside.large, -losses, losses)
     # 2. Which of the others are hyperparameters, and which rows are trials.
     about = _asked(beside, ignore, only, space, found)
-    roles = roles_of(frame[ends.status != LOST], about)
+    roles = roles_of(frame[ends.looked_at] if ends.looked_at.any() else frame, about)
     trials = _trials(frame, losses, ends, roles, rows, beside)
+    if (trials.status == LOST).all():
+        raise InputError(
+            f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ends.label!r}; run some"
+        )
     if trials.note:
         frame, losses = frame.iloc[trials.rows], losses[trials.rows]
         roles = roles_of(frame[trials.status != LOST], about)
@@ -352,11 +353,12 @@ def _trials(
 ) -> _Trials:
     log = None if rows == "all" else log_in(frame, roles, beside)
     if log is None or rows == "all":
-        return _Trials(np.arange(len(frame)), ends.status)
+        kept = np.arange(len(frame))
+        return _Trials(kept, ended(frame, ends, None, kept))
     if rows == "best" and losses.shape[1] > 1:
         raise InputError(f"the best row of a trial needs one objective, but got {losses.shape[1]}; name one")
     kept = kept_rows(log, rows, losses[:, 0])
-    return _Trials(kept, ended_in_log(frame, ends, log, kept), rows_note(log, rows, len(frame), len(kept)))
+    return _Trials(kept, ended(frame, ends, log, kept), rows_note(log, rows, len(frame), len(kept)))
 
 
 def _asked(
