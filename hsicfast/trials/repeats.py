@@ -140,7 +140,8 @@ def _differ_in_seeds(same: Rows, seed: NDArray[np.int64], random: np.random.Gene
     """
     seeds = np.unique(seed, return_inverse=True)[1]
     pairs = len(np.unique(same * (seeds.max() + 1) + seeds))
-    if seeds.max() == 0 or pairs < len(same):
+    # Seeds that no two configurations share tell nothing: each trial of a search may have one of its own.
+    if not 1 <= seeds.max() < len(same) // 2 or pairs < len(same):
         return False
     if pairs == (same.max() + 1) * (seeds.max() + 1):  # each configuration with each seed
         return True

@@ -120,11 +120,7 @@ class TestSeeds:
         return replace(table, seed=np.asarray(seed))
 
     def test_each_configuration_with_each_seed(self):
-        columns = {
-            "depth": np.tile([1, 2, 3, 4], 6),
-            "kind": np.repeat(list("abc"), 8),
-            "on": np.tile([True, False], 12),
-        }
+        columns = {"depth": np.tile([1, 2, 3, 4], 6), "kind": np.repeat(list("abc"), 8)}
         columns["on"] = np.tile(np.repeat([True, False], 4), 3)
         table = rows_of(SMALL, columns, np.repeat(np.arange(24), 3), np.random.default_rng(0).random(72))
         few = table.select(np.arange(12))
