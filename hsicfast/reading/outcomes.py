@@ -149,7 +149,7 @@ def log_in(frame: pd.DataFrame, roles: Roles, skip: Sequence[str] = ()) -> Log |
     """
     plain = {normal(str(label)): str(label) for label in reversed(frame.columns)}
     found = []
-    for label in filter(None, map(plain.get, RUNS)):
+    for label in filter(None, map(plain.get, (*RUNS, *_evaluated(frame)))):
         place, kinds = _kinds(frame[label])
         if label not in skip and (place >= 0).all() and 1 < len(kinds) < len(frame):
             found.append((len(kinds), label, place))
@@ -166,6 +166,11 @@ def log_in(frame: pd.DataFrame, roles: Roles, skip: Sequence[str] = ()) -> Log |
     unique = any(frame[own].nunique() == len(frame) for name in RUNS if (own := plain.get(name)) and own not in skip)
     is_log = (counted is not None and _start_alike(counted, trial)) or _settled(frame, roles, trial)
     return Log(trial, label, step) if is_log and (counted is not None or not unique) else None
+
+
+def _evaluated(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The column of scikit-learn's mappings of parameters, which repeat where a search by halving goes on."""
+    return ("params",) if "params" in frame and str(frame["params"].iloc[0]).startswith("{") else ()
 
 
 def _ordering(

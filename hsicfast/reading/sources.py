@@ -14,6 +14,7 @@ from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import Law
 from hsicfast.reading.columns import MOST_CHOICES, typed
+from hsicfast.reading.exports import cleaned
 from hsicfast.reading.found import Found
 from hsicfast.reading.frames import read_frame
 from hsicfast.reading.guess import Guess, guess_space, widened
@@ -294,7 +295,7 @@ def read_trials(
     ('non-domination of loss and seconds', [0.0, 0.0, nan])
     """
     check_rows(rows)
-    found = read_frame(source, study)
+    found = cleaned(read_frame(source, study))
     frame, own = found.frame, found.maximized
     # 1. Which columns hold the objectives, the cost and the status.
     asked = [objective] if isinstance(objective, str) else list(objective or own_objectives(frame, own))

@@ -243,3 +243,39 @@ class TestRepeats:
         found = analyse(reading, pairs=False)
         assert found.n == 6
         assert found.trials.objective.tolist() == pytest.approx(objective.reshape(6, 7).mean(axis=1).tolist())
+
+
+class TestCells:
+    def test_mlflow_guards_what_looks_like_a_formula(self, tmp_path):
+        shown = [f"'{value}" if value < 0 else str(value) for value in LEVEL - 0.5]
+        given = pd.DataFrame({"Run ID": [f"{k:032x}" for k in range(TRIALS)], "shift": shown, "val_loss": shown})
+        given.to_csv(tmp_path / "runs.csv", index=False, quoting=1)
+        for source in (given, tmp_path / "runs.csv"):
+            table = read_trials(source, "val_loss").table
+            assert table.objective.tolist() == table.values["shift"].tolist() == (LEVEL - 0.5).tolist()
+
+    def test_dvc_signs_and_rows(self):
+        given = pd.DataFrame({"rev": [f"r{k}" for k in range(TRIALS)], "rate": RATE, "loss": LEVEL.astype(object)})
+        given["typ"], given["State"] = ["baseline"] * 2 + ["branch_commit"] * (TRIALS - 2), None
+        given.loc[3, ["State", "loss"]] = ["Failed", "!"]
+        given.loc[0, "loss"] = "-"
+        reading = read_trials(given, "loss")
+        assert reading.table.status.tolist() == ["done", "diverged"] + ["done"] * (TRIALS - 4)
+        assert list(reading.space) == ["rate"]
+        assert reading.notes == ('2 rows of the typ "baseline" are no experiments and are left out.',)
+
+    def test_a_search_by_halving(self):
+        pytest.importorskip("sklearn")
+        from sklearn.datasets import make_classification
+        from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+        from sklearn.model_selection import HalvingGridSearchCV
+        from sklearn.tree import DecisionTreeClassifier
+
+        x, y = make_classification(200, 8, random_state=0)
+        grid = {"max_depth": list(range(1, 7)), "min_samples_leaf": [1, 5, 20]}
+        search = HalvingGridSearchCV(DecisionTreeClassifier(random_state=0), grid, cv=3, random_state=0).fit(x, y)
+        table = read_trials(pd.DataFrame(search.cv_results_), "mean_test_score").table
+        assert len(table) == search.n_candidates_[0] == 18
+        assert len(search.cv_results_["params"]) > 18
+        last = search.cv_results_["iter"] == search.n_iterations_ - 1
+        assert set(search.cv_results_["mean_test_score"][last]) <= set(table.objective)
