@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,18 +20,22 @@ from hsicfast.errors import InputError
 from hsicfast.indices.findings import ABOUT
 from hsicfast.indices.verdicts import trial_notes
 from hsicfast.reading.guess import Guess
+from hsicfast.reading.outcomes import ROWS
 from hsicfast.reading.sources import LargeReading, Reading, read_large, read_trials
 from hsicfast.reading.storages import opened_study
-from hsicfast.report.content import p_meaning
+from hsicfast.report.content import good_end, p_meaning
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page
 from hsicfast.report.tables import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
 from hsicfast.space.formats import write_space
+from hsicfast.text import listed
 from hsicfast.trials.goal import AUTO, Auto, Threshold
 from hsicfast.trials.parquet import is_large
 
 USER_ERROR, INTERRUPTED = 2, 130
+# Up to so many columns of one reason are listed with the reason each.
+ONE_BY_ONE = 3
 ADAPTIVE = (
     "A study does not say how its trials were drawn: where its sampler was adaptive (TPE, Gaussian process, ...), what "
     "it chose and what came of it go together for that reason, too."
@@ -51,11 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             reading = _read(options)
             sensitivity = analyse(
-                reading.space,
-                reading.trials,
+                reading,
                 goal=options.goal if options.threshold is None else Threshold(options.threshold),
                 question=options.question,
-                minimize=reading.minimize,
                 pairs=options.pairs,
                 seed=options.seed,
                 law="ranks",
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     if reading.guess is not None:
         _print_guess(console, reading.guess)
-    _print_findings(console, sensitivity)
+    _print_findings(console, sensitivity, reading.objective)
     for note in _notes(reading):
         console.print(Text(note))
 
@@ -104,6 +106,7 @@ def _read(options: argparse.Namespace) -> Reading | LargeReading:
         raise InputError("--save-space saves a guess, but with --space nothing is guessed; drop one of the two")
     maximize = False if options.minimize else options.maximize
     asked = {"cost": options.cost, "space": options.space, "maximize": True if maximize == [] else maximize}
+    asked |= {"ignore": options.ignore, "only": options.only, "rows": options.rows}
     reading: Reading | LargeReading
     if options.study is None and is_large(options.source):
         reading = read_large(options.source, options.objective, **asked)
@@ -123,14 +126,25 @@ def _print_guess(console: Console, guess: Guess) -> None:
         console, "What the columns were taken for (--save-space, correct, --space)", ("name", "type", "why"), rows
     )
     if guess.left_out:
-        left = "; ".join(f"{name}: {reason}" for name, reason in guess.left_out.items())
-        console.print(Text(f"left out: {left}"))
+        console.print(Text(f"left out: {_left_out(guess.left_out)}"))
 
 
-def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
+def _left_out(reasons: Mapping[str, str]) -> str:
+    """The columns with their reasons; those of one reason together if they are many."""
+    alike: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        alike.setdefault(reason, []).append(name)
+    parts = []
+    for reason, names in alike.items():
+        parts += [f"{listed(names)}: {reason}"] if len(names) > ONE_BY_ONE else [f"{name}: {reason}" for name in names]
+    return "; ".join(parts)
+
+
+def _print_findings(console: Console, sensitivity: Sensitivity, metric: str) -> None:
     """Print the headline and the tables of an analysis."""
     found = sensitivity.verdict_list
     console.print(Text(sensitivity.headline, style="bold"))
+    console.print(Text(good_end(sensitivity, metric)))
     for sentence in trial_notes(sensitivity):
         console.print(Text(sentence))
     rows = [(verdict.name, verdict.text, verdict.evidence) for verdict in found]
@@ -143,7 +157,7 @@ def _print_findings(console: Console, sensitivity: Sensitivity) -> None:
 
 def _notes(reading: Reading | LargeReading) -> list[str]:
     """Sentences on what a reader must know before believing the numbers."""
-    return [ADAPTIVE] if reading.study else []
+    return [*([ADAPTIVE] if reading.study else []), *reading.notes]
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -161,7 +175,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "trials are those which the fewest others dominate",
     )
     direction = parser.add_mutually_exclusive_group()
-    direction.add_argument("--minimize", action="store_true", help="small is good (default, or the study's direction)")
+    direction.add_argument(
+        "--minimize",
+        action="store_true",
+        help="small is good (default: the study's direction, or what the name says, or small)",
+    )
     direction.add_argument(
         "--maximize",
         nargs="*",
@@ -186,6 +204,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--cost", help="column of what a trial costs; asks what drives it, too")
     parser.add_argument("--study", help="name of the Optuna study, where the storage has several")
+    parser.add_argument(
+        "--ignore",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="columns that are no hyperparameters; patterns such as 'sys/*' are allowed",
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=(), metavar="NAME", help="the columns that alone are hyperparameters, or patterns"
+    )
+    parser.add_argument(
+        "--rows",
+        choices=ROWS,
+        default="last",
+        help="where an identity such as trial_id repeats: its last row is a trial (default), its best, or each row",
+    )
     parser.add_argument("--space", help="YAML file with the space instead of a guess")
     parser.add_argument("--save-space", help="write the guess there, to be corrected")
     parser.add_argument(

@@ -25,6 +25,7 @@ from hsicfast.indices.laws import law_that_holds
 from hsicfast.indices.pairs import judged_pairs
 from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.streaming import MIN_TRIALS, ProgressCallback, Stream
+from hsicfast.reading.sources import LargeReading, Reading, parts_of
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import AUTO, Auto, Threshold, losses_of, stated
 from hsicfast.trials.parquet import ParquetTrials
@@ -149,8 +150,8 @@ class Sensitivity(Conclusions):
 
 @keyword_only_after(2, last="goal")
 def analyse(
-    space: SearchSpace,
-    trials: TrialTable | pd.DataFrame | str | Path | ParquetTrials,
+    space: SearchSpace | Reading | LargeReading,
+    trials: TrialTable | pd.DataFrame | str | Path | ParquetTrials | None = None,
     *,
     goal: float | int | Threshold | Auto = AUTO,
     question: About = "goal",
@@ -161,7 +162,7 @@ def analyse(
     seed: int = 0,
     confidence: float = 0.9,
     pairs: bool = True,
-    law: Law = "space",
+    law: Law | None = None,
     failed: str = "miss",
     pruned: str = "miss",
     progress: ProgressCallback = silent,
@@ -170,15 +171,17 @@ def analyse(
 
     Parameters
     ----------
-    space : SearchSpace
-        Its distributions drew the trials, if `law` is "space".
+    space : SearchSpace or Reading
+        Its distributions drew the trials, if `law` is "space". What :func:`hsicfast.read_trials` returned stands for
+        space, trials, direction and law, each of which may be given instead.
     trials : TrialTable, DataFrame, path or ParquetTrials
-        Finished trials; lost ones are left out. Rows that repeat a configuration, with other seeds or copied, count as
-        one trial with the mean of their objectives. Trials that an optimiser proposed are left out, with a warning:
-        their values do not follow the distributions of the space. A Parquet file or a folder of such files is read in
-        bounded memory, and the indices use all its trials; pairs, pictures and verdicts use 16,384 of them, drawn at
-        random by `seed`. Of files each row counts as a trial, though rows repeat a configuration; nobody checks that
-        values follow the space; and the index orders the hyperparameters, whose `importance` is not known.
+        Finished trials, by default those of the Reading; lost ones are left out. Rows that repeat a configuration, with
+        other seeds or copied, count as one trial with the mean of their objectives. Trials that an optimiser proposed
+        are left out, with a warning: their values do not follow the distributions of the space. A Parquet file or a
+        folder of such files is read in bounded memory, and the indices use all its trials; pairs, pictures and verdicts
+        use 16,384 of them, drawn at random by `seed`. Of files each row counts as a trial, though rows repeat a
+        configuration; nobody checks that values follow the space; and the index orders the hyperparameters, whose
+        `importance` is not known.
     goal : float in (0, 1), int >= 1, Threshold or "auto"
         The best fraction, the number of best trials, or the value that the objective must reach: the goal of the
         indices, of pairs and pictures. In a conditional group the fraction counts its own trials; a number of trials
@@ -188,7 +191,8 @@ def analyse(
         What the joint test asks: whether a hyperparameter decides who ends among the good trials, be these 5, 10, 20,
         30 or 50% of all, or the `goal`; or whether it has any influence on the objective, at either end.
     minimize : bool, optional
-        Whether a small objective is good; by default the direction of a TrialTable, and True for anything else.
+        Whether a small objective is good; by default the direction of a TrialTable or a Reading, and True for anything
+        else.
     bandwidth : float > 0
         Bandwidth of the Gaussian kernel on values mapped to [0, 1]. The default is the median distance of two uniform
         values, so that the indices of all hyperparameters compare.
@@ -204,10 +208,11 @@ def analyse(
         Confidence of the intervals.
     pairs : bool
         Whether to judge pairs, too; d hyperparameters have d (d - 1) / 2 pairs.
-    law : {"space", "ranks"}
-        What maps values to [0, 1]: the distributions of the space, or, if nobody knows these, the ranks among the
-        trials, and equal values share an interval. With ranks an optimiser's trials are judged, too, with a warning.
-        If trials in memory do not follow the distributions of the space, ranks are used, with a warning.
+    law : {"space", "ranks"}, optional
+        What maps values to [0, 1]: the distributions of the space (default), or, if nobody knows these, the ranks among
+        the trials (default for a Reading whose space was guessed or is a study's); equal values share an interval. With
+        ranks an optimiser's trials are judged, too, with a warning. If trials in memory do not follow the distributions
+        of the space, ranks are used, with a warning.
     failed : {"miss", "drop"}
         A diverged trial misses the goal, which is evidence against its hyperparameters. Choose "drop" to leave it out
         if it failed for reasons of its own; an infeasible one has not failed, and misses the goal.
@@ -236,6 +241,11 @@ def analyse(
     >>> found.significant()
     ['a']
     """
+    if isinstance(space, Reading | LargeReading):
+        space, trials, minimize, law = parts_of(space, trials, minimize, law)
+    if trials is None:
+        raise InputError("an analysis needs trials, but got a space alone; pass them, or what read_trials returned")
+    law = "space" if law is None else law
     rules = Rules(law, failed, pruned)
     _check_rules(rules)
     if isinstance(trials, str | Path | ParquetTrials):
@@ -252,6 +262,7 @@ def analyse(
             question,
         )
         source = trials if isinstance(trials, ParquetTrials) else ParquetTrials(trials)
+        rules = rules._replace(unknown_is_lost=source.unknown_is_lost)
         return _analyse_stream(Stream(space, source, rules, progress), asked, rules, pairs, progress)
     # 1. Which trials count.
     table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)

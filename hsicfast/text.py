@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,20 @@ def clip(name: str, most: int = 30) -> str:
     if len(name) > most:
         name = f"{name[: most // 2]}…{name[len(name) - (most - most // 2 - 1) :]}"
     return name
+
+
+def listed(names: Iterable[Any], most: int = 8) -> str:
+    """Names with commas between them; of more than `most`, the first and how many more.
+
+    Examples
+    --------
+    >>> listed("abc"), listed(range(400), most=3)
+    ('a, b, c', '0, 1, 2, … and 397 more')
+    """
+    texts = list(map(str, names))
+    if len(texts) <= most + 1:  # "and 1 more" is no shorter than its name
+        return ", ".join(texts)
+    return f"{', '.join(texts[:most])}, … and {len(texts) - most:,} more"
 
 
 def value_text(value: Any, digits: int = 4) -> str:

@@ -75,7 +75,10 @@ class TestFiles:
         upside_down = trials().assign(val_error=lambda frame: -frame["val_error"])
         upside_down.to_csv(tmp_path / "up.csv", index=False)
         down = said(capsys, csv, "--objective", "val_error", "--minimize")
-        assert said(capsys, str(tmp_path / "up.csv"), "--objective", "val_error", "--maximize") == down
+        up = said(capsys, str(tmp_path / "up.csv"), "--objective", "val_error", "--maximize")
+        edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
+        assert f"val_error at or above -{edge} is good: 15 of 120." in up
+        assert up.replace(f"at or above -{edge}", f"at or below {edge}") == down
         assert said(capsys, csv, "--objective", "val_error") == down
         assert said(capsys, csv, "--objective", "val_error", "--maximize") != down
 
@@ -94,6 +97,49 @@ class TestFiles:
         with pytest.raises(SystemExit, match="2"):
             main([csv, "--objective", "val_error", "--space", str(path)])
         assert "in column 'rate'" in capsys.readouterr().err
+
+
+class TestColumns:
+    def test_options(self, capsys, csv):
+        asked = (csv, "--objective", "val_error")
+        text = said(capsys, *asked)
+        assert (
+            "seconds: looks like a metric or a measurement: its name says seconds; name it in --only to judge it"
+            in text
+        )
+        assert " momentum Float " not in said(capsys, *asked, "--ignore", "mom*", "seconds")
+        only = said(capsys, *asked, "--only", "rate", "seconds")
+        assert re.search(r" seconds Float .* left out: ", only)
+        assert "[red]opt: not among those asked for" in only
+        with pytest.raises(SystemExit, match="2"):
+            main([*asked, "--only", "rates"])
+        assert "'rates' matches none; nearest: rate" in capsys.readouterr().err
+
+    def test_many_columns_of_one_reason_are_listed_once(self, capsys, tmp_path):
+        frame = (
+            trials()
+            .drop(columns="seconds")
+            .assign(**{f"score_{k}": np.random.default_rng(k).random(120) for k in range(40)})
+        )
+        frame.to_csv(tmp_path / "many.csv", index=False)
+        text = said(capsys, str(tmp_path / "many.csv"), "--objective", "val_error", "--no-pairs")
+        assert (
+            "score_0, score_1, score_2, score_3, score_4, score_5, score_6, score_7, … and 32 more: looks like" in text
+        )
+        assert "score_9" not in text
+
+    def test_rows(self, capsys, tmp_path):
+        frame = trials().drop(columns="seconds").assign(trial_id=range(120))
+        log = pd.concat([frame.assign(epoch=epoch, val_error=frame["val_error"] + 3 - epoch) for epoch in range(4)])
+        log.to_csv(tmp_path / "log.csv", index=False)
+        asked = (str(tmp_path / "log.csv"), "--objective", "val_error", "--no-pairs")
+        text = said(capsys, *asked)
+        assert text.endswith(
+            "of 480 rows the last of each of 120 trials counts (--rows best takes the best, --rows all every row)."
+        )
+        edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
+        assert f"val_error at or below {edge} is good: 15 of 120." in text
+        assert "480 rows are 120 configurations" in said(capsys, *asked, "--rows", "all")
 
 
 class TestMultirun:
@@ -185,6 +231,21 @@ class TestReport:
         assert "filled exactly where [red]opt is sgd" in text
         assert "among the cheapest 12.5% by seconds" in text
         assert "with val_error at or below" in text
+        edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
+        assert f"val_error at or below {edge} is good: 15 of 120." in text
+
+    def test_the_notes_of_reading(self, capsys, tmp_path):
+        frame = trials().assign(accuracy=lambda frame: -frame["val_error"], state=["finished"] * 119 + ["napping"])
+        frame.drop(columns="val_error").to_csv(tmp_path / "acc.csv", index=False)
+        page = tmp_path / "report.html"
+        text = said(capsys, str(tmp_path / "acc.csv"), "--objective", "accuracy", "--report", str(page))
+        for note in (
+            "No tool is known to call a status",
+            "Nobody said which end of accuracy is good: by its name large is",
+        ):
+            assert note in text
+            assert f'<p class="caution">{note}' in page.read_text(encoding="utf-8")
+        assert re.search(r"accuracy at or above -0\.\d+ is good: 15 of 119\.", page.read_text(encoding="utf-8"))
 
     def test_of_a_study_with_its_caution(self, capsys, storage, tmp_path):
         said(capsys, storage, "--study", "first", "--report", str(tmp_path / "report.html"))
@@ -211,8 +272,18 @@ class TestSeveralObjectives:
         text = said(capsys, *two, "--maximize", "accuracy")
         assert "width decides whether a trial ends among the best 10%." in text
         # Where both are minimised each trial is as good as any other.
-        assert "width decides" not in said(capsys, *two)
-        assert said(capsys, *two, "--maximize") == said(capsys, *two)
+        assert "width decides" not in said(capsys, *two, "--minimize")
+        assert said(capsys, *two, "--maximize") == said(capsys, *two, "--minimize")
+
+    def test_a_name_says_which_end_is_good(self, capsys, tmp_path):
+        rng = np.random.default_rng(0)
+        width, noise = rng.random((2, 200))
+        pd.DataFrame({"width": width, "noise": noise, "error": width, "accuracy": -width}).to_csv(tmp_path / "two.csv")
+        two = (str(tmp_path / "two.csv"), "--objective", "error", "--objective", "accuracy")
+        said_by_name = said(capsys, *two)
+        told = " Nobody said which end of accuracy is good: by its name large is (--minimize if small is)."
+        assert said_by_name.endswith(told)
+        assert said_by_name.removesuffix(told) == said(capsys, *two, "--maximize", "accuracy")
 
 
 @pytest.mark.parametrize(

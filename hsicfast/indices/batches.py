@@ -14,7 +14,7 @@ from hsicfast.indices.carried import Law
 from hsicfast.space.search_space import Bool, Choice, SearchSpace
 from hsicfast.trials.parquet import Opened, ParquetTrials
 from hsicfast.trials.table import as_choice
-from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, WORDS
+from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, status_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,11 +26,12 @@ OUTCOME_COLUMNS = ("objective", "cost", "status", "origin")
 
 
 class Rules(NamedTuple):
-    """Which trials count: the options of these names that :func:`hsicfast.analyse` takes."""
+    """Which trials count: the options of these names that :func:`hsicfast.analyse` takes, and what files know."""
 
     law: Law
     failed: str
     pruned: str
+    unknown_is_lost: bool = False
 
 
 class Outcomes(NamedTuple):
@@ -101,10 +102,11 @@ def outcomes_of(batch: pa.RecordBatch, labels: dict[str, str], rules: Rules) -> 
     status = np.full(n, done, dtype=np.int8)
     if "status" in labels:
         place, kinds = _texts(batch, labels["status"])
-        unknown = [kind for kind in kinds if str(kind).strip().lower() not in WORDS]
-        if unknown:
+        means = list(map(status_of, kinds))
+        unknown = [kind for kind, meant in zip(kinds, means, strict=True) if meant is None]
+        if unknown and not rules.unknown_is_lost:
             raise InputError(f"a status must be one of {STATUSES}, but got {unknown}; correct it")
-        status = np.array([STATUSES.index(WORDS[str(kind).strip().lower()]) for kind in kinds] + [done], np.int8)[place]
+        status = np.array([STATUSES.index(meant or LOST) for meant in means] + [done], np.int8)[place]
     status[(status == done) & ~finite] = diverged
     kept = status != lost
     searched = np.zeros(n, dtype=bool)

@@ -28,6 +28,7 @@ from hsicfast.indices.reduction import cheap_good_value
 from hsicfast.space.search_space import Bool, Choice, Int
 from hsicfast.text import number, p_text, share_text, value_text
 from hsicfast.trials.goal import Threshold, goal_text
+from hsicfast.trials.repeats import scatter_text
 from hsicfast.trials.trial import DIVERGED, LOST, PRUNED
 
 MATTERS, TOGETHER, SAFE, OPEN, FEW = "matters", "together", "safe", "open", "few"
@@ -160,7 +161,7 @@ def trial_notes(findings: Findings) -> list[str]:
     if findings.repeats:
         said.append(
             f"{findings.n + findings.repeats:,} rows are {findings.n:,} configurations: those of one configuration "
-            "count as one trial with the mean of their objectives."
+            f"count as one trial with the mean of their objectives.{scatter_text(findings.trials)}"
         )
     if findings.n > len(findings.trials):
         said.append(

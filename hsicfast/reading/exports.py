@@ -1,4 +1,4 @@
-"""Unfolds W&B's exports, whose cells hold mappings."""
+"""What exporters write in cells that is no value: W&B's mappings, MLflow's apostrophes, DVC's signs for no result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,53 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
-from hsicfast.reading.found import check_names, spread
+from hsicfast.reading.found import Found, check_names, spread
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# DVC writes these where there is no result, and rows of this type for what is no experiment.
+NO_RESULT, NO_EXPERIMENT = ("!", "-"), "baseline"
+
+
+def cleaned(found: Found) -> Found:
+    """The same trials without an exporter's signs for what is no value, and without its rows that are no trials.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"rev": ["a", "b"], "typ": ["baseline", "branch_commit"], "loss": ["!", "'-0.5"]})
+    >>> cleaned(Found(frame)).frame.values.tolist(), cleaned(Found(frame)).notes
+    ([['b', 'branch_commit', '-0.5']], ('1 row of the typ "baseline" is no experiment and is left out.',))
+    """
+    frame, notes = found.frame, found.notes
+    changed: dict[str, pd.Series[Any]] = {}
+    for label in frame.columns[[dtype.kind not in "biufmM" for dtype in frame.dtypes]]:
+        column = frame[label]
+        if _is_guarded(column):
+            # MLflow's page puts an apostrophe before what a spreadsheet would take for a formula.
+            guarded = column.astype(str).str.match(r"'[-+=@]")
+            changed[label] = column.where(~guarded, column.astype(str).str[1:])
+    frame = frame.assign(**changed) if changed else frame
+    if {"rev", "typ"} <= set(frame.columns):
+        frame = frame.mask(frame.isin(NO_RESULT))
+        plain = (frame["typ"] == NO_EXPERIMENT).to_numpy(dtype=bool)
+        if plain.any() and not plain.all():
+            frame = frame[~plain]
+            rows = "1 row of the typ" if plain.sum() == 1 else f"{plain.sum():,} rows of the typ"
+            is_none = "is no experiment and is" if plain.sum() == 1 else "are no experiments and are"
+            notes = (*notes, f'{rows} "{NO_EXPERIMENT}" {is_none} left out.')
+    return found._replace(frame=frame, notes=notes)
+
+
+def _is_guarded(column: pd.Series[Any]) -> bool:
+    """Whether texts of a column begin with an apostrophe."""
+    import pandas as pd
+
+    return pd.api.types.infer_dtype(column, skipna=True) in ("string", "mixed", "mixed-integer") and bool(
+        column.astype(str).str.startswith("'").any()
+    )
 
 
 def unfolded(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,8 +13,10 @@ import numpy as np
 
 from hsicfast.errors import InputError
 from hsicfast.reading.columns import MOST_CHOICES, kind_of, kinds_in, spelled_out, typed
-from hsicfast.reading.roles import roles_in
+from hsicfast.reading.looks import as_stated
+from hsicfast.reading.roles import Roles, roles_in
 from hsicfast.space.search_space import Choice, Float, Hyperparameter, Int, SearchSpace
+from hsicfast.text import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +43,7 @@ class Guess:
     left_out: dict[str, str]
 
 
-def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
+def guess_space(frame: pd.DataFrame, beside: Sequence[str] = (), roles: Roles | None = None) -> Guess:
     """The space whose trials are the rows of `frame`.
 
     Numbers become Float or Int, with log=True if their logarithms are spread more evenly; numbers written as texts
@@ -54,6 +56,8 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     frame : DataFrame (n, c)
     beside : sequence of str
         Columns that are no hyperparameters, such as the objective.
+    roles : Roles, optional
+        What the columns are; by default only a tool's prefix tells them apart.
 
     Raises
     ------
@@ -74,11 +78,14 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     columns: dict[str, pd.Series[Any]] = {}
     spelled: dict[str, tuple[Choice, pd.Series[Any], np.ndarray[Any, Any]]] = {}
     reasons: dict[str, str] = {}
-    names, left_out = roles_in(frame, beside)
-    for label, name in names.items():
-        column = typed(frame[label])
-        kind, reason = kind_of(column)
-        choice = spelled_out(frame[label]) if column.isna().any() else None
+    roles = roles or roles_in(frame, beside)
+    left_out = dict(roles.left_out)
+    for label, name in roles.names.items():
+        stated = as_stated(roles.stated.get(label), frame[label])
+        column, kind, reason = stated or (typed(frame[label]), None, "")
+        if stated is None:
+            kind, reason = kind_of(column)
+        choice = spelled_out(frame[label]) if stated is None and column.isna().any() else None
         if choice is not None:
             spelled[name] = choice, frame[label], column.notna().to_numpy()
         if kind is None:
@@ -108,7 +115,7 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = ()) -> Guess:
     if not found:
         raise InputError(
             f"a table of trials needs a column with at least two different values beside {list(beside)}, but among "
-            f"{list(map(str, frame.columns))} there is none; name the objective with --objective"
+            f"{listed(frame.columns)} there is none; name the objective with --objective"
         )
     import pandas as pd
 

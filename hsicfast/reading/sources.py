@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
-from hsicfast.reading.columns import GAPS, MOST_CHOICES, typed
+from hsicfast.indices.carried import Law
+from hsicfast.reading.columns import MOST_CHOICES, typed
+from hsicfast.reading.exports import cleaned
 from hsicfast.reading.found import Found
 from hsicfast.reading.frames import read_frame
 from hsicfast.reading.guess import Guess, guess_space, widened
-from hsicfast.reading.roles import PREFIXES
+from hsicfast.reading.looks import Asked
+from hsicfast.reading.outcomes import (
+    PREFIXES,
+    Ends,
+    RowsName,
+    check_rows,
+    column_called,
+    directions,
+    ended,
+    ends_of,
+    kept_rows,
+    log_in,
+    non_domination,
+    numbers_in,
+    own_objectives,
+    repeat_of,
+    rows_note,
+    spoken,
+)
+from hsicfast.reading.roles import Roles, roles_of
 from hsicfast.space.formats import read_space
 from hsicfast.space.search_space import Choice, SearchSpace
 from hsicfast.trials.constraints import broken, check_constraints, set_apart
-from hsicfast.trials.goal import dominated_by
 from hsicfast.trials.parquet import Opened, ParquetTrials, open_parquet, read
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, LOST, WORDS
+from hsicfast.trials.trial import DIVERGED, LOST
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-# Prefixes of results' names in the exports of MLflow, W&B and Optuna.
-FOUND_PREFIXES = ("metrics.", "summary/", "values_", "user_attrs_")
-OWN_OBJECTIVES = ("value", "objective")
+Trials: TypeAlias = "TrialTable | pd.DataFrame | str | Path | ParquetTrials"
 # Number of rows from which a space is guessed if a table is too large to read whole.
 GUESSED = 1 << 16
-STATUS_COLUMNS = ("state", "State", "status", "Status")
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,17 @@ class Reading:
         Its name for people; None if there is no cost.
     study : str, optional
         Name of the Optuna study that the trials come from; a study does not record how they were drawn.
+    notes : tuple of str
+        What a reader must know of how the trials were read, a sentence each.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hsicfast import analyse
+    >>> rate, accuracy = np.random.default_rng(0).random(50), np.linspace(0.5, 0.9, 50)
+    >>> reading = read_trials(pd.DataFrame({"rate": rate, "accuracy": accuracy}), "accuracy")
+    >>> reading.minimize, analyse(reading).question.minimize
+    (False, False)
     """
 
     table: TrialTable
@@ -62,6 +88,7 @@ class Reading:
     objective: str
     cost: str | None
     study: str | None
+    notes: tuple[str, ...] = ()
 
     @property
     def minimize(self) -> bool:
@@ -88,7 +115,7 @@ class LargeReading:
     space : SearchSpace
     trials : ParquetTrials
         As :func:`hsicfast.analyse` takes them.
-    minimize, guess, objective, cost, study
+    minimize, guess, objective, cost, study, notes
         As in :class:`Reading`.
     """
 
@@ -99,6 +126,21 @@ class LargeReading:
     objective: str
     cost: str | None
     study: None = None
+    notes: tuple[str, ...] = ()
+
+
+def parts_of(
+    reading: Reading | LargeReading, trials: Trials | None, minimize: bool | None, law: Law | None
+) -> tuple[SearchSpace, Trials, bool | None, Law]:
+    """Space, trials, direction and law of an analysis: those given, and where one is None that of the reading.
+
+    The law of a space that was guessed, or of a study, whose sampler nobody knows, is "ranks".
+    """
+    own = reading.trials if trials is None else trials
+    if minimize is None and not isinstance(own, TrialTable):  # a table has its own direction; files have none
+        minimize = reading.minimize
+    guessed = reading.guess is not None or reading.study is not None
+    return reading.space, own, minimize, law or ("ranks" if guessed else "space")
 
 
 def read_large(
@@ -108,6 +150,9 @@ def read_large(
     cost: str | None = None,
     space: SearchSpace | str | Path | None = None,
     maximize: str | Sequence[str] | bool | None = None,
+    ignore: str | Sequence[str] = (),
+    only: str | Sequence[str] = (),
+    rows: RowsName = "last",
 ) -> LargeReading:
     """Like :func:`read_trials`, for Parquet files larger than memory.
 
@@ -117,35 +162,49 @@ def read_large(
     ----------
     source : str or Path
         A Parquet file, or a folder of them.
-    objective, cost, space, maximize
+    objective, cost, space, maximize, ignore, only
         As in :func:`read_trials`.
+    rows : {"last", "all"}
+        Each row is a trial: a table that is a log is refused, unless every row of it is to count ("all").
 
     Raises
     ------
     InputError
         As in :func:`read_trials`, and if several objectives are named.
     """
+    check_rows(rows)
     opened = open_parquet(source)
     frame, ends = _evenly(opened, GUESSED if space is None else 1)
-    asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, None))
+    asked = [objective] if isinstance(objective, str) else list(objective or own_objectives(frame, None))
     if len(asked) > 1:
         raise InputError(
             f"trials that stay in their files have one objective, but got {asked}; name one, or read fewer trials"
         )
-    label = _column(frame, asked[0], "objective")
-    priced = None if cost is None else _column(frame, cost, "cost")
-    status, ended = _statuses(frame)
-    guess, prefix = None, ""
+    label = column_called(frame, asked[0], "objective")
+    priced = None if cost is None else column_called(frame, cost, "cost")
+    taken = [name for name in (label, priced) if name]
+    outcomes = ends_of(frame, taken)
+    beside = [*taken, *filter(None, [outcomes.label])]
+    shown = frame[outcomes.looked_at]
+    roles = roles_of(shown, _asked(beside, ignore, only, space))
+    log = None if rows == "all" else log_in(frame, roles, beside)
+    if log is not None:
+        raise InputError(
+            f"trials that stay in their files have one row each, but rows with the same {log.label!r} are a log of one "
+            "trial; keep one row of each, or pass --rows all if each is a trial"
+        )
+    upside = directions(frame, [label], maximize, {})
+    guess, prefix = None, roles.prefix
     if space is None:
-        guess = guess_space(frame[status != LOST], [name for name in (label, priced, ended) if name])
-        prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in frame.columns)), "")
+        guess = guess_space(shown, beside, roles)
         guess = widened(guess, {name: ends[prefix + name] for name in guess.space})
         whole = guess.space
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)
-    trials = ParquetTrials(source, label, priced, prefix, ended)
-    (upside,) = _maximized(frame, [label], maximize, {})
-    return LargeReading(whole, trials, not upside, guess, _called(asked[0]), cost)
+        prefix = "" if all(name in frame for name in whole) else prefix
+    trials = ParquetTrials(source, label, priced, prefix, outcomes.label, unknown_is_lost=True)
+    notes = (*outcomes.notes, *upside.notes)
+    return LargeReading(whole, trials, not upside.large[0], guess, spoken(asked[0]), cost, notes=notes)
 
 
 def _evenly(opened: Opened, most: int) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
@@ -181,13 +240,17 @@ def read_trials(
     study: str | None = None,
     space: SearchSpace | str | Path | None = None,
     maximize: str | Sequence[str] | bool | None = None,
+    ignore: str | Sequence[str] = (),
+    only: str | Sequence[str] = (),
+    rows: RowsName = "last",
     constraints: Literal["miss", "ignore"] = "miss",
 ) -> Reading:
     """Read trials that somebody already has into a table that :func:`hsicfast.analyse` takes.
 
-    A column ``state`` or ``status`` in the words of Optuna, W&B, MLflow or Ray says how each trial ended: one that
-    failed is diverged, one that still runs or was killed is lost. If columns begin with ``config/``, ``params_`` or
-    ``params.``, those are the hyperparameters; otherwise all columns without another role are.
+    Which columns are hyperparameters is decided by :data:`hsicfast.reading.roles.RULES`: by what the source states, by
+    the prefixes of the tool that wrote it, and by names and values that show bookkeeping, seeds and metrics. A column
+    ``state`` or ``status`` in the words of a tool says how each trial ended: one that failed is diverged, one that
+    still runs or was killed is lost. Where a ``trial_id`` or ``run_id`` repeats, the rows are a log of one trial.
 
     Parameters
     ----------
@@ -203,7 +266,14 @@ def read_trials(
     space : SearchSpace or path, optional
         The space, or a YAML file of it, instead of a guess.
     maximize : str, sequence of str or bool, optional
-        Names of the objectives that are good if large, or whether all are. By default as the study has it, or none.
+        Names of the objectives that are good if large, or whether all are. By default as the study has it, or as their
+        names say, such as ``val_acc``; small is good of all others.
+    ignore : str or sequence of str
+        Columns that are no hyperparameters, as names or patterns such as ``sys/*``; their prefix may be left out.
+    only : str or sequence of str
+        The columns that alone are hyperparameters, as names or patterns.
+    rows : {"last", "best", "all"}
+        Of a log, the row of each trial that counts, or that each row is a trial.
     constraints : {"miss", "ignore"}
         A trial of a study that breaks a constraint is not good: its status is diverged, its failure "infeasible", and
         its objective the metric ``infeasible_objective``. Choose "ignore" to take it for a trial like others.
@@ -229,58 +299,94 @@ def read_trials(
     >>> both.objective, both.table.objective.tolist()
     ('non-domination of loss and seconds', [0.0, 0.0, nan])
     """
-    found = read_frame(source, study)
-    frame, own, named = found.frame, found.maximized, found.study
+    check_rows(rows)
+    found = cleaned(read_frame(source, study))
+    frame, own = found.frame, found.maximized
     cost = found.cost if cost is None else cost
     # 1. Which columns hold the objectives, the cost and the status.
-    asked = [objective] if isinstance(objective, str) else list(objective or _own_objectives(frame, own))
-    names = {_column(frame, name, "objective"): name for name in asked}
-    priced = None if cost is None else _column(frame, cost, "cost")
-    status, ended = _statuses(frame)
-    if (status == LOST).all():
+    asked = [objective] if isinstance(objective, str) else list(objective or own_objectives(frame, own))
+    names = {column_called(frame, name, "objective"): name for name in asked}
+    priced = None if cost is None else column_called(frame, cost, "cost")
+    taken = [*names, *filter(None, [priced])]
+    ends = ends_of(frame, taken)
+    beside = [*taken, *filter(None, [ends.label])]
+    upside = directions(frame, list(names), maximize, own or {})
+    losses = np.column_stack([numbers_in(frame, label, "objective") for label in names])
+    losses = np.where(upside.large, -losses, losses)
+    # 2. Which of the others are hyperparameters, and which rows are trials.
+    about = _asked(beside, ignore, only, space, found)
+    roles = roles_of(frame[ends.looked_at] if ends.looked_at.any() else frame, about)
+    trials = _trials(frame, losses, ends, roles, rows, beside)
+    if (trials.status == LOST).all():
         raise InputError(
-            f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ended!r}; run some"
+            f"a table of trials needs some that ended, but all {len(frame)} are lost by their {ends.label!r}; run some"
         )
-    # 2. Which of the others are hyperparameters, and their space.
-    beside = [*names, *(label for label in (priced, ended) if label)]
-    guess = None
+    if trials.note:
+        frame, losses = frame.iloc[trials.rows], losses[trials.rows]
+        roles = roles_of(frame[trials.status != LOST], about)
+    # 3. Their space.
+    status, guess = trials.status, None
     if space is None:
-        guess = guess_space(frame[status != LOST], beside)
+        guess = guess_space(frame[status != LOST], beside, roles)
         whole = guess.space
         columns = {name: guess.frame[name].reindex(frame.index) for name in whole}
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)
         columns = {name: _values(frame, name, isinstance(kind, Choice)) for name, kind in whole.items()}
-    # 3. One objective for each trial, and the table.
-    upside = _maximized(frame, list(names), maximize, own or {})
-    losses = np.column_stack([_numbers(frame, label, "objective") for label in names])
+    # 4. One objective for each trial, and the table.
+    minimize = len(names) > 1 or not upside.large[0]
     limits = _largest_constraints(found, frame, constraints)
     infeasible = broken(limits, status, losses)
     status = np.where(infeasible, DIVERGED, status)
-    judged, minimize = losses[:, 0], not upside[0]
+    judged = losses[:, 0] if minimize else -losses[:, 0]
     if len(names) > 1:
-        judged, status = _non_domination(np.where(upside, -losses, losses), status)
-        minimize = True
-    costs = None if priced is None else _numbers(frame, priced, "cost")
+        judged, status = non_domination(losses, status)
+    costs = None if priced is None else numbers_in(frame, priced, "cost")
     table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist(), minimize)
-    table = set_apart(table, infeasible, losses, limits)
-    called = [_called(name) for name in names.values()]
-    spoken = called[0] if len(called) == 1 else f"non-domination of {', '.join(called[:-1])} and {called[-1]}"
-    return Reading(replace(table, index=frame.index.to_numpy(dtype=np.int64)), guess, spoken, cost, named)
+    table = set_apart(table, infeasible, np.where(upside.large, -losses, losses), limits)
+    table = replace(table, index=frame.index.to_numpy(dtype=np.int64), seed=repeat_of(frame, roles))
+    called = [spoken(name) for name in names.values()]
+    said = called[0] if len(called) == 1 else f"non-domination of {', '.join(called[:-1])} and {called[-1]}"
+    notes = (*found.notes, *ends.notes, *filter(None, [trials.note]), *upside.notes)
+    return Reading(table, guess, said, cost, found.study, notes)
 
 
-def _own_objectives(frame: pd.DataFrame, own: dict[str, bool] | None) -> list[str]:
-    """The objectives if none is named: a study's own, or the columns that a study or this package writes."""
-    if own is not None:
-        return list(own)
-    names = list(map(str, frame.columns))
-    single = [name for name in OWN_OBJECTIVES if name in names][:1]
-    several = [name for name in names if re.fullmatch(r"values_\d+", name)]
-    if not single and not several:
+class _Trials(NamedTuple):
+    """The rows that are trials, how each trial ended, and what a reader must know of it; no note if all rows are."""
+
+    rows: NDArray[np.intp]
+    status: NDArray[np.str_]
+    note: str = ""
+
+
+def _trials(
+    frame: pd.DataFrame, losses: Floats, ends: Ends, roles: Roles, rows: RowsName, beside: Sequence[str]
+) -> _Trials:
+    log = None if rows == "all" else log_in(frame, roles, beside)
+    if log is None or rows == "all":
+        kept = np.arange(len(frame))
+        return _Trials(kept, ended(frame, ends, None, kept))
+    if rows == "best" and losses.shape[1] > 1:
+        raise InputError(f"the best row of a trial needs one objective, but got {losses.shape[1]}; name one")
+    kept = kept_rows(log, rows, losses[:, 0])
+    return _Trials(kept, ended(frame, ends, log, kept), rows_note(log, rows, len(frame), len(kept)))
+
+
+def _asked(
+    beside: Sequence[str],
+    ignore: str | Sequence[str],
+    only: str | Sequence[str],
+    space: SearchSpace | str | Path | None,
+    found: Found | None = None,
+) -> Asked:
+    ignored, alone = ([own] if isinstance(own, str) else list(own) for own in (ignore, only))
+    if space is not None and (ignored or alone):
         raise InputError(
-            f"the objective must be a column of the trials, but none was named; choose among {', '.join(names)}"
+            "`ignore` and `only` choose columns for a guess, but with a space nothing is guessed; drop one of the two"
         )
-    return single or several
+    if found is None:
+        return Asked(beside, ignored, alone)
+    return Asked(beside, ignored, alone, found.stated, found.beside)
 
 
 def _largest_constraints(found: Found, frame: pd.DataFrame, constraints: str) -> Floats:
@@ -291,83 +397,7 @@ def _largest_constraints(found: Found, frame: pd.DataFrame, constraints: str) ->
     return frame["constraint"].to_numpy(dtype=np.float64)
 
 
-def _column(frame: pd.DataFrame, name: str, role: str, prefixes: Sequence[str] = FOUND_PREFIXES) -> str:
-    """The column called `name`, or the only one called so after a prefix of another tool."""
-    if name in frame:
-        return name
-    fits = [prefix + name for prefix in prefixes if prefix + name in frame]
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
-        raise InputError(f"the {role} must be one column of the trials, but {name!r} may be any of {fits}; choose one")
-    names = list(map(str, frame.columns))
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
-    raise InputError(f"the {role} must be a column of the trials, but there is no {name!r}; nearest: {', '.join(near)}")
-
-
-def _called(name: str) -> str:
-    """An objective's name without the prefix of Optuna, unless only a number is left."""
-    short = name.removeprefix("values_")
-    return name if short.isdigit() else short
-
-
-def _statuses(frame: pd.DataFrame) -> tuple[NDArray[np.str_], str | None]:
-    """The statuses (n,), and the column they come from; all are done if there is no such column."""
-    for label in STATUS_COLUMNS:
-        if label not in frame or not frame[label].notna().any():
-            continue
-        words = frame[label].astype(str).str.strip().str.lower().map(WORDS).where(frame[label].notna(), DONE)
-        if words.notna().all():
-            return words.to_numpy(dtype=str), label
-    return np.full(len(frame), DONE), None
-
-
 def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
     """The column of a hyperparameter of a given space; the texts of a choice stay texts."""
-    column = frame[_column(frame, name, "hyperparameter", PREFIXES)]
+    column = frame[column_called(frame, name, "hyperparameter", PREFIXES)]
     return column if choice else typed(column)
-
-
-def _numbers(frame: pd.DataFrame, label: str, role: str) -> Floats:
-    """A column (n,) as numbers, NaN for gaps; durations in seconds."""
-    import pandas as pd
-
-    column = frame[label]
-    if column.dtype.kind == "M":
-        raise InputError(f"the {role} must be a number, but {label!r} holds dates; name another column")
-    if column.dtype.kind == "m":
-        column = column.dt.total_seconds()
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = np.isnan(numbers) & column.notna().to_numpy()
-    wrong[wrong] = ~column[wrong].astype(str).str.strip().str.lower().isin(GAPS).to_numpy()
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(
-            f"the {role} must be a number or empty, but row {row + 1} of {label!r} is {column.iloc[row]!r}; correct it"
-        )
-    return numbers
-
-
-def _maximized(
-    frame: pd.DataFrame, labels: list[str], maximize: str | Sequence[str] | bool | None, own: dict[str, bool]
-) -> list[bool]:
-    """Whether large is good, for each objective."""
-    if maximize is None:
-        return [own.get(label, False) for label in labels]
-    if isinstance(maximize, bool):
-        return [maximize] * len(labels)
-    named = {}
-    for name in [maximize] if isinstance(maximize, str) else maximize:
-        named[_column(frame, name, "objective to maximise")] = name
-    foreign = [name for label, name in named.items() if label not in labels]
-    if foreign:
-        raise InputError(f"`maximize` must name objectives, but {foreign} are none; choose among {labels}")
-    return [label in named for label in labels]
-
-
-def _non_domination(losses: Floats, status: NDArray[np.str_]) -> tuple[Floats, NDArray[np.str_]]:
-    """The number of trials that dominate each done trial, NaN for the others; done needs all losses (n, q) finite."""
-    status = np.where((status == DONE) & ~np.isfinite(losses).all(axis=1), DIVERGED, status)
-    judged = np.full(len(losses), np.nan)
-    judged[status == DONE] = dominated_by(losses[status == DONE])
-    return judged, status

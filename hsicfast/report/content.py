@@ -264,6 +264,19 @@ def p_meaning(sensitivity: Findings) -> str:
     return f"{said} The adjusted p is corrected for the number of hyperparameters."
 
 
+def good_end(sensitivity: Findings, metric: str) -> str:
+    """Which end of the objective is good, and how many trials lie there.
+
+    Parameters
+    ----------
+    sensitivity : Findings
+    metric : str
+        Name of the objective.
+    """
+    reached = goal_text(Threshold(sensitivity.threshold), sensitivity.question.minimize)
+    return f"{metric} {reached} is good: {sensitivity.n_met:,} of {sensitivity.n:,}."
+
+
 def group_goal(sensitivity: Findings) -> str:
     """The goal of a conditional group, as a text that continues "ends"."""
     goal = sensitivity.question.goal

@@ -26,7 +26,7 @@ from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.verdicts import trial_notes
 from hsicfast.reading.guess import Guess
 from hsicfast.report.charts import charts
-from hsicfast.report.content import clearest_pairs, group_goal, in_groups, p_meaning
+from hsicfast.report.content import clearest_pairs, good_end, group_goal, in_groups, p_meaning
 from hsicfast.report.figures import draw_all
 from hsicfast.report.style import render
 from hsicfast.space.search_space import Float, Hyperparameter, Int
@@ -177,6 +177,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         cost=content.cost,
         guess=content.guess,
         notes=content.notes,
+        good_end=good_end(findings, content.metric),
         findings=findings,
         best=content.best,
         alpha=ALPHA,

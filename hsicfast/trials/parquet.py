@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
@@ -49,6 +49,8 @@ class ParquetTrials:
     status : str, optional
         Name of the column that says how each trial ended; if there is no column ``status``, trials with a finite
         objective are done.
+    unknown_is_lost : bool
+        Whether a trial whose status is no word of :data:`hsicfast.trials.trial.WORDS` is lost; otherwise it is refused.
     workers : {None, "ray"}
         What reads the rows: this process, or tasks of Ray on all nodes of its cluster, which must see the files under
         the same path. The numbers are the same.
@@ -65,6 +67,7 @@ class ParquetTrials:
     prefix: str = ""
     status: str | None = "status"
     workers: WorkerName | None = None
+    unknown_is_lost: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         check_one_of("workers", self.workers, WORKERS, "leave it out for this process")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats, Rows
 from hsicfast.space.search_space import Float
+from hsicfast.text import number
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, PRUNED
 
@@ -64,6 +65,8 @@ def merged(table: TrialTable) -> Merged:
         return Merged(table, len(table))
     strata = _labels(_conditions(table), random)
     counts = np.bincount(same)
+    if _differ_in_seeds(same, table.seed, random):
+        return Merged(_averaged(table, same), len(table))
     if (len(counts) >= EVEN and np.ptp(counts) == 0) or _fewer_than_by_chance(units, strata, random):
         return Merged(_averaged(table, same), len(table))
     # Copied rows agree in the objective, too, though configurations do not decide it alone.
@@ -72,6 +75,27 @@ def merged(table: TrialTable) -> Merged:
     if known and _fewer_than_by_chance(np.hstack((units, objective)), strata, random):
         return Merged(_averaged(table, _labels(np.hstack((units, objective)), random)), len(table))
     return Merged(table, len(table))
+
+
+def scatter_text(table: TrialTable) -> str:
+    """How far the objectives of one configuration scatter, and their means; empty if nobody knows it.
+
+    Examples
+    --------
+    >>> from hsicfast import Float, SearchSpace
+    >>> rates = np.repeat(np.arange(1, 13) / 16, 2)
+    >>> table = TrialTable.from_arrays(SearchSpace({"rate": Float(0, 1)}), {"rate": rates}, np.tile([1.0, 2.0], 12))
+    >>> scatter_text(merged(table).table)
+    ' They scatter by 0.7071 within a configuration (standard deviation), and the means by 0.'
+    """
+    within = np.asarray(table.metrics.get(SCATTER, ()), dtype=np.float64)
+    within, means = within[np.isfinite(within)], table.objective[np.isfinite(table.objective)]
+    if len(within) == 0 or len(means) < 2:
+        return ""
+    return (
+        f" They scatter by {number(float(np.sqrt(np.mean(within**2))))} within a configuration (standard deviation), "
+        f"and the means by {number(float(np.std(means, ddof=1)))}."
+    )
 
 
 def _plainly_different(table: TrialTable) -> bool:
@@ -107,6 +131,22 @@ def _labels(columns: Floats, random: np.random.Generator) -> Rows:
     finite = np.where(np.isinf(columns), 2 * np.abs(columns[np.isfinite(columns)]).max(initial=0.5), columns)
     sums = finite @ random.random(columns.shape[1])
     return np.asarray(np.unique(sums, return_inverse=True)[1])
+
+
+def _differ_in_seeds(same: Rows, seed: NDArray[np.int64], random: np.random.Generator) -> bool:
+    """Whether the rows of one configuration (n,) have different seeds (n,), which chance does not give them.
+
+    In a grid, which uses up its space, configurations repeat as often as by chance; their seeds tell.
+    """
+    seeds = np.unique(seed, return_inverse=True)[1]
+    pairs = len(np.unique(same * (seeds.max() + 1) + seeds))
+    # Seeds that no two configurations share tell nothing: each trial of a search may have one of its own.
+    if not 1 <= seeds.max() < len(same) // 2 or pairs < len(same):
+        return False
+    if pairs == (same.max() + 1) * (seeds.max() + 1):  # each configuration with each seed
+        return True
+    counts = [len(np.unique(same * (seeds.max() + 1) + random.permutation(seeds))) for _ in range(SHUFFLES)]
+    return bool(pairs > np.mean(counts) + FAR * np.std(counts) + 1e-9)
 
 
 def _fewer_than_by_chance(columns: Floats, strata: Rows, random: np.random.Generator) -> bool:

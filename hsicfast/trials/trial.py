@@ -29,13 +29,32 @@ FAILURES: tuple[Failure, ...] = get_args(Failure)
 INFEASIBLE_OBJECTIVE: Final = "infeasible_objective"
 LARGEST_CONSTRAINT: Final = "largest_constraint"
 
-# How other tools name the ends of a trial, in small letters.
+# How other tools name the ends of a trial, in small letters alone: "EARLY_STOPPED" is "earlystopped". A trial that ran
+# out of its own time or memory failed; one that was killed or set aside from outside is no evidence. A paused trial was
+# not worth going on with when its tool last looked.
 WORDS: dict[str, Status] = {
-    **dict.fromkeys((DONE, "finished", "complete", "completed", "terminated"), DONE),
-    **dict.fromkeys((DIVERGED, "fail", "failed", "crashed", "error"), DIVERGED),
-    PRUNED: PRUNED,
-    **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "scheduled"), LOST),
+    **dict.fromkeys(
+        (DONE, "finished", "complete", "completed", "terminated", "succeeded", "success", "inactive"), DONE
+    ),
+    **dict.fromkeys((DIVERGED, "fail", "failed", "failure", "crashed", "crash", "error", "errored"), DIVERGED),
+    **dict.fromkeys(("invalid", "timeout", "timedout", "memout", "outofmemory", "oom"), DIVERGED),
+    **dict.fromkeys((PRUNED, "stopped", "stopping", "earlystopped", "paused"), PRUNED),
+    **dict.fromkeys((LOST, "running", "waiting", "killed", "pending", "preempting", "preempted", "scheduled"), LOST),
+    **dict.fromkeys(("inprogress", "queued", "created", "candidate", "staged", "dispatched", "active"), LOST),
+    **dict.fromkeys(("abandoned", "metricsunavailable", "canceled", "cancelled", "aborted", "interrupted"), LOST),
 }
+
+
+def status_of(word: object) -> Status | None:
+    """The status that a tool's word means, by :data:`WORDS`; None for a word that no tool is known to use.
+
+    Examples
+    --------
+    >>> status_of("TERMINATED"), status_of("In Progress"), status_of("TrialStatus.EARLY_STOPPED"), status_of("Ohio")
+    ('done', 'lost', 'pruned', None)
+    """
+    return WORDS.get("".join(filter(str.isalpha, str(word).rpartition(".")[2])).lower())
+
 
 # A trial of the design was drawn from the space's own distribution; one of the search was proposed by an optimiser; a
 # final one trains a configuration that was among the best again.

@@ -1,11 +1,13 @@
 """Rows that repeat a configuration become one trial, and rows that agree by chance do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse
-from hsicfast.trials.repeats import merged
+from hsicfast.trials.repeats import merged, scatter_text
 from hsicfast.trials.trial import DIVERGED, DONE, PRUNED
 
 SPACE = SearchSpace(
@@ -106,6 +108,45 @@ class TestRepeats:
         columns, rows = configurations(20), np.repeat(np.arange(20), 3)
         once = merged(rows_of(SPACE, columns, rows, np.random.default_rng(0).random(60))).table
         assert merged(once).table is once
+
+
+class TestSeeds:
+    """Of a space that is used up only the seeds tell repeats from trials that agree."""
+
+    def table(self, seed, n=96):
+        columns = small_configurations(n, 0)
+        rows = np.arange(n)
+        table = rows_of(SMALL, columns, rows, np.random.default_rng(1).random(n))
+        return replace(table, seed=np.asarray(seed))
+
+    def test_each_configuration_with_each_seed(self):
+        columns = {"depth": np.tile([1, 2, 3, 4], 6), "kind": np.repeat(list("abc"), 8)}
+        columns["on"] = np.tile(np.repeat([True, False], 4), 3)
+        table = rows_of(SMALL, columns, np.repeat(np.arange(24), 3), np.random.default_rng(0).random(72))
+        few = table.select(np.arange(12))
+        assert len(merged(few).table) == 12
+        assert len(merged(replace(few, seed=np.tile([1, 2, 3], 4))).table) == 4
+
+    def test_seeds_that_a_configuration_uses_once(self):
+        plain = self.table(np.zeros(96, dtype=int))
+        kinds = [tuple(plain.values[name][row] for name in SMALL) for row in range(96)]
+        seen: dict = {}
+        once = [seen.setdefault(kind, []).append(0) or len(seen[kind]) for kind in kinds]
+        assert len(merged(plain).table) == 96
+        assert len(merged(replace(plain, seed=np.array(once))).table) == len(set(kinds))
+
+    def test_seeds_of_their_own_say_nothing(self):
+        for seed in (np.arange(96), np.random.default_rng(0).integers(0, 5, 96)):
+            assert len(merged(self.table(seed)).table) == 96
+
+    def test_the_scatter_in_words(self):
+        assert scatter_text(self.table(np.zeros(96))) == ""
+        rates = np.repeat(np.linspace(0.1, 0.9, 12), 2)
+        objective = rates + np.tile([-0.1, 0.1], 12)
+        table = merged(rows_of(LONE, {"rate": rates}, np.arange(24), objective)).table
+        spread = np.linspace(0.1, 0.9, 12).std(ddof=1)
+        expected = f"within a configuration (standard deviation), and the means by {spread:.4g}."
+        assert scatter_text(table) == f" They scatter by {0.1 * np.sqrt(2):.4g} {expected}"
 
 
 class TestCopies:
