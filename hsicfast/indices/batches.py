@@ -12,8 +12,8 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import Law
 from hsicfast.space.search_space import Bool, Choice, SearchSpace
+from hsicfast.trials.entries import as_choice
 from hsicfast.trials.parquet import Opened, ParquetTrials
-from hsicfast.trials.table import as_choice
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, WORDS
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from hsicfast.trials.table import TrialTable
 
 
 class _Group(NamedTuple):
-    """Hyperparameters that exist under the same conditions.
+    """Hyperparameters that exist under the same conditions and are known in the same trials.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class _Group(NamedTuple):
         ``main``, or the conditions.
     names : list of str
     rows : int array (m,)
-        The trials in which they exist.
+        The trials in which they exist and are known.
     z : bool array (m,)
         Which of these met the goal of the group's own; (0,) if they are too few, or all alike in this.
     columns : list of tuple of array (m,)
@@ -112,11 +112,8 @@ def about_cost(question: Question, share: float) -> Question:
 
 def _groups(table: TrialTable, question: Question) -> list[_Group]:
     """The hyperparameters of the space, group by group."""
-    members: dict[str, list[str]] = {}
-    for name in table.space:
-        members.setdefault(table.space.group(name), []).append(name)
     groups = []
-    for group, names in members.items():
+    for group, names in table.groups():
         rows = np.flatnonzero(table.active(names[0]))
         z = question.met(table.objective[rows]).met if len(rows) >= MIN_TRIALS else np.empty(0, dtype=bool)
         if z.all() or not z.any():

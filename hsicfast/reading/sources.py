@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
-from hsicfast.reading.columns import GAPS, MOST_CHOICES, typed
+from hsicfast.reading.columns import GAPS, MOST_CHOICES, columns_of
 from hsicfast.reading.frames import read_frame
 from hsicfast.reading.guess import Guess, guess_space, widened
 from hsicfast.reading.roles import PREFIXES
 from hsicfast.space.formats import read_space
-from hsicfast.space.search_space import Choice, SearchSpace
+from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.goal import dominated_by
 from hsicfast.trials.parquet import Opened, ParquetTrials, open_parquet, read
 from hsicfast.trials.table import TrialTable
@@ -243,7 +243,7 @@ def read_trials(
         columns = {name: guess.frame[name].reindex(frame.index) for name in whole}
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)
-        columns = {name: _values(frame, name, isinstance(kind, Choice)) for name, kind in whole.items()}
+        columns = columns_of(whole, lambda name: frame[_column(frame, name, "hyperparameter", PREFIXES)])
     # 3. One objective for each trial, and the table.
     upside = _maximized(frame, list(names), maximize, own or {})
     losses = np.column_stack([_numbers(frame, label, "objective") for label in names])
@@ -252,7 +252,7 @@ def read_trials(
         judged, status = _non_domination(np.where(upside, -losses, losses), status)
         minimize = True
     costs = None if priced is None else _numbers(frame, priced, "cost")
-    table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist(), minimize)
+    table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist(), minimize, gaps=True)
     called = [_called(name) for name in names.values()]
     spoken = called[0] if len(called) == 1 else f"non-domination of {', '.join(called[:-1])} and {called[-1]}"
     return Reading(replace(table, index=frame.index.to_numpy(dtype=np.int64)), guess, spoken, cost, named)
@@ -301,12 +301,6 @@ def _statuses(frame: pd.DataFrame) -> tuple[NDArray[np.str_], str | None]:
         if words.notna().all():
             return words.to_numpy(dtype=str), label
     return np.full(len(frame), DONE), None
-
-
-def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
-    """The column of a hyperparameter of a given space; the texts of a choice stay texts."""
-    column = frame[_column(frame, name, "hyperparameter", PREFIXES)]
-    return column if choice else typed(column)
 
 
 def _numbers(frame: pd.DataFrame, label: str, role: str) -> Floats:
