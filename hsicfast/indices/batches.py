@@ -12,7 +12,7 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import Law
 from hsicfast.space.search_space import Bool, Choice, SearchSpace
-from hsicfast.trials.entries import as_choice
+from hsicfast.trials.entries import NONE, as_choice, has_none
 from hsicfast.trials.parquet import Opened, ParquetTrials
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, WORDS
 
@@ -183,7 +183,8 @@ def _values(
     try:
         if isinstance(hyperparameter, Choice | Bool):
             place, kinds = _texts(batch, labels[name])
-            own = np.array([*(as_choice(hyperparameter.choices, kind) for kind in kinds), None], dtype=object)
+            gap = NONE if has_none(hyperparameter) else None
+            own = np.array([*(as_choice(hyperparameter.choices, kind) for kind in kinds), gap, None], dtype=object)[:-1]
             place = place if everywhere else place[exists]
             seen = np.bincount(place, minlength=len(own)) > 0  # position -1 is the last
             known = np.zeros(len(own), dtype=np.int64)
@@ -191,6 +192,12 @@ def _values(
             return known[place]
         numbers = _numbers(batch, labels[name])
         numbers = numbers if everywhere else numbers[exists]
+        lacking = int(np.count_nonzero(np.isnan(numbers)))
+        if lacking:
+            raise InputError(
+                f"a trial in files must have a value of all that exists in it, but {lacking} of {len(numbers)} have "
+                "none; read them with read_trials, or leave it out of the space"
+            )
         return hyperparameter.to_level(numbers) if level else hyperparameter.to_unit(numbers)
     except InputError as error:
         raise InputError(f"in column {labels[name]!r}, {error}") from None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Bools
 from hsicfast.space.formats import python_value
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+from hsicfast.trials.entries import NONE, with_none
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +30,8 @@ FEW_NUMBERS = 8
 # Texts in a single row each among many numbers are slips if they are at most this share of the rows.
 STRAY_SHARE = 0.05
 LOG_FROM = 50.0  # a positive range may be logarithmic if high / low is at least this
-# The level that stands for gaps, and the one of a hyperparameter that is a number or one of a few texts.
-NONE, A_NUMBER = "None", "a number"
+# The choice that stands for all numbers of a hyperparameter that is a number or one of a few texts.
+A_NUMBER = "a number"
 
 
 class Read(NamedTuple):
@@ -153,7 +154,7 @@ def is_many(counts: NDArray[Any], few: int = 0) -> bool:
     return len(counts) > MOST_CHOICES or (len(counts) > few and 2 * len(counts) > counts.sum())
 
 
-def with_none(column: pd.Series[Any], gaps: Bools) -> tuple[Choice, pd.Series[Any]]:
+def choice_with_none(column: pd.Series[Any], gaps: Bools) -> tuple[Choice, pd.Series[Any]]:
     """The Choice among the values of a typed column and None for its gaps, and the column of these choices."""
     import pandas as pd
 
@@ -205,25 +206,23 @@ def columns_of(space: SearchSpace, column_of: Callable[[str], pd.Series[Any]]) -
         The column called so in the table, which need not hold the number of a hyperparameter that is a number or one of
         a few texts: it stands among these texts.
     """
-    beside = {number_name(name): name for name, kind in space.items() if _has(kind, A_NUMBER)}
+    beside = {number_name(name): name for name, kind in space.items() if _has_number(kind)}
     found = {}
     for name, kind in space.items():
         column = column_of(beside.get(name, name))
-        numbers = _finite(column) if _has(kind, A_NUMBER) or name in beside else None
+        numbers = _finite(column) if _has_number(kind) or name in beside else None
         if numbers is not None and (column == A_NUMBER).any():  # as this package writes it, in two columns
             column, numbers = column_of(name), None
-        if _has(kind, A_NUMBER) and numbers is not None:
+        if _has_number(kind) and numbers is not None:
             column = column.astype(object).mask(numbers.notna(), A_NUMBER)
         elif numbers is not None:
             column = numbers
-        if _has(kind, NONE) and not kind.contains(None):
-            column = column.astype(object).where(column.notna(), NONE)
-        found[name] = column if isinstance(kind, Choice) else typed(column)
+        found[name] = with_none(kind, column) if isinstance(kind, Choice) else typed(column)
     return found
 
 
-def _has(kind: Hyperparameter, choice: str) -> bool:
-    return isinstance(kind, Choice) and choice in kind.choices
+def _has_number(kind: Hyperparameter) -> bool:
+    return isinstance(kind, Choice) and A_NUMBER in kind.choices
 
 
 def _finite(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools
-from hsicfast.reading.columns import A_NUMBER, NONE, Read, is_many, kind_of, kinds_in, mixed, row_text, with_none
+from hsicfast.reading.columns import A_NUMBER, Read, choice_with_none, is_many, kind_of, kinds_in, mixed, row_text
+from hsicfast.trials.entries import NONE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def settled(name: str, read: Read) -> Settled:
     later = _at_one_end(gaps)
     frequent = empty >= max(2, LEVEL_SHARE * n) and NONE not in kinds
     if not many and frequent and not (later and not _in_blocks(place)):
-        choice, column = with_none(values, gaps)
+        choice, column = choice_with_none(values, gaps)
         order = FEW if number else TEXTS
         return Settled(order, {name: Read(choice, column, f"{choice.levels} different values{none}")})
     if many and BESIDE_NUMBERS * n <= empty <= (1 - BESIDE_NUMBERS) * n and not later:

@@ -147,13 +147,16 @@ def _first(unexplained: Mapping[str, Settled], reads: Mapping[str, Read]) -> dic
 
 
 def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
-    """The guess from some of the trials, with ranges and choices widened to all of them.
+    """The guess from some of the trials, with ranges and choices widened to all of them, which stay in their files.
+
+    A hyperparameter with values that nobody knows is left out: which trials lack them shows only once all are read.
 
     Parameters
     ----------
     guess : Guess
     ends : mapping of str to sequence
-        For each hyperparameter, its smallest and largest numbers or its distinct values in all trials.
+        For each hyperparameter with a column of its own, its smallest and largest numbers or its distinct values in all
+        trials.
 
     Examples
     --------
@@ -162,6 +165,7 @@ def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
     >>> widened(some, {"depth": [1, 9]}).reasons["depth"]
     'whole numbers from 2 to 5; in all trials from 1 to 9'
     """
+    guess = _without_unknown(guess, ends)
     found, reasons = dict(guess.space), dict(guess.reasons)
     for name, kind in guess.space.items():
         if isinstance(kind, Float | Int):
@@ -174,6 +178,29 @@ def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
             found[name] = replace(kind, choices=sorted((*kind.choices, *more), key=str))
             reasons[name] += f"; in all trials also {', '.join(sorted(map(str, more)))}"
     return replace(guess, space=SearchSpace(found), reasons=reasons)
+
+
+def _without_unknown(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
+    """The guess without what needs trials that have been read: gaps, and numbers that stand among texts."""
+    space, unknown = guess.space, set()
+    exists: dict[str, np.ndarray[Any, Any]] = {}
+    for name in space.parents_first:
+        exists[name] = np.ones(len(guess.frame), dtype=bool)
+        for parent, allowed in space[name].conditions.items():
+            exists[name] &= exists[parent] & guess.frame[parent].isin(allowed).to_numpy()
+        if name not in ends:
+            unknown |= {name, *space[name].conditions}
+        elif (exists[name] & guess.frame[name].isna().to_numpy()).any():
+            unknown.add(name)
+    unknown |= {name for name in space if any(space.depends(name, parent) for parent in unknown)}
+    reason = "trials that stay in their files need a column of their own for it, without gaps"
+    left_out = {name: reason for name in guess.space if name in unknown and name in ends}
+    return replace(
+        guess,
+        space=SearchSpace({name: kind for name, kind in space.items() if name not in unknown}),
+        reasons={name: reason for name, reason in guess.reasons.items() if name not in unknown},
+        left_out=guess.left_out | left_out,
+    )
 
 
 class _Levels(dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]):

@@ -137,7 +137,7 @@ def read_large(
     if space is None:
         guess = guess_space(frame[status != LOST], [name for name in (label, priced, ended) if name])
         prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in frame.columns)), "")
-        guess = widened(guess, {name: ends[prefix + name] for name in guess.space})
+        guess = widened(guess, {name: ends[prefix + name] for name in guess.space if prefix + name in ends})
         whole = guess.space
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)

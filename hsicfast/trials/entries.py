@@ -14,6 +14,9 @@ from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
 if TYPE_CHECKING:
     import pandas as pd
 
+# The choice of no value, as tables of other tools write it: an empty cell.
+NONE = "None"
+
 
 def empty(column: NDArray[np.object_]) -> Bools:
     """Which entries (n,) are None or NaN."""
@@ -74,6 +77,16 @@ def typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArra
     return np.array(
         [int(value if isinstance(value, int | np.integer) else float(value)) for value in values], dtype=object
     )
+
+
+def has_none(hyperparameter: Hyperparameter) -> bool:
+    """Whether the text None is a choice that stands for empty cells."""
+    return isinstance(hyperparameter, Choice) and NONE in hyperparameter.choices and None not in hyperparameter.choices
+
+
+def with_none(hyperparameter: Hyperparameter, column: pd.Series[Any]) -> pd.Series[Any]:
+    """The column with the text None in its empty cells, if that is a choice."""
+    return column.astype(object).where(column.notna(), NONE) if has_none(hyperparameter) else column
 
 
 def as_choice(choices: Sequence[Any], value: Any) -> Any:
