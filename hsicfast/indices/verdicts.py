@@ -410,9 +410,11 @@ def _where(findings: Findings, name: str) -> str:
         if low == high:
             return f"{value_text(float(low))} has {shares}"
         return f"{shares}, lie from {value_text(float(low))} to {value_text(float(high))}"
-    favourite = max(set(values[z].tolist()), key=lambda value: float(np.mean(values[z] == value)))
-    good, of_all = (float(np.mean(rows == favourite)) for rows in (values[z], values))
-    return f"{value_text(favourite)} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
+    level = table.space[name].to_level(values)
+    favourite = int(np.bincount(level[z]).argmax())
+    good, of_all = (float(np.mean(rows == favourite)) for rows in (level[z], level))
+    shown = value_text(table.space[name].values[favourite])
+    return f"{shown} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
 
 
 def _percent(share: float) -> str:

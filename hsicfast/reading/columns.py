@@ -133,7 +133,7 @@ def _parts(column: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any], str]
         more = f" and {len(rows) - 1} more rows hold texts" if len(rows) > 1 else ""
         said = f"; {row_text(column, rows[0])} holds {column.iloc[rows[0]]!r}{more}: no number, so that it is missing"
     numbers = np.append(np.where(word, np.nan, numbers), np.nan)[place]
-    words = kinds.copy()
+    words = np.array([*map(_whole, kinds), None], dtype=object)[:-1]
     words[~word], words[slip] = A_NUMBER, None
     words = np.append(words, np.array([None]))[place]
     index, name = column.index, column.name
@@ -165,7 +165,9 @@ def choice_with_none(column: pd.Series[Any], gaps: Bools) -> tuple[Choice, pd.Se
 
 
 def _whole(value: Any) -> Any:
-    """A number without its useless point: a gap among whole numbers makes pandas write 5.0."""
+    """A number without its useless point, which pandas writes beside gaps; the name of an infinite one."""
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -287,16 +289,12 @@ def _number_kind(numbers: np.ndarray[Any, Any]) -> tuple[Hyperparameter | None, 
         return None, f"always {low:.15g}"
     if not (math.isfinite(low) and math.isfinite(high)):
         choice = _choice(map(_whole, np.unique(numbers).tolist()))
-        return choice, f"{choice.levels} different numbers, {' and '.join(map(str, _infinite(choice)))} among them"
+        return choice, f"{choice.levels} different numbers"
     log = low > 0 and high / low >= LOG_FROM and _unevenness(np.log(numbers)) < _unevenness(numbers)
     scale = ", evenly in their logarithms" if log else ""
     if max(-low, high) < 2**53 and (numbers == np.rint(numbers)).all():
         return Int(int(low), int(high), log=log), f"whole numbers from {int(low)} to {int(high)}{scale}"
     return Float(low, high, log=log), f"numbers from {low:.6g} to {high:.6g}{scale}"
-
-
-def _infinite(choice: Choice) -> list[float]:
-    return [value for value in choice.choices if math.isinf(value)]
 
 
 def _unevenness(values: np.ndarray[Any, Any]) -> float:

@@ -64,8 +64,8 @@ def typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArra
             kinds = list(zip(map(type, values), values, strict=True))
             own = {kind: as_choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
             typed = np.array([*map(own.__getitem__, kinds), None], dtype=object)[:-1]
-        except TypeError:  # a list or the like, which is no key: to_unit names it
-            typed = values
+        except TypeError:  # lists, which are no keys
+            typed = np.array([*(as_choice(hyperparameter.choices, value) for value in values), None], dtype=object)[:-1]
         hyperparameter.to_unit(typed)
         return typed
     hyperparameter.to_unit(values)
@@ -110,4 +110,5 @@ def plain(hyperparameter: Hyperparameter, column: NDArray[np.object_]) -> NDArra
     """A hyperparameter's column for pandas: numbers with NaN where inactive, otherwise objects with None."""
     if isinstance(hyperparameter, Float) or (isinstance(hyperparameter, Int) and None in column):
         return column.astype(np.float64)
-    return column.astype(np.int64) if isinstance(hyperparameter, Int) else column
+    fits = isinstance(hyperparameter, Int) and max(-hyperparameter.low, hyperparameter.high) < 2**63
+    return column.astype(np.int64) if fits else column
