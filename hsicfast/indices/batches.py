@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import Law
-from hsicfast.space.search_space import Bool, Choice, SearchSpace
+from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.entries import NONE, as_choice, has_none
 from hsicfast.trials.parquet import Opened, ParquetTrials
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, WORDS
@@ -193,10 +193,10 @@ def _values(
         numbers = _numbers(batch, labels[name])
         numbers = numbers if everywhere else numbers[exists]
         lacking = int(np.count_nonzero(np.isnan(numbers)))
-        if lacking:
+        if lacking and isinstance(hyperparameter, Float | Int):
             raise InputError(
-                f"a trial in files must have a value of all that exists in it, but {lacking} of {len(numbers)} have "
-                "none; read them with read_trials, or leave it out of the space"
+                f"a value must lie in [{hyperparameter.low}, {hyperparameter.high}], but got nan in {lacking} of "
+                f"{len(numbers)} trials, and in files none may be missing; read them with read_trials, or fill them"
             )
         return hyperparameter.to_level(numbers) if level else hyperparameter.to_unit(numbers)
     except InputError as error:

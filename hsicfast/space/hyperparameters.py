@@ -311,7 +311,8 @@ class Choice(Hyperparameter):
     Parameters
     ----------
     choices : sequence
-        At least 2 different values (strings, numbers, booleans or None).
+        At least 2 different values (strings, numbers, booleans, None, tuples or lists). A condition on one that is a
+        list or a tuple holds it in a list: ``active_if={"layers": [[64, 32]]}``.
     active_if : mapping, optional
         Parent name -> value or list of values under which this hyperparameter exists; all must hold.
     law : sequence of float, optional

@@ -279,7 +279,7 @@ class TestFiles:
 
     def test_a_gap_in_a_file_is_said(self, tmp_path):
         self.frame().to_parquet(tmp_path / "trials.parquet")
-        with pytest.raises(InputError, match=r"in column 'hole', a trial in files .*, but 1 of 3000 have none"):
+        with pytest.raises(InputError, match=r"in column 'hole', .*, but got nan in 1 of 3000 trials"):
             analyse(
                 SearchSpace({"hole": Float(0, 1)}),
                 read_large(tmp_path / "trials.parquet", "loss").trials,
