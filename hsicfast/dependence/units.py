@@ -37,8 +37,9 @@ def sized(x: Floats, kernel: Kernel) -> Sized:
 
     Examples
     --------
-    >>> sized(np.array([[1e200, 3e200]]), kernels.GAUSSIAN).exponent, sized(np.array([[1.0, 3.0]]), kernels.GAUSSIAN)
-    (667, Sized(x=array([[1., 3.]]), exponent=0))
+    >>> found = sized(np.array([[0.5, 3.0]]) * 2.0**600, kernels.GAUSSIAN)
+    >>> found.x.tolist(), found.exponent
+    ([[0.125, 0.75]], 602)
     """
     exponent = math.frexp(float(np.abs(x).max()))[1]
     if abs(exponent) <= USUAL or not (kernel.has_bandwidth or kernel in POWERS):

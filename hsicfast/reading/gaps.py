@@ -70,12 +70,13 @@ def settled(name: str, read: Read) -> Settled:
     none = f"{left}, which no other column explains: the value None"
     if read.spelled is not None:
         return _spelled(name, read, read.spelled, many)
-    later = _at_one_end(gaps)
+    later = _at_an_end(gaps)
     frequent = empty >= max(2, LEVEL_SHARE * n) and NONE not in kinds
     if not many and frequent and not (later and not _in_blocks(place)):
         choice, column = choice_with_none(values, gaps)
         order = FEW if number else TEXTS
-        return Settled(order, {name: Read(choice, column, f"{choice.levels} different values{none}")})
+        what = f"{read.reason} or None" if A_NUMBER in choice.choices else f"{choice.levels} different values"
+        return Settled(order, {name: Read(choice, column, what + none)})
     if many and BESIDE_NUMBERS * n <= empty <= (1 - BESIDE_NUMBERS) * n and not later:
         words = values.astype(object).where(~gaps, NONE).mask(~gaps, A_NUMBER)
         return Settled(MANY, mixed(name, words, values, none))
@@ -102,9 +103,10 @@ def _spelled(name: str, read: Read, texts: pd.Series[Any], many: bool) -> Settle
     return Settled(MANY, mixed(name, words, read.values))
 
 
-def _at_one_end(gaps: Bools) -> bool:
-    """Whether the first trials alone are empty, or the last."""
-    return int(np.count_nonzero(np.diff(gaps))) == 1
+def _at_an_end(gaps: Bools) -> bool:
+    """Whether the first trials are empty, or the last, and few others."""
+    filled = np.flatnonzero(~gaps)
+    return int(np.count_nonzero(gaps[filled[0] : filled[-1]])) < LEVEL_SHARE * len(gaps)
 
 
 def _in_blocks(place: NDArray[np.intp]) -> bool:

@@ -62,6 +62,7 @@ class TrialTable:
 
     Examples
     --------
+    >>> from hsicfast import Float, Int
     >>> space = SearchSpace({"width": Int(1, 8), "rate": Float(0, 1, active_if={"width": 8})})
     >>> table = TrialTable.from_arrays(space, {"width": [2, 8], "rate": [None, 0.5]}, [0.3, float("nan")])
     >>> len(table), table.status.tolist(), table.active("rate").tolist()
@@ -110,6 +111,7 @@ class TrialTable:
 
         Examples
         --------
+        >>> from hsicfast import Float
         >>> space = SearchSpace({"a": Float(0, 1), "b": Float(0, 1), "c": Float(0, 1)})
         >>> values = {"a": [0.1, 0.2], "b": [0.3, None], "c": [0.5, 0.6]}
         >>> TrialTable.from_arrays(space, values, [1, 2], gaps=True).groups()
@@ -197,6 +199,7 @@ class TrialTable:
 
         Examples
         --------
+        >>> from hsicfast import Int
         >>> space = SearchSpace({"width": Int(1, 8)})
         >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 1]}, [0.1, 0.101, 0.3], cost=[80, 40, 10])
         >>> table.economical(tolerance=0.01).params, table.economical(tolerance=0.0).params
@@ -217,6 +220,7 @@ class TrialTable:
 
         Examples
         --------
+        >>> from hsicfast import Int
         >>> space = SearchSpace({"width": Int(1, 8)})
         >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 5, 1]}, [0.1, 0.2, 0.3, 0.9], cost=[80, 40, 50, 10])
         >>> [trial.params["width"] for trial in table.front()]

@@ -115,6 +115,13 @@ class TestMissing:
         same(found, judged(frame[has]), ["smooth"], share=80 / 120)
         same(found, judged(frame.drop(columns="smooth")), ["x", "k"])
 
+    def test_added_later_with_a_few_holes(self):
+        h = np.random.default_rng(0).random(N)
+        h[:60] = h[[70, 110]] = np.nan
+        guess = guess_space(table(h=h), ["loss"])
+        assert isinstance(guess.space["h"], Float)
+        assert guess.reasons["h"].endswith("; empty in 62 of 200 trials; judged among the others")
+
     def test_of_noise_nothing_is_claimed_because_it_is_missing(self):
         # At level 0.05 with 40 tables P(more than 7) is 0.0007 by the binomial.
         claims = 0
