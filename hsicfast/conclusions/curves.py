@@ -23,7 +23,6 @@ wait stops good trials as well, and what decides late shows less.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -230,8 +229,8 @@ def over_steps(findings: Findings) -> Curves:
     fates = among(counted)
     names = tuple(index.name for index in findings.indices)
     r2, pvalue = np.full((2, len(steps), len(names)), np.nan)
-    for _, members in groupby(range(len(names)), key=lambda place: findings.indices[place].group):
-        places = list(members)
+    for members in findings.groups():
+        places = [names.index(index.name) for index in members]
         active = trials.active(names[places[0]])
         columns = [findings.carried(names[place])[:2] for place in places]
         kept = counted[active]

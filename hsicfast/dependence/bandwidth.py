@@ -33,6 +33,8 @@ SPREAD, MARGIN, AIM = 8, 64, 8
 # Counts on the thinned values narrow the bracket to NARROW times the few pairs, looking at steps of its REACH-th part.
 NARROW, REACH = 8, 16
 
+SMALLEST, LARGEST = 1e-150, 1e150
+
 
 def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
     """The bandwidth in use for `x` (d, n) if `bandwidth`, "median" or a number, is asked for; NaN if `kernel` has none.
@@ -47,11 +49,12 @@ def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
     if isinstance(bandwidth, str):
         if bandwidth != "median":
             raise InputError(f"a bandwidth must be 'median', 'max' (goal_hsic) or a number, but got {bandwidth!r}")
-        return median_distance(x)
+        # Values that lie far closer together than others may have a median distance whose square is 0.
+        return max(median_distance(x), SMALLEST)
     if isinstance(bandwidth, bool) or not (math.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; try 'median'")
     # Beyond these bounds its square is no double, and the kernel of any two doubles is the same as at the bounds.
-    return min(max(float(bandwidth), 1e-150), 1e150)
+    return min(max(float(bandwidth), SMALLEST), LARGEST)
 
 
 def median_distance(x: Floats) -> float:

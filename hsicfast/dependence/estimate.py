@@ -60,11 +60,20 @@ class HSICResult:
 
         None if none was asked for. It is computed when it is read, as it can take longer than the index.
         """
-        return None if self.sought is None else inference.interval(*self.sought)
+        if self.sought is None:
+            return None
+        low, high = inference.interval(*self.sought[:-1])
+        return times_power(low, self.sought.exponent), times_power(high, self.sought.exponent)
 
     def __repr__(self) -> str:
         shown = {own.name: getattr(self, own.name) for own in fields(self) if own.name != "sought"} | {"ci": self.ci}
         return f"HSICResult({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def times_power(value: float, exponent: int) -> float:
+    """``value 2^exponent``; 0 or inf where that is no double."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(value, exponent))
 
 
 class Influence(NamedTuple):
@@ -153,7 +162,7 @@ class Estimate:
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Confidence interval of the index."""
-        return inference.interval(*self._sought(confidence))
+        return inference.interval(*self._sought(confidence)[:-1])
 
     def _sought(self, confidence: float) -> inference.Sought:
         variance = self.variance * self.n / (self.n - 1)

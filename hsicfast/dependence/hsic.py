@@ -24,6 +24,7 @@ from hsicfast.dependence.estimate import HSICResult
 from hsicfast.dependence.goal_engines import GoalSample
 from hsicfast.dependence.goal_oriented import GoalHSIC, maximised
 from hsicfast.dependence.two_samples import TwoSamples
+from hsicfast.dependence.units import bandwidth_in, in_own_units, lost, sized
 from hsicfast.engines import gpu, kernels, matrices, tiles
 from hsicfast.errors import InputError, check_share, keyword_only_after
 from hsicfast.trials.goal import best_fraction, losses_of, near_edge
@@ -112,18 +113,21 @@ def goal_hsic(
         # If all trials agree in the goal or in u, the two are exactly independent.
         pvalue = None if test is None else 1.0
         return HSICResult(0.0, 0.0, pvalue, inference.EXACTLY_ZERO, math.nan, n, 0.0, "spectral", 0.0)
-    sample = GoalSample(x, lengths, z, kind, near_edge(losses, goal), precision)
+    # "max" looks at bandwidths of these units.
+    x, exponent = (x, 0) if bandwidth == "max" else sized(x, kind)
+    sample = GoalSample(x, np.ldexp(lengths, -exponent), z, kind, near_edge(losses, goal), precision)
     index = GoalHSIC(sample, engine)
     if bandwidth == "max":
         return maximised(index, test, n_permutations, seed, confidence)
-    h = index.bandwidth(bandwidth)
+    h = index.bandwidth(bandwidth_in(bandwidth, exponent))
     estimate = index.estimate(h)
     pvalue = None
     if test == "permutation":
         pvalue = index.permutation_pvalue(h, estimate.statistic, n_permutations, seed)
     elif test is not None:
         pvalue = estimate.pvalue(test)
-    return estimate.result(pvalue, confidence, h)
+    found = estimate.result(pvalue, confidence, h)
+    return in_own_units(found, bandwidth_in(h, -exponent), lost(kind, exponent))
 
 
 @keyword_only_after(2, last="engine")
@@ -152,7 +156,8 @@ def hsic(
     Parameters
     ----------
     x, y : array_like (n,) or (n, d)
-        Finite numbers.
+        Finite numbers, in any units: the bandwidth goes along. Under "energy" the index grows with them, and under
+        "linear" with their square, so that it may be 0 or inf where that is no double.
     kernel_x, kernel_y : str
         One of ``hsicfast.engines.kernels.KERNELS``.
     bandwidth_x, bandwidth_y : "median" or float > 0
@@ -193,9 +198,12 @@ def hsic(
     if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
         sought, pvalue = None if confidence is None else inference.EXACTLY_ZERO, None if test is None else 1.0
         return HSICResult(0.0, 0.0, pvalue, sought, (math.nan, math.nan), n, 0.0, "tile", 0.0)
-    h_x, h_y = bandwidths.resolve(a, kind_x, bandwidth_x), bandwidths.resolve(b, kind_y, bandwidth_y)
-    pair = TwoSamples(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
-    return pair.result(test, n_permutations, seed, confidence)
+    (a, of_x), (b, of_y) = sized(a, kind_x), sized(b, kind_y)
+    h_x = bandwidths.resolve(a, kind_x, bandwidth_in(bandwidth_x, of_x))
+    h_y = bandwidths.resolve(b, kind_y, bandwidth_in(bandwidth_y, of_y))
+    found = TwoSamples(a, b, kind_x, kind_y, h_x, h_y, engine, precision).result(test, n_permutations, seed, confidence)
+    own = bandwidth_in(h_x, -of_x), bandwidth_in(h_y, -of_y)
+    return in_own_units(found, own, lost(kind_x, of_x) + lost(kind_y, of_y))
 
 
 class Spectrum(spectrum.SpectralMoments):
@@ -275,8 +283,9 @@ def gram(x: ArrayLike, kernel: KernelName = "gaussian", bandwidth: Literal["medi
     kind = kernels.find(kernel)
     kind.check_domain(a, "x")
     out = np.empty((a.shape[1], a.shape[1]))
-    tiles.gram(a, kind.code, bandwidths.resolve(a, kind, bandwidth), out)
-    return out
+    a, exponent = sized(a, kind)
+    tiles.gram(a, kind.code, bandwidths.resolve(a, kind, bandwidth_in(bandwidth, exponent)), out)
+    return np.asarray(np.ldexp(out, lost(kind, exponent)))
 
 
 def center(k: Floats) -> Floats:

@@ -244,7 +244,7 @@ class Spread(NamedTuple):
 
 
 class Sought(NamedTuple):
-    """An interval that nobody has asked for yet: the arguments of :func:`interval`, which takes 0.3 ms."""
+    """An interval that nobody has asked for yet: arguments of :func:`interval`, whose ends then grow by 2^exponent."""
 
     n: int
     statistic: float
@@ -253,6 +253,7 @@ class Sought(NamedTuple):
     ceiling: float
     confidence: float
     unseen: float = 0.0
+    exponent: int = 0
 
 
 # An index that is exactly 0 and does not scatter.

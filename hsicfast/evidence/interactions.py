@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -119,6 +120,39 @@ class Judged(NamedTuple):
     dependence: float
 
 
+class Draws:
+    """Random signs and permutations of n trials, the same for all pairs that are judged among as many.
+
+    Parameters
+    ----------
+    n, n_permutations, seed : int
+    """
+
+    def __init__(self, n: int, n_permutations: int, seed: int) -> None:
+        self.n, self.n_permutations, self.seed = n, n_permutations, seed
+        self._orders: list[Rows] = []
+
+    @cached_property
+    def signs(self) -> Floats:
+        """Random signs (n_permutations, n)."""
+        random = np.random.default_rng(self.seed)
+        return random.choice(np.array([-1.0, 1.0]), (self.n_permutations, self.n))
+
+    def permutations(self) -> Iterator[Rows]:
+        """Permutations in blocks (n, b)."""
+        size = max(1, min(BLOCK, BLOCK_NUMBERS // self.n))
+        for place, start in enumerate(range(0, self.n_permutations, size)):
+            if place < len(self._orders):
+                yield self._orders[place]
+                continue
+            drawn = min(size, self.n_permutations - start)
+            random = np.random.default_rng((self.seed, place))
+            orders = np.ascontiguousarray(random.permuted(np.tile(np.arange(self.n), (drawn, 1)), axis=1).T)
+            if self.n <= MOST_PERMUTED:
+                self._orders.append(orders)
+            yield orders
+
+
 class PairJudge:
     """Judges pairs of hyperparameters that exist in the same trials.
 
@@ -131,10 +165,18 @@ class PairJudge:
     bandwidth : float
         Bandwidth of the features.
     n_permutations, seed : int
+    draws : Draws, optional
+        Those of another judge of as many trials, which asks them again.
     """
 
     def __init__(
-        self, features: Callable[[str], Floats], z: Bools, bandwidth: float, n_permutations: int, seed: int
+        self,
+        features: Callable[[str], Floats],
+        z: Bools,
+        bandwidth: float,
+        n_permutations: int,
+        seed: int,
+        draws: Draws | None = None,
     ) -> None:
         self.features, self.z, self.n_permutations, self.seed = features, z, n_permutations, seed
         self.n, self.w = len(z), z - z.mean()
@@ -144,8 +186,7 @@ class PairJudge:
         if self.n > MOST_FOR_LAW:
             self.rows = np.sort(np.random.default_rng(seed).choice(self.n, MOST_FOR_LAW, replace=False))
         self.known: dict[str, _Known] = {}
-        self.signs: Floats | None = None
-        self.orders: list[Rows] = []
+        self.draws = draws or Draws(self.n, n_permutations, seed)
 
     def pair(self, first: str, second: str) -> Judged:
         """Both indices and their evidence; ``pvalue_pure`` is NaN if the partners depend on each other.
@@ -220,11 +261,8 @@ class PairJudge:
         reject up to three times too often if one hyperparameter alone decides. Random signs keep the size of each term,
         and so the spread.
         """
-        if self.signs is None:
-            random = np.random.default_rng(self.seed)
-            self.signs = random.choice(np.array([-1.0, 1.0]), (self.n_permutations, self.n))
         terms = self.w[:, None] * psi / self.n
-        drawn = ((self.signs @ terms) ** 2).sum(axis=1)
+        drawn = ((self.draws.signs @ terms) ** 2).sum(axis=1)
         statistic = float((terms.sum(axis=0) ** 2).sum())
         pvalue = inference.permutation_pvalue(statistic, drawn)
         # One over the number of signs, adjusted for many pairs, would never be small.
@@ -243,7 +281,7 @@ class PairJudge:
         fixed, moved = sorted((x, y), key=lambda rows: -rows.shape[1])  # it is all one which of both is permuted
         reached = drawn = 0
         permuted: list[Floats] = []
-        for orders in self._permutations():
+        for orders in self.draws.permutations():
             sums = (fixed.T @ moved[orders].reshape(self.n, -1)).reshape(fixed.shape[1], orders.shape[1], -1)
             permuted.append(np.einsum("rbs,rbs->b", sums, sums))
             places = np.flatnonzero(permuted[-1] >= least)
@@ -253,20 +291,6 @@ class PairJudge:
         if reached:
             return (1 + reached) / (1 + drawn)
         return inference.beyond_permutations(statistic, np.concatenate(permuted))
-
-    def _permutations(self) -> Iterator[Rows]:
-        """Permutations in blocks (n, b): the same for all pairs."""
-        size = max(1, min(BLOCK, BLOCK_NUMBERS // self.n))
-        for place, start in enumerate(range(0, self.n_permutations, size)):
-            if place < len(self.orders):
-                yield self.orders[place]
-                continue
-            drawn = min(size, self.n_permutations - start)
-            random = np.random.default_rng((self.seed, place))
-            orders = np.ascontiguousarray(random.permuted(np.tile(np.arange(self.n), (drawn, 1)), axis=1).T)
-            if self.n <= MOST_PERMUTED:
-                self.orders.append(orders)
-            yield orders
 
 
 def orthogonal_to_constants(psi: Floats, bandwidth: float) -> Floats:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import Law
-from hsicfast.space.search_space import Bool, Choice, SearchSpace
+from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
+from hsicfast.trials.entries import NONE, as_choice, has_none
 from hsicfast.trials.parquet import Opened, ParquetTrials
-from hsicfast.trials.table import as_choice
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST, PRUNED, STATUSES, status_of
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ def _values(
     try:
         if isinstance(hyperparameter, Choice | Bool):
             place, kinds = _texts(batch, labels[name])
-            own = np.array([*(as_choice(hyperparameter.choices, kind) for kind in kinds), None], dtype=object)
+            gap = NONE if has_none(hyperparameter) else None
+            own = np.array([*(as_choice(hyperparameter.choices, kind) for kind in kinds), gap, None], dtype=object)[:-1]
             place = place if everywhere else place[exists]
             seen = np.bincount(place, minlength=len(own)) > 0  # position -1 is the last
             known = np.zeros(len(own), dtype=np.int64)
@@ -193,6 +194,12 @@ def _values(
             return known[place]
         numbers = _numbers(batch, labels[name])
         numbers = numbers if everywhere else numbers[exists]
+        lacking = int(np.count_nonzero(np.isnan(numbers)))
+        if lacking and isinstance(hyperparameter, Float | Int):
+            raise InputError(
+                f"a value must lie in [{hyperparameter.low}, {hyperparameter.high}], but got nan in {lacking} of "
+                f"{len(numbers)} trials, and in files none may be missing; read them with read_trials, or fill them"
+            )
         return hyperparameter.to_level(numbers) if level else hyperparameter.to_unit(numbers)
     except InputError as error:
         raise InputError(f"in column {labels[name]!r}, {error}") from None

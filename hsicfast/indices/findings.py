@@ -307,6 +307,14 @@ class Findings:
         """Names whose adjusted p-value is at most `alpha`, strongest group and index first."""
         return [index.name for index in self.indices if index.pvalue_holm <= alpha]
 
+    def groups(self) -> list[list[Index]]:
+        """The indices of hyperparameters that exist under the same conditions and are known in the same trials."""
+        place = {name: at for at, (_, names) in enumerate(self.trials.groups()) for name in names}
+        members: dict[int, list[Index]] = {}
+        for index in self.indices:
+            members.setdefault(place[index.name], []).append(index)
+        return list(members.values())
+
     def carried(self, name: str) -> Carried:
         """Values of `name` mapped to [0, 1], and which trials met its group's goal.
 

@@ -26,7 +26,7 @@ from hsicfast.trials.trial import DIVERGED, INFEASIBLE, PRUNED
 
 
 class _Group(NamedTuple):
-    """Hyperparameters that exist under the same conditions.
+    """Hyperparameters that exist under the same conditions and are known in the same trials.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class _Group(NamedTuple):
         ``main``, or the conditions.
     names : list of str
     rows : int array (m,)
-        The trials in which they exist.
+        The trials in which they exist and are known.
     z : bool array (m,)
         Which of these met the goal of the group's own; (0,) if they are too few, or all alike in this.
     columns : list of tuple of array (m,)
@@ -178,11 +178,8 @@ def about_cost(question: Question, share: float) -> Question:
 
 def _groups(table: TrialTable, question: Question, fewest: int = MIN_TRIALS) -> list[_Group]:
     """The hyperparameters of the space, group by group; a group of fewer than `fewest` trials is not judged."""
-    members: dict[str, list[str]] = {}
-    for name in table.space:
-        members.setdefault(table.space.group(name), []).append(name)
     groups = []
-    for group, names in members.items():
+    for group, names in table.groups():
         rows = np.flatnonzero(table.active(names[0]))
         z = _met(table, rows, question, fewest)
         columns = [carry(table, name, rows, question.law) for name in names] if len(z) else []

@@ -9,8 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from hsicfast.arrays import Floats, Rows
-from hsicfast.evidence.interactions import DEPENDENT, PairJudge
+from hsicfast.arrays import Bools, Floats, Rows
+from hsicfast.evidence.interactions import DEPENDENT, Draws, PairJudge
 from hsicfast.indices.carried import carry, features
 from hsicfast.indices.findings import Pair, Question
 from hsicfast.indices.streaming import MIN_TRIALS
@@ -32,20 +32,38 @@ def judged_pairs(table: TrialTable, question: Question, progress: Callable[[str,
     tuple of Pair
         Strongest first.
     """
-    found = []
-    judges: dict[bytes, PairJudge | None] = {}
-    pairs = list(combinations(table.space, 2))
+    found: dict[int, Pair] = {}
+    draws = Draws(0, question.n_permutations, question.seed)
+    done, pairs = 0, list(combinations(table.space, 2))
+    for both, places in _together(table, pairs):
+        rows = np.flatnonzero(both)
+        if len(rows) != draws.n:
+            draws = Draws(len(rows), question.n_permutations, question.seed)
+        judge = _judge(table, rows, question, draws)
+        for place in places:
+            progress("pairs", done / len(pairs))
+            done += 1
+            if judge is not None:
+                first, second = pairs[place]
+                found[place] = Pair(first, second, *judge.pair(first, second))
+    in_order = [found[place] for place in sorted(found)]
+    return tuple(sorted(_without_go_betweens(in_order), key=lambda pair: -pair.hsic))
+
+
+def _together(table: TrialTable, pairs: list[tuple[str, str]]) -> list[tuple[Bools, list[int]]]:
+    """The pairs, by their places, that both exist in the same trials (n,), unless one decides on the other's existence.
+
+    Those of as many trials follow each other: they share what is drawn at random, which need not be kept for others.
+    """
+    active = {name: table.active(name) for name in table.space}
+    places: dict[bytes, list[int]] = {}
+    masks: dict[bytes, Bools] = {}
     for place, (first, second) in enumerate(pairs):
-        progress("pairs", place / len(pairs))
-        if table.space.depends(first, second) or table.space.depends(second, first):
-            continue
-        both = table.active(first) & table.active(second)
-        if both.tobytes() not in judges:
-            judges[both.tobytes()] = _judge(table, np.flatnonzero(both), question)
-        judge = judges[both.tobytes()]
-        if judge is not None:
-            found.append(Pair(first, second, *judge.pair(first, second)))
-    return tuple(sorted(_without_go_betweens(found), key=lambda pair: -pair.hsic))
+        if not (table.space.depends(first, second) or table.space.depends(second, first)):
+            both = active[first] & active[second]
+            masks.setdefault(both.tobytes(), both)
+            places.setdefault(both.tobytes(), []).append(place)
+    return [(masks[key], places[key]) for key in sorted(places, key=lambda key: -np.count_nonzero(masks[key]))]
 
 
 def _without_go_betweens(pairs: list[Pair]) -> list[Pair]:
@@ -65,7 +83,7 @@ def _without_go_betweens(pairs: list[Pair]) -> list[Pair]:
     ]
 
 
-def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | None:
+def _judge(table: TrialTable, rows: Rows, question: Question, draws: Draws) -> PairJudge | None:
     """The judge of the pairs that exist together in these trials; None if they are too few, or all alike."""
     z = question.met(table.objective[rows]).met
     if len(rows) < MIN_TRIALS or z.all() or not z.any():
@@ -75,4 +93,4 @@ def _judge(table: TrialTable, rows: Rows, question: Question) -> PairJudge | Non
         psi, level = features(*carry(table, name, rows, question.law), question.bandwidth)
         return psi[level]
 
-    return PairJudge(of, z, question.bandwidth, question.n_permutations, question.seed)
+    return PairJudge(of, z, question.bandwidth, question.n_permutations, question.seed, draws)

@@ -12,7 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
-from hsicfast.arrays import Floats, Rows
+from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import inference
 from hsicfast.evidence import joint
 from hsicfast.indices.carried import few_features
@@ -86,7 +86,7 @@ def rank_intervals(findings: Findings, resamples: int = RESAMPLES) -> dict[str, 
     intervals = {}
     for members in _groups(findings):
         names = [index.name for index in members]
-        drawn = _ranks(_resampled(findings, names, resamples))
+        drawn = _ranks(_resampled(findings, members, resamples))
         low, high = np.quantile(drawn, INTERVAL, axis=0, method="nearest")
         for place, name in enumerate(names):
             intervals[name] = RankInterval(place + 1, int(low[place]), int(high[place]), len(names))
@@ -99,8 +99,19 @@ def over_goals(findings: Findings, shares: tuple[float, ...] = SHARES) -> Sweep 
     if members is None:
         return None
     names = [index.name for index in members]
+    r2, pvalue, found = np.empty((3, len(shares), len(names)))
+    for own in _known_together(findings, members):
+        places = [names.index(name) for name in own]
+        found[:, places], r2[:, places], pvalue[:, places] = _at_shares(findings, own, shares)
+    return Sweep(shares, tuple(names), r2, pvalue, _ranks(found))
+
+
+def _at_shares(
+    findings: Findings, names: list[str], shares: tuple[float, ...]
+) -> tuple[Floats, Floats, list[list[float]]]:
+    """The index, R2 and p-value (P, q) of hyperparameters that are known in the same trials, for each best share."""
     psi, starts = _features(findings, names)
-    losses = findings.trials.losses
+    losses = findings.trials.losses[findings.trials.active(names[0])]
     n = len(losses)
     goals = [goal_of(losses, share).met for share in shares]
     weights = np.array([z - z.mean() for z in goals])
@@ -116,17 +127,26 @@ def over_goals(findings: Findings, shares: tuple[float, ...] = SHARES) -> Sweep 
         for row, v in zip(found, variance[:, 0], strict=True)
     ]
     most = variance * np.sqrt(squares)
-    r2 = np.divide(found, most, out=np.zeros_like(found), where=most > 0)
-    return Sweep(shares, tuple(names), r2, np.array(pvalue), _ranks(found))
+    return found, np.divide(found, most, out=np.zeros_like(found), where=most > 0), pvalue
+
+
+def _known_together(findings: Findings, members: list[Index]) -> list[list[str]]:
+    """The names of one group, those together that are known in the same trials."""
+    names = {index.name for index in members}
+    parts = [[index.name for index in part if index.name in names] for part in findings.groups()]
+    return [part for part in parts if part]
 
 
 def _groups(findings: Findings) -> Iterator[list[Index]]:
     """The indices of each group in which some trials met the goal and some did not, strongest first."""
     for _, members in groupby(findings.indices, key=lambda index: index.group):
-        judged = list(members)
-        z = findings.carried(judged[0].name).z
-        if np.isfinite(judged[0].hsic) and z.any() and not z.all():
+        judged = [index for index in members if np.isfinite(index.hsic) and _is_parted(findings.carried(index.name).z)]
+        if judged:
             yield judged
+
+
+def _is_parted(z: Bools) -> bool:
+    return bool(z.any() and not z.all())
 
 
 def _features(findings: Findings, names: list[str]) -> tuple[Floats, list[int]]:
@@ -145,39 +165,55 @@ def _indices(weights: Floats, psi: Floats, starts: list[int]) -> Floats:
     return np.add.reduceat((weights @ psi / len(psi)) ** 2, starts, axis=1)
 
 
-def _resampled(findings: Findings, names: list[str], resamples: int) -> Floats:
+def _resampled(findings: Findings, members: list[Index], resamples: int) -> Floats:
     """What ranks the hyperparameters (B, q) of one group, in bootstrap resamples of its trials."""
-    exists, question = findings.trials.active(names[0]), findings.question
-    objective = findings.trials.objective[exists]
+    parts = _known_together(findings, members)
+    rows = {part[0]: findings.trials.active(part[0]) for part in parts}
+    # Trials are drawn from all of the group, and those count for a hyperparameter in which it is known.
+    drawn_from = np.flatnonzero(np.any(list(rows.values()), axis=0))
+    n = len(drawn_from)
+    random = np.random.default_rng(findings.question.seed)
+    counts = np.array([np.bincount(random.integers(0, n, n), minlength=n) for _ in range(resamples)])
+    names = [index.name for index in members]
+    found = np.empty((resamples, len(names)))
+    for part in parts:
+        own = counts if len(parts) == 1 else counts[:, rows[part[0]][drawn_from]]
+        share = rows[part[0]].sum() / n if findings.by_importance and len(parts) > 1 else 1.0
+        found[:, [names.index(name) for name in part]] = share * _of_part(findings, part, rows[part[0]], own)
+    return found
+
+
+def _of_part(findings: Findings, names: list[str], exists: Bools, counts: Rows) -> Floats:
+    """What ranks hyperparameters that are known in the same m trials, if these are drawn `counts` (B, m) times."""
+    question, objective = findings.question, findings.trials.objective[exists]
     if not findings.by_importance:
         psi, starts = _features(findings, names)
-        return _indices(
-            next(_resampled_weights(findings, objective, [question.share(len(objective))], resamples)), psi, starts
-        )
+        weights = next(_resampled_weights(findings, objective, [question.share(len(objective))], counts))
+        return _indices(weights, psi, starts)
     asked = question.asked(objective)
     group = joint.Group(exists, asked, [findings.carried(name)[:2] for name in names])
-    shares = asked.mean(axis=1).tolist()
-    return joint.resampled_importances(group, _resampled_weights(findings, objective, shares, resamples))
+    return joint.resampled_importances(
+        group, _resampled_weights(findings, objective, asked.mean(axis=1).tolist(), counts)
+    )
 
 
-def _resampled_weights(findings: Findings, objective: Floats, shares: list[float], resamples: int) -> Iterator[Floats]:
-    """For each best share, weights (B, n) of the trials in bootstrap resamples.
+def _resampled_weights(findings: Findings, objective: Floats, shares: list[float], counts: Rows) -> Iterator[Floats]:
+    """For each best share, weights (B, m) of m trials that are drawn `counts` (B, m) times.
 
     A weight is how often a trial was drawn, times its w there. A threshold keeps its value in all resamples, in place
     of the one share.
     """
-    n, question = len(objective), findings.question
+    question = findings.question
     loss = np.where(np.isfinite(objective), question.losses(objective), np.inf)
     order = np.argsort(loss, kind="stable")
-    random = np.random.default_rng(question.seed)
-    counts = np.array([np.bincount(random.integers(0, n, n), minlength=n) for _ in range(resamples)])
     reached = np.cumsum(counts[:, order], axis=1)
+    n = np.maximum(reached[:, -1:], 1)
     for share in shares:
         if isinstance(question.goal, Threshold):
             met = np.broadcast_to(question.met(objective).met, counts.shape)
         else:
-            place = (reached < max(round(share * n), 1)).sum(axis=1)
-            met = (loss <= loss[order[place]][:, None]) & (loss < np.inf)
+            place = (reached < np.maximum(np.rint(share * n), 1)).sum(axis=1)
+            met = (loss <= loss[order[np.minimum(place, len(order) - 1)]][:, None]) & (loss < np.inf)
         yield counts * (met - (counts * met).sum(axis=1, keepdims=True) / n)
 
 

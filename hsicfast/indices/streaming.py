@@ -35,6 +35,7 @@ from hsicfast.indices.batches import (
 from hsicfast.indices.findings import Question
 from hsicfast.indices.summaries import Continuum, Levels, Sketch
 from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.entries import with_none
 from hsicfast.trials.goal import Threshold, losses_of
 from hsicfast.trials.parquet import ParquetTrials, Portion, of_each, open_parquet, read
 from hsicfast.trials.table import TrialTable
@@ -284,7 +285,7 @@ class Stream:
         frame = pa.concat_tables(drawn).to_pandas()
         objective, cost, status, _, _ = map(np.concatenate, zip(*outcomes, strict=True))
         words = np.array(STATUSES)[status]
-        columns = {name: frame[self.labels[name]] for name in self.space}
+        columns = {name: with_none(kind, frame[self.labels[name]]) for name, kind in self.space.items()}
         table = TrialTable.from_arrays(self.space, columns, objective, cost, words.tolist(), minimize)
         return replace(table, index=rows.astype(np.int64))
 

@@ -158,6 +158,8 @@ def trial_notes(findings: Findings) -> list[str]:
         said.append(f"{counts[PRUNED]:,} of {total:,} trials were stopped early and {counted[findings.pruned]}.")
     if counts[LOST]:
         said.append(f"{counts[LOST]:,} of {total:,} trials were lost or have not ended and are left out.")
+    if findings.trials.missing:
+        said.append(_missing_text(findings))
     if findings.repeats:
         said.append(
             f"{findings.n + findings.repeats:,} rows are {findings.n:,} configurations: those of one configuration "
@@ -171,6 +173,13 @@ def trial_notes(findings: Findings) -> list[str]:
     if findings.streamed is not None and findings.streamed.rank_error > 0:
         said.append(f"Ranks are known to {findings.streamed.rank_error:.1g} of their range.")
     return said
+
+
+def _missing_text(findings: Findings) -> str:
+    """In how many trials hyperparameters are not known, and what becomes of these trials."""
+    counts = {name: int(rows.sum()) for name, rows in findings.trials.missing.items() if rows.any()}
+    named = _listed([f"{name} in {count:,}" for name, count in counts.items()])
+    return f"Not known: {named} of {len(findings.trials):,} trials, which are left out of that hyperparameter alone."
 
 
 def reach(findings: Findings, name: str, tested: int) -> Reach | None:
@@ -251,13 +260,15 @@ def _bounds(findings: Findings, together: set[str]) -> dict[str, Bounds]:
     """Upper bounds on the effects of those that were not found to matter and were judged with others."""
     space, table = findings.trials.space, findings.trials
     judged = {name for pair in findings.pair_indices for name in (pair.first, pair.second)}
-    groups: dict[str, list[str]] = {}
-    for index in findings.indices:
-        if index.name in judged - together and not index.matters and not math.isnan(index.pvalue):
-            groups.setdefault(index.group, []).append(index.name)
+    open_ones = {
+        index.name
+        for index in findings.indices
+        if index.name in judged - together and not index.matters and not math.isnan(index.pvalue)
+    }
+    groups = [[index.name for index in members if index.name in open_ones] for members in findings.groups()]
     found: dict[str, Bounds] = {}
     names = list(space)
-    for own in groups.values():
+    for own in filter(None, groups):
         rows, z = np.flatnonzero(table.active(own[0])), findings.carried(own[0]).z
         if z.all() or not z.any():
             continue
@@ -402,9 +413,11 @@ def _where(findings: Findings, name: str) -> str:
         if low == high:
             return f"{value_text(float(low))} has {shares}"
         return f"{shares}, lie from {value_text(float(low))} to {value_text(float(high))}"
-    favourite = max(set(values[z].tolist()), key=lambda value: float(np.mean(values[z] == value)))
-    good, of_all = (float(np.mean(rows == favourite)) for rows in (values[z], values))
-    return f"{value_text(favourite)} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
+    level = table.space[name].to_level(values)
+    favourite = int(np.bincount(level[z]).argmax())
+    good, of_all = (float(np.mean(rows == favourite)) for rows in (level[z], level))
+    shown = value_text(table.space[name].values[favourite])
+    return f"{shown} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
 
 
 def _percent(share: float) -> str:

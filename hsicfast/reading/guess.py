@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hsicfast.errors import InputError
-from hsicfast.reading.columns import MOST_CHOICES, kind_of, kinds_in, spelled_out, typed
+from hsicfast.reading.columns import MOST_CHOICES, Read, kinds_in, read_column
+from hsicfast.reading.gaps import LEVEL_SHARE, UNKNOWN, Settled, half_empty, settled
 from hsicfast.reading.looks import as_stated
 from hsicfast.reading.roles import Roles, roles_in
 from hsicfast.space.search_space import Choice, Float, Hyperparameter, Int, SearchSpace
@@ -20,6 +21,9 @@ from hsicfast.text import listed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# A single empty cell among so many trials is a value that nobody knows, and no condition.
+MANY_TRIALS = 20
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = (), roles: Roles | 
 
     Numbers become Float or Int, with log=True if their logarithms are spread more evenly; numbers written as texts
     count as numbers. If a column is filled exactly in the trials in which another has certain values, it exists under
-    that condition; if no condition explains the text None among a few numbers, the column is a Choice. If some columns
-    begin with ``config/``, ``params_`` or ``params.``, only those are hyperparameters.
+    that condition. If no condition explains its empty cells, they are the value None or values that nobody knows, as
+    :mod:`hsicfast.reading.gaps` says. If some columns begin with ``config/``, ``params_`` or ``params.``, only those
+    are hyperparameters.
 
     Parameters
     ----------
@@ -62,7 +67,7 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = (), roles: Roles | 
     Raises
     ------
     InputError
-        If no column can be a hyperparameter, or one holds a few texts among many different numbers.
+        If no column can be a hyperparameter.
 
     Examples
     --------
@@ -74,44 +79,51 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = (), roles: Roles | 
     >>> guess.reasons["mom"]
     'numbers from 0.1 to 0.9; filled exactly where opt is sgd'
     """
+    roles = roles or roles_in(frame, beside)
+    names, left_out = roles.names, dict(roles.left_out)
+    # 1. What each column is, as its source states or by its values.
+    reads: dict[str, Read] = {}
+    labels: dict[str, str] = {}
+    for label, name in names.items():
+        stated = as_stated(roles.stated.get(label), frame[label])
+        for own, read in ({name: stated} if stated else read_column(frame[label], name)).items():
+            labels[own] = str(label)
+            if read.kind is None and not half_empty(read):
+                left_out[labels[own]] = read.reason
+            else:
+                reads[own] = read
+    # 2. What its gaps are. What is known of one column may explain the gaps of another, so that all are asked again.
+    levels = _Levels(reads)
+    judged: set[str] = set()
+    while True:
+        gaps = [name for name, read in reads.items() if name not in judged and _has_gaps(read)]
+        conditions = {name: _condition(name, reads, levels) for name in gaps}
+        unexplained = {name: settled(name, reads[name]) for name in gaps if conditions[name] is None}
+        if not unexplained:
+            break
+        for name, found_out in _first(unexplained, reads).items():
+            levels.pop(name, None)
+            del reads[name]
+            reads |= found_out.reads
+            labels |= dict.fromkeys(found_out.reads, labels[name])
+            if found_out.order == UNKNOWN:
+                judged.add(name)
+            if not found_out.reads:
+                left_out[labels[name]] = found_out.reason
+    # 3. The space, in the order of the columns.
+    places = {str(label): place for place, label in enumerate(names)}
     found: dict[str, Hyperparameter] = {}
     columns: dict[str, pd.Series[Any]] = {}
-    spelled: dict[str, tuple[Choice, pd.Series[Any], np.ndarray[Any, Any]]] = {}
     reasons: dict[str, str] = {}
-    roles = roles or roles_in(frame, beside)
-    left_out = dict(roles.left_out)
-    for label, name in roles.names.items():
-        stated = as_stated(roles.stated.get(label), frame[label])
-        column, kind, reason = stated or (typed(frame[label]), None, "")
-        if stated is None:
-            kind, reason = kind_of(column)
-        choice = spelled_out(frame[label]) if stated is None and column.isna().any() else None
-        if choice is not None:
-            spelled[name] = choice, frame[label], column.notna().to_numpy()
+    for name in sorted(reads, key=lambda name: (places[labels[name]], len(name))):
+        kind, values, reason, _ = reads[name]
         if kind is None:
-            left_out[str(label)] = reason
-        else:
-            found[name], columns[name], reasons[name] = kind, column, reason
-    levels = _Levels(columns)
-    for name, (choice, column, filled) in spelled.items():
-        # A text None that no condition explains is a value: a depth may be 3, 5 or None.
-        if _condition(name, filled, found, levels) is None:
-            found[name], columns[name], reasons[name] = choice, column, f"{choice.levels} different values"
-            left_out.pop(str(column.name), None)
-            levels.pop(name, None)
-    gaps = {name: filled for name in found if not (filled := columns[name].notna().to_numpy()).all()}
-    while gaps:
-        conditions = {name: _condition(name, filled, found, levels) for name, filled in gaps.items()}
-        explained = {name: condition for name, condition in conditions.items() if condition is not None}
-        for name in [name for name in gaps if name not in explained]:
-            left_out[name] = f"empty in {np.count_nonzero(~gaps[name])} trials, and no other column says why"
-            del found[name], columns[name], reasons[name], gaps[name]
-        if len(explained) == len(conditions):  # otherwise once more: a column that was left out cannot explain another
-            break
-    for name in gaps:
-        parent, values = explained[name]
-        found[name] = replace(found[name], active_if={parent: values})  # type: ignore[call-arg]
-        reasons[name] += f"; filled exactly where {parent} is {' or '.join(map(str, values))}"
+            left_out[labels[name]] = reason
+            continue
+        condition = conditions.get(name)
+        if condition is not None:
+            kind = replace(kind, active_if={condition.parent: condition.values})  # type: ignore[call-arg]
+        found[name], columns[name], reasons[name] = kind, values, reason + (condition.reason if condition else "")
     if not found:
         raise InputError(
             f"a table of trials needs a column with at least two different values beside {list(beside)}, but among "
@@ -122,14 +134,35 @@ def guess_space(frame: pd.DataFrame, beside: Sequence[str] = (), roles: Roles | 
     return Guess(SearchSpace(found), pd.DataFrame(columns), reasons, left_out)
 
 
+def _has_gaps(read: Read) -> bool:
+    """Whether a column has gaps that are not those of a number beside texts."""
+    return bool(read.values.isna().any()) and not (read.kind is not None and read.kind.conditions)
+
+
+def _first(unexplained: Mapping[str, Settled], reads: Mapping[str, Read]) -> dict[str, Settled]:
+    """The columns whose gaps are settled before those of others: of several with the same gaps one alone.
+
+    What it becomes may be the condition of the others.
+    """
+    order = min(own.order for own in unexplained.values())
+    firsts = {name: own for name, own in unexplained.items() if own.order == order}
+    if order == UNKNOWN:
+        return firsts
+    one_each = {reads[name].values.isna().to_numpy().tobytes(): name for name in reversed(firsts)}
+    return {name: firsts[name] for name in one_each.values()}
+
+
 def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
-    """The guess from some of the trials, with ranges and choices widened to all of them.
+    """The guess from some of the trials, with ranges and choices widened to all of them, which stay in their files.
+
+    A hyperparameter with values that nobody knows is left out: which trials lack them shows only once all are read.
 
     Parameters
     ----------
     guess : Guess
     ends : mapping of str to sequence
-        For each hyperparameter, its smallest and largest numbers or its distinct values in all trials.
+        For each hyperparameter with a column of its own, its smallest and largest numbers or its distinct values in all
+        trials.
 
     Examples
     --------
@@ -138,6 +171,7 @@ def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
     >>> widened(some, {"depth": [1, 9]}).reasons["depth"]
     'whole numbers from 2 to 5; in all trials from 1 to 9'
     """
+    guess = _without_unknown(guess, ends)
     found, reasons = dict(guess.space), dict(guess.reasons)
     for name, kind in guess.space.items():
         if isinstance(kind, Float | Int):
@@ -152,36 +186,81 @@ def widened(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
     return replace(guess, space=SearchSpace(found), reasons=reasons)
 
 
+def _without_unknown(guess: Guess, ends: Mapping[str, Sequence[Any]]) -> Guess:
+    """The guess without what needs trials that have been read: gaps, and numbers that stand among texts."""
+    space, unknown = guess.space, set()
+    exists: dict[str, np.ndarray[Any, Any]] = {}
+    for name in space.parents_first:
+        exists[name] = np.ones(len(guess.frame), dtype=bool)
+        for parent, allowed in space[name].conditions.items():
+            exists[name] &= exists[parent] & guess.frame[parent].isin(allowed).to_numpy()
+        if name not in ends:
+            unknown |= {name, *space[name].conditions}
+        elif (exists[name] & guess.frame[name].isna().to_numpy()).any():
+            unknown.add(name)
+    unknown |= {name for name in space if any(space.depends(name, parent) for parent in unknown)}
+    reason = "trials that stay in their files need a column of their own for it, without gaps"
+    left_out = {name: reason for name in guess.space if name in unknown and name in ends}
+    return replace(
+        guess,
+        space=SearchSpace({name: kind for name, kind in space.items() if name not in unknown}),
+        reasons={name: reason for name, reason in guess.reasons.items() if name not in unknown},
+        left_out=guess.left_out | left_out,
+    )
+
+
 class _Levels(dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]):
     """The distinct values of each column, computed on demand: few columns can be a condition."""
 
-    def __init__(self, columns: Mapping[str, pd.Series[Any]]) -> None:
+    def __init__(self, reads: Mapping[str, Read]) -> None:
         super().__init__()
-        self._columns = columns
+        self._reads = reads
 
     def __missing__(self, name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        self[name] = kinds_in(self._columns[name])
+        self[name] = kinds_in(self._reads[name].values)
         return self[name]
 
 
-def _condition(
-    name: str, filled: np.ndarray[Any, Any], found: Mapping[str, Hyperparameter], levels: _Levels
-) -> tuple[str, list[Any]] | None:
-    """The parent and its values under which a column is filled; if several fit, the one with the fewest values."""
+class _Condition(NamedTuple):
+    """The parent and its values under which a column is filled, but for some of its trials; and how to say so."""
+
+    parent: str
+    values: list[Any]
+    reason: str
+
+
+def _condition(name: str, reads: Mapping[str, Read], levels: _Levels) -> _Condition | None:
+    """The condition under which a column is filled; if several fit, the one with the fewest values.
+
+    A few values may be missing, as in a column that always exists: then it is filled under its condition alone, but not
+    everywhere there.
+    """
+    filled = reads[name].values.notna().to_numpy()
+    n = len(filled)
+    few = LEVEL_SHARE * n
+    if n >= MANY_TRIALS and np.count_nonzero(~filled) == 1:
+        return None
     fits = []
-    for parent, kind in found.items():
-        if parent == name or kind.levels is None:
+    for parent, read in reads.items():
+        if parent == name or read.kind is None or read.kind.levels is None:
             continue
         place, kinds = levels[parent]
         # A column whose values all differ would explain every other.
-        if len(kinds) > MOST_CHOICES or (place[filled] < 0).any():
+        if len(kinds) > MOST_CHOICES:
             continue
-        inside, outside = (
-            np.bincount(place[rows & (place >= 0)], minlength=len(kinds)) > 0 for rows in (filled, ~filled)
-        )
-        if inside.any() and outside.any() and not (inside & outside).any():
-            fits.append((len(kinds), parent, sorted(kinds[inside], key=str)))
+        known = place >= 0
+        if (~known & filled).any() and np.count_nonzero(~known) >= few:
+            continue
+        inside, outside = (np.bincount(place[rows & known], minlength=len(kinds)) for rows in (filled, ~filled))
+        within = inside > 0
+        apart, missing = int(outside[~within].sum()), int(outside[within].sum())
+        if not within.any() or not apart or (missing and (missing >= LEVEL_SHARE * inside.sum() or apart < few)):
+            continue
+        values = sorted(kinds[within], key=str)
+        fits.append((missing, len(kinds), parent, [int(v) if isinstance(read.kind, Int) else v for v in values]))
     if not fits:
         return None
-    _, parent, values = min(fits, key=lambda fit: fit[0])
-    return parent, [int(v) if isinstance(found[parent], Int) else v for v in values]
+    missing, _, parent, values = min(fits, key=lambda fit: fit[:2])
+    exactly = "only" if missing else "exactly"
+    but = f", but empty in {missing} of these trials" if missing else ""
+    return _Condition(parent, values, f"; filled {exactly} where {parent} is {' or '.join(map(str, values))}{but}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.arrays import Floats
-from hsicfast.reading.columns import typed
+from hsicfast.reading.columns import Read, typed
 from hsicfast.reading.conventions import CONVENTIONS, MARKS, Convention, normal, words_of
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.trials.trial import names_in
@@ -226,8 +226,8 @@ def _is_stated_choice(column: pd.Series[Any]) -> bool:
     return isinstance(column.dtype, pd.CategoricalDtype) and column.cat.categories.dtype.kind not in "iuf"
 
 
-def as_stated(kind: Hyperparameter | None, column: pd.Series[Any]) -> tuple[pd.Series[Any], Hyperparameter, str] | None:
-    """The column and the hyperparameter that its source states; None if it states none that all values fit."""
+def as_stated(kind: Hyperparameter | None, column: pd.Series[Any]) -> Read | None:
+    """The column as the hyperparameter that its source states; None if it states none that all values fit."""
     if kind is None or column.astype(str).nunique() < 2:
         return None
     column = column if isinstance(kind, Choice) else typed(column)
@@ -241,4 +241,4 @@ def as_stated(kind: Hyperparameter | None, column: pd.Series[Any]) -> tuple[pd.S
         fits = fits and (isinstance(kind, Float) or bool((filled == np.rint(filled)).all()))
     else:
         return None
-    return (column, kind, "as the study says") if fits else None
+    return Read(kind, column, "as the study says") if fits else None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import Law
-from hsicfast.reading.columns import MOST_CHOICES, typed
+from hsicfast.reading.columns import MOST_CHOICES, columns_of
 from hsicfast.reading.exports import cleaned
 from hsicfast.reading.found import Found
 from hsicfast.reading.frames import read_frame
@@ -39,7 +39,7 @@ from hsicfast.reading.outcomes import (
 )
 from hsicfast.reading.roles import Roles, roles_of
 from hsicfast.space.formats import read_space
-from hsicfast.space.search_space import Choice, SearchSpace
+from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.constraints import broken, check_constraints, set_apart
 from hsicfast.trials.parquet import Opened, ParquetTrials, open_parquet, read
 from hsicfast.trials.table import TrialTable
@@ -197,7 +197,7 @@ def read_large(
     guess, prefix = None, roles.prefix
     if space is None:
         guess = guess_space(shown, beside, roles)
-        guess = widened(guess, {name: ends[prefix + name] for name in guess.space})
+        guess = widened(guess, {name: ends[prefix + name] for name in guess.space if prefix + name in ends})
         whole = guess.space
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)
@@ -332,7 +332,7 @@ def read_trials(
         columns = {name: guess.frame[name].reindex(frame.index) for name in whole}
     else:
         whole = space if isinstance(space, SearchSpace) else read_space(space)
-        columns = {name: _values(frame, name, isinstance(kind, Choice)) for name, kind in whole.items()}
+        columns = columns_of(whole, lambda name: frame[column_called(frame, name, "hyperparameter", PREFIXES)])
     # 4. One objective for each trial, and the table.
     minimize = len(names) > 1 or not upside.large[0]
     limits = _largest_constraints(found, frame, constraints)
@@ -342,7 +342,7 @@ def read_trials(
     if len(names) > 1:
         judged, status = non_domination(losses, status)
     costs = None if priced is None else numbers_in(frame, priced, "cost")
-    table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist(), minimize)
+    table = TrialTable.from_arrays(whole, columns, judged, costs, status.tolist(), minimize, gaps=True)
     table = set_apart(table, infeasible, np.where(upside.large, -losses, losses), limits)
     table = replace(table, index=frame.index.to_numpy(dtype=np.int64), seed=repeat_of(frame, roles))
     called = [spoken(name) for name in names.values()]
@@ -395,9 +395,3 @@ def _largest_constraints(found: Found, frame: pd.DataFrame, constraints: str) ->
     if constraints == "ignore" or "constraint" not in found.beside:
         return np.full(len(frame), np.nan)
     return frame["constraint"].to_numpy(dtype=np.float64)
-
-
-def _values(frame: pd.DataFrame, name: str, choice: bool) -> pd.Series[Any]:
-    """The column of a hyperparameter of a given space; the texts of a choice stay texts."""
-    column = frame[column_called(frame, name, "hyperparameter", PREFIXES)]
-    return column if choice else typed(column)

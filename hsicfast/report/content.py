@@ -293,7 +293,7 @@ def index_rows(sensitivity: Findings) -> IndexRows:
     bottom = 0.0
     for group, members in in_groups(sensitivity.indices):
         bottom += 0.5 if headings else 0.0
-        headings.append(Heading(bottom, where_text(group), members[0].n))
+        headings.append(Heading(bottom, where_text(group), max(index.n for index in members)))
         rows += [(bottom + 1.0 + place, index) for place, index in enumerate(members)]
         bottom += 1.0 + len(members)
     goal = goal_text(sensitivity.goal, sensitivity.question.minimize)

@@ -140,28 +140,32 @@ def promising(branches: Branching, left: Sequence[Any], trials: TrialTable, keep
     """
     from scipy.stats import hypergeom
 
-    own = {value: branches.trials(value, trials) for value in left}
-    judged = [(value, trial) for value in left for trial in own[value] if trial.status != LOST]
+    # Branches go by their places: a list, which has no hash, may be a value.
+    own = [branches.trials(value, trials) for value in left]
+    judged = [(place, trial) for place, tried in enumerate(own) for trial in tried if trial.status != LOST]
     # A trial that was stopped early has an objective, its last value, but never counts among the best.
     ended = [trial.objective if trial.status == DONE else math.nan for _, trial in judged]
     met = best_fraction(losses_of(np.array(ended), trials.minimize), GOOD).met
-    leaders = {value: best_of(own[value]) for value in left}
-    best = {value: math.nan if leader is None else leader.objective for value, leader in leaders.items()}
-    order = sorted(left, key=lambda value: (math.isnan(best[value]), losses_of(best[value], trials.minimize)))
-    said, kept = [], [order[0]]
-    for value in order[1:]:
-        n = sum(of == value for of, _ in judged)
-        good = sum(bool(z) for (of, _), z in zip(judged, met, strict=True) if of == value)
+    leaders = map(best_of, own)
+    best = [math.nan if leader is None else leader.objective for leader in leaders]
+    order = sorted(
+        range(len(left)), key=lambda place: (math.isnan(best[place]), losses_of(best[place], trials.minimize))
+    )
+    said, kept = [], [left[order[0]]]
+    for place in order[1:]:
+        value = left[place]
+        n = sum(of == place for of, _ in judged)
+        good = sum(bool(z) for (of, _), z in zip(judged, met, strict=True) if of == place)
         pvalue = float(hypergeom.cdf(good, len(judged), int(met.sum()), n))
         if pvalue > ALPHA and len(kept) < keep:
             kept.append(value)
         elif pvalue <= ALPHA:
             said.append(f"{value_text(value)} has {good} of the best fifth in {n} trials (p {p_text(pvalue)})")
         else:
-            shown = "none" if math.isnan(best[value]) else number(best[value])
+            shown = "none" if math.isnan(best[place]) else number(best[place])
             said.append(f"{value_text(value)} has a worse best ({shown})")
-    leader = f"{branches.name} {' or '.join(value_text(value) for value in kept)} is searched on"
-    return kept, f"{leader}: {'; '.join(said)}" if said else leader
+    stays = f"{branches.name} {' or '.join(value_text(value) for value in kept)} is searched on"
+    return kept, f"{stays}: {'; '.join(said)}" if said else stays
 
 
 def best_of(trials: TrialTable) -> Trial | None:

@@ -22,6 +22,8 @@ def check_bounds(kind: str, low: Any, high: Any) -> None:
     """Raise an InputError unless `low` < `high` are two finite numbers."""
     if not (is_number(low) and is_number(high) and math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"{kind} needs two finite numbers, but got low={low!r}, high={high!r}; correct them")
+    if not math.isfinite(high - low):
+        raise InputError(f"{kind} needs a finite range, but got low={low!r}, high={high!r}; bring them closer together")
     if low == high:
         raise InputError(f"`low < high` must hold, but got low={low}, high={high}; leave a constant out of the space")
     if low > high:

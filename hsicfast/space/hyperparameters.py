@@ -311,7 +311,8 @@ class Choice(Hyperparameter):
     Parameters
     ----------
     choices : sequence
-        At least 2 different values (strings, numbers, booleans or None).
+        At least 2 different values (strings, numbers, booleans, None, tuples or lists). A condition on one that is a
+        list or a tuple holds it in a list: ``active_if={"layers": [[64, 32]]}``.
     active_if : mapping, optional
         Parent name -> value or list of values under which this hyperparameter exists; all must hold.
     law : sequence of float, optional
@@ -356,10 +357,13 @@ class Choice(Hyperparameter):
         return value in self.choices
 
     def _level(self, values: NDArray[Any]) -> Floats:
-        position = {choice: level for level, choice in enumerate(self.choices)}
         try:
-            return np.fromiter(map(position.__getitem__, values), dtype=np.float64, count=len(values))
-        except (KeyError, TypeError):  # TypeError: a list or the like, which is no choice either
+            position = {choice: level for level, choice in enumerate(self.choices)}.__getitem__
+        except TypeError:  # lists have no hash, and are compared one by one
+            position = self.choices.index
+        try:
+            return np.fromiter(map(position, values), dtype=np.float64, count=len(values))
+        except (KeyError, TypeError, ValueError):  # TypeError: a list or the like, where no choice is one
             wrong = next(value for value in values.tolist() if not self.contains(value))
             raise InputError(
                 f"a value must be one of {list(self.choices)}, but got {wrong!r}; correct it or add it to the choices"

@@ -119,7 +119,9 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         if folder is not None:
             asked["checkpoint"].parent.mkdir(exist_ok=True)
     try:
-        outcome = evaluate(dict(job.params), **asked)
+        # Its own lists, too: what it does to them is not what was tried.
+        own = {name: list(value) if isinstance(value, list) else value for name, value in job.params.items()}
+        outcome = evaluate(own, **asked)
     except NoResult:  # from an evaluate inside this one, as in Repeated
         raise
     except Exception as error:

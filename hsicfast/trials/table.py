@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.arrays import Bools, Floats
 from hsicfast.errors import InputError
-from hsicfast.space.search_space import RESERVED, Bool, Choice, Float, Hyperparameter, Int, SearchSpace
+from hsicfast.space.search_space import RESERVED, Hyperparameter, SearchSpace
 from hsicfast.trials.costs import meets
+from hsicfast.trials.entries import (
+    empty,
+    from_frame_column,
+    metric_column,
+    objects,
+    objects_of_texts,
+    plain,
+    scalar,
+    typed,
+    typed_column,
+)
 from hsicfast.trials.goal import as_good_as, losses_of
 from hsicfast.trials.trial import (
     COLUMNS,
@@ -43,8 +54,15 @@ class TrialTable:
 
     Build it with :meth:`from_trials`, :meth:`from_arrays`, :meth:`from_frame` or :meth:`from_csv`.
 
+    Attributes
+    ----------
+    missing : dict of str to bool array (n,)
+        For each hyperparameter with values that nobody knows, in which trials it exists but is not known. The analysis
+        leaves these trials out of it. Only trials that somebody else made have such values.
+
     Examples
     --------
+    >>> from hsicfast import Float, Int
     >>> space = SearchSpace({"width": Int(1, 8), "rate": Float(0, 1, active_if={"width": 8})})
     >>> table = TrialTable.from_arrays(space, {"width": [2, 8], "rate": [None, 0.5]}, [0.3, float("nan")])
     >>> len(table), table.status.tolist(), table.active("rate").tolist()
@@ -66,6 +84,7 @@ class TrialTable:
     curve: NDArray[np.object_]
     failure: NDArray[np.object_]
     minimize: bool = True
+    missing: dict[str, Bools] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.objective)
@@ -75,22 +94,40 @@ class TrialTable:
 
     def __getitem__(self, row: int) -> Trial:
         own = {name: PYTHON[dtype](getattr(self, name)[row]) for name, dtype in COLUMNS.items()}
-        own["params"] = self.space.fill(lambda name: self.values[name][row])
+        params = self.space.fill(lambda name: self.values[name][row])
+        own["params"] = {name: value for name, value in params.items() if not self._lacks(name, row)}
         own["metrics"] = {key: column[row] for key, column in self.metrics.items()}
         return Trial(**own)
 
     def active(self, name: str) -> Bools:
-        """Whether hyperparameter `name` exists in each trial (n,)."""
+        """Whether hyperparameter `name` exists and is known in each trial (n,)."""
         exists = np.ones(len(self), dtype=bool)
         for parent, allowed in self.space[name].conditions.items():
             exists &= self.among(parent, allowed)
-        return exists
+        return exists & ~self.missing[name] if name in self.missing else exists
+
+    def groups(self) -> list[tuple[str, list[str]]]:
+        """The hyperparameters that are known in the same trials: the conditions under which they exist, and the names.
+
+        Examples
+        --------
+        >>> from hsicfast import Float
+        >>> space = SearchSpace({"a": Float(0, 1), "b": Float(0, 1), "c": Float(0, 1)})
+        >>> values = {"a": [0.1, 0.2], "b": [0.3, None], "c": [0.5, 0.6]}
+        >>> TrialTable.from_arrays(space, values, [1, 2], gaps=True).groups()
+        [('main', ['a', 'c']), ('main', ['b'])]
+        """
+        members: dict[tuple[str, bytes], list[str]] = {}
+        for name in self.space:
+            known = self.active(name).tobytes() if self.missing else b""
+            members.setdefault((self.space.group(name), known), []).append(name)
+        return [(group, names) for (group, _), names in members.items()]
 
     def among(self, name: str, allowed: Iterable[Any]) -> Bools:
         """Whether each trial (n,) has hyperparameter `name`, with one of the `allowed` values."""
         one_of = np.zeros(len(self), dtype=bool)
         for value in allowed:
-            one_of |= self.values[name] == _scalar(value)
+            one_of |= self.values[name] == scalar(value)
         return self.active(name) & one_of
 
     def select(self, rows: NDArray[Any]) -> TrialTable:
@@ -99,6 +136,7 @@ class TrialTable:
             self,
             values={name: column[rows] for name, column in self.values.items()},
             metrics={key: column[rows] for key, column in self.metrics.items()},
+            missing={name: rows_of[rows] for name, rows_of in self.missing.items()},
             **{name: getattr(self, name)[rows] for name in COLUMNS},
         )
 
@@ -161,6 +199,7 @@ class TrialTable:
 
         Examples
         --------
+        >>> from hsicfast import Int
         >>> space = SearchSpace({"width": Int(1, 8)})
         >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 1]}, [0.1, 0.101, 0.3], cost=[80, 40, 10])
         >>> table.economical(tolerance=0.01).params, table.economical(tolerance=0.0).params
@@ -181,6 +220,7 @@ class TrialTable:
 
         Examples
         --------
+        >>> from hsicfast import Int
         >>> space = SearchSpace({"width": Int(1, 8)})
         >>> table = TrialTable.from_arrays(space, {"width": [8, 4, 5, 1]}, [0.1, 0.2, 0.3, 0.9], cost=[80, 40, 50, 10])
         >>> [trial.params["width"] for trial in table.front()]
@@ -196,9 +236,9 @@ class TrialTable:
         """A pandas frame: a column for each hyperparameter (missing = inactive), and objective, cost, status, ..."""
         import pandas as pd
 
-        columns: dict[str, Any] = {name: _plain(self.space[name], self.values[name]) for name in self.space}
+        columns: dict[str, Any] = {name: plain(self.space[name], self.values[name]) for name in self.space}
         for name in names_in("frame"):
-            columns |= self.metrics if name == "metrics" else {name: _objects_of_texts(getattr(self, name))}
+            columns |= self.metrics if name == "metrics" else {name: objects_of_texts(getattr(self, name))}
         return pd.DataFrame(columns)
 
     @classmethod
@@ -209,8 +249,8 @@ class TrialTable:
         return cls._checked(
             space,
             {name: [trial.params.get(name) for trial in ordered] for name in space},
-            metrics={key: _metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
-            **{name: _typed_column([getattr(trial, name) for trial in ordered], COLUMNS[name]) for name in COLUMNS},
+            metrics={key: metric_column([trial.metrics.get(key) for trial in ordered]) for key in keys},
+            **{name: typed_column([getattr(trial, name) for trial in ordered], COLUMNS[name]) for name in COLUMNS},
             minimize=minimize,
         )
 
@@ -223,6 +263,7 @@ class TrialTable:
         cost: ArrayLike | None = None,
         status: Sequence[str] | None = None,
         minimize: bool = True,
+        gaps: bool = False,
     ) -> TrialTable:
         """A table from one sequence (n,) for each hyperparameter and the `objective` (n,).
 
@@ -240,13 +281,16 @@ class TrialTable:
             ``done``, ``diverged``, ``pruned`` or ``lost``; from `objective` by default.
         minimize : bool
             Whether small objectives are good.
+        gaps : bool
+            Whether None or NaN for a hyperparameter that exists is a value that nobody knows, and no error.
 
         Raises
         ------
         InputError
             If a column is missing, lengths differ, a status is unknown, or an active value lies outside its range.
         """
-        return cls._checked(space, values, objective=objective, cost=cost, status=status, minimize=minimize)
+        rest: dict[str, Any] = {"cost": cost, "status": status, "minimize": minimize, "gaps": gaps}
+        return cls._checked(space, values, objective, **rest)
 
     @classmethod
     def from_frame(cls, space: SearchSpace, frame: pd.DataFrame, minimize: bool = True) -> TrialTable:
@@ -257,7 +301,11 @@ class TrialTable:
                     f"a table of trials needs a column for each hyperparameter and `objective`, but {name!r} is "
                     f"missing; the columns are {list(map(str, frame.columns))}"
                 )
-        own = {name: _from_frame(frame[name], COLUMNS[name]) for name in COLUMNS if name in RESERVED and name in frame}
+        own = {
+            name: from_frame_column(frame[name], COLUMNS[name])
+            for name in COLUMNS
+            if name in RESERVED and name in frame
+        }
         metrics = {
             str(key): frame[key].to_numpy() for key in frame.columns if key not in space and str(key) not in RESERVED
         }
@@ -286,7 +334,7 @@ class TrialTable:
         columns: dict[str, Any] = {
             name: np.asarray(rest[name])
             if rest.get(name) is not None
-            else np.repeat(_typed_column([DEFAULTS[name]], dtype), n)
+            else np.repeat(typed_column([DEFAULTS[name]], dtype), n)
             for name, dtype in COLUMNS.items()
             if name not in ("objective", "index")
         }
@@ -299,7 +347,7 @@ class TrialTable:
             raise InputError(f"every hyperparameter needs a column, but {missing} are missing; add them")
         table = cls(
             space=space,
-            values={name: _objects(values[name]) for name in space},
+            values={name: objects(values[name]) for name in space},
             objective=y,
             metrics=dict(rest.get("metrics") or {}),
             minimize=rest.get("minimize", True),
@@ -307,7 +355,7 @@ class TrialTable:
         )
         table._check_lengths()
         for name in space.parents_first:
-            table._settle(name, space[name])
+            table._settle(name, space[name], rest.get("gaps", False))
         return table
 
     def _check_lengths(self) -> None:
@@ -316,97 +364,28 @@ class TrialTable:
         if len(set(lengths.values())) > 1:
             raise InputError(f"columns must have one length, but got {lengths}; drop or fill the missing entries")
 
-    def _settle(self, name: str, hyperparameter: Hyperparameter) -> None:
+    def _lacks(self, name: str, row: int) -> bool:
+        return name in self.missing and bool(self.missing[name][row])
+
+    def _settle(self, name: str, hyperparameter: Hyperparameter, gaps: bool) -> None:
         """Give active values their own type, check them, and blank the inactive ones.
 
-        A lost trial is no evidence: values that it lacks or that lie outside the space become None.
+        A lost trial is no evidence: values that it lacks or that lie outside the space become None. With `gaps` values
+        may be missing in others, too.
         """
         active = self.active(name)
         lost = self.status == LOST
         column = self.values[name].copy()
+        if gaps and not hyperparameter.contains(None):
+            missing = active & ~lost & empty(column)
+            if missing.any():
+                self.missing[name] = missing
+                active &= ~missing
         self.values[name][:] = None
         try:
-            self.values[name][active & ~lost] = _typed(hyperparameter, column[active & ~lost])
+            self.values[name][active & ~lost] = typed(hyperparameter, column[active & ~lost])
         except InputError as error:
             raise InputError(f"in column {name!r}, {error}") from None
         for row in np.flatnonzero(active & lost):
             with suppress(InputError):
-                self.values[name][row : row + 1] = _typed(hyperparameter, column[row : row + 1])
-
-
-def _scalar(value: Any) -> NDArray[np.object_]:
-    """`value` as one object of shape (), which NumPy compares as a whole even if it is a tuple."""
-    boxed = np.empty((), dtype=object)
-    boxed[()] = value
-    return boxed
-
-
-def _objects(values: Any) -> NDArray[np.object_]:
-    """A column (n,) of Python's own values, a copy."""
-    if isinstance(values, np.ndarray) or hasattr(values, "to_numpy"):
-        return np.array(values, dtype=object)
-    return np.array([*values, None], dtype=object)[:-1]  # None keeps tuples from becoming rows
-
-
-def _typed_column(values: list[Any], dtype: Any) -> NDArray[Any]:
-    """A column (n,) of a table; objects stay as they are, tuples among them."""
-    return _objects(values) if dtype is np.object_ else np.asarray(values, dtype=dtype)
-
-
-def _objects_of_texts(column: NDArray[Any]) -> NDArray[Any]:
-    """A column for pandas, which takes texts as objects; numbers stay as they are."""
-    return column.astype(object) if column.dtype.kind == "U" else column
-
-
-def _from_frame(column: pd.Series[Any], dtype: Any) -> NDArray[Any]:
-    """A column of a frame; a gap among texts is an empty text."""
-    if dtype is not np.object_:
-        return column.to_numpy()
-    return column.where(column.notna(), "").astype(str).to_numpy(dtype=object)
-
-
-def _typed(hyperparameter: Hyperparameter, values: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Checks values and gives them their own types: a file turns 8 into 8.0 or "8", and True into "True"."""
-    if isinstance(hyperparameter, Choice | Bool):
-        # Look up each distinct value once, with its type: True and 1 are equal, but their texts are not.
-        try:
-            kinds = list(zip(map(type, values), values, strict=True))
-            own = {kind: as_choice(hyperparameter.choices, kind[1]) for kind in dict.fromkeys(kinds)}
-            typed = np.array([*map(own.__getitem__, kinds), None], dtype=object)[:-1]
-        except TypeError:  # a list or the like, which is no key: to_unit names it
-            typed = values
-        hyperparameter.to_unit(typed)
-        return typed
-    hyperparameter.to_unit(values)
-    numbers = values.astype(np.float64)
-    if isinstance(hyperparameter, Float):
-        return numbers.astype(object)
-    if np.abs(numbers).max(initial=0) < 2**53:
-        return numbers.astype(np.int64).astype(object)
-    return np.array(
-        [int(value if isinstance(value, int | np.integer) else float(value)) for value in values], dtype=object
-    )
-
-
-def as_choice(choices: Sequence[Any], value: Any) -> Any:
-    """The choice that equals `value` or has its text; `value` itself if there is none, and None for a gap."""
-    if value in choices:
-        return choices[list(choices).index(value)]
-    if isinstance(value, float) and np.isnan(value):
-        return None
-    texts = {str(value), str(int(value))} if isinstance(value, float) and value.is_integer() else {str(value)}
-    return next((choice for choice in choices if str(choice) in texts), value)
-
-
-def _metric_column(values: list[Any]) -> NDArray[Any]:
-    """A reported number as float64 with NaN for gaps; texts as objects with None."""
-    if any(isinstance(value, str) for value in values):
-        return np.array([*values, None], dtype=object)[:-1]
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _plain(hyperparameter: Hyperparameter, column: NDArray[np.object_]) -> NDArray[Any]:
-    """A hyperparameter's column for pandas: numbers with NaN where inactive, otherwise objects with None."""
-    if isinstance(hyperparameter, Float) or (isinstance(hyperparameter, Int) and None in column):
-        return column.astype(np.float64)
-    return column.astype(np.int64) if isinstance(hyperparameter, Int) else column
+                self.values[name][row : row + 1] = typed(hyperparameter, column[row : row + 1])

@@ -178,7 +178,7 @@ class TestMedian:
         for rank in (0, 1, 40, 60, 118, 119):
             assert bandwidth.Bracket(x, low, high).select(rank) == squares[rank]
 
-    @pytest.mark.parametrize("x", [np.ones((5, 2)), 1e-200 * np.eye(5)])
+    @pytest.mark.parametrize("x", [np.ones((5, 2)), np.hstack([1e-200 * np.eye(5), np.ones((5, 1))])])
     def test_equal_samples_have_none(self, x):
         with pytest.raises(InputError, match="bandwidth='median' needs two samples that differ"):
             hsicfast.gram(x)

@@ -195,8 +195,9 @@ class TestStatuses:
         lr = [str(v) for v in np.arange(N) / 7]
         lr[7] = "oops"
         given = frame(lr=lr, state=["running"] * 5 + ["finished"] * (N - 5))
-        with pytest.raises(InputError, match="row 8 of 'lr' is 'oops' among 34 different numbers; correct it"):
-            read_trials(given, "loss")
+        reading = read_trials(given, "loss")
+        assert "; row 8 holds 'oops': no number, so that it is missing" in reading.guess.reasons["lr"]
+        assert np.flatnonzero(reading.table.missing["lr"]).tolist() == [7]
 
 
 class TestStudies:

@@ -8,7 +8,7 @@ from optuna.pruners import MedianPruner
 from toys import QUICK, SPACE, Stopper, diverge, same, train
 
 from hsicfast.errors import InputError
-from hsicfast.runs.results import read_results
+from hsicfast.runs.results import read_results, result_path
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.samplers import design
@@ -36,6 +36,35 @@ class TestSameSeedSameRun:
     def test_sobol(self):
         result = minimize(train, SPACE, n_trials=8, strategy=Random("sobol"), seed=4)
         assert [trial.params for trial in result.trials] == design(SPACE, 8, 4, "sobol")
+
+
+@pytest.mark.parametrize("strategy", [QUICK, "hsic", "random"])
+@pytest.mark.parametrize("choices", [[[64], [64, 32], [8, 8, 8]], [(64,), (64, 32), (8, 8, 8)]])
+def test_lists_as_choices_come_as_they_were_written(tmp_path, choices, strategy):
+    space = SearchSpace(
+        {"layers": Choice(choices), "inner": Float(0, 1, active_if={"layers": [choices[1]]}), "x": Float(0, 1)}
+    )
+    given = []
+
+    def train(params):
+        layers = params["layers"]
+        assert layers in choices
+        assert type(layers) is type(choices[0])
+        given.append(layers)
+        objective = len(layers) + params["x"]
+        if isinstance(layers, list):
+            layers.append(1)  # what a training does to its list is no part of the configuration
+        return objective
+
+    result = minimize(train, space, n_trials=24, strategy=strategy, folder=tmp_path)
+    assert len(given) == 24
+    assert result.trials.best().params["layers"] == choices[0]
+    params = [trial.params for trial in result.trials]
+    for trial in list(result.trials)[-5:]:
+        result_path(tmp_path, trial.index).unlink()
+    again = minimize(train, space, n_trials=24, strategy=strategy, folder=tmp_path)
+    assert len(given) == 29
+    assert [trial.params for trial in again.trials] == params
 
 
 class TestAnotherRunInTheFolder:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from scipy import stats
 
-from hsicfast import Bool, Choice, Float, Int
+from hsicfast import Bool, Choice, Float, InputError, Int
 
 unit = st.floats(0, 1)
 
@@ -117,3 +117,20 @@ def test_a_continuum_and_very_many_numbers_are_not_listed():
     assert Float(0, 1).values == Int(0, 10**9).values == Float(0, 1, step=1e-6).values == ()
     assert Float(0, 1, step=0.1).values == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     assert len(Choice(list(range(5000))).values) == 5000
+
+
+@pytest.mark.parametrize("choices", [([64], [64, 32], []), ((64,), (64, 32), ()), ([1, [2, 3]], {"a": 1}, None)])
+def test_choices_may_be_lists(choices):
+    layers = Choice(choices)
+    drawn = [layers.from_unit(u) for u in (0.1, 0.5, 0.9)]
+    assert drawn == list(choices)
+    assert [type(own) for own in drawn] == [type(own) for own in choices]
+    boxed = np.array([*choices, None], dtype=object)[:-1]
+    np.testing.assert_allclose(layers.to_unit(boxed), [1 / 6, 1 / 2, 5 / 6])
+    with pytest.raises(InputError, match=r"a value must be one of .*, but got \[9\]"):
+        layers.to_unit(np.array([[9], None], dtype=object)[:-1])
+
+
+def test_a_range_that_no_double_holds():
+    with pytest.raises(InputError, match=r"Float needs a finite range, but got low=-1.7e\+308, high=1.7e\+308"):
+        Float(-1.7e308, 1.7e308)

@@ -207,7 +207,7 @@ def test_broken_tables(make, text):
 
 
 def test_every_field_of_a_trial_is_a_column_or_declared_to_be_none():
-    columns = {column.name for column in dataclasses.fields(TrialTable)} - {"space", "values", "minimize"}
+    columns = {column.name for column in dataclasses.fields(TrialTable)} - {"space", "values", "minimize", "missing"}
     assert columns == {*COLUMNS, "metrics"}
     assert {field.name for field in dataclasses.fields(Trial)} - columns == {"params", "trace"}
 
@@ -231,3 +231,19 @@ def test_no_two_fields_of_a_trial_share_a_position(place):
     declared = [field.metadata["places"].get(place) for field in dataclasses.fields(Trial)]
     positions = [position for position in declared if position is not None]
     assert sorted(positions) == list(range(len(positions)))
+
+
+def test_whole_numbers_beyond_64_bits():
+    space = SearchSpace({"a": Int(0, 2**70)})
+    frame = TrialTable.from_arrays(space, {"a": [1, 2**69]}, [1, 2]).to_frame()
+    assert frame["a"].tolist() == [1, 2**69]
+
+
+@pytest.mark.parametrize("choices", [([64], [64, 32]), ((64,), (64, 32))])
+def test_lists_and_tuples_come_back(tmp_path, choices):
+    space = SearchSpace({"a": Choice(choices), "b": Float(0, 1, active_if={"a": [choices[1]]})})
+    params = [{"a": choices[0]}, {"a": choices[1], "b": 0.5}]
+    made = TrialTable.from_trials(space, [Trial(place, own, 1.0) for place, own in enumerate(params)])
+    assert [trial.params for trial in made] == params
+    made.to_frame().to_csv(tmp_path / "t.csv", index=False)
+    assert [trial.params for trial in TrialTable.from_csv(space, tmp_path / "t.csv")] == params
