@@ -176,6 +176,11 @@ QUALIFIERS = _words(
     "weighted samples top k percent pct value raw ema current now so far at end overall global stopped stop early "
     "stopping it this per batch"
 )
+# Words that say how a number was measured: a few values of such a column are no settings.
+MEASURED = _words(
+    "train training val valid validation dev test testing eval evaluation holdout oof cv mean avg average median std "
+    "best last final total fit predict inference"
+)
 # First words that make a setting of the rest: "target_loss", "n_epochs", "lambda_dice".
 SETTING = _words(
     "n num number nb no target desired init initial warmup burn burnin freeze unfreeze patience decay stop take limit "

@@ -219,7 +219,8 @@ def _named_like_a_metric(column: Column) -> str:
     if head in names.PROGRESS and column.whole and set(before) <= names.QUALIFIERS - {"max", "min"}:
         return f"it counts how far a run came: its name says {head}"
     set_by_user = bool(before) and (before[0] in names.SETTING or (before[0] in names.LIMITS and head in names.COUNTS))
-    if head not in names.METRICS or set_by_user or (column.few(FEW_MEASURED) and column.agreement < NAMED):
+    few = column.few(FEW_MEASURED) and column.agreement < NAMED and not names.MEASURED & set(column.words)
+    if head not in names.METRICS or set_by_user or few:
         return ""
     return f"looks like a metric or a measurement: its name says {head}"
 

@@ -168,6 +168,7 @@ MEASURED = {
     "fit_time_s": RNG.random(N),
     "time_this_iter_s": RNG.random(N),
     "epoch": RNG.integers(1, 9, N),
+    "train_time": RNG.choice([20, 30, 40], N),
     "best_epoch": RNG.integers(1, 9, N),
     "train_loss_epoch": RNG.random(N),
     "max_val_acc": RNG.random(N),
