@@ -17,12 +17,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from hsicfast.errors import InputError
+from hsicfast.formats.storages import opened_study
 from hsicfast.indices.findings import ABOUT
 from hsicfast.indices.verdicts import trial_notes
 from hsicfast.reading.guess import Guess
 from hsicfast.reading.outcomes import ROWS
 from hsicfast.reading.sources import LargeReading, Reading, read_large, read_trials
-from hsicfast.reading.storages import opened_study
 from hsicfast.report.content import good_end, p_meaning
 from hsicfast.report.dashboard import push
 from hsicfast.report.page import check_report_tools, write_page

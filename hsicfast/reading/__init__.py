@@ -1,1 +1,1 @@
-"""Trials that people already have: read from files, studies, folders or frames, and what their columns are."""
+"""What a table of trials means: which columns are hyperparameters, what their gaps are, which rows are trials."""

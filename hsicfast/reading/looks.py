@@ -43,7 +43,7 @@ class Asked:
     ignore, only : sequence of str
         Patterns of columns that are no hyperparameters, and of those that alone are; of names without a prefix, too.
     stated : dict of str to Hyperparameter or None, optional
-        See :class:`hsicfast.reading.found.Found`.
+        See :class:`hsicfast.formats.found.Found`.
     others : mapping of str to str
         The columns that the source says are something else, and what.
     """

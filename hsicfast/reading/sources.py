@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
+from hsicfast.formats.exports import cleaned
+from hsicfast.formats.found import Found
+from hsicfast.formats.frames import read_frame
 from hsicfast.indices.carried import Law
 from hsicfast.reading.columns import MOST_CHOICES, columns_of
-from hsicfast.reading.exports import cleaned
-from hsicfast.reading.found import Found
-from hsicfast.reading.frames import read_frame
 from hsicfast.reading.guess import Guess, guess_space, widened
 from hsicfast.reading.looks import Asked
 from hsicfast.reading.outcomes import (
@@ -255,7 +255,7 @@ def read_trials(
     Parameters
     ----------
     source : str, Path, DataFrame or optuna Study
-        See :func:`hsicfast.reading.frames.read_frame`.
+        See :func:`hsicfast.formats.frames.read_frame`.
     objective : str or sequence of str, optional
         Names of columns; ``metrics.``, ``summary/``, ``values_`` and ``user_attrs_`` may be left out. By default a
         study's own, or ``value`` or ``objective``. With several, a trial is the better the fewer others dominate it.

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from hsicfast import Choice, Float, InputError, Int, SearchSpace, TrialTable, read_trials
+from hsicfast.formats.found import Found
 from hsicfast.reading.conventions import large_is_good, words_of
-from hsicfast.reading.found import Found
 from hsicfast.reading.guess import guess_space
 from hsicfast.reading.looks import Asked
 from hsicfast.reading.roles import RULES, roles_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, first_line
-from hsicfast.reading.found import PREFIX, Found, flat, spread, unreadable
+from hsicfast.formats.found import PREFIX, Found, flat, spread, unreadable
 from hsicfast.space.formats import read_space
 from hsicfast.trials.trial import DIVERGED, DONE, LOST, PRUNED
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, require
-from hsicfast.reading.folders import ray_bookkeeping
-from hsicfast.reading.found import Found, flat, spread
-from hsicfast.reading.studies import from_study
+from hsicfast.formats.folders import ray_bookkeeping
+from hsicfast.formats.found import Found, flat, spread
+from hsicfast.formats.studies import from_study
 from hsicfast.space.formats import python_value
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
-from hsicfast.reading.found import Found, spread
+from hsicfast.formats.found import Found, spread
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
 
 if TYPE_CHECKING:

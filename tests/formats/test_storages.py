@@ -15,9 +15,9 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from hsicfast import InputError, read_trials
-from hsicfast.reading import storages
-from hsicfast.reading.frames import read_frame
-from hsicfast.reading.storages import opened_study, read_study
+from hsicfast.formats import storages
+from hsicfast.formats.frames import read_frame
+from hsicfast.formats.storages import opened_study, read_study
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 ALEMBIC = f"{optuna.__path__[0]}/storages/_rdb/alembic"

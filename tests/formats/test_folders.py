@@ -11,7 +11,7 @@ from files_read import bytes_in, written
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, minimize, read_trials
-from hsicfast.reading.frames import read_frame
+from hsicfast.formats.frames import read_frame
 
 
 class TestHydra:

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from hsicfast import InputError
-from hsicfast.reading import storages
-from hsicfast.reading.frames import read_frame
+from hsicfast.formats import storages
+from hsicfast.formats.frames import read_frame
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 ROWS = {"lr": [0.5, 0.25], "opt": ["adam", "None"], "loss": [1.0, 2.0]}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, first_line
-from hsicfast.reading.found import PREFIX, READABLE, Found, flat, spread
-from hsicfast.reading.records import read_history
+from hsicfast.formats.found import PREFIX, READABLE, Found, flat, spread
+from hsicfast.formats.records import read_history
 from hsicfast.runs.folder import RESULTS, SETTINGS
 from hsicfast.runs.results import read_result, result_files
 from hsicfast.runs.settings import read_settings, space_and_direction

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
-from hsicfast.reading.found import Found, check_names, spread
+from hsicfast.formats.found import Found, check_names, spread
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsicfast import InputError
-from hsicfast.reading.frames import read_frame
+from hsicfast.formats.frames import read_frame
 
 ROWS = {"größe": [0.5, 0.25, math.nan], "opt": ["adam", "l'été", None], "n": [1, 2, 3]}
 FRAME = pd.DataFrame(ROWS)

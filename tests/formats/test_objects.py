@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from hsicfast import InputError
-from hsicfast.reading.frames import read_frame
+from hsicfast.formats.frames import read_frame
 
 X = np.random.default_rng(0).standard_normal((60, 3))
 Y = (X[:, 0] + 0.1 * X[:, 1] > 0).astype(int)

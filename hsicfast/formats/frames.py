@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
-from hsicfast.reading.exports import unfolded
-from hsicfast.reading.folders import read_folder
-from hsicfast.reading.found import Found, check_names, unreadable
-from hsicfast.reading.objects import from_object
-from hsicfast.reading.records import frame_of, is_history, parsed, read_history
-from hsicfast.reading.storages import is_journal, read_study
-from hsicfast.reading.studies import from_study
-from hsicfast.reading.tables import as_text, read_csv, read_feather, read_parquet, unpacked
+from hsicfast.formats.exports import unfolded
+from hsicfast.formats.folders import read_folder
+from hsicfast.formats.found import Found, check_names, unreadable
+from hsicfast.formats.objects import from_object
+from hsicfast.formats.records import frame_of, is_history, parsed, read_history
+from hsicfast.formats.storages import is_journal, read_study
+from hsicfast.formats.studies import from_study
+from hsicfast.formats.tables import as_text, read_csv, read_feather, read_parquet, unpacked
 from hsicfast.text import hide_password
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsicfast.errors import InputError, first_line, require
-from hsicfast.reading.found import check_names, unreadable
+from hsicfast.formats.found import check_names, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
