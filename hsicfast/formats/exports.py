@@ -1,19 +1,23 @@
-"""What exporters write in cells that is no value: W&B's mappings, MLflow's apostrophes, DVC's signs for no result."""
+"""What exporters write in cells that is no plain value: W&B's mappings, MLflow's apostrophes, Optuna's constraints."""
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError
 from hsicfast.formats.found import Found, check_names, spread
+from hsicfast.formats.studies import INFEASIBLE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+# Optuna's frame of a study has the constraints of its trials in a column of this name, or in one for each.
+CONSTRAINTS = "system_attrs_constraints"
 # DVC writes these where there is no result, and rows of this type for what is no experiment.
 NO_RESULT, NO_EXPERIMENT = ("!", "-"), "baseline"
 
@@ -45,7 +49,34 @@ def cleaned(found: Found) -> Found:
             rows = "1 row of the typ" if plain.sum() == 1 else f"{plain.sum():,} rows of the typ"
             is_none = "is no experiment and is" if plain.sum() == 1 else "are no experiments and are"
             notes = (*notes, f'{rows} "{NO_EXPERIMENT}" {is_none} left out.')
-    return found._replace(frame=frame, notes=notes)
+    return _constrained(found._replace(frame=frame, notes=notes))
+
+
+def _constrained(found: Found) -> Found:
+    """The same with the largest constraint of each trial, if Optuna's frame of a study has constraints."""
+    frame = found.frame
+    labels = [name for name in frame.columns if re.fullmatch(rf"{CONSTRAINTS}(:.*)?", name)]
+    if not labels or "constraint" in frame:
+        return found
+    limits = [_largest(row, labels) for row in frame[labels].itertuples(index=False)]
+    beside = {**found.beside, "constraint": INFEASIBLE}
+    return found._replace(frame=frame.assign(constraint=limits), beside=beside)
+
+
+def _largest(cells: Iterable[Any], labels: Sequence[str]) -> float:
+    """The largest number in cells of one row, which may be lists of numbers or their texts; NaN if they are empty."""
+    numbers: list[float] = []
+    for cell, label in zip(cells, labels, strict=True):
+        if isinstance(cell, float) and math.isnan(cell):
+            continue
+        try:
+            own = ast.literal_eval(cell) if isinstance(cell, str) else cell
+            numbers += map(float, own if isinstance(own, list | tuple) else [own])
+        except (ValueError, SyntaxError, TypeError):
+            raise InputError(
+                f"a trial's constraints must be numbers, but a cell of {label!r} is {cell!r}; correct it"
+            ) from None
+    return max(numbers, default=math.nan)
 
 
 def _is_guarded(column: pd.Series[Any]) -> bool:
