@@ -186,8 +186,10 @@ def _counter(column: Column) -> str:
 
 
 def _identity(column: Column) -> str:
-    named = column.short in names.IDENTITIES or column.words[-1:] in (["id"], ["uuid"])
-    if not named or (column.few(FEW) and (column.short in names.DOUBTFUL or column.short not in names.IDENTITIES)):
+    sure = column.short in names.IDENTITIES - names.DOUBTFUL
+    counts = not column.few(FEW) and (column.numbers is None or column.whole)
+    doubtful = column.short in names.DOUBTFUL or column.words[-1:] in (["id"], ["uuid"])
+    if not (sure or (doubtful and counts)):
         texts = column.texts[:20]
         return "codes that name something" if texts and all(CODE.fullmatch(text) for text in texts) else ""
     return "it says which run a row is"

@@ -211,6 +211,7 @@ SETTINGS = {
     "seed_length": RNG.integers(1, 9, N),
     "name_embedding": RNG.choice(["a", "b"], N),
     "number": RNG.choice([1, 2, 3], N),
+    "key": RNG.lognormal(size=N),
     "deep": pd.Categorical(RNG.choice(["loss", "time"], N)),
 }
 
