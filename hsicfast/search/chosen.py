@@ -49,7 +49,7 @@ def chosen(
         means = ["unknown" if final is None else number(final.mean) for final in fresh]
         rows = [(f"{metric}, mean over fresh seeds", means), (f"{metric}, when it was chosen", rows[0][1])]
     if test_metric is not None:
-        rows.append((test_metric, [tested(trial, tests) for trial in both]))
+        rows.append((test_metric, [read_test(trial, tests) for trial in both]))
     if any(math.isfinite(trial.cost) for trial in both):
         rows.append((cost, [number(trial.cost) for trial in both]))
     if len(both) == 1:
@@ -84,7 +84,7 @@ def _reached(
         own = f"{own} when it was chosen"
     parts = [f"{metric} {own}"]
     if test_metric is not None:
-        parts.append(f"{test_metric} {tested(trial, tests)}")
+        parts.append(f"{test_metric} {read_test(trial, tests)}")
     if math.isfinite(trial.cost):
         parts.append(f"{cost} {number(trial.cost)}")
     return f"{', '.join(parts)} (trial {trial.index})"
@@ -111,7 +111,7 @@ def finalist_rows(result: Result) -> list[Sequence[Any]]:
     ]
 
 
-def tested(trial: Trial, tests: Mapping[int, float]) -> str:
+def read_test(trial: Trial, tests: Mapping[int, float]) -> str:
     """The test metric of a trial, in words."""
     return number(tests[trial.index]) if trial.index in tests else "not read"
 

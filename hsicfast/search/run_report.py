@@ -26,7 +26,7 @@ from hsicfast.search.chosen import (
     finalist_rows,
     fresh_of,
     n_trials_text,
-    tested,
+    read_test,
     values_of,
 )
 from hsicfast.search.finals import best_and_economical, network_to_keep
@@ -165,7 +165,7 @@ def write_report(
             content,
             test_metric=test_metric,
             result=result,
-            test=tested(result.best, tests),
+            test=read_test(result.best, tests),
             fresh=fresh_of(result, result.best),
             network=network_to_keep(result.trials, result.best),
             finalists=finalist_rows(result),

@@ -258,12 +258,12 @@ class Hsic:
     def _choose(self, run: Run, candidates: int, seeds: int) -> None:
         """Train `candidates` configurations again with fresh seeds, `seeds` times each, until no trial is left.
 
-        All but one are the best ones. The last place goes to the trial that is economical once they have shown how far
-        seeds scatter, or to the next best if that trial has had its fresh seeds.
+        Two thirds of them are the best ones. Each further place goes to the trial that is economical by what the fresh
+        seeds before it have shown, or to the next best if that trial has had its own.
         """
         able = run.affordable()
         ranked = finalists(able, len(able))
-        tried = ranked[: candidates - 1]
+        tried = ranked[: candidates - max(candidates // 3, 1)]
         turns = [trial.params for trial in tried] * seeds
         note = f"that train the best {candidates} configurations again, with fresh seeds"
         while run.left and not run.stopped():
