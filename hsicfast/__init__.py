@@ -26,6 +26,7 @@ from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
     from hsicfast.reading.sources import Reading, read_trials
+    from hsicfast.search.ledger import Interrupted
     from hsicfast.search.orchestrator import Result, minimize
     from hsicfast.search.strategies import Hsic, Random, TwoStep
     from hsicfast.training.executors import Local, Processes, Ray
@@ -41,6 +42,7 @@ __all__ = [
     "Hsic",
     "InputError",
     "Int",
+    "Interrupted",
     "Local",
     "ParquetTrials",
     "Processes",
@@ -69,6 +71,7 @@ __all__ = [
 
 # Names that are imported when somebody asks for them: whoever only measures needs no pools, stores or formats.
 _LAZY = {
+    "Interrupted": "hsicfast.search.ledger",
     **dict.fromkeys(("Result", "minimize"), "hsicfast.search.orchestrator"),
     **dict.fromkeys(("Hsic", "Random", "TwoStep"), "hsicfast.search.strategies"),
     **dict.fromkeys(("Local", "Processes", "Ray"), "hsicfast.training.executors"),

@@ -4,15 +4,22 @@
 2. Train and analyse, round by round.
 3. Train the chosen networks once more, and test them.
 4. Write the report, and print it.
+
+A run leaves ``best.yaml`` and ``economical.yaml``, which train what was chosen again:
+``python -m hsicfast.run --config-dir RUN --config-name best``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -27,10 +34,13 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from hsicfast.errors import InputError
-from hsicfast.runs.folder import RESULTS, SETTINGS, STUDY
+from hsicfast.errors import InputError, writing
+from hsicfast.files import jsonable, write_atomically
+from hsicfast.runs.folder import AGAIN, RESULTS, SETTINGS, STUDY, TRAINED
+from hsicfast.text import number
 
-USER_ERROR, INTERRUPTED = 2, 130
+# As a shell reports a signal that ended a command: 128 and its number.
+USER_ERROR, INTERRUPTED, SIGNALLED = 2, 130, 128
 # The keys that a task must have, and those that it may leave out, with their defaults.
 REQUIRED = ("name", "space", "evaluate", "n_trials")
 OPTIONAL = {"metric": "objective", "test_metric": None, "cost": "cost", "minimize": True, "goal": "auto"}
@@ -76,17 +86,21 @@ class CheckFirst(Callback):
             _refuse(error)
 
 
-def conduct(cfg: DictConfig) -> bool:
-    """Conduct one run as configured; returns whether it was interrupted."""
+def conduct(cfg: DictConfig) -> int:
+    """Conduct one run as configured; returns the signal that interrupted it, or 0."""
     # These imports take long. They stand here so that --help, --cfg and a wrong task answer at once.
     from hsicfast.runs.progress import ProgressBar
     from hsicfast.search.finals import network_to_keep
+    from hsicfast.search.ledger import Interrupted
     from hsicfast.search.orchestrator import execute
     from hsicfast.search.plan import RunPlan
     from hsicfast.search.run_report import check_report_tools, print_report, write_report
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     task = _task(cfg)
+    if cfg.params is not None:
+        _train_once(cfg, task, folder)
+        return 0
     title, metric, test_metric, cost = (task[key] for key in ("name", "metric", "test_metric", "cost"))
     goal = task["goal"] if cfg.goal is None else cfg.goal
     n_trials = task["n_trials"] if cfg.n_trials is None else cfg.n_trials
@@ -109,7 +123,15 @@ def conduct(cfg: DictConfig) -> bool:
     # 2. Train and analyse, round by round.
     with ProgressBar(Console(stderr=True), metric, plan.minimize, plan.max_cost) as progress:
         settings = {"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}}
-        result = execute(plan, evaluate, executor, folder=folder, store=cfg.store, settings=settings, watcher=progress)
+        number = 0
+        try:
+            result = execute(
+                plan, evaluate, executor, folder=folder, store=cfg.store, settings=settings, watcher=progress
+            )
+        except Interrupted as stop:
+            if stop.result is None:
+                raise
+            result, number = stop.result, stop.number
     # 3. Train the chosen networks once more from their best seeds, and test them. The test metric is read only now,
     #    because no choice is left that it could influence.
     chosen = {"best": result.best}
@@ -126,13 +148,44 @@ def conduct(cfg: DictConfig) -> bool:
     # 4. Write the report, and print it.
     console = Console()
     names = {"title": title, "metric": metric, "test_metric": test_metric, "cost": cost}
+    for name, trial in (("best", result.best), ("economical", result.economical)):
+        _write_again(cfg, folder, name, trial.params, network_to_keep(result.trials, trial).seed)
     write_report(folder, result, **names, tests=tests, planned=n_trials)
     print_report(result, console, **names, tests=tests)
     for name, trial in saved.items():
         test = f"; its {test_metric}: {tests[trial.index]:.4g}" if test_metric and trial.index in tests else ""
         console.print(Text(f"{name} network: {folder / name / 'network.pt'}{test}"), soft_wrap=True)
     console.print(Text(f"everything is in {folder}"), soft_wrap=True)
-    return result.interrupted
+    return number
+
+
+def _write_again(cfg: DictConfig, folder: Path, name: str, params: dict[str, Any], seed: int) -> None:
+    """Write the file of the command that trains a chosen configuration again: the task as it was, and its values."""
+    parts = {part: OmegaConf.to_container(cfg[part], resolve=False) for part in ("task", "trainer")}
+    content = {"defaults": ["config", "_self_"], **parts, "params": jsonable(params), "seed": seed}
+    command = shlex.join(["python", "-m", "hsicfast.run", "--config-dir", str(folder), "--config-name", name])
+    with writing("the folder of a report", folder / AGAIN[name], "make room, the results of the trials are kept"):
+        write_atomically(folder / AGAIN[name], f"# {command}\n{OmegaConf.to_yaml(content)}")
+
+
+def _train_once(cfg: DictConfig, task: dict[str, Any], folder: Path) -> None:
+    """Train the configuration `cfg.params` with the seed of `cfg`; print and write what it reached."""
+    from hsicfast.training.worker import Job, accepts_seed, run_trial
+    from hsicfast.trials.trial import DONE, SEARCH
+
+    evaluate, params = _made(cfg, "task.evaluate"), cast(dict[str, Any], OmegaConf.to_container(cfg.params))
+    if hasattr(evaluate, "save_best"):
+        again = partial(evaluate.save_best, folder=folder)
+        trained = run_trial(again, True, Job(0, params, cfg.seed, SEARCH), folder=None)
+    else:
+        trained = run_trial(evaluate, accepts_seed(evaluate), Job(0, params, cfg.seed, SEARCH), folder=None)
+    if trained.status != DONE:
+        raise InputError(f"a configuration must train to its end, but got {trained.message}; change params= or seed=")
+    write_atomically(folder / TRAINED, json.dumps(jsonable(asdict(trained)), indent=2, allow_nan=False) + "\n")
+    reached = {task["metric"]: trained.objective, task["test_metric"]: trained.metrics.get("test")}
+    reached[task["cost"]] = trained.cost
+    texts = [f"{name} {number(value)}" for name, value in reached.items() if name is not None and value is not None]
+    Console().print(Text(f"{', '.join(texts)}; everything is in {folder}"), soft_wrap=True)
 
 
 def _conduct_and_exit(cfg: DictConfig) -> None:
@@ -140,16 +193,16 @@ def _conduct_and_exit(cfg: DictConfig) -> None:
     from hsicfast.search.ledger import Interrupted
 
     try:
-        interrupted = conduct(cfg)
+        number = conduct(cfg)
     except Interrupted as error:
-        _refuse(error, INTERRUPTED)
+        _refuse(error, SIGNALLED + error.number)
     except (InputError, OmegaConfBaseException) as error:
         _refuse(error)
     except KeyboardInterrupt:
         folder = HydraConfig.get().runtime.output_dir
         _refuse(f"stopped at once; the results so far stay in {folder}: hydra.run.dir={folder} goes on", INTERRUPTED)
-    if interrupted:
-        sys.exit(INTERRUPTED)
+    if number:
+        sys.exit(SIGNALLED + number)
 
 
 _hydra_main = hydra.main(config_path=CONF, config_name="config", version_base="1.3")(_conduct_and_exit)

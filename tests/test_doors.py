@@ -42,6 +42,7 @@ CLASSES = (
     "Threshold",
     "ParquetTrials",
     "InputError",
+    "Interrupted",
     "RunError",
     "TwoStep",
     "Hsic",

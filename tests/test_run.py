@@ -61,12 +61,13 @@ class Trainee:
         return {"objective": loss, "cost": 3.0 + params["rate"]}
 
     def save_best(self, params, seed, folder):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "network.pt").write_text("weights")
         result = self(params, seed)
         return result | {"test": 2 * result["objective"]}
 """
-QUICK = ("+task=toy", "strategy.optimizer=tpe", "executor=local")
+TREES = ("strategy=two_step", "strategy.optimizer=tpe")
+QUICK = ("+task=toy", *TREES, "executor=local")
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +85,9 @@ def toy(tmp_path_factory):
 def command(toy, tmp_path, monkeypatch, capfd):
     """Run the command in this process: exit code, stdout, stderr."""
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["hsicfast", *arguments, "--config-dir", str(toy / "conf")])
+    def call(*arguments, alone=False):
+        place = [] if alone else ["--config-dir", str(toy / "conf")]
+        monkeypatch.setattr(sys, "argv", ["hsicfast", *arguments, *place])
         capfd.readouterr()
         try:
             run.main()
@@ -149,6 +151,33 @@ class TestWholeRun:
             assert (tmp_path / "done" / name / "network.pt").read_text() == "weights"
             assert f"the {name} network is trained once more, and tested" in err
         assert f"test loss {number(best['test'])}" in (tmp_path / "done" / "report.html").read_text()
+
+    def test_what_was_chosen_trains_again(self, command, tmp_path):
+        code, _, err = command(*QUICK, "hydra.run.dir=done", "tolerance=100", "task.evaluate.pause=0.001")
+        assert code == 0, err
+        best = json.loads((tmp_path / "done" / "best.json").read_text())
+        for name, trial in (("best", best), ("economical", best["economical"])):
+            text = (tmp_path / "done" / f"{name}.yaml").read_text()
+            line = f"python -m hsicfast.run --config-dir {tmp_path / 'done'} --config-name {name}"
+            assert text.splitlines()[0] == f"# {line}"
+            assert line in (tmp_path / "done" / "report.html").read_text()
+            # As somebody types it; the toy task lies beside, and not in an installed package.
+            code, out, err = command(*line.split()[3:], f"hydra.run.dir=again_{name}", alone=True)
+            assert code == 0, err
+            again = json.loads((tmp_path / f"again_{name}" / "trained.json").read_text())
+            assert again["params"] == trial["params"]
+            assert again["seed"] == trial["network"]["seed"]
+            assert again["objective"] == trial["network"]["objective"]
+            assert (tmp_path / f"again_{name}" / "network.pt").read_text() == "weights"
+            objective, test = again["objective"], again["metrics"]["test"]
+            said = f"validation loss {number(objective)}, test loss {number(test)}, flops {number(again['cost'])}; "
+            assert out == f"{said}everything is in {tmp_path / f'again_{name}'}\n"
+
+    def test_what_does_not_train_again_is_said(self, command):
+        code, _, err = command(*QUICK, "hydra.run.dir=bad", "+params.rate=x")
+        assert code == 2
+        assert "a configuration must train to its end, but got TypeError: " in err
+        assert "change params= or seed=" in err
 
     def test_goes_on_in_its_folder(self, command, tmp_path):
         assert command(*QUICK, "hydra.run.dir=again")[0] == 0
@@ -225,7 +254,7 @@ class TestRefusals:
             (["+task=toy", "n_trails=3"], "Could not override 'n_trails'"),
             (["+task=toy", "goal=0"], "`0 < goal < 1` must hold, but got goal=0; give a fraction such as 0.1"),
             (["+task=toy", "goal=1.5"], "`0 < goal < 1` must hold, but got goal=1.5; give a fraction such as 0.1"),
-            (["+task=toy", "n_trials=3"], "`n_trials >= 8` must hold for the strategy two_step, but got n_trials=3"),
+            (["+task=toy", "n_trials=3"], "`n_trials >= 8` must hold for the strategy hsic, but got n_trials=3"),
             (
                 ["+task=toy", "max_cost=-1"],
                 "`max_cost > 0` must hold and be finite, but got -1; give it in the unit of",
@@ -269,7 +298,7 @@ class TestRefusals:
             (["+task=toy", "task.evaluate._target_=nowhere.Trainee"], "No module named 'nowhere'"),
             (["+task=bare"], "a task must say name, space, evaluate, n_trials, but this one lacks space, evaluate"),
             (
-                ["+task=toy", "task.evaluate.pause=-1", "executor=local"],
+                ["+task=toy", "strategy=two_step", "task.evaluate.pause=-1", "executor=local"],
                 "the first 10 trials all ended with 'ValueError: sleep length",
             ),
             (
@@ -319,7 +348,7 @@ class TestRefusals:
         assert command("+task=toy", "goal=0", "hydra.run.dir=theirs/run")[0] == 2
         assert (tmp_path / "mine").is_dir()
         assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["note"]
-        assert command("+task=toy", "task.evaluate.pause=-1", "executor=local", "hydra.run.dir=diverged")[0] == 2
+        assert command(*QUICK, "task.evaluate.pause=-1", "hydra.run.dir=diverged")[0] == 2
         assert len(list((tmp_path / "diverged/replaced/1/results").iterdir())) == 10
 
     def test_a_folder_that_somebody_writes_in(self, command, tmp_path):
@@ -364,9 +393,9 @@ def test_config_is_printed_with_and_without_a_task(command):
 
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-    def test_once_reports_and_exits_130(self, toy, tmp_path, number):
+    def test_once_reports_and_exits_as_a_shell_says(self, toy, tmp_path, number):
         # To the whole group, as a terminal does: the workers must not notice.
-        arguments = ("+task=toy", "strategy.optimizer=tpe", "hydra.run.dir=run", "executor.workers=2", "n_trials=200")
+        arguments = ("+task=toy", *TREES, "hydra.run.dir=run", "executor.workers=2", "n_trials=200")
         process = started(toy, tmp_path, *arguments, "task.evaluate.pause=0.1", start_new_session=True)
         wait_for_results(tmp_path / "run", 8, process)
         if number == signal.SIGINT:
@@ -374,7 +403,7 @@ class TestSignals:
         else:
             process.send_signal(number)
         _, err = process.communicate(timeout=60)
-        assert process.returncode == 130, err
+        assert process.returncode == 128 + number, err  # 130 or 143
         assert "stopping: the trials in flight end" in err
         assert "Traceback" not in err
         assert json.loads((tmp_path / "run" / "best.json").read_text())["test"] is None
@@ -418,7 +447,7 @@ class TestSignals:
     @pytest.mark.slow
     @pytest.mark.parametrize("executor", ["local", "processes"])
     def test_killed_and_started_again(self, toy, tmp_path, executor):
-        arguments = ("+task=toy", "strategy.optimizer=tpe", f"executor={executor}", "task.evaluate.pause=0.15")
+        arguments = ("+task=toy", *TREES, f"executor={executor}", "task.evaluate.pause=0.15")
         whole = started(toy, tmp_path, *arguments, "hydra.run.dir=whole")
         _, err = whole.communicate(timeout=120)
         assert whole.returncode == 0, err

@@ -4,7 +4,11 @@ import math
 import os
 import signal
 
+import pytest
+
 from hsicfast.runs.watcher import Watcher
+from hsicfast.search.ledger import Interrupted
+from hsicfast.search.orchestrator import minimize
 from hsicfast.search.strategies import Hsic, TwoStep
 from hsicfast.space.search_space import Bool, Choice, Float, SearchSpace
 
@@ -53,6 +57,13 @@ def same(one, other):
     assert (one.reduction, one.rounds, one.goal) == (other.reduction, other.rounds, other.goal)
     assert (one.best.index, one.economical.index) == (other.best.index, other.economical.index)
     assert repr(one.finals) == repr(other.finals)  # with NaN
+
+
+def cut_short(*given, **named):
+    """The result of a call of `minimize` that a signal stops."""
+    with pytest.raises(Interrupted) as stop:
+        minimize(*given, **named)
+    return stop.value.result
 
 
 class Stopper(Watcher):

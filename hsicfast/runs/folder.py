@@ -11,3 +11,7 @@ REPLACED, BROKEN = "replaced", "broken"
 # The report at the end of a run; its pictures lie in FIGURES.
 TRIALS, ANALYSIS, BEST, PAGE, FIGURES = "trials.csv", "sensitivity.json", "best.json", "report.html", "figures"
 REPORT_FILES = (TRIALS, ANALYSIS, BEST, PAGE)
+# The chosen configurations, as files of the command that train them again.
+AGAIN = {"best": "best.yaml", "economical": "economical.yaml"}
+# What such a training reached.
+TRAINED = "trained.json"

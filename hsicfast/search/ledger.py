@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +17,21 @@ from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL, Trial
 
 
-class Interrupted(InputError):
-    """A run was stopped by a signal before it had enough trials for a report; what is stored stays."""
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped by a signal; what is stored stays, and the same call in the same folder goes on.
+
+    Attributes
+    ----------
+    result : Result or None
+        The result of the trials that had ended; None if they are too few to be analysed (fewer than 4), or if a second
+        signal stopped the run at once.
+    number : int
+        The signal.
+    """
+
+    def __init__(self, message: str, result: Any = None, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.result, self.number = result, number
 
 
 @dataclass(frozen=True)
@@ -153,7 +168,7 @@ class Ledger:
         """Add what was learnt from the latest round, and what is decided by it."""
         self.rounds[-1] = replace(self.rounds[-1], learnt=(*self.rounds[-1].learnt, text))
 
-    def nothing_within(self, done: TrialTable, interrupted: bool) -> InputError:
+    def nothing_within(self, done: TrialTable, interrupted: bool) -> InputError | Interrupted:
         """The error to raise if no trial that ended well is known to be within the limit of the cost."""
         limit = f"max_cost={number(self.max_cost)}"
         if not np.isfinite(done.cost).any():
@@ -176,5 +191,11 @@ class Ledger:
 
     @property
     def go_on(self) -> str:
-        """How a run that was interrupted goes on."""
+        """How a run that was interrupted goes on, as a command to its caller."""
         return "run the same command in the same folder to go on" if self.folder else "pass folder= to keep them"
+
+    @property
+    def at_once(self) -> str:
+        """What a run says that a second signal stops."""
+        kept = f"the results so far stay in {self.folder}, and " if self.folder else ""
+        return f"stopped at once; {kept}{self.go_on}"

@@ -6,6 +6,7 @@ round are in :mod:`hsicfast.search.rounds`.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from hsicfast.indices.reduction import Reduction
 from hsicfast.runs.log import Log
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers
-from hsicfast.search.finals import Final, best_and_economical, finals_of
+from hsicfast.search.finals import Final, best_and_economical, finals_of, front_of, tolerance_of
+from hsicfast.search.ledger import Interrupted
 from hsicfast.search.plan import RunPlan
 from hsicfast.search.rounds import Round, Run, stop_on_signals
 from hsicfast.search.strategies import STRATEGIES, Strategy
@@ -40,8 +42,8 @@ class Result:
     Attributes
     ----------
     best : Trial
-        A trial of the design or the search. If finalists were trained again with fresh seeds, it is the trial by which
-        the winner was chosen (:func:`~hsicfast.search.finals.best_and_economical`).
+        A trial of the design or the search that no cheaper one beats. If finalists were trained again with fresh seeds,
+        it is the trial by which the winner was chosen (:func:`~hsicfast.search.finals.best_and_economical`).
     trials : TrialTable
         All trials that ended.
     sensitivity : Sensitivity
@@ -56,7 +58,7 @@ class Result:
     economical : Trial
         The cheapest trial of the design or the search that is as good as the winner within the tolerance.
     finals : tuple of Final
-        Results of the finalists with fresh seeds, the winner first.
+        Results of the finalists with fresh seeds, the best mean first.
     max_cost, tolerance : float or None
         As they were passed to :func:`minimize`.
     """
@@ -79,9 +81,16 @@ class Result:
         return self.trials.minimize
 
     @property
+    def tolerance_used(self) -> float:
+        """How far from the best the economical trial may be; see :func:`~hsicfast.search.finals.tolerance_of`."""
+        if self.tolerance is not None:
+            return self.tolerance
+        return tolerance_of(self.trials.within(self.max_cost), self.finals)
+
+    @property
     def front(self) -> TrialTable:
-        """The Pareto front of objective and cost, from the cheapest to the best, within the limit of the cost."""
-        return self.trials.contenders.within(self.max_cost).front()
+        """The Pareto front of objective and cost, see :func:`~hsicfast.search.finals.front_of`; within `max_cost`."""
+        return front_of(self.trials.within(self.max_cost), self.finals)
 
 
 @keyword_only_after(2, last="goal")
@@ -142,7 +151,8 @@ def minimize(
         Is notified of every trial when it ends.
     tolerance : float, optional
         How far from the best objective a cheaper trial may be to be the economical one, in the unit of the objective;
-        by default a twentieth of the best, or the scatter of the finalists between seeds if that is more.
+        by default a tenth of the way from the best to the median of the better third of the trials drawn from the
+        space, or the scatter of the finalists between seeds if that is more.
     pruner : optuna.pruners.BasePruner, optional
         Stops hopeless trials early, by the learning curves of the trials that had ended when the trial was planned.
         Trials of the design always go on to their end. A pruner needs ``evaluate(params, report=...)``, which calls
@@ -166,8 +176,6 @@ def minimize(
     Returns
     -------
     Result
-        Ctrl-C or SIGTERM lets the trials in flight end, and a result is returned as well; a second signal raises
-        KeyboardInterrupt at once.
 
     Raises
     ------
@@ -177,7 +185,11 @@ def minimize(
     RunError
         If a disk, a database, a lock, a cluster or the start of the workers fails: the same call goes on from `folder`.
     Interrupted
-        If the run is stopped before there are 4 trials to analyse.
+        If SIGINT (Ctrl-C, or a notebook's stop button) or SIGTERM arrives in the main thread. The trials in flight end,
+        everything is on disk, and ``result`` of the exception is the result so far, or None if fewer than 4 trials have
+        ended. It is a KeyboardInterrupt, so that a loop around this call ends as well. SIGTERM first goes on to
+        whatever handled it before, which by default ends the process. A second signal stops the run at once. In other
+        threads no signal is handled.
 
     Examples
     --------
@@ -201,7 +213,12 @@ def minimize(
         repeats=repeats,
         resume=resume,
     )
-    return execute(plan, evaluate, executor, folder=folder, store=store, settings=settings, watcher=watcher)
+    try:
+        return execute(plan, evaluate, executor, folder=folder, store=store, settings=settings, watcher=watcher)
+    except Interrupted as stop:
+        if stop.number == signal.SIGTERM:  # it goes on to whoever had it before
+            signal.raise_signal(stop.number)
+        raise
 
 
 def execute(
@@ -226,7 +243,13 @@ def execute(
     Returns
     -------
     Result
-        As in :func:`minimize`, which also lists the errors.
+
+    Raises
+    ------
+    InputError, RunError
+        As in :func:`minimize`.
+    Interrupted
+        As in :func:`minimize`, but SIGTERM goes on to nobody: ``number`` of the exception says which signal it was.
     """
     executor, watcher = executor or Local(), watcher or Watcher()
     where = None if folder is None else Path(folder)
@@ -234,37 +257,49 @@ def execute(
         watcher = Watchers(Log(where), watcher)
     plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
     kept = Store(plan.space, dict(settings or {}) | plan.description, plan.minimize, where, store, plan.resume)
+    stopped: Callable[[], bool] = bool
     try:
         run = Run(plan, evaluate, executor, kept, watcher)
+        stopped = run.stopped
         watcher.on_start(plan.n_trials)
         with stop_on_signals(run, watcher):
-            sensitivity, reduction = plan.strategy.conduct(run)
-        affordable = run.affordable()
-        # If the run was stopped, some finalists have had more seeds than others, so that their means do not compare.
-        finals = () if run.stopped() else finals_of(run.ledger.judged)
-        best, economical = best_and_economical(affordable, finals, plan.tolerance)
-        result = Result(
-            best=best,
-            trials=run.ledger.table,
-            sensitivity=sensitivity,
-            reduction=reduction,
-            rounds=tuple(run.rounds),
-            goal=plan.goal,
-            interrupted=run.stopped(),
-            economical=economical,
-            finals=finals,
-            max_cost=plan.max_cost,
-            tolerance=plan.tolerance,
-        )
+            result = _result(run)
+        if result.interrupted:
+            raise Interrupted(f"stopped after {len(result.trials)} trials; {run.ledger.go_on}", result, run.signals[0])
         watcher.on_end("")
         return result
-    except InputError as error:
+    except (InputError, Interrupted) as error:
         with suppress(InputError):  # the log itself fails if the disk is full
             watcher.on_end(str(error))
+        if stopped() and isinstance(error, InputError):
+            raise Interrupted(str(error), number=run.signals[0]) from error
         raise
     finally:
         executor.close()
         kept.close()
+
+
+def _result(run: Run) -> Result:
+    """Conduct a run; returns its result."""
+    plan = run.plan
+    sensitivity, reduction = plan.strategy.conduct(run)
+    affordable = run.affordable()
+    # If the run was stopped, some finalists have had more seeds than others, so that their means do not compare.
+    finals = () if run.stopped() else finals_of(run.ledger.judged)
+    best, economical = best_and_economical(affordable, finals, plan.tolerance)
+    return Result(
+        best=best,
+        trials=run.ledger.table,
+        sensitivity=sensitivity,
+        reduction=reduction,
+        rounds=tuple(run.rounds),
+        goal=plan.goal,
+        interrupted=run.stopped(),
+        economical=economical,
+        finals=finals,
+        max_cost=plan.max_cost,
+        tolerance=plan.tolerance,
+    )
 
 
 def _strategy(strategy: str | Strategy) -> Strategy:

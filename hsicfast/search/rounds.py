@@ -192,7 +192,7 @@ class Run:
     def __init__(self, plan: RunPlan, evaluate: Evaluate, executor: Executor, store: Store, watcher: Watcher) -> None:
         self.plan, self.costs = plan, plan.cost_limit(evaluate)
         self.ledger = Ledger(plan.space, plan.minimize, plan.max_cost, store.folder)
-        self.signals = 0
+        self.signals: list[int] = []  # that have arrived
         self.planned = 0
         self.truncated = False  # whether points of the design were too expensive
         self._next_point = 0  # of the design's sequence; ahead of `planned` if some points were too expensive
@@ -216,7 +216,7 @@ class Run:
 
     def stopped(self) -> bool:
         """Whether no further trial may be started."""
-        return self.signals > 0
+        return len(self.signals) > 0
 
     def affordable(self) -> TrialTable:
         """See :meth:`Ledger.affordable`."""
@@ -348,24 +348,31 @@ class Run:
 
 @contextmanager
 def stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM stop the run after the trials in flight, and the second one at once."""
+    """Let the first SIGINT or SIGTERM stop the run after the trials in flight, and the second one at once.
+
+    The handlers of the caller are back at the end. One who ignores a signal goes on ignoring it, and a handler that was
+    not set by Python stays, because it could not be set back.
+    """
     if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
 
     def stop(number: int, frame: Any) -> None:
-        run.signals += 1
-        if run.signals > 1:
-            raise KeyboardInterrupt
+        run.signals.append(number)
+        if len(run.signals) > 1:
+            raise Interrupted(run.ledger.at_once, number=number)
         watcher.on_stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: own for number, own in before.items() if own not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     except SystemExit:
         # Lightning turns a KeyboardInterrupt inside a fit in this process into SystemExit(1).
-        if run.signals > 1:
-            raise KeyboardInterrupt from None
+        if len(run.signals) > 1:
+            raise Interrupted(run.ledger.at_once, number=run.signals[-1]) from None
         raise
     finally:
         for number, handler in before.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,15 +19,23 @@ from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
 from hsicfast.report.tables import print_indices, print_pairs, print_table
-from hsicfast.runs.folder import ANALYSIS, BEST, FIGURES, PAGE, SETTINGS, TRIALS
+from hsicfast.runs.folder import AGAIN, ANALYSIS, BEST, FIGURES, PAGE, SETTINGS, TRIALS
+from hsicfast.search.chosen import (
+    best_sentence,
+    chosen,
+    finalist_rows,
+    fresh_of,
+    n_trials_text,
+    read_test,
+    values_of,
+)
 from hsicfast.search.finals import best_and_economical, network_to_keep
-from hsicfast.text import number, one_line, value_text
+from hsicfast.text import number, one_line
 from hsicfast.trials.costs import meets
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, STATUSES, Trial
 
 if TYPE_CHECKING:
-    from hsicfast.search.finals import Final
     from hsicfast.search.orchestrator import Result
 
 
@@ -147,6 +154,8 @@ def write_report(
             | _trial(result, result.best, tests)
             | {
                 "economical": _trial(result, result.economical, tests),
+                "differs": {name: {"best": best, "economical": cheap} for name, best, cheap in values_of(result, True)},
+                "tolerance": result.tolerance_used,
                 "finals": [asdict(final) for final in result.finals],
                 "front": [_trial(result, trial, tests) for trial in result.front],
             }
@@ -157,11 +166,13 @@ def write_report(
             content,
             test_metric=test_metric,
             result=result,
-            test=_tested(result.best, tests),
-            fresh=_fresh(result, result.best),
+            test=read_test(result.best, tests),
+            fresh=fresh_of(result, result.best),
             network=network_to_keep(result.trials, result.best),
-            finalists=_finalists(result),
+            finalists=finalist_rows(result),
             best_sentence=best_sentence(result, metric, test_metric, cost, tests),
+            chosen=chosen(result, metric, test_metric, cost, tests),
+            commands=_commands(folder),
             counts=_counts(result, planned),
             chapters=rounds,
             settings=_settings(folder),
@@ -180,7 +191,7 @@ def print_report(
     cost: str,
     tests: Mapping[int, float],
 ) -> None:
-    """Print the findings as tables that fit 80 columns: headline, indices, pairs, decisions, rounds, best, finalists.
+    """Print the findings as tables that fit 80 columns: what was chosen, indices, pairs, decisions, rounds, finalists.
 
     Parameters
     ----------
@@ -198,10 +209,12 @@ def print_report(
     best = best_sentence(result, metric, test_metric, cost, tests)
     for sentence in (result.sensitivity.headline, best, *cautions(result)):
         console.print(Text(one_line(sentence)))
+    title, heads, rows = chosen(result, metric, test_metric, cost, tests)
+    print_table(console, title, heads, rows)
     print_indices(console, "What decides", result.sensitivity.indices)
     console.print(Text(p_meaning(result.sensitivity)))
     print_pairs(console, result.sensitivity.pair_indices)
-    rows: list[Sequence[Any]] = list(result.reduction.told) if result.reduction else []
+    rows = list(result.reduction.told) if result.reduction else []
     print_table(console, "What was fixed or narrowed, to what, and why", ("name", "decision", "reason"), rows)
     rows = [
         (c.name, c.last - c.first, number(c.objective), number(c.cheapest), "; ".join([c.did, *c.learnt]))
@@ -209,68 +222,8 @@ def print_report(
     ]
     heads = ("round", "trials>", "best>", f"{cost}, as good>", "what it did, and what was learnt")
     print_table(console, "How the run went", heads, rows)
-    rows = [(name, value_text(value)) for name, value in result.best.params.items()]
-    print_table(console, "Best configuration", ("name", "value"), rows)
     columns = ("trial", "mean>", "sd>", "fresh trials>", "when chosen>", "cost>")
-    print_table(console, "The finalists, trained again with fresh seeds", columns, _finalists(result))
-
-
-def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]) -> str:
-    """A sentence on the best trial, and one on the economical trial if that is another.
-
-    Parameters
-    ----------
-    result : Result
-        The result of the run.
-    metric, test_metric, cost : str
-    tests : mapping of int to float
-        As in :func:`write_report`.
-    """
-    sentences = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
-    if result.economical.index != result.best.index:
-        sentences.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
-    return " ".join(sentences)
-
-
-def _reached(
-    result: Result, trial: Trial, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
-) -> str:
-    """The objective, the test metric and the cost of a trial, in words."""
-    own, fresh = number(trial.objective), _fresh(result, trial)
-    if fresh is not None:
-        own = f"{number(fresh.mean)}, the mean of {_trials(fresh.n)} with fresh seeds ({own} when it was chosen)"
-    parts = [f"{metric} {own}"]
-    if test_metric is not None:
-        parts.append(f"{test_metric} {_tested(trial, tests)}")
-    if math.isfinite(trial.cost):
-        parts.append(f"{cost} {number(trial.cost)}")
-    return f"{', '.join(parts)} (trial {trial.index})"
-
-
-def _fresh(result: Result, trial: Trial) -> Final | None:
-    """The results with fresh seeds of a trial that was a finalist; None if it was not, or if they have no mean."""
-    return next((final for final in result.finals if final.trial == trial.index and math.isfinite(final.mean)), None)
-
-
-def _finalists(result: Result) -> list[Sequence[Any]]:
-    """One row for each finalist: trial, mean and spread over fresh seeds, their number, its own objective and cost."""
-    chosen = {trial.index: trial for trial in result.trials} if result.finals else {}
-    return [
-        (
-            final.trial,
-            f"diverged in {final.diverged}" if final.diverged else number(final.mean),
-            number(final.sd),
-            final.n,
-            number(chosen[final.trial].objective),
-            number(chosen[final.trial].cost),
-        )
-        for final in result.finals
-    ]
-
-
-def _tested(trial: Trial, tests: Mapping[int, float]) -> str:
-    """The test metric of a trial, in words."""
-    return number(tests[trial.index]) if trial.index in tests else "not read"
+    print_table(console, "The finalists, trained again with fresh seeds", columns, finalist_rows(result))
 
 
 def cautions(result: Result) -> list[str]:
@@ -295,13 +248,13 @@ def cautions(result: Result) -> list[str]:
     too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
     if too_dear:
         sentences.append(
-            f"{_trials(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
+            f"{n_trials_text(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
             f"{number(result.max_cost)}: evidence in the analysis, but not the best."
         )
     searched = int((result.trials.origin == SEARCH).sum())
     if searched:
         sentences.append(
-            f"{_trials(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
+            f"{n_trials_text(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
             "analysis, which uses the design alone: they were not drawn from the law of the space."
         )
     if (result.trials.status == PRUNED).any():
@@ -314,14 +267,12 @@ def _stopped_early(trials: TrialTable) -> str:
     early = trials.select(trials.status == PRUNED)
     whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
     left = [whole - curve[-1][0] for curve in early.curve if curve]
-    text = f"{_trials(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
+    text = (
+        f"{n_trials_text(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
+    )
     if sum(left) > 0:
         text += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
     return f"{text}; no such trial is called the best."
-
-
-def _trials(n: int) -> str:
-    return f"{n} trial" if n == 1 else f"{n} trials"
 
 
 def _counts(result: Result, planned: int) -> dict[str, int]:
@@ -358,6 +309,13 @@ def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str
     network = network_to_keep(result.trials, trial)
     trained = {"trial": network.index, "seed": network.seed, "objective": network.objective}
     return {"test": tests.get(trial.index)} | asdict(trial) | {"network": trained}
+
+
+def _commands(folder: Path) -> dict[str, str]:
+    """The commands that train the best and the economical configuration again, from the first lines of their files."""
+    there = {name: folder / name for name in AGAIN.values() if (folder / name).is_file()}
+    lines = {name: path.read_text(encoding="utf-8").partition("\n")[0] for name, path in there.items()}
+    return {name: line.removeprefix("# ") for name, line in lines.items()}
 
 
 def _settings(folder: Path) -> str:

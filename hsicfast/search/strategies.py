@@ -17,7 +17,7 @@ from hsicfast.errors import InputError, check_share, is_whole
 from hsicfast.indices.reduction import Reduction, reduce
 from hsicfast.search.branches import WHOLE_SPACE, Branch, best_of, branching, conditions_inside, promising
 from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
-from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, seed_noise
+from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, tolerance_of
 from hsicfast.search.narrowing import DECIDING_GOAL, OUTSIDE_SHARE, decided, narrow
 from hsicfast.search.plan import Strategy
 from hsicfast.search.rounds import LEAST_TRIALS, Run
@@ -130,7 +130,7 @@ class TwoStep:
 
 @dataclass(frozen=True)
 class Hsic:
-    """Search all branches together, then the promising ones; train the best again; look for a cheaper one as good.
+    """Search all branches together, then the promising ones; look for a cheaper one as good; train the best again.
 
     Parameters
     ----------
@@ -206,16 +206,12 @@ class Hsic:
                 values, learnt = promising(branches, values, run.ledger.judged, half)
                 left = branches.branches(values)
                 run.learn(learnt)
-        # 5. Train the best few configurations again with fresh seeds, because the best of many trials was lucky as well
-        #    as good. The same trials show how far seeds scatter.
-        if candidates and run.left and not run.stopped():
-            best = finalists(run.affordable(), candidates)
-            turns = max(run.left - economy, min(run.left, candidates * seeds))
-            proposals = [best[turn % len(best)].params for turn in range(turns)]
-            note = f"that train the best {len(best)} configurations again, with fresh seeds"
-            run.train("finals", FINAL, proposals, note)
-        # 6. Economise: look for a cheaper trial that is as good as the winner within the tolerance.
-        self._economise(run, branches.name if branches else None, reduction)
+        # 5. Economise: look for a cheaper trial that is as good as the best within the tolerance.
+        self._economise(run, branches.name if branches else None, reduction, candidates * seeds)
+        # 6. Train the best few configurations again with fresh seeds, because the best of many trials was lucky as well
+        #    as good. What economising has found is among them. The same trials show how far seeds scatter.
+        if candidates:
+            self._choose(run, candidates, seeds)
         return run.analyse(), reduction
 
     def _spend(self, run: Run, left: list[Branch], spared: int) -> None:
@@ -236,19 +232,19 @@ class Hsic:
             note = f"that repeat the best of each branch at the dear end ({shown})"
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
-    def _economise(self, run: Run, branching_name: str | None, reduction: Reduction) -> None:
-        """Look for cheaper trials in the branch of the cheapest one that is as good as the winner.
+    def _economise(self, run: Run, branching_name: str | None, reduction: Reduction, spared: int) -> None:
+        """Look for cheaper trials in the branch of the cheapest one that is as good as the best; leave `spared` trials.
 
         Two wishes take turns: the cheapest trial that is expected to be as good, and the best trial at a lower cost
         (:class:`~hsicfast.search.economy.CostBisection`). The first wish suffices if the Gaussian process has learnt
         which trials are good; if it has not, the second wish trains trials that teach it.
         """
         bisection, in_turns = CostBisection(), cycle((True, False))
-        while run.left and not run.stopped():
-            trials = run.ledger.judged
-            finals = finals_of(trials)
-            best, cheap = best_and_economical(run.affordable(), finals, run.plan.tolerance)
-            limit = as_good_as(losses_of(best.objective, run.plan.minimize), run.plan.tolerance, seed_noise(finals))
+        while run.left > spared and not run.stopped():
+            trials, able = run.ledger.judged, run.affordable()
+            tolerance = tolerance_of(able, ()) if run.plan.tolerance is None else run.plan.tolerance
+            best, cheap = best_and_economical(able, (), tolerance)
+            limit = as_good_as(losses_of(best.objective, run.plan.minimize), tolerance)
             branch = WHOLE_SPACE if branching_name is None else Branch(branching_name, cheap.params[branching_name])
             wish: Wish
             if next(in_turns):
@@ -258,6 +254,28 @@ class Hsic:
             proposals = self._propose(run, branch, 1, reduction, wish=wish)
             note = f"proposed to be cheap, with an objective as good as {losses_of(limit, run.plan.minimize):.6g}"
             run.train("economise", SEARCH, proposals, note)
+
+    def _choose(self, run: Run, candidates: int, seeds: int) -> None:
+        """Train `candidates` configurations again with fresh seeds, `seeds` times each, until no trial is left.
+
+        Two thirds of them are the best ones. Each further place goes to the trial that is economical by what the fresh
+        seeds before it have shown, or to the next best if that trial has had its own.
+        """
+        able = run.affordable()
+        ranked = finalists(able, len(able))
+        tried = ranked[: candidates - max(candidates // 3, 1)]
+        turns = [trial.params for trial in tried] * seeds
+        note = f"that train the best {candidates} configurations again, with fresh seeds"
+        while run.left and not run.stopped():
+            run.train("finals", FINAL, turns[: run.left], note)
+            known = [trial.params for trial in tried]
+            cheap = best_and_economical(able, finals_of(run.ledger.judged), run.plan.tolerance)[1]
+            others = [trial for trial in (cheap, *ranked) if trial.params not in known]
+            if others and len(tried) < candidates and run.left >= seeds:
+                tried.append(others[0])
+                turns = [others[0].params] * seeds
+            else:
+                turns = known
 
     def _search(self, run: Run, name: str, left: list[Branch], stop: int, reduction: Reduction, note: str) -> None:
         """Conduct one round of search, until only `stop` trials of the budget are left.

@@ -22,8 +22,9 @@ AUTO: Final = "auto"
 USUAL_SHARE, LARGEST_SHARE, FEWEST_GOOD = 0.1, 1 / 3, 15
 # From SAMPLED_FROM trials on, a sample of at least EDGE_SAMPLE of them first brackets the goal's edge.
 SAMPLED_FROM, EDGE_SAMPLE = 50_000, 16_384
-# A loss is as good as the best if it differs by at most this share of the best's size, unless a tolerance is given.
-TOLERANCE = 0.05
+# A loss is as good as the best if it lies at most this share of the way from the best to what is usual among the better
+# third of the trials drawn from the space, unless a tolerance is given.
+TOLERANCE, BETTER_THIRD = 0.1, 1 / 3
 # Pairs of trials compared at once: one mark a pair fits into a processor's second cache (1 MiB).
 PAIRS = 1 << 20
 
@@ -155,17 +156,49 @@ def goal_of(losses: ArrayLike, goal: float | Threshold | Auto) -> Goal:
     return Goal((loss <= goal.value) & np.isfinite(loss), goal.value)
 
 
-def as_good_as(best: float, tolerance: float | None, noise: float = 0.0) -> float:
-    """The worst loss within `tolerance` of the `best`; by default within TOLERANCE of its size, or the `noise` if more.
+def as_good_as(best: float, tolerance: float) -> float:
+    """The worst loss within `tolerance` of the `best`.
 
     Examples
     --------
-    >>> as_good_as(2.0, None), as_good_as(-0.9, 0.01)
-    (2.1, -0.89)
-    >>> as_good_as(2.0, None, noise=0.5)
-    2.5
+    >>> as_good_as(2.0, 0.5), as_good_as(-0.9, 0.01)
+    (2.5, -0.89)
     """
-    return best + (max(TOLERANCE * abs(best), noise) if tolerance is None else tolerance)
+    return best + tolerance
+
+
+def usual_tolerance(losses: ArrayLike, drawn: ArrayLike, scatter: float = 0.0) -> float:
+    """How far from the best a loss is as good, if nobody says.
+
+    A tenth of the way from the best loss to the median of the better third of the trials drawn from the space, or what
+    seeds `scatter` if that is more. It has the unit of the losses, does not depend on where their zero lies, and no
+    few hopeless trials move it. Trials that an optimiser proposed would: the longer it searches, the closer they lie.
+
+    Parameters
+    ----------
+    losses : array_like (n,)
+        NaN and infinite ones are left out.
+    drawn : array_like of bool (n,)
+        Which trials were drawn from the space; if none of them has a loss, all trials count.
+    scatter : float
+        How far losses of one configuration scatter between seeds; 0 if that is unknown.
+
+    Examples
+    --------
+    >>> losses, drawn = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 1e9], [False] + [True] * 9
+    >>> usual_tolerance(losses, drawn), usual_tolerance([100 + loss for loss in losses], drawn)
+    (2.0, 2.0)
+    >>> usual_tolerance(losses, drawn, scatter=5.0)
+    5.0
+    """
+    loss = np.asarray(losses, dtype=np.float64)
+    known = np.isfinite(loss)
+    if not known.any():
+        return scatter
+    chance = known & np.asarray(drawn, dtype=bool)
+    usual = np.sort(loss[chance if chance.any() else known])
+    third = usual[: math.ceil(BETTER_THIRD * len(usual))]
+    return max(TOLERANCE * float(np.median(third) - loss[known].min()), scatter)
 
 
 def best_fraction(losses: ArrayLike, goal: float) -> Goal:

@@ -26,7 +26,7 @@ from hsicfast.trials.entries import (
     typed,
     typed_column,
 )
-from hsicfast.trials.goal import as_good_as, losses_of
+from hsicfast.trials.goal import as_good_as, losses_of, usual_tolerance
 from hsicfast.trials.trial import (
     COLUMNS,
     DEFAULTS,
@@ -193,7 +193,7 @@ class TrialTable:
         Parameters
         ----------
         tolerance : float, optional
-            In the unit of the objective; by default a twentieth of the best one.
+            In the unit of the objective; by default :func:`~hsicfast.trials.goal.usual_tolerance` of the done trials.
         minimize : bool, optional
             As in :meth:`toward`.
 
@@ -207,8 +207,9 @@ class TrialTable:
         """
         table = self.toward(minimize)
         loss, best = table.losses, losses_of(table.best().objective, table.minimize)
-        worst = as_good_as(best, tolerance)
-        good = (self.status == DONE) & (loss <= worst)
+        done = self.status == DONE
+        usual = usual_tolerance(loss[done], self.origin[done] == DESIGN)
+        good = done & (loss <= as_good_as(best, usual if tolerance is None else tolerance))
         cost = np.where(good, np.nan_to_num(self.cost, nan=np.inf), np.inf)
         return self[int(np.lexsort((loss, cost, ~good))[0])]
 

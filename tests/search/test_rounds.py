@@ -2,20 +2,24 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner, ThresholdPruner
-from toys import QUICK, RANDOMLY, SPACE, Priced, Stopper, descend, diverge, price, same, train, unpriced
+from toys import QUICK, RANDOMLY, SPACE, Priced, Stopper, cut_short, descend, diverge, price, same, train, unpriced
 
 from hsicfast.errors import InputError
 from hsicfast.runs.results import read_results
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
+from hsicfast.search.ledger import Interrupted
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.plan import RunPlan
-from hsicfast.search.rounds import Interrupted, Run
+from hsicfast.search.rounds import Run
 from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Hsic, Random, TwoStep
 from hsicfast.space.search_space import Choice, Float, SearchSpace
@@ -60,7 +64,7 @@ class TestMaxCost:
     def test_goes_on_where_it_stopped_whatever_the_executor(self, strategy, tmp_path):
         whole = minimize(train, SPACE, n_trials=16, strategy=strategy, seed=1, max_cost=1.4, price=price)
         settings = {"seed": 1, "max_cost": 1.4, "price": price, "folder": tmp_path}
-        part = minimize(train, SPACE, n_trials=16, strategy=strategy, **settings, watcher=Stopper(after=11))
+        part = cut_short(train, SPACE, n_trials=16, strategy=strategy, **settings, watcher=Stopper(after=11))
         assert part.interrupted
         same(whole, minimize(train, SPACE, n_trials=16, strategy=strategy, **settings, executor=Processes(workers=2)))
 
@@ -209,7 +213,7 @@ class TestPruner:
     @pytest.mark.parametrize("after", [9, 27])
     def test_ends_as_an_uninterrupted_run(self, pruned, tmp_path, after):
         more = {"seed": 1, "pruner": MedianPruner(), "folder": tmp_path}
-        assert minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, **more, watcher=Stopper(after)).interrupted
+        assert cut_short(descend, SPACE, n_trials=40, strategy=RANDOMLY, **more, watcher=Stopper(after)).interrupted
         again = minimize(descend, SPACE, n_trials=40, strategy=RANDOMLY, **more)
         same(pruned, again)
         assert curves(pruned) == curves(again)
@@ -252,12 +256,22 @@ class TestPruner:
         assert "pruner" not in (tmp_path / "settings.json").read_text()
 
 
+@pytest.fixture
+def terminations():
+    """The SIGTERMs that the caller hears."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    yield heard
+    signal.signal(signal.SIGTERM, before)
+
+
 class TestInterrupted:
     @pytest.mark.parametrize("after", [5, 20, 30])
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_ends_as_an_uninterrupted_run(self, whole, tmp_path, after, number):
+    def test_ends_as_an_uninterrupted_run(self, whole, tmp_path, after, number, terminations):
         stopper = Stopper(after, number)
-        first = minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path, watcher=stopper)
+        first = cut_short(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path, watcher=stopper)
+        assert terminations == [number] * (number == signal.SIGTERM)
         assert first.interrupted
         assert (len(first.trials), stopper.stops) == (after, 1)
         assert (first.reduction is None) == (after <= 20)
@@ -269,7 +283,7 @@ class TestInterrupted:
 
     def test_processes_finish_those_in_flight(self, whole, tmp_path):
         executor = Processes(workers=2)
-        first = minimize(
+        first = cut_short(
             train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path, executor=executor, watcher=Stopper(9)
         )
         assert first.interrupted
@@ -296,12 +310,15 @@ class TestInterrupted:
         assert study.best_value == whole.best.objective
 
     def test_too_early_for_a_report(self, tmp_path):
-        with pytest.raises(Interrupted, match="at least 4 finished trials, but the run was interrupted after 2; run"):
+        with pytest.raises(
+            Interrupted, match="at least 4 finished trials, but the run was interrupted after 2; run"
+        ) as stop:
             minimize(train, SPACE, n_trials=40, strategy=QUICK, folder=tmp_path, watcher=Stopper(2))
+        assert (stop.value.result, stop.value.number) == (None, signal.SIGINT)
         assert len(read_results(tmp_path)) == 2
 
     def test_twice_stops_at_once(self, tmp_path):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match=r"stopped at once; the results so far stay in .*, and run"):
             minimize(train, SPACE, n_trials=40, strategy=QUICK, folder=tmp_path, watcher=Stopper(6, times=2))
         assert len(read_results(tmp_path)) == 6
 
@@ -316,6 +333,46 @@ class TestInterrupted:
         with pytest.raises(KeyboardInterrupt):
             minimize(evaluate, SPACE, n_trials=8)
 
+    def test_a_loop_around_it_ends(self):
+        ended = []
+
+        def loop():
+            for seed in range(3):
+                minimize(train, SPACE, n_trials=8, strategy="random", seed=seed, watcher=Stopper(6))
+                ended.append(seed)
+
+        with pytest.raises(KeyboardInterrupt) as stop:
+            loop()
+        assert ended == []
+        assert type(stop.value) is Interrupted
+        assert (len(stop.value.result.trials), stop.value.result.interrupted) == (6, True)
+        assert str(stop.value) == "stopped after 6 trials; pass folder= to keep them"
+
+    def test_an_error_after_a_signal_is_an_interruption_too(self):
+        def never(params):
+            return float("nan")
+
+        with pytest.raises(Interrupted, match="at least one trial must end with a finite objective") as stop:
+            minimize(never, SPACE, n_trials=8, strategy="random", watcher=Stopper(6))
+        assert stop.value.result is None
+        assert isinstance(stop.value.__cause__, InputError)
+
+    def test_termination_goes_on_to_who_had_it_before_once_everything_is_on_disk(self, tmp_path):
+        seen = []
+        before = signal.signal(signal.SIGTERM, lambda *_: seen.append(len(read_results(tmp_path))))
+        try:
+            part = cut_short(train, SPACE, n_trials=8, strategy="random", folder=tmp_path, watcher=Stopper(6, 15))
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert (seen, len(part.trials)) == ([6], 6)
+
+    def test_who_ignores_a_signal_goes_on_ignoring_it(self):
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            assert len(minimize(train, SPACE, n_trials=8, strategy="random", watcher=Stopper(6)).trials) == 8
+        finally:
+            signal.signal(signal.SIGINT, before)
+
     def test_handlers_are_given_back(self):
         before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         minimize(train, SPACE, n_trials=8, strategy="random")
@@ -329,3 +386,57 @@ class TestInterrupted:
         thread.start()
         thread.join()
         assert len(results[0].trials) == 8
+
+    def test_another_thread_leaves_the_handlers_alone(self):
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        during = []
+
+        def evaluate(params):
+            during.append([signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)])
+            return params["size"]
+
+        thread = threading.Thread(target=lambda: minimize(evaluate, SPACE, n_trials=8, strategy="random"))
+        thread.start()
+        thread.join()
+        assert during == [before] * 8
+
+
+SCRIPT = """
+import sys, time
+import hsicfast
+from hsicfast import Float, SearchSpace
+
+def evaluate(params):
+    time.sleep(0.05)
+    return params["x"]
+
+for seed in range(2):
+    try:
+        hsicfast.minimize(evaluate, SearchSpace({"x": Float(0, 1)}), n_trials=400, strategy="random", seed=seed,
+                          folder=f"{sys.argv[1]}/{seed}", executor=hsicfast.Processes(workers=2))
+    except ValueError:
+        pass
+    except hsicfast.Interrupted as stop:
+        print(len(stop.result.trials), stop.result.best.objective == stop.result.trials.objective.min(), flush=True)
+        raise
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_script_ends_as_the_signal_says(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("0/results/*.json"))) < 8:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    stored = len(read_results(tmp_path / "0"))
+    # Python ends by SIGINT after a KeyboardInterrupt itself, and with 1 after any other exception.
+    assert process.returncode == (1 if number == signal.SIGINT else -number), err
+    assert out == (f"{stored} True\n" if number == signal.SIGINT else "")
+    assert 8 <= stored < 400
+    assert not (tmp_path / "1").exists()

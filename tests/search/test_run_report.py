@@ -26,7 +26,7 @@ from hsicfast.search.run_report import (
     print_report,
     write_report,
 )
-from hsicfast.text import number, p_text, ratio
+from hsicfast.text import number, p_text, ratio, value_text
 
 FIGURES = ("indices", "pairs", "goal_set", "marginals", "relevance", "ranking", "error_against_cost")
 NAMES = {"title": "Runge function", "metric": "validation RMSE", "test_metric": "test RMSE", "cost": "flops"}
@@ -179,6 +179,50 @@ def test_the_economical_trial_is_said_where_it_is_another(run):
     assert "Economical" not in best_sentence(replace(run, best=best, economical=best), "m", None, "flops", {})
 
 
+def test_best_and_economical_stand_side_by_side_at_the_top(run, tmp_path, sketches):
+    done = sorted((t for t in run.trials if t.status == "done"), key=lambda t: t.objective)
+    best = done[0]
+    other = next(t for t in done[1:] if t.params["optimizer"] != best.params["optimizer"])
+    both = replace(run, best=best, economical=other, tolerance=0.25)
+    files, page = written(tmp_path, both)
+    text = printed(both)
+    flat = " ".join(text.split())
+    assert flat.index("Best configuration, and the cheapest within 0.25 of it") < flat.index("What decides")
+    rows = {row[0]: row[1:] for row in page.table(["name", "best", "economical"])}
+    assert rows["validation RMSE"][:2] == [number(best.objective), number(other.objective)]
+    assert rows["flops"][:2] == [number(best.cost), number(other.cost)]
+    top = text[: text.index("What decides")].splitlines()
+    lines = {line.split()[0]: line.split()[1:] for line in top if line.split()}
+    differs = strict(files["best.json"])["differs"]
+    assert differs["optimizer"] == {"best": best.params["optimizer"], "economical": other.params["optimizer"]}
+    for name in run.trials.space:
+        values = [trial.params.get(name, "absent") for trial in (best, other)]
+        assert (name in differs) == (values[0] != values[1])
+        if values != ["absent", "absent"]:
+            assert rows[name] == [*map(value_text, values), "differs" if name in differs else ""]
+            assert (lines[name][-1] == "differs") == (name in differs)
+        else:
+            assert name not in rows
+    assert strict(files["best.json"])["tolerance"] == 0.25
+    assert page.words.index("Best configuration, and the cheapest") < page.words.index("What to do")
+
+
+def test_the_best_that_is_economical_stands_alone(run, tmp_path, sketches):
+    alone = replace(run, economical=run.best)
+    files, page = written(tmp_path, alone)
+    assert strict(files["best.json"])["differs"] == {}
+    assert ["learning_rate", value_text(run.best.params["learning_rate"])] in page.table(["name", "value"])
+    assert "and the cheapest within" not in printed(alone)
+
+
+def test_the_commands_that_train_again_stand_on_the_page(run, tmp_path, sketches):
+    for name in ("best", "economical"):
+        (tmp_path / f"{name}.yaml").write_text(f"# python -m hsicfast.run --config-name {name}\nseed: 1\n")
+    words = written(tmp_path, run)[1].words
+    assert "best.yaml trains its configuration again, once: python -m hsicfast.run --config-name best" in words
+    assert "economical.yaml trains its configuration again, once: python -m hsicfast.run --config-name econ" in words
+
+
 def test_the_test_metric_is_what_was_handed_in(run):
     both = replace(run, best=run.trials[3], economical=run.trials[4])
     said = best_sentence(both, "m", "t", "flops", {3: 0.125})
@@ -200,7 +244,7 @@ def test_the_best_is_said_with_its_mean_over_fresh_seeds(with_finals):
     said = best_sentence(with_finals, "m", None, "flops", {})
     own = number(best.objective)
     assert said.startswith(f"Best: m 0.0125, the mean of 2 trials with fresh seeds ({own} when it was chosen), flops ")
-    assert f"Economical: m {number(with_finals.economical.objective)}, flops" in said
+    assert f"Economical: m {number(with_finals.economical.objective)} when it was chosen, flops" in said
     failed = replace(with_finals, best=with_finals.trials[with_finals.finals[2].trial])
     assert best_sentence(failed, "m", None, "flops", {}).startswith(f"Best: m {number(failed.best.objective)}, flops")
 

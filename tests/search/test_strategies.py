@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from toys import ECONOMISE, SPACE, Stopper, diverge, same, train
+from toys import ECONOMISE, SPACE, Stopper, cut_short, diverge, same, train
 
 from hsicfast.errors import InputError
 from hsicfast.search import rounds
@@ -116,7 +116,7 @@ class TestHsic:
 
     def test_goes_on_where_it_stopped(self, economised, tmp_path):
         stopper = Stopper(after=27)
-        part = minimize(
+        part = cut_short(
             train, SPACE, n_trials=40, strategy=ECONOMISE, seed=0, tolerance=0.05, folder=tmp_path, watcher=stopper
         )
         assert part.interrupted

@@ -1,0 +1,121 @@
+"""What a run chose, for people: the best and the economical configuration side by side, and the finalists."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hsicfast.text import number, value_text
+from hsicfast.trials.trial import Trial
+
+if TYPE_CHECKING:
+    from hsicfast.search.finals import Final
+    from hsicfast.search.orchestrator import Result
+
+# ABSENT: a trial lacks this hyperparameter, whose condition it does not meet.
+ABSENT = "absent"
+
+
+def best_sentence(result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]) -> str:
+    """A sentence on the best trial, and one on the economical trial if that is another.
+
+    Parameters
+    ----------
+    result : Result
+        The result of the run.
+    metric, test_metric, cost : str
+    tests : mapping of int to float
+        The test metric of the best and the economical trial, by the index of the trial; empty if it was not read.
+    """
+    sentences = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
+    if result.economical.index != result.best.index:
+        sentences.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
+    return " ".join(sentences)
+
+
+def chosen(
+    result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
+) -> tuple[str, tuple[str, ...], list[Sequence[Any]]]:
+    """The best and the economical configuration side by side: a title, the heads, and rows of texts.
+
+    The rows are what each reached and cost, and its hyperparameters; the last column says where the two differ. If the
+    best is the economical one, it stands alone. Parameters as in :func:`best_sentence`.
+    """
+    both = [result.best] if result.economical.index == result.best.index else [result.best, result.economical]
+    fresh = [fresh_of(result, trial) for trial in both]
+    rows: list[tuple[str, list[str]]] = [(metric, [number(trial.objective) for trial in both])]
+    if any(fresh):
+        means = ["unknown" if final is None else number(final.mean) for final in fresh]
+        rows = [(f"{metric}, mean over fresh seeds", means), (f"{metric}, when it was chosen", rows[0][1])]
+    if test_metric is not None:
+        rows.append((test_metric, [read_test(trial, tests) for trial in both]))
+    if any(math.isfinite(trial.cost) for trial in both):
+        rows.append((cost, [number(trial.cost) for trial in both]))
+    if len(both) == 1:
+        values = [(name, value_text(value)) for name, value in result.best.params.items()]
+        return "Best configuration", ("name", "value"), [*((name, *texts) for name, texts in rows), *values]
+    title = f"Best configuration, and the cheapest within {number(result.tolerance_used)} of it"
+    every: list[Sequence[Any]] = [(name, *texts, "") for name, texts in rows]
+    differ = {name for name, *_ in values_of(result, True)}
+    for name, *values in values_of(result, False):
+        every.append((name, *map(value_text, values), "differs" if name in differ else ""))
+    return title, ("name", "best", "economical", ""), every
+
+
+def values_of(result: Result, differing: bool) -> list[tuple[str, Any, Any]]:
+    """The values of each hyperparameter in the best and the economical trial, ABSENT if one lacks it.
+
+    Hyperparameters that neither has are left out; with `differing`, also those of equal value.
+    """
+    best, cheap = result.best.params, result.economical.params
+    pairs = [(name, best.get(name, ABSENT), cheap.get(name, ABSENT)) for name in result.trials.space]
+    return [pair for pair in pairs if pair[1:] != (ABSENT, ABSENT) and not (differing and pair[1] == pair[2])]
+
+
+def _reached(
+    result: Result, trial: Trial, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
+) -> str:
+    """The objective, the test metric and the cost of a trial, in words."""
+    own, fresh = number(trial.objective), fresh_of(result, trial)
+    if fresh is not None:
+        own = f"{number(fresh.mean)}, the mean of {n_trials_text(fresh.n)} with fresh seeds ({own} when it was chosen)"
+    elif fresh_of(result, result.best) is not None:  # so that nobody compares it with the mean of the best
+        own = f"{own} when it was chosen"
+    parts = [f"{metric} {own}"]
+    if test_metric is not None:
+        parts.append(f"{test_metric} {read_test(trial, tests)}")
+    if math.isfinite(trial.cost):
+        parts.append(f"{cost} {number(trial.cost)}")
+    return f"{', '.join(parts)} (trial {trial.index})"
+
+
+def fresh_of(result: Result, trial: Trial) -> Final | None:
+    """The results with fresh seeds of a trial that was a finalist; None if it was not, or if they have no mean."""
+    return next((final for final in result.finals if final.trial == trial.index and math.isfinite(final.mean)), None)
+
+
+def finalist_rows(result: Result) -> list[Sequence[Any]]:
+    """One row for each finalist: trial, mean and spread over fresh seeds, their number, its own objective and cost."""
+    chosen = {trial.index: trial for trial in result.trials} if result.finals else {}
+    return [
+        (
+            final.trial,
+            f"diverged in {final.diverged}" if final.diverged else number(final.mean),
+            number(final.sd),
+            final.n,
+            number(chosen[final.trial].objective),
+            number(chosen[final.trial].cost),
+        )
+        for final in result.finals
+    ]
+
+
+def read_test(trial: Trial, tests: Mapping[int, float]) -> str:
+    """The test metric of a trial, in words."""
+    return number(tests[trial.index]) if trial.index in tests else "not read"
+
+
+def n_trials_text(n: int) -> str:
+    """A number of trials, in words."""
+    return f"{n} trial" if n == 1 else f"{n} trials"
