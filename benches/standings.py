@@ -14,7 +14,7 @@ from scipy.stats import wilcoxon
 from benches.problems import KINDS, kind_of
 from benches.strategies import STRATEGIES
 from hsicfast.report.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, legend, render, sheet, styled
-from hsicfast.trials.goal import as_good_as
+from hsicfast.trials.goal import as_good_as, usual_tolerance
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -68,7 +68,9 @@ class Run:
         """Whether each trial is as good as the best, by the tolerance that our users get if they name none."""
         if self.best is None:
             return np.zeros(len(self.objective), dtype=bool)
-        return self.objective <= as_good_as(float(self.objective[self.best]), None, self.scatter)
+        # The runs do not say which trials were drawn from the space, so that all of them count.
+        tolerance = usual_tolerance(self.objective, np.zeros(len(self.objective), dtype=bool), self.scatter)
+        return self.objective <= as_good_as(float(self.objective[self.best]), tolerance)
 
     @property
     def economical(self) -> int | None:

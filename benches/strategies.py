@@ -172,8 +172,6 @@ def decoded(kind: Hyperparameter, code: Any) -> Any:
 def with_us(strategy: str | Strategy, evaluate: Evaluate, space: SearchSpace, n_trials: int, seed: int) -> History:
     """One of our own strategies, with every default that a user gets."""
     result = minimize(evaluate, space, n_trials=n_trials, strategy=strategy, seed=seed)
-    if result.interrupted:  # an interrupted run is no result
-        raise KeyboardInterrupt
     best, economical = (network_to_keep(result.trials, chosen) for chosen in (result.best, result.economical))
     return History(list(result.trials), best.index, economical.index, seed_noise(result.finals))
 

@@ -12,8 +12,9 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from hsicfast import Float, InputError, SearchSpace, TrialTable, analyse, minimize, read_trials
-from hsicfast.formats import frames, sources
+from hsicfast.formats import frames
 from hsicfast.indices.verdicts import trial_notes
+from hsicfast.reading import sources
 from hsicfast.runs.folder import TRIALS
 from hsicfast.search.run_report import chapters, write_report
 from hsicfast.trials.constraints import broken, largest, set_apart
