@@ -24,8 +24,9 @@ from hsicfast.evidence.interactions import DEPENDENT
 from hsicfast.evidence.joint import Detector
 from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import ALPHA, Findings, Index
+from hsicfast.indices.places import percent, where_good
 from hsicfast.indices.reduction import cheap_good_value
-from hsicfast.space.search_space import Bool, Choice, Int
+from hsicfast.space.search_space import Bool, Choice
 from hsicfast.text import number, p_text, share_text, value_text
 from hsicfast.trials.goal import Threshold, goal_text
 from hsicfast.trials.repeats import scatter_text
@@ -43,8 +44,6 @@ NEAR_HALF = 0.05
 MOST_GOOD = 200
 # The headline says how many trials met the goal if that differs by more than this from what the goal asks for.
 MET_TOLERANCE = 0.03
-# The range of a number's good trials leaves out this share of them at either end, which may be outliers.
-TAIL = 0.1
 # A sentence names up to this many partners, and a headline up to this many hyperparameters.
 MOST_PARTNERS, MOST_LISTED = 3, 4
 
@@ -244,12 +243,12 @@ def _part(findings: Findings, name: str) -> tuple[Bools, float, str]:
         if abs(share - 0.5) <= NEAR_HALF or len(np.unique(u)) > EIGHTHS:
             return part, 0.5, "in one half of its values"
         top = value_text(values[part].max()) if part.any() else ""
-        return part, share, f"up to {top}, where {_percent(share)} of all are"
+        return part, share, f"up to {top}, where {percent(share)} of all are"
     _, place, counts = np.unique(u, return_index=True, return_counts=True)
     shares = counts / len(u)
     nearest = min(range(len(shares)), key=lambda level: (round(abs(float(shares[level]) - 0.5), 9), shares[level]))
     value, share = values[place[nearest]], float(shares[nearest])
-    return u == u[place[nearest]], share, f"with {value_text(value)}, which {_percent(share)} of all have"
+    return u == u[place[nearest]], share, f"with {value_text(value)}, which {percent(share)} of all have"
 
 
 def _ordered(findings: Findings, name: str) -> bool:
@@ -325,7 +324,10 @@ def _verdict(
     if index.matters:
         also = f" It acts together, too: {pairs}." if partners else ""
         return Verdict(
-            name, MATTERS, "matters", f"adjusted p {p_text(index.pvalue_holm)}; {_where(findings, name)}.{also}{drives}"
+            name,
+            MATTERS,
+            "matters",
+            f"adjusted p {p_text(index.pvalue_holm)}; {where_good(findings, name)}.{also}{drives}",
         )
     if partners:
         why = f"Alone it does not stand out (adjusted p {p_text(index.pvalue_holm)}); it does {pairs}.{drives}"
@@ -369,7 +371,7 @@ def _tied(findings: Findings) -> Bools:
 def _at_most(findings: Findings, name: str, bounds: Bounds) -> str:
     """What the upper bounds say, and of which patterns."""
     u, _, z = findings.carried(name)
-    alone, with_one, with_two = (_percent((1 + bound) / 2) for bound in bounds)
+    alone, with_one, with_two = (percent((1 + bound) / 2) for bound in bounds)
     few = not _ordered(findings, name) or len(np.unique(u)) <= EIGHTHS
     kind, finest = "good" if z.mean() <= 0.5 else "other", "its values" if few else "eighths of its range"
     return (
@@ -385,7 +387,7 @@ def _power(index: Index, possible: Reach) -> str:
     if math.isinf(possible.found):
         return start + f"even if all good trials that can lie {possible.part} did, they might have missed it."
     return start + (
-        f"an effect above R² {number(possible.found_r2, 2)}, such as {_percent(possible.found)} of the good trials "
+        f"an effect above R² {number(possible.found_r2, 2)}, such as {percent(possible.found)} of the good trials "
         f"{possible.part}, would have been found with {share_text(POWER)} power."
     )
 
@@ -399,29 +401,7 @@ def _met_text(findings: Findings) -> str:
     met = findings.n_met / findings.n
     if abs(met - asked) <= MET_TOLERANCE:
         return ""
-    return f" ({_percent(met)} are tied there)" if met > asked else f" (only {_percent(met)} have an objective)"
-
-
-def _where(findings: Findings, name: str) -> str:
-    """Where the good trials lie along `name`, compared with all trials."""
-    table = findings.trials
-    values, z = table.values[name][table.active(name)], findings.carried(name).z
-    if table.space[name].levels is None or isinstance(table.space[name], Int):
-        low, high = np.quantile(values[z].astype(np.float64), (TAIL, 1 - TAIL), method="nearest")
-        within = (values >= low) & (values <= high)
-        shares = f"{_percent(float(within[z].mean()))} of the good trials, and {_percent(float(within.mean()))} of all"
-        if low == high:
-            return f"{value_text(float(low))} has {shares}"
-        return f"{shares}, lie from {value_text(float(low))} to {value_text(float(high))}"
-    level = table.space[name].to_level(values)
-    favourite = int(np.bincount(level[z]).argmax())
-    good, of_all = (float(np.mean(rows == favourite)) for rows in (level[z], level))
-    shown = value_text(table.space[name].values[favourite])
-    return f"{shown} has {_percent(good)} of the good trials, and {_percent(of_all)} of all"
-
-
-def _percent(share: float) -> str:
-    return share_text(round(share, 2))
+    return f" ({percent(met)} are tied there)" if met > asked else f" (only {percent(met)} have an objective)"
 
 
 def _drives_cost(findings: Findings, name: str) -> str:
