@@ -25,6 +25,7 @@ from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
+    from hsicfast.reading.known import Known
     from hsicfast.reading.sources import Reading, read_trials
     from hsicfast.search.orchestrator import Result, minimize
     from hsicfast.search.strategies import Hsic, Random, TwoStep
@@ -41,6 +42,7 @@ __all__ = [
     "Hsic",
     "InputError",
     "Int",
+    "Known",
     "Local",
     "ParquetTrials",
     "Processes",
@@ -72,6 +74,7 @@ _LAZY = {
     **dict.fromkeys(("Result", "minimize"), "hsicfast.search.orchestrator"),
     **dict.fromkeys(("Hsic", "Random", "TwoStep"), "hsicfast.search.strategies"),
     **dict.fromkeys(("Local", "Processes", "Ray"), "hsicfast.training.executors"),
+    "Known": "hsicfast.reading.known",
     **dict.fromkeys(("Reading", "read_trials"), "hsicfast.reading.sources"),
 }
 

@@ -161,8 +161,6 @@ class TestWholeRun:
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.evaluate.pause=0.001")
         assert code == 2
         assert "task.evaluate.pause was 0.0 and is 0.001 now" in err
-        code, _, err = command(*QUICK, "hydra.run.dir=again", "task.space.hyperparameters.rate.low=0.01")
-        assert "space.rate.low was 0.001 and is 0.01 now" in err
         (tmp_path / "again" / "best" / "network.pt").unlink()
         (tmp_path / "again" / "best").rmdir()
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.evaluate.pause=0.001", "resume=force")
