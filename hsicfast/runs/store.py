@@ -116,7 +116,9 @@ class Store:
             before = self._known_history(folder)
             self.trials = read_results(folder)
             if url is not None:
-                self._claims = Claims(url, study_name(before[0].settings if before else kept))
+                name = study_name(before[0].settings if before else kept)
+                Study(space, minimize, name, folder, url).close()  # refuses a URL that does not work
+                self._claims = Claims(url, name)
                 known = {trial.index for trial in self.elsewhere()}
                 for index in self.trials.keys() - known:  # this host was killed before it sent them
                     self.trials[index] = self._accepted(self.trials[index])

@@ -191,7 +191,9 @@ class Hsic:
         branches = branching(run.space)
         aside = ", half of them in all there is" if conditions_inside(run.space) else ""
         if branches:
-            stop = run.left - min(round(self.shared_share * run.budget), run.left - spared)
+            # Trials that are known from elsewhere have searched over all branches.
+            shared = max(round(self.shared_share * run.budget) - len(run.ledger.known), 0)
+            stop = run.left - min(shared, run.left - spared)
             note = f"proposed in what every trial has, over all branches{aside}"
             self._search(run, "shared", [WHOLE_SPACE], (stop, spared), reduction, note)
             reduction = _learn(run, reduction)
