@@ -145,16 +145,12 @@ class Run:
     def design_due(self, share: float) -> int:
         """How many trials to draw from the distributions of the space before any search.
 
-        It is this `share` of the budget, less the trials that were drawn from them before, or are known from elsewhere;
-        but as many as an analysis needs, and at most this share of the trials that are left if there are others.
+        It is this `share` of the budget, less all that is known already, but as many as an analysis needs.
         """
         wanted = max(round(share * self.plan.n_trials), LEAST_TRIALS)
-        drawn, evidence = len(self.ledger.evidence.design.evidence), len(self.ledger.evidence.evidence)
-        if not evidence:
-            return min(wanted, self.left - 1)
-        others = len(self.ledger.known) - int(sum(trial.origin == DESIGN for trial in self.ledger.known))
-        due = min(wanted - drawn - others, round(share * self.left))
-        return max(min(max(due, LEAST_TRIALS - drawn), self.left - 1), 0)
+        evidence = self.ledger.evidence.evidence
+        due = max(wanted - len(evidence), LEAST_TRIALS - len(evidence.design))
+        return max(min(due, self.left - 1), 0)
 
     @property
     def evidence(self) -> TrialTable:

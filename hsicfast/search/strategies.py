@@ -200,7 +200,7 @@ class Hsic:
         # 3. Find out whether higher cost helps: repeat the best trial of each branch at the expensive ends of the
         #    hyperparameters that drive the cost.
         left = branches.branches(branches.values) if branches else [WHOLE_SPACE]
-        if branches and (run.given or run.ledger.known):
+        if branches and run.ledger.known:
             values, learnt = promising(branches, branches.values, run.evidence, len(branches.values))
             left = branches.branches(values)
             run.learn(learnt)

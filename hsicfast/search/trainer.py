@@ -147,5 +147,5 @@ class Trainer:
         return InputError(
             f"a stored trial must be what the strategy asks for at its place, but trial {job.index} has {name}={old!r} "
             f"where {new!r} is asked for in {self.store.folder}; set n_trials back to what the run was started with "
-            "and raise it in a second call, pass resume=force to train what differs again, or pass another hydra.run.dir="
+            "and raise it after that, pass resume=force to train what differs again, or pass another hydra.run.dir="
         )
