@@ -418,3 +418,41 @@ def test_a_chapter_survives_other_versions_of_its_trials(tmp_path):
     minimize(bowl, FLAT, n_trials=12, strategy=TPE, folder=tmp_path)
     write_result(tmp_path, replace(read_results(tmp_path)[3], objective=-1.0))
     assert minimize(bowl, FLAT, n_trials=16, strategy=TPE, folder=tmp_path).best.index == 3
+
+
+class TestManyHosts:
+    def test_share_the_chapters(self, tmp_path):
+        url = f"sqlite:///{tmp_path}/shared.db"
+        evaluate = Counted()
+
+        def host(name, n, space=FLAT):
+            folder = tmp_path / name
+            return minimize(evaluate, space, n_trials=n, strategy=TPE, folder=folder, store=url)
+
+        for n in (12, 20):
+            same(host("a", n), host("b", n))
+            assert len(evaluate.trained) == n
+        # A host that comes late finds both chapters, and goes on in the second one.
+        same(host("late", 20), host("a", 20))
+        assert [chapter.n_trials for chapter in read_history(tmp_path / "late")] == [12, 20]
+        assert len(evaluate.trained) == 20
+        part = SearchSpace({"x": Float(0, 0.5), "y": Float(0, 1)})
+        same(host("a", 24, part), host("b", 24, part))
+        assert len(set(evaluate.trained)) == len(evaluate.trained)
+
+    def test_other_choices_begin_another_study(self, tmp_path):
+        import optuna
+
+        url = f"sqlite:///{tmp_path}/shared.db"
+
+        def evaluate(params, seed):
+            return params["x"]
+
+        for choices in ("ab", "abc"):
+            space = SearchSpace({"kind": Choice(list(choices)), "x": Float(0, 1)})
+            n = 8 * (len(choices) - 1)
+            minimize(evaluate, space, n_trials=n, strategy=TPE, folder=tmp_path / "a", store=url)
+        sizes = [
+            len(optuna.load_study(study_name=name, storage=url).trials) for name in optuna.get_all_study_names(url)
+        ]
+        assert sizes == [8, 16]
