@@ -92,6 +92,32 @@ class TestMoreTrials:
         assert len(read_results(tmp_path / "b")) == 12 + after
         same(undisturbed, run("b"))
 
+    @pytest.mark.parametrize("place", ["write_history", "Store._open_study", "Store.earlier"])
+    @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+    def test_killed_while_a_chapter_is_opened(self, tmp_path, monkeypatch, place, done):
+        from hsicfast.runs import store
+
+        def run(folder, n):
+            return minimize(bowl, FLAT, n_trials=n, strategy=TPE, folder=tmp_path / folder)
+
+        for folder in "ab":
+            run(folder, 12)
+        undisturbed = run("a", 20)
+        room, name = (store, place) if "." not in place else (store.Store, place.partition(".")[2])
+        real = getattr(room, name)
+
+        def killed(*given, **named):
+            if done:
+                real(*given, **named)
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(room, name, killed)
+            with pytest.raises(ZeroDivisionError):
+                run("b", 20)
+        same(undisturbed, run("b", 20))
+        assert whole(tmp_path / "b") == []
+
     def test_an_interrupted_chapter_is_taken_up_by_another_plan(self, tmp_path):
         evaluate = Counted()
         minimize(evaluate, FLAT, n_trials=12, strategy=TPE, folder=tmp_path, watcher=Stopper(7))
