@@ -25,6 +25,7 @@ from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
+    from hsicfast.reading.known import Known
     from hsicfast.reading.sources import Reading, read_trials
     from hsicfast.search.ledger import Interrupted
     from hsicfast.search.orchestrator import Result, minimize
@@ -43,6 +44,7 @@ __all__ = [
     "InputError",
     "Int",
     "Interrupted",
+    "Known",
     "Local",
     "ParquetTrials",
     "Processes",
@@ -75,6 +77,7 @@ _LAZY = {
     **dict.fromkeys(("Result", "minimize"), "hsicfast.search.orchestrator"),
     **dict.fromkeys(("Hsic", "Random", "TwoStep"), "hsicfast.search.strategies"),
     **dict.fromkeys(("Local", "Processes", "Ray"), "hsicfast.training.executors"),
+    "Known": "hsicfast.reading.known",
     **dict.fromkeys(("Reading", "read_trials"), "hsicfast.reading.sources"),
 }
 

@@ -34,7 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from hsicfast.errors import InputError, writing
+from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
 from hsicfast.runs.folder import AGAIN, RESULTS, SETTINGS, STUDY, TRAINED
 from hsicfast.text import number
@@ -89,6 +89,7 @@ class CheckFirst(Callback):
 def conduct(cfg: DictConfig) -> int:
     """Conduct one run as configured; returns the signal that interrupted it, or 0."""
     # These imports take long. They stand here so that --help, --cfg and a wrong task answer at once.
+    from hsicfast.reading.known import known_trials
     from hsicfast.runs.progress import ProgressBar
     from hsicfast.search.finals import network_to_keep
     from hsicfast.search.ledger import Interrupted
@@ -106,8 +107,9 @@ def conduct(cfg: DictConfig) -> int:
     n_trials = task["n_trials"] if cfg.n_trials is None else cfg.n_trials
     # 1. Build the plan, which refuses wrong settings before data are loaded or trials are trained.
     check_report_tools()
+    space, had = _made(cfg, "task.space"), cast(dict[str, Any], OmegaConf.to_container(cfg.had, resolve=True))
     plan = RunPlan(
-        space=_made(cfg, "task.space"),
+        space=space,
         n_trials=n_trials,
         strategy=_made(cfg, "strategy"),
         seed=cfg.seed,
@@ -118,6 +120,10 @@ def conduct(cfg: DictConfig) -> int:
         pruner=_made(cfg, "pruner") or None,  # pruner=none is an empty group
         repeats=cfg.repeats,
         resume=cfg.resume,
+        timeout=cfg.timeout,
+        stop=cfg.stop,
+        known=known_trials(_sources(cfg), space, task["minimize"], had),
+        had=had,
     )
     executor, evaluate = _made(cfg, "executor"), _made(cfg, "task.evaluate")
     # 2. Train and analyse, round by round.
@@ -233,6 +239,21 @@ def _task(cfg: DictConfig) -> dict[str, Any]:
     if missing:
         raise InputError(f"a task must say {', '.join(REQUIRED)}, but this one lacks {', '.join(missing)}; add them")
     return task
+
+
+def _sources(cfg: DictConfig) -> Any:
+    """The sources of known trials, as :func:`hsicfast.reading.known.known_trials` takes them."""
+    from hsicfast.reading.known import Known
+
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    given = cast(dict[str, Any], plain)["known"]
+    listed = given if isinstance(given, list) else [given] if given is not None else []
+    try:
+        return [Known(**source) if isinstance(source, dict) else source for source in listed]
+    except TypeError as error:
+        raise InputError(
+            f"an entry of known= has the fields of hsicfast.Known, but {first_line(error)}; correct it"
+        ) from error
 
 
 def _check_password(config: DictConfig) -> None:

@@ -34,6 +34,7 @@ CLASSES = (
     "Choice",
     "Bool",
     "Sensitivity",
+    "Known",
     "Reading",
     "Trial",
     "TrialTable",

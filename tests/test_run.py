@@ -190,8 +190,6 @@ class TestWholeRun:
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.evaluate.pause=0.001")
         assert code == 2
         assert "task.evaluate.pause was 0.0 and is 0.001 now" in err
-        code, _, err = command(*QUICK, "hydra.run.dir=again", "task.space.hyperparameters.rate.low=0.01")
-        assert "space.rate.low was 0.001 and is 0.01 now" in err
         (tmp_path / "again" / "best" / "network.pt").unlink()
         (tmp_path / "again" / "best").rmdir()
         code, _, err = command(*QUICK, "hydra.run.dir=again", "task.evaluate.pause=0.001", "resume=force")
@@ -201,6 +199,44 @@ class TestWholeRun:
         # The study, which held a trial whose file was gone; and what the forced run replaced.
         aside = sorted(str(path.relative_to(tmp_path / "again")) for path in tmp_path.glob("again/replaced/*/*"))
         assert aside == ["replaced/1/study.db", "replaced/2/settings.json", "replaced/2/study.db"]
+
+    def test_goes_on_with_more_trials_and_another_range(self, command, tmp_path):
+        assert command(*QUICK, "hydra.run.dir=more")[0] == 0
+        for path in sorted((tmp_path / "more").glob("[be][ec]*/network.pt")):  # this training makes them itself
+            path.unlink()
+            path.parent.rmdir()
+        wide = "task.space.hyperparameters.rate.low=0.0001"
+        code, out, err = command(*QUICK, "hydra.run.dir=more", "n_trials=20", wide, "timeout=600", "stop=enough")
+        assert code == 0, err
+        assert "earlier" in out
+        trained = json.loads((tmp_path / "more" / "sensitivity.json").read_text())
+        assert (trained["trials"]["planned"], trained["rounds"][0]["name"]) == (20, "earlier")
+        assert trained["rounds"][0]["did"].startswith("of before, 16 of 16 used, ")
+        assert sorted(read_results(tmp_path / "more")) == list(range(20))
+
+    def test_trials_from_elsewhere(self, command, tmp_path):
+        assert command(*QUICK, "hydra.run.dir=first")[0] == 0
+        known = "known=[first,{source: first, prior: true}]"
+        code, _, err = command(*QUICK, "hydra.run.dir=second", known)
+        assert code == 0, err
+        told = json.loads((tmp_path / "second" / "sensitivity.json").read_text())["rounds"][0]
+        assert told["did"] == "16 of 16 known trials are used; 16 of 16 trials of another task are used"
+        code, _, err = command(*QUICK, "known={path: first}")
+        assert code == 2
+        assert "an entry of known= has the fields of hsicfast.Known, but " in err
+
+    @pytest.mark.parametrize(
+        ("argument", "said"),
+        [
+            ("timeout=0", "`timeout > 0` must hold, but got 0; give it in seconds"),
+            ("stop=soon", "stop must be null or enough, but got 'soon'; choose one of them"),
+            ("+had.rate=2", "had= gives a value of the space, but 'rate' is "),
+        ],
+    )
+    def test_wrong_ends(self, command, argument, said):
+        code, _, err = command(*QUICK, argument)
+        assert code == 2
+        assert said in err
 
     @pytest.mark.parametrize(
         "pruner",

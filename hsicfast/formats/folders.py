@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from hsicfast.errors import InputError, first_line
 from hsicfast.formats.found import PREFIX, READABLE, Found, flat, spread
 from hsicfast.formats.records import read_history
+from hsicfast.runs import history
 from hsicfast.runs.folder import RESULTS, SETTINGS
 from hsicfast.runs.results import read_result, result_files
-from hsicfast.runs.settings import read_settings, space_and_direction
+from hsicfast.runs.settings import space_and_direction
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST
 
@@ -100,7 +101,7 @@ def _read_run(folder: Path) -> Found:
     """The trials in a run folder of this package, which says everything about them."""
     import pandas as pd
 
-    space, minimize = space_and_direction(read_settings(folder))
+    space, minimize = space_and_direction(history.read_history(folder)[-1].settings)
     if not (files := result_files(folder)):
         raise InputError(f"a run needs trials that ended, but {folder} has none; wait for some, or run it")
     results, notes = _whole(files, read_result, "results", "a result file must hold one whole trial")

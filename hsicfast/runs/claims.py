@@ -28,6 +28,8 @@ Answer = TypeVar("Answer")
 BEAT, LEASE = 10.0, 60.0
 # The row that claims the writing of the study: one process writes it.
 WRITER = -1
+# The rows from CHAPTER downwards hold the chapters of the run (hsicfast.runs.history), the first one first.
+CHAPTER = -2
 
 
 class Claims:
@@ -79,21 +81,42 @@ class Claims:
     def accept(self, trial: Trial) -> Trial:
         """Store the result of a trial; returns the one that counts, an earlier one if there is one."""
         text = json.dumps(jsonable(asdict(trial)), allow_nan=False)
+        counts = self._agreed(trial.index, text)
+        return trial if counts == text else trial_of(json.loads(counts))
+
+    def open_chapter(self, place: int, text: str) -> str:
+        """Store the chapter at this `place`, from 0; returns the one that counts, an earlier one if there is one."""
+        return self._agreed(CHAPTER - place, text)
+
+    def chapters(self) -> list[str]:
+        """The chapters that the processes of this run have opened."""
+        asked = self._sql.select(self._columns.result).where(
+            self._columns.study == self._name, self._columns.trial <= CHAPTER
+        )
+        return self._transact(
+            lambda connection, now: list(connection.scalars(asked.order_by(self._columns.trial.desc())))
+        )
+
+    def taken(self) -> set[int]:
+        """The indices of the trials that a process has claimed or that have a result."""
+        asked = self._sql.select(self._columns.trial).where(self._columns.study == self._name, self._columns.trial >= 0)
+        return self._transact(lambda connection, now: set(connection.scalars(asked)))
+
+    def _agreed(self, row: int, text: str) -> str:
+        """Store a text in an open row; returns the one that counts, an earlier one if there is one."""
 
         def store(connection: Any, now: float) -> str:
-            stored = self._update(trial.index).where(self._columns.result.is_(None)).values(result=text, beat=now)
-            if connection.execute(stored).rowcount == 1 or self._insert(connection, trial.index, now, text):
+            stored = self._update(row).where(self._columns.result.is_(None)).values(result=text, beat=now)
+            if connection.execute(stored).rowcount == 1 or self._insert(connection, row, now, text):
                 return text
-            counts = self._sql.select(self._columns.result).where(*self._row(trial.index))
-            return connection.scalar(counts)
+            return connection.scalar(self._sql.select(self._columns.result).where(*self._row(row)))
 
-        counts = self._transact(store)
-        return trial if counts == text else trial_of(json.loads(counts))
+        return self._transact(store)
 
     def results(self, known: Iterable[int] = ()) -> list[Trial]:
         """The stored results, in the order of their trials, without those whose indices are `known`."""
         asked = self._sql.select(self._columns.trial, self._columns.result).where(
-            self._columns.study == self._name, self._columns.result.is_not(None)
+            self._columns.study == self._name, self._columns.result.is_not(None), self._columns.trial >= 0
         )
         left_out = set(known)
         rows = self._transact(lambda connection, now: connection.execute(asked.order_by(self._columns.trial)).all())

@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hsicfast.errors import InputError, RunError, first_line, unwritable
 from hsicfast.files import jsonable, numbered, put_aside
 from hsicfast.runs.folder import BROKEN, CHECKPOINTS, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
+from hsicfast.runs.history import Chapter, index_name, joined, read_history
 from hsicfast.runs.lock import SILENCE, Lock, look
 from hsicfast.runs.results import read_result, result_files
-from hsicfast.runs.settings import FORMAT, NewerFormat, read_settings, space_and_direction, study_name
+from hsicfast.runs.settings import FORMAT, NewerFormat
 from hsicfast.runs.study import Study
 from hsicfast.trials.trial import Trial
 
@@ -61,7 +62,7 @@ def inspect_run(folder: Path, elsewhere: bool = False) -> list[FolderCheck]:
     kept, settings = _settings(folder)
     trials, broken = _results(folder)
     lock = FolderCheck(LOCK, "nobody writes in the folder" if seen is None else seen.text)
-    checks = [settings, lock, *_check_results(trials, broken, live)]
+    checks = [settings, lock, *_check_results(trials, broken, live, kept)]
     if not elsewhere:
         checks.append(_check_study(folder, kept, trials, live))
     return [*checks, _check_leftovers(folder), _check_report(folder)]
@@ -135,16 +136,17 @@ def _check_run(folder: Path) -> None:
         )
 
 
-def _settings(folder: Path) -> tuple[dict[str, Any] | None, FolderCheck]:
+def _settings(folder: Path) -> tuple[list[Chapter] | None, FolderCheck]:
+    """The chapters of the run, the latest last; None if they cannot be read."""
     if not (folder / SETTINGS).exists():
         return None, FolderCheck(SETTINGS, "is missing", False)
     try:
-        kept = read_settings(folder)
+        kept = read_history(folder)
     except NewerFormat:
         raise
     except InputError as error:
         return None, FolderCheck(SETTINGS, f"cannot be read ({first_line(error)})", False)
-    return kept, FolderCheck(SETTINGS, f"format {FORMAT}, study {study_name(kept)}")
+    return kept, FolderCheck(SETTINGS, f"format {FORMAT}, study {index_name(kept, shared=False)}")
 
 
 def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
@@ -160,19 +162,22 @@ def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
     return trials, broken
 
 
-def _check_results(trials: Mapping[int, Trial], broken: Mapping[Path, str], live: bool) -> list[FolderCheck]:
+def _check_results(
+    trials: Mapping[int, Trial], broken: Mapping[Path, str], live: bool, kept: Sequence[Chapter] | None
+) -> list[FolderCheck]:
     counts = Counter(trial.status for trial in trials.values())
     kinds = ", ".join(f"{count} {status}" for status, count in counts.items())
     checks = [FolderCheck(RESULTS, f"{len(trials)} whole" + (f" ({kinds})" if kinds else ""))]
     checks += [FolderCheck(f"{RESULTS}/{path.name}", f"is broken: {why}", False) for path, why in broken.items()]
     there = {*trials, *(int(path.stem) for path in broken)}
-    gaps = sorted(set(range(max(there, default=-1))) - there)
+    # A later chapter has done without the trials that were missing when it was opened.
+    gaps = sorted(set(range(max(there, default=-1))) - there - {*(hole for own in kept or () for hole in own.holes)})
     if gaps and not live:  # a run that goes on has trials in flight
         checks.append(FolderCheck(RESULTS, f"{_named(gaps)} missing; the run's command trains them", False))
     return checks
 
 
-def _check_study(folder: Path, kept: Mapping[str, Any] | None, trials: Mapping[int, Trial], live: bool) -> FolderCheck:
+def _check_study(folder: Path, kept: Sequence[Chapter] | None, trials: Mapping[int, Trial], live: bool) -> FolderCheck:
     if live:
         return FolderCheck(STUDY, "is being written, and was not looked at")
     if kept is None:
@@ -181,7 +186,7 @@ def _check_study(folder: Path, kept: Mapping[str, Any] | None, trials: Mapping[i
     return FolderCheck(STUDY, fault or f"holds each of the {len(trials)} results once", not fault)
 
 
-def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> str:
+def _study_fault(folder: Path, kept: Sequence[Chapter], trials: Mapping[int, Trial]) -> str:
     """What is wrong with the study, in words; we open a copy, because Optuna and SQLite write to what they read."""
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -190,7 +195,7 @@ def _study_fault(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Tri
         return "is missing"
     with _copied(folder) as copy:
         try:
-            return _sqlite_fault(copy) or _index_fault(_loaded(copy, study_name(kept)), trials)
+            return _sqlite_fault(copy) or _index_fault(_loaded(copy, index_name(kept, shared=False)), trials)
         except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
             return f"cannot be read ({first_line(error)})"
         except (ValueError, TypeError, KeyError) as error:  # a row holds no JSON, no state or no date
@@ -277,9 +282,9 @@ def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
     )
 
 
-def _build_study(folder: Path, kept: Mapping[str, Any], trials: Mapping[int, Trial]) -> None:
-    space, minimize = space_and_direction(kept)
-    study = Study(space, minimize, study_name(kept), folder, None)
+def _build_study(folder: Path, kept: Sequence[Chapter], trials: Mapping[int, Trial]) -> None:
+    space, minimize = joined(kept)
+    study = Study(space, minimize, index_name(kept, shared=False), folder, None)
     try:
         for index in sorted(trials):
             study.add(trials[index])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from hsicfast.space.search_space import SearchSpace
 
 # The format of run folders that this version writes; folders without a format number count as format 1.
 FORMAT = 1
+# The key of the chapters, beside the settings of the latest one.
+CHAPTERS = "chapters"
 # A sentence names up to MOST_DIFFERENCES of the settings that differ.
 MOST_DIFFERENCES = 3
 
@@ -30,24 +32,26 @@ def as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If they hold the key ``format``.
+        If they hold the key ``format`` or ``chapters``.
     """
-    if "format" in settings:
-        raise InputError(
-            "settings= may not say 'format', which is the run folder's own, but it does; call it something else"
-        )
+    for own in ("format", CHAPTERS):
+        if own in settings:
+            raise InputError(
+                f"settings= may not say {own!r}, which is the run folder's own, but it does; call it something else"
+            )
     return dict(json.loads(json.dumps(jsonable(settings))))
 
 
-def write_settings(folder: Path, kept: Mapping[str, Any]) -> None:
-    """Write the settings of a run into its folder."""
+def write_settings(folder: Path, kept: Mapping[str, Any], chapters: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write the settings of a run into its folder, and what :mod:`hsicfast.runs.history` says of its chapters."""
     path = folder / SETTINGS
     with writing("the run folder", path, "make room"):
-        write_atomically(path, json.dumps({"format": FORMAT, **kept}, indent=1) + "\n")
+        content = {"format": FORMAT, **kept} | ({CHAPTERS: list(chapters)} if chapters else {})
+        write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings in a run folder, without its format.
+def read_settings(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings in a run folder, without its format; and its chapters, none if nothing is said of them.
 
     Raises
     ------
@@ -62,6 +66,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         known = content.pop("format", 1)
         if not isinstance(known, int) or isinstance(known, bool) or known < 1:
             raise ValueError(f"its format is {known!r}")
+        chapters = [dict(chapter) for chapter in content.pop(CHAPTERS, ())]
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"the settings of a run must be readable, but {path} is not ({first_line(error)}); pass resume=force if "
@@ -72,7 +77,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
             f"a run folder must be of format {FORMAT} or older, but {folder} is of format {known}; upgrade hsicfast, "
             "or pass another hydra.run.dir="
         )
-    return dict(content)
+    return dict(content), chapters
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -89,7 +94,7 @@ def refusal(folder: Path, changes: list[str]) -> InputError:
     more = [f"and {rest} more"] if rest > 0 else []
     return InputError(
         f"a run folder keeps the settings it was started with, but {', '.join([*named, *more])} in {folder}; "
-        "set back what changed, pass resume=force to go on with what fits, or pass another hydra.run.dir="
+        "set back what changed, pass resume=force to plan it anew with what fits, or pass another hydra.run.dir="
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,17 +13,22 @@ from hsicfast.errors import InputError, writing
 from hsicfast.files import numbered, put_aside, write_atomically
 from hsicfast.runs.claims import WRITER, Claims
 from hsicfast.runs.folder import REPLACED, RESULTS, SETTINGS, STUDY
+from hsicfast.runs.history import (
+    Chapter,
+    bound,
+    chapter_of,
+    check_kinds,
+    choices_of,
+    index_name,
+    joined,
+    next_chapter,
+    place_of,
+    read_history,
+    write_history,
+)
 from hsicfast.runs.lock import Lock
 from hsicfast.runs.results import read_results, result_files, result_path, write_result
-from hsicfast.runs.settings import (
-    NewerFormat,
-    as_kept,
-    differences,
-    read_settings,
-    refusal,
-    study_name,
-    write_settings,
-)
+from hsicfast.runs.settings import NewerFormat, as_kept, differences, refusal, study_name
 from hsicfast.runs.study import Study
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.trial import Trial
@@ -44,7 +51,8 @@ class Store:
     space : SearchSpace
         The space of the trials.
     settings : mapping
-        What defines the run. A folder accepts only the settings that it was started with.
+        What defines the run. Settings that plan other trials (:data:`~hsicfast.runs.history.FREE`) open a new chapter
+        of the folder; of all others it accepts only those that it was started with.
     minimize : bool
         Whether a small objective is good.
     folder : Path, optional
@@ -53,7 +61,18 @@ class Store:
         Optuna storage of the study; ``study.db`` in the run folder by default. All processes that open it with the
         same settings share one run: :meth:`claimed` distributes the trials, :meth:`elsewhere` collects their results.
     resume : {None, "force"}
-        "force" goes on in a folder with other settings or another plan, and moves what does not fit to ``replaced/``.
+        "force" plans a folder of other settings or another plan anew from trial 0, and moves what does not fit to
+        ``replaced/``.
+    n_trials : int, optional
+        The budget; another one opens a new chapter. None if the plan of a trial does not depend on it.
+
+    Attributes
+    ----------
+    trials : dict of int to Trial
+        All results, by index.
+    history : list of Chapter
+    place : int
+        Of this run's chapter in the history.
 
     Raises
     ------
@@ -72,6 +91,7 @@ class Store:
         folder: Path | None = None,
         url: str | None = None,
         resume: str | None = None,
+        n_trials: int | None = None,
     ) -> None:
         check_resume(resume, url)
         self.folder = folder
@@ -82,33 +102,52 @@ class Store:
         self._writes = False  # one process of all that share the study writes it
         self._lock: Lock | None = None
         self._aside: Path | None = None
+        kept = as_kept(settings)
+        self.history, self.place, self._n_trials = [Chapter(kept, n_trials)], 0, n_trials
         if folder is None:
             if url is not None:
                 raise InputError("store= indexes the results of a run folder, but folder=None; pass folder= as well")
             return
-        kept = as_kept(settings)
-        name = study_name(kept)
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(folder)
         try:
             check_writable(folder / RESULTS)
-            self._keep(folder, kept)
+            before = self._known_history(folder)
             self.trials = read_results(folder)
-            self._study = Study(space, minimize, name, folder, url)
             if url is not None:
+                name = study_name(before[0].settings if before else kept)
+                Study(space, minimize, name, folder, url).close()  # refuses a URL that does not work
                 self._claims = Claims(url, name)
                 known = {trial.index for trial in self.elsewhere()}
                 for index in self.trials.keys() - known:  # this host was killed before it sent them
                     self.trials[index] = self._accepted(self.trials[index])
-            elif not self._study.indices <= set(self.trials):
-                # The study holds trials whose files are gone: they run again, and may end otherwise.
-                self._study.close()
-                self._put_aside(folder, folder / STUDY)
-                self._study = Study(space, minimize, name, folder, url)
+            self._open_chapter(folder, before)
+            self._open_study(space, minimize, folder, url)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def chapter(self) -> Chapter:
+        """The chapter of this run."""
+        return self.history[self.place]
+
+    def earlier(self) -> list[tuple[Trial, Chapter]]:
+        """The trials of earlier chapters that this one takes as given, each with the chapter that planned it."""
+        given = sorted(index for index in self.trials if index < self.chapter.first)
+        chapters = self.history[: self.place]
+        return [
+            (self.trials[index], [chapter for chapter in chapters if chapter.first <= index][-1])
+            for index in given
+            if index not in self.chapter.holes
+        ]
+
+    def end_chapter(self) -> None:
+        """Note that this run's chapter was carried out to its end, so that the same call finds it again."""
+        if self.folder is not None and not self.chapter.ended:
+            self.history[self.place] = replace(self.chapter, n_trials=self._n_trials, ended=True)
+            write_history(self.folder, self.history)
 
     def claimed(self, jobs: Iterable[Planned]) -> Iterator[Planned]:
         """Those of `jobs` that this process trains; each is claimed when it is taken."""
@@ -185,26 +224,79 @@ class Store:
             if self._lock is not None:
                 self._lock.release()
 
-    def _keep(self, folder: Path, kept: dict[str, Any]) -> None:
-        """Check that the folder has these settings, or write them; a forced run replaces other ones."""
-        if (folder / SETTINGS).exists():
-            try:
-                changes = differences(read_settings(folder), kept)
-            except NewerFormat:
+    def _known_history(self, folder: Path) -> list[Chapter]:
+        """The chapters of the folder, after a check that this run may go on there; none if it begins anew."""
+        if not (folder / SETTINGS).exists():
+            return []
+        kept = self.chapter.settings
+        try:
+            history = read_history(folder)
+            changes = differences(bound(history[-1].settings), bound(kept))
+        except NewerFormat:
+            raise
+        except InputError:
+            if not self.forced:
                 raise
-            except InputError:
-                if not self.forced:
-                    raise
-                changes = ["unreadable"]
-            if changes and not self.forced:
-                raise refusal(folder, changes)
-            if changes:
-                self._put_aside(folder, folder / SETTINGS)
-        if self.forced and (folder / STUDY).exists():
+            history, changes = [], ["unreadable"]
+        if changes and not self.forced:
+            raise refusal(folder, changes)
+        anew = bool(self.forced and (changes or not history[-1].plans(kept, self.chapter.n_trials)))
+        if anew and (changes or history[-1].settings != kept):
+            self._put_aside(folder, folder / SETTINGS)
+        if self.forced:
             # The study may hold trials that are about to be replaced; it is built again from the files.
             self._put_aside(folder, folder / STUDY)
-        if not (folder / SETTINGS).exists():
-            write_settings(folder, kept)
+        if not anew:
+            check_kinds(history, kept)
+        return [] if anew else history
+
+    def _open_chapter(self, folder: Path, before: list[Chapter]) -> None:
+        """Find this run's chapter in the history, or add it."""
+        kept, n_trials, history = self.chapter.settings, self.chapter.n_trials, before
+        if self._claims is not None:
+            for number, chapter in enumerate(before):
+                self._claims.open_chapter(number, chapter.text)
+            history = self._shared_history()
+        place = place_of(history, kept, n_trials)
+        while place is None:
+            if self._claims is None:
+                # A chapter without trials of its own, such as one that was refused, makes room for the next one.
+                while history and not any(index >= history[-1].first for index in self.trials):
+                    history = history[:-1]
+                history = [*history, next_chapter(history, kept, n_trials, (), self.trials)]
+            else:
+                # Other processes may still train what they have planned: the chapter begins behind it.
+                taken = [*self._claims.taken(), *(own.first + (own.n_trials or 0) - 1 for own in history)]
+                new = next_chapter(history, kept, n_trials, taken, self.trials)
+                self._claims.open_chapter(len(history), new.text)
+                history = self._shared_history()
+            place = place_of(history, kept, n_trials)
+        self.history, self.place = history, place
+        if history == before:
+            return
+        if self._claims is None and len(history) > 1 and before and choices_of(history) != choices_of(before):
+            # Optuna lets no study change its choices, so that it is built again from the files.
+            self._put_aside(folder, folder / STUDY)
+        write_history(folder, history)
+
+    def _shared_history(self) -> list[Chapter]:
+        """The chapters that the processes of this run share."""
+        return [] if self._claims is None else [chapter_of(json.loads(text)) for text in self._claims.chapters()]
+
+    def _open_study(self, space: SearchSpace, minimize: bool, folder: Path, url: str | None) -> None:
+        """Open the study, the index over all results; it gets the trials of earlier chapters that it lacks."""
+        name = index_name(self.history, shared=url is not None)
+        if len(self.history) > 1:
+            space, minimize = joined(self.history)
+        self._study = Study(space, minimize, name, folder, url)
+        if url is None and not self._study.indices <= set(self.trials):
+            # The study holds trials whose files are gone: they run again, and may end otherwise.
+            self._study.close()
+            self._put_aside(folder, folder / STUDY)
+            self._study = Study(space, minimize, name, folder, url)
+        if url is None:
+            for trial, _ in self.earlier():
+                self._study.add(trial)
 
     def _accepted(self, trial: Trial) -> Trial:
         if self._claims is None or self.folder is None:
@@ -215,6 +307,8 @@ class Store:
         return counts
 
     def _put_aside(self, folder: Path, path: Path) -> None:
+        if not path.exists():
+            return
         if self._aside is None:
             self._aside = numbered(folder / REPLACED)
         put_aside(path, folder, self._aside)

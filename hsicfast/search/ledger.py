@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,15 +79,23 @@ class Ledger:
         The limit of the cost.
     folder : Path, optional
         Where the results are kept; error messages name it.
+    known : sequence of Trial
+        Trials from elsewhere. They are evidence, but no trials of the run.
     """
 
     def __init__(
-        self, space: SearchSpace, minimize: bool, max_cost: float | None = None, folder: Path | None = None
+        self,
+        space: SearchSpace,
+        minimize: bool,
+        max_cost: float | None = None,
+        folder: Path | None = None,
+        known: Sequence[Trial] = (),
     ) -> None:
-        self.space, self.minimize, self.max_cost, self.folder = space, minimize, max_cost, folder
+        self.space, self.minimize, self.max_cost, self.folder, self.known = space, minimize, max_cost, folder, known
         self.rounds: list[Round] = []
         self._trials: dict[int, Trial] = {}
         self._table: TrialTable | None = None  # of the trials; None if one was added since
+        self._evidence: TrialTable | None = None  # the same with the known ones
 
     def __contains__(self, index: int) -> bool:
         return index in self._trials
@@ -100,7 +109,7 @@ class Ledger:
     def write(self, trial: Trial) -> None:
         """Add a trial that has ended; it replaces an earlier version of the same trial."""
         self._trials[trial.index] = trial
-        self._table = None
+        self._table = self._evidence = None
 
     def indices(self) -> list[int]:
         """Indices of the trials that have ended."""
@@ -118,13 +127,25 @@ class Ledger:
         return self._table
 
     @property
+    def evidence(self) -> TrialTable:
+        """The trials that have ended and those that were known before: what the search learns from."""
+        if not self.known:
+            return self.table
+        if self._evidence is None:
+            self._evidence = TrialTable.from_trials(self.space, [*self.known, *self.in_order()], self.minimize)
+        return self._evidence
+
+    @property
     def judged(self) -> TrialTable:
         """The trials that have ended; one that is not known to be within the limit of the cost has no objective.
 
         A trial of a finalist with a fresh seed keeps its objective, because the trial that chose it is within the
         limit.
         """
-        table = self.table
+        return self.judge(self.table)
+
+    def judge(self, table: TrialTable) -> TrialTable:
+        """The trials of `table`, those without an objective that are not known to be within the limit of the cost."""
         over = (table.status == DONE) & (table.origin != FINAL) & ~meets(table.cost, self.max_cost)
         status = np.where(over, DIVERGED, table.status)
         return replace(table, objective=np.where(over, np.nan, table.objective), status=status)

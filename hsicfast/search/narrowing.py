@@ -79,6 +79,12 @@ def narrow(findings: Conclusions) -> Reduction:
     return Reduction(narrowed.fix(fixed) or narrowed, fixed, tuple(decisions), RULE)
 
 
+def as_it_is(findings: Conclusions) -> Reduction:
+    """Search every hyperparameter as it is: the analysed trials were drawn from another space."""
+    decisions = tuple(Decision(verdict.name, KEEP, None, verdict.evidence) for verdict in findings.verdict_list)
+    return Reduction(findings.trials.space, {}, decisions, RULE)
+
+
 def decided(reduction: Reduction) -> str:
     """What was fixed or narrowed, and why, in one sentence."""
     said = [f"{d.name} is {d.text}: {d.reason}" for d in reduction.decisions if d.action != KEEP]

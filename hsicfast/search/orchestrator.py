@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, keyword_only_after
 from hsicfast.indices.reduction import Reduction
+from hsicfast.reading.known import known_trials
 from hsicfast.runs.log import Log
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers
@@ -45,7 +46,7 @@ class Result:
         A trial of the design or the search that no cheaper one beats. If finalists were trained again with fresh seeds,
         it is the trial by which the winner was chosen (:func:`~hsicfast.search.finals.best_and_economical`).
     trials : TrialTable
-        All trials that ended.
+        All trials of the run folder that are points of the space, those of earlier calls among them.
     sensitivity : Sensitivity
         Which hyperparameters decide.
     reduction : Reduction or None
@@ -61,6 +62,8 @@ class Result:
         Results of the finalists with fresh seeds, the best mean first.
     max_cost, tolerance : float or None
         As they were passed to :func:`minimize`.
+    ended : str
+        Why the run ended before `n_trials` were spent: `timeout` or `stop`; empty if it did not.
     """
 
     best: Trial
@@ -74,6 +77,7 @@ class Result:
     finals: tuple[Final, ...] = ()
     max_cost: float | None = None
     tolerance: float | None = None
+    ended: str = ""
 
     @property
     def minimize(self) -> bool:
@@ -114,6 +118,10 @@ def minimize(
     max_cost: float | None = None,
     price: Price | None = None,
     resume: str | None = None,
+    timeout: float | None = None,
+    stop: str | None = None,
+    known: Any = None,
+    had: Mapping[str, Any] | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -128,7 +136,8 @@ def minimize(
     space : SearchSpace
         The hyperparameters and their ranges.
     n_trials : int
-        Budget of trials; at least 8, or 4 for "random".
+        Budget of trials; at least 8, or 4 for "random". Those of earlier calls in `folder` that are points of the space
+        count.
     strategy : {"hsic", "two_step", "random"} or Strategy
         How the budget is spent, e.g. ``TwoStep(optimizer="tpe")``.
     seed : int
@@ -143,8 +152,12 @@ def minimize(
     direction : {"minimize", "maximize"}
         Whether small or large objectives are good.
     folder : path, optional
-        Run folder. An interrupted run goes on when it is called with the same folder; without a folder, results stay in
-        memory.
+        Run folder; without one, results stay in memory. The same call again goes on where it was interrupted, and ends
+        as an uninterrupted one. A call with another `n_trials`, `space` or `strategy`, with `stop`, `known` or `had`
+        opens a new chapter: every stored trial that is a point of the space is used and none is trained again, and the
+        round "earlier" says how many are not, and why. A trial of the design stays one if its distribution, cut to the
+        space, is that of the space; otherwise the search alone learns from it. A dropped hyperparameter counts as
+        chance, unless `had` says which of its values trials must have.
     settings : mapping, optional
         Everything else that the results depend on; a folder refuses to go on with other settings.
     watcher : Watcher, optional
@@ -170,8 +183,25 @@ def minimize(
         default the method ``price`` of `evaluate`, if it has one. It is called in this process, and only with
         `max_cost`. A trial for which `evaluate` returns no cost costs its price.
     resume : {None, "force"}
-        "force" goes on in a `folder` whose settings differ. It replaces the settings, and every stored trial that is
-        not the one now planned at its place, and keeps what it replaces in ``replaced/`` of the folder.
+        "force" plans a `folder` anew from its first trial, whatever settings it has: for a training that has changed.
+        It replaces the settings, and every stored trial that is not the one now planned at its place, and keeps what it
+        replaces in ``replaced/`` of the folder.
+    timeout : float > 0, optional
+        Seconds of this call after which no new trial starts; those in flight end. The same call again goes on.
+    stop : {None, "enough"}
+        "enough" ends the search once the trials that are left can be expected to gain less than the tolerance. The
+        round says both numbers. Trials that economise and finals still take place.
+    known : optional
+        Trials that somebody has already: a TrialTable, a Result, a Reading, a run folder, whatever
+        :func:`hsicfast.read_trials` reads, a :class:`~hsicfast.Known` (for the name of the objective, or
+        ``prior=True`` for trials of another task), or a list of these. They take the place of design trials and teach
+        the optimiser; those that a table or run folder says were drawn from the distributions of the space count in the
+        analysis as well. The run trains the best of them again first, so that `best` is always a trial of the run;
+        `trials` holds those of the run alone.
+    had : mapping of str to value, optional
+        For a hyperparameter that is new in the space, the value that earlier and known trials had, e.g.
+        ``had={"dropout": 0.0}``; without it they cannot be used. For one that has been dropped, the only value with
+        which they are used.
 
     Returns
     -------
@@ -199,6 +229,7 @@ def minimize(
     >>> result.best.objective < 0.01, result.sensitivity.significant()
     (True, ['x'])
     """
+    evidence = known_trials(known, space, direction == "minimize", had)
     plan = RunPlan(
         space=space,
         n_trials=n_trials,
@@ -212,12 +243,16 @@ def minimize(
         pruner=pruner,
         repeats=repeats,
         resume=resume,
+        timeout=timeout,
+        stop=stop,
+        known=evidence,
+        had=had or {},
     )
     try:
         return execute(plan, evaluate, executor, folder=folder, store=store, settings=settings, watcher=watcher)
-    except Interrupted as stop:
-        if stop.number == signal.SIGTERM:  # it goes on to whoever had it before
-            signal.raise_signal(stop.number)
+    except Interrupted as interruption:
+        if interruption.number == signal.SIGTERM:  # it goes on to whoever had it before
+            signal.raise_signal(interruption.number)
         raise
 
 
@@ -256,14 +291,14 @@ def execute(
     if where is not None:
         watcher = Watchers(Log(where), watcher)
     plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
-    kept = Store(plan.space, dict(settings or {}) | plan.description, plan.minimize, where, store, plan.resume)
-    stopped: Callable[[], bool] = bool
+    described = dict(settings or {}) | plan.description
+    kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent)
+    run: Run | None = None
     try:
-        run = Run(plan, evaluate, executor, kept, watcher)
-        stopped = run.stopped
         watcher.on_start(plan.n_trials)
+        run = Run(plan, evaluate, executor, kept, watcher)
         with stop_on_signals(run, watcher):
-            result = _result(run)
+            result = _result(run, kept)
         if result.interrupted:
             raise Interrupted(f"stopped after {len(result.trials)} trials; {run.ledger.go_on}", result, run.signals[0])
         watcher.on_end("")
@@ -271,7 +306,7 @@ def execute(
     except (InputError, Interrupted) as error:
         with suppress(InputError):  # the log itself fails if the disk is full
             watcher.on_end(str(error))
-        if stopped() and isinstance(error, InputError):
+        if run is not None and run.interrupted and isinstance(error, InputError):
             raise Interrupted(str(error), number=run.signals[0]) from error
         raise
     finally:
@@ -279,10 +314,14 @@ def execute(
         kept.close()
 
 
-def _result(run: Run) -> Result:
-    """Conduct a run; returns its result."""
+def _result(run: Run, store: Store) -> Result:
+    """Conduct a run, and end its chapter in the store unless it was stopped; returns its result."""
     plan = run.plan
     sensitivity, reduction = plan.strategy.conduct(run)
+    if run.timed_out:
+        run.learn(run.ended)
+    if not run.stopped():
+        store.end_chapter()
     affordable = run.affordable()
     # If the run was stopped, some finalists have had more seeds than others, so that their means do not compare.
     finals = () if run.stopped() else finals_of(run.ledger.judged)
@@ -294,11 +333,12 @@ def _result(run: Run) -> Result:
         reduction=reduction,
         rounds=tuple(run.rounds),
         goal=plan.goal,
-        interrupted=run.stopped(),
+        interrupted=run.interrupted,
         economical=economical,
         finals=finals,
         max_cost=plan.max_cost,
         tolerance=plan.tolerance,
+        ended=run.ended,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hsicfast.errors import InputError, check_repeats, check_seed
 from hsicfast.indices.reduction import Reduction
+from hsicfast.reading.known import Evidence
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space.formats import to_plain
 from hsicfast.space.search_space import SearchSpace
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
 DIRECTIONS = ("minimize", "maximize")
 
 
+# STOPS: what stops a run before its budget is spent, besides the time.
+STOPS = ("enough",)
+
+
 class Strategy(Protocol):
-    """How a run spends its trials."""
+    """How a run spends its trials.
+
+    A strategy whose trials do not depend on the budget has an attribute ``grows``, which is true: a run of more trials
+    begins with those of a shorter one.
+    """
 
     def check(self, n_trials: int) -> None:
         """Raise an InputError if the strategy cannot be conducted with `n_trials`."""
@@ -68,7 +77,15 @@ class RunPlan:
     repeats : int >= 1
         Number of seeds with which each trial trains its configuration.
     resume : {None, "force"}
-        "force" goes on in a run folder whose settings differ.
+        "force" plans a run folder whose settings differ anew, from its first trial.
+    timeout : float > 0, optional
+        Seconds of this call after which no new trial starts.
+    stop : {None, "enough"}
+        "enough" ends the search once what can still be expected to be gained is below the tolerance.
+    known : Evidence, optional
+        Trials from elsewhere, as points of the space (:func:`hsicfast.reading.known.known_trials`).
+    had : mapping of str to value
+        For a hyperparameter that earlier trials do not name, the value that they had.
 
     Raises
     ------
@@ -95,6 +112,10 @@ class RunPlan:
     pruner: optuna.pruners.BasePruner | None = None
     repeats: int = 1
     resume: str | None = None
+    timeout: float | None = None
+    stop: str | None = None
+    known: Evidence | None = None
+    had: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_share_or_auto(self.goal)
@@ -115,6 +136,16 @@ class RunPlan:
                     f"a pruner judges single trainings, but got repeats={self.repeats!r}; leave one of both out"
                 )
         check_repeats(self.repeats)
+        if self.timeout is not None and not self.timeout > 0:
+            raise InputError(f"`timeout > 0` must hold, but got {self.timeout}; give it in seconds, or leave it out")
+        if self.stop is not None and self.stop not in STOPS:
+            raise InputError(f"stop must be null or {' or '.join(STOPS)}, but got {self.stop!r}; choose one of them")
+        for name, value in self.had.items():
+            if name in self.space and not self.space[name].contains(value):
+                raise InputError(
+                    f"had= gives a value of the space, but {name!r} is {self.space[name]!r} and got {value!r}; widen "
+                    "the range, or correct the value"
+                )
         self.strategy.check(self.n_trials)
 
     @property
@@ -138,7 +169,18 @@ class RunPlan:
             known["repeats"] = self.repeats
         if self.max_cost is not None:
             known["max_cost"] = float(self.max_cost)
+        if self.stop is not None:
+            known["stop"] = self.stop
+        if self.known is not None:
+            known["known"] = self.known.digest
+        if self.had:
+            known["had"] = dict(self.had)
         return known
+
+    @property
+    def extent(self) -> int | None:
+        """The budget if the plan of a trial depends on it, else None."""
+        return None if getattr(self.strategy, "grows", False) else int(self.n_trials)
 
     def trained(self, evaluate: Callable[..., Any]) -> Callable[..., Any]:
         """`evaluate` as the trials call it: with `repeats` seeds each.

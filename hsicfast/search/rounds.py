@@ -1,19 +1,17 @@
 """A run in progress, as a strategy sees it: it proposes trials, trains them and analyses them.
 
-A strategy (:mod:`hsicfast.search.strategies`) asks a :class:`Run` to propose, to train and to analyse. The
-:class:`Trainer` takes trials that the store holds already, and has the executor train the others. The ledger keeps the
-trials that have ended. None of them knows torch, Hydra or a terminal.
+A strategy (:mod:`hsicfast.search.strategies`) asks a :class:`Run` to propose, to train and to analyse. The trainer
+takes trials that the store holds already, and has the executor train the others. The ledger keeps the trials that have
+ended. None of them knows torch, Hydra or a terminal.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,155 +19,31 @@ from typing import Any
 import numpy as np
 
 from hsicfast.errors import InputError
-from hsicfast.files import jsonable
 from hsicfast.indices.carried import Law
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
+from hsicfast.search.finals import tolerance_of
 from hsicfast.search.ledger import Interrupted, Ledger, Round
 from hsicfast.search.plan import RunPlan
-from hsicfast.search.samplers import Turn, design, propose
+from hsicfast.search.samplers import Turn, design, expected_gain, propose
+from hsicfast.search.trainer import Trainer
 from hsicfast.search.transforms import BEST, Wish
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space.search_space import SearchSpace
+from hsicfast.text import number
 from hsicfast.training.executors import Executor
 from hsicfast.training.pruning import Pruning, with_curves
 from hsicfast.training.worker import Evaluate, Job, accepts_seed
 from hsicfast.trials.goal import Auto
+from hsicfast.trials.points import plain_space, points_of, same_law
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DONE, EXCEPTION, LOST, SEARCH, Origin, Trial, trial_seed
+from hsicfast.trials.trial import DESIGN, DONE, FINAL, PROPOSAL, SEARCH, Origin, stream_seed, trial_seed
 
 # LEAST_TRIALS: an analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
-# If the first FIRST_ALIKE trials all end with the same exception, the training itself is at fault.
-FIRST_ALIKE = 10
-# POLL: seconds between two looks at the results of other hosts.
-POLL = 1.0
-
-
-def alike(trials: Sequence[Trial]) -> bool:
-    """Whether all `trials` ended with the same exception, apart from numbers in its message."""
-    messages = {re.sub(r"\d+", "#", trial.message) for trial in trials}
-    return len(messages) == 1 and all(trial.failure == EXCEPTION for trial in trials)
-
-
-class Trainer:
-    """Trains planned trials that the store does not hold, and waits for those that other hosts train.
-
-    Parameters
-    ----------
-    evaluate : callable
-        The training, as the trials call it.
-    executor : Executor
-        Runs the trainings.
-    store : Store
-        Keeps the results.
-    ledger : Ledger
-        Gets each trial when it ends.
-    watcher : Watcher
-        Is notified of each trial.
-    should_stop : callable
-        Returns whether no further trial may be started.
-    """
-
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        executor: Executor,
-        store: Store,
-        ledger: Ledger,
-        watcher: Watcher,
-        should_stop: Callable[[], bool],
-    ) -> None:
-        self.evaluate, self.store, self.ledger, self.watcher = evaluate, store, ledger, watcher
-        self._executor, self._should_stop = executor, should_stop
-        self._alike: list[Trial] = []  # all trials so far, as long as each ended with the same exception
-
-    def train(self, jobs: list[Job]) -> None:
-        """Train the `jobs` that are not stored already."""
-        missing, waiting = self._after_stored(jobs), 0
-        while missing:
-            claimed = self.store.claimed(missing)
-            for trial in self._executor.run(self.evaluate, claimed, self.store.folder, self._should_stop):
-                self._end(trial, stored=False)
-            self._accept()
-            missing = [job for job in missing if job.index not in self.ledger]
-            if not missing or self._should_stop():
-                return
-            # Other hosts train the rest; if one of them stays silent for a minute, its trials are taken over.
-            if len(missing) != waiting:
-                waiting = len(missing)
-                self.watcher.on_wait(waiting)
-            time.sleep(POLL)
-            self.store.elsewhere(self.ledger.indices())
-            missing = self._after_stored(missing)
-
-    def nothing_done(self, table: TrialTable) -> InputError:
-        """The error to raise if no trial ended well."""
-        if alike(self.ledger.in_order()):
-            return self._hopeless(self.ledger.in_order())
-        kind = "were lost" if (table.status == LOST).all() else "diverged"
-        commonest = Counter(str(text) for text in table.message).most_common(1)[0][0]
-        return InputError(
-            f"at least one trial must end with a finite objective, but all {len(table)} {kind}, most often with "
-            f"{commonest or 'no message'!r}; correct the space or the training{self.ledger.kept}"
-        )
-
-    def _after_stored(self, jobs: list[Job]) -> list[Job]:
-        """Take the stored trials of `jobs` as ended; returns the jobs without one."""
-        stored = [self._stored(job) for job in jobs]
-        for trial in filter(None, stored):
-            self._end(trial, stored=True)
-        return [job for job, trial in zip(jobs, stored, strict=True) if trial is None]
-
-    def _end(self, trial: Trial, stored: bool) -> None:
-        """Add a trial that has ended to the ledger; stop the run if the first FIRST_ALIKE failed in the same way."""
-        self.ledger.write(trial)
-        self._alike.append(trial)
-        suspicious = len(self._alike) == len(self.ledger) and alike(self._alike)
-        if not suspicious:
-            self._accept()
-        self.watcher.on_trial(self.ledger[trial.index], stored)
-        if suspicious and len(self._alike) == FIRST_ALIKE:
-            raise self._hopeless(self._alike)
-
-    def _accept(self) -> None:
-        """Store the ended trials: they did not all fail with the same exception."""
-        for trial in self._alike:
-            # If another host has stored a result of this trial before, that result counts.
-            self.ledger.write(replace(self.store.add(trial), params=trial.params))
-        self._alike = []
-
-    def _hopeless(self, trials: Sequence[Trial]) -> InputError:
-        """The error to raise if every trial has ended with the same exception; the next run trains them again."""
-        aside = self.store.set_aside_all()
-        again = f", and the same command trains them again; {aside}" if aside else ""
-        return InputError(
-            f"a training must work for some hyperparameters, but the first {len(trials)} trials all ended with "
-            f"{trials[0].message!r}; correct the training{again}"
-        )
-
-    def _stored(self, job: Job) -> Trial | None:
-        """The stored trial of `job`, if any; a trial of another plan is refused, or replaced if `resume` is "force"."""
-        trial = self.store.trials.get(job.index)
-        if trial is None:
-            return None
-        names = dict.fromkeys([*job.params, *trial.params])
-        places = [(name, trial.params.get(name, "absent"), job.params.get(name, "absent")) for name in names]
-        places += [("seed", trial.seed, job.seed), ("origin", trial.origin, job.origin)]
-        for name, old, new in places:
-            if jsonable(old) != jsonable(new):
-                if not self.store.forced:
-                    raise self._another_plan(job, name, old, jsonable(new))
-                self.store.replace(job.index)
-                return None
-        return replace(trial, params=job.params)
-
-    def _another_plan(self, job: Job, name: str, old: Any, new: Any) -> InputError:
-        return InputError(
-            f"a stored trial must be what the strategy asks for at its place, but trial {job.index} has {name}={old!r} "
-            f"where {new!r} is asked for in {self.store.folder}; set n_trials back to what the run was started with, "
-            "pass resume=force to train what differs again, or pass another hydra.run.dir="
-        )
+# A run with stop="enough" looks every LOOK_EVERY trials at what can still be gained, if FEWEST_LOOKED_AT or more ended
+# well, and stops after LOOKS looks in a row at which it was too little.
+LOOK_EVERY, FEWEST_LOOKED_AT, LOOKS = 5, 20, 2
 
 
 class Run:
@@ -191,13 +65,24 @@ class Run:
 
     def __init__(self, plan: RunPlan, evaluate: Evaluate, executor: Executor, store: Store, watcher: Watcher) -> None:
         self.plan, self.costs = plan, plan.cost_limit(evaluate)
-        self.ledger = Ledger(plan.space, plan.minimize, plan.max_cost, store.folder)
+        known = plan.known.trials if plan.known else ()
+        self.ledger = Ledger(plan.space, plan.minimize, plan.max_cost, store.folder, known)
         self.signals: list[int] = []  # that have arrived
-        self.planned = 0
+        self.first = self.planned = store.chapter.first
+        self.given = 0  # trials of earlier chapters
+        self._former: list[int] = []  # those of them that were drawn from the distributions of another space
         self.truncated = False  # whether points of the design were too expensive
+        self.timed_out = False
+        self.ended = ""  # why the run ended before its budget was spent
+        self._most = plan.n_trials  # the budget; less once the search has found enough
+        self._until = math.inf if plan.timeout is None else time.monotonic() + plan.timeout
         self._next_point = 0  # of the design's sequence; ahead of `planned` if some points were too expensive
+        self._next_look = 0  # index of a trial
+        self._exhausted = 0  # looks in a row at which nothing more could be expected
         self._trainer = Trainer(plan.trained(evaluate), executor, store, self.ledger, watcher, self.stopped)
         self._watcher = watcher
+        self._take_up(store)
+        self.budget = self.left
 
     @property
     def space(self) -> SearchSpace:
@@ -207,20 +92,70 @@ class Run:
     @property
     def left(self) -> int:
         """Trials that are not planned yet."""
-        return self.plan.n_trials - self.planned
+        return max(self._most - self.given - (self.planned - self.first), 0)
 
     @property
     def seeded(self) -> bool:
         """Whether a training takes a seed, so that another seed may give another result."""
         return accepts_seed(self._trainer.evaluate)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal stops the run."""
+        return len(self.signals) > 0
+
     def stopped(self) -> bool:
         """Whether no further trial may be started."""
-        return len(self.signals) > 0
+        if not self.timed_out and time.monotonic() >= self._until and len(self.ledger) < self._most:
+            self.ended = f"timeout={number(self.plan.timeout)} seconds were over after {len(self.ledger)} trials"
+            self._most, self.timed_out = self._most - self.left, True
+        return self.interrupted or self.timed_out
+
+    def enough(self, spared: int = 0) -> bool:
+        """Whether the search may end, because what it can still be expected to gain is below the tolerance.
+
+        It is asked for with ``stop="enough"``. All but the `spared` trials that are left are then given up. The
+        gain (:func:`~hsicfast.search.samplers.expected_gain`) has to be too small at LOOKS looks
+        in a row, which are LOOK_EVERY trials apart.
+        """
+        left = self.left - spared
+        if self.plan.stop is None or left <= 0 or self.planned < self._next_look:
+            return False
+        self._next_look = self.planned + LOOK_EVERY
+        trials = self.evidence
+        if (trials.status == DONE).sum() < FEWEST_LOOKED_AT:
+            return False
+        tolerance = tolerance_of(trials, ()) if self.plan.tolerance is None else self.plan.tolerance
+        gain = expected_gain(self.space, trials, left, stream_seed(self.plan.seed, self.planned, PROPOSAL))
+        self._exhausted = self._exhausted + 1 if gain < tolerance else 0
+        if self._exhausted < LOOKS:
+            return False
+        self.ended = (
+            f"enough: {left} further trials can be expected to gain {number(gain)}, which is below the tolerance of "
+            f"{number(tolerance)}"
+        )
+        self._most -= left
+        self.learn(self.ended)
+        return True
 
     def affordable(self) -> TrialTable:
         """See :meth:`Ledger.affordable`."""
-        return self.ledger.affordable(self.stopped())
+        return self.ledger.affordable(self.interrupted)
+
+    def design_due(self, share: float) -> int:
+        """How many trials to draw from the distributions of the space before any search.
+
+        It is this `share` of the budget, less all that is known already, but as many as an analysis needs.
+        """
+        wanted = max(round(share * self.plan.n_trials), LEAST_TRIALS)
+        evidence = self.ledger.evidence.evidence
+        due = max(wanted - len(evidence), LEAST_TRIALS - len(evidence.design))
+        return max(min(due, self.left - 1), 0)
+
+    @property
+    def evidence(self) -> TrialTable:
+        """All that is known, judged by the limit of the cost, see :meth:`Ledger.judge`."""
+        return self.ledger.judge(self.ledger.evidence)
 
     def admits(self, params: dict[str, Any]) -> bool:
         """Whether `params` may be trained, because they are not known to be too expensive."""
@@ -236,6 +171,11 @@ class Run:
         drawn = design(self.space, n, self.plan.seed, method, start, self.costs)
         refused = self.costs.refused - before if self.costs else 0
         self._next_point = start + n + refused
+        if self.costs and self.given:
+            # An earlier chapter that passed over expensive points has drawn some that lie ahead of its trials.
+            tried = [trial.params for trial in self.ledger.in_order() if trial.index < self.first]
+            fresh = [params for params in drawn if params not in tried]
+            drawn = fresh + (self.design(n - len(fresh), method) if len(fresh) < n else [])
         self.truncated |= refused > 0
         return drawn
 
@@ -285,11 +225,11 @@ class Run:
         note : str
             How the trials were chosen, in words for people.
         """
+        if not proposals:
+            return
         first, last = self.planned, self.planned + len(proposals)
         too_dear = self.costs.refused - sum(part.too_dear for part in self.rounds) if self.costs else 0
-        begun = self.ledger.open(name, first, last, note, too_dear)
-        if begun is not None:
-            self._watcher.on_round(name, begun.story)
+        self._begin(name, first, last, note, too_dear)
         self.planned = last
         pruning = self._pruning(origin)
         self._trainer.train(
@@ -312,23 +252,86 @@ class Run:
     def analyse(self, goal: float | Auto | None = None) -> Sensitivity:
         """Which hyperparameters decide, by the trials that were drawn from the distributions of the space.
 
+        If there are too few of them, those that were drawn from another space in an earlier chapter are analysed.
+
         `goal` is the fraction that counts as good, or "auto"; by default the run's.
         """
-        drawn = self.ledger.table.design
+        drawn = self._analysed()
         evidence = drawn.evidence
         if self.stopped() and len(evidence) < LEAST_TRIALS:
-            raise Interrupted(
-                f"an analysis needs at least {LEAST_TRIALS} finished trials, but the run was interrupted after "
-                f"{len(evidence)}; {self.ledger.go_on}"
+            why = f"the run was interrupted after {len(evidence)}" if self.interrupted else self.ended
+            raise (Interrupted if self.interrupted else InputError)(
+                f"an analysis needs at least {LEAST_TRIALS} finished trials, but {why}; {self.ledger.go_on}"
             )
         done = drawn.select(drawn.status == DONE)
         if not len(done):
             raise self._trainer.nothing_done(self.ledger.table)
         if self.costs and not np.isfinite(done.cost).any():
-            raise self.ledger.nothing_within(done, self.stopped())
+            raise self.ledger.nothing_within(done, self.interrupted)
         # If the design passed over expensive points, its trials no longer follow the distributions of the space.
-        law: Law = "ranks" if self.truncated else "space"
+        law: Law = "ranks" if self.truncated or not self.decides else "space"
         return analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law)
+
+    @property
+    def decides(self) -> bool:
+        """Whether there are enough trials drawn from the distributions of the space to decide where to search."""
+        return len(self.ledger.evidence.design.evidence) >= LEAST_TRIALS or not self._former
+
+    def _analysed(self) -> TrialTable:
+        """The trials drawn from the distributions of the space; those of a former space as well if they are too few."""
+        evidence = self.ledger.evidence
+        if self.decides:
+            return evidence.design
+        former = evidence.select((evidence.origin == DESIGN) | np.isin(evidence.index, self._former))
+        return replace(former, origin=np.full_like(former.origin, DESIGN))
+
+    def _take_up(self, store: Store) -> None:
+        """Take the stored trials of earlier chapters as given, if they are points of the space."""
+        earlier, now = store.earlier(), plain_space(self.space)
+        if not earlier:
+            return
+        laws = {id(chapter): same_law(chapter.settings.get("space", {}), now) for _, chapter in earlier}
+        points, left_out = points_of(
+            self.space, [(trial, laws[id(chapter)]) for trial, chapter in earlier], self.plan.had
+        )
+        self.given = len(points)
+        designed = {trial.index for trial, _ in earlier if trial.origin == DESIGN}
+        self._former = [trial.index for trial in points if trial.origin == SEARCH and trial.index in designed]
+        drawn = sum(trial.origin == DESIGN for trial in points)
+        for trial in points:
+            # Fresh seeds of an earlier choice do not choose among the trials that are still to come.
+            again = trial.origin == FINAL and self.left > 0
+            self.ledger.write(replace(trial, origin=SEARCH) if again else trial)
+        note = f"of before, {self.given} of {len(earlier)} used, {drawn} of them as drawn from the law of the space"
+        self._begin("earlier", 0, self.first, note + (f"; {left_out}" if left_out else ""), 0)
+        for trial in points:
+            self._watcher.on_trial(self.ledger[trial.index], True)
+
+    def recall(self) -> None:
+        """Train the best configurations that are known from elsewhere: of this task, and of each other one.
+
+        The best trial is then a trial of the run, whatever the sources are. Of other tasks they are at most a tenth of
+        the trials.
+        """
+        if self.plan.known is None:
+            return
+        known = self.ledger.judge(TrialTable.from_trials(self.space, self.ledger.known, self.plan.minimize))
+        best = [known.best().params] if (known.status == DONE).any() else []
+        priors = self.plan.known.priors[: max(self.budget // 10, 1)]
+        tried = [trial.params for trial in self.ledger.in_order() if trial.index < self.first]
+        proposals: list[dict[str, Any]] = []
+        for params in (*best, *priors):
+            if params not in [*tried, *proposals] and self.admits(params):
+                proposals.append(params)
+        note = "; ".join(self.plan.known.notes)
+        self._begin("known", self.planned, self.planned, note, 0)
+        self.train("known", SEARCH, proposals[: max(self.left - LEAST_TRIALS, 0)], note)
+
+    def _begin(self, name: str, first: int, last: int, note: str, too_dear: int) -> None:
+        """Add trials to the round `name`, and tell the watcher if it is a new one."""
+        begun = self.ledger.open(name, first, last, note, too_dear)
+        if begun is not None:
+            self._watcher.on_round(name, begun.story)
 
     def _price(self, params: dict[str, Any]) -> float:
         return math.nan if self.costs is None else self.costs.price(params)
@@ -363,10 +366,10 @@ def stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
             raise Interrupted(run.ledger.at_once, number=number)
         watcher.on_stop()
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: own for number, own in before.items() if own not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, stop)
+    before = {held: signal.getsignal(held) for held in (signal.SIGINT, signal.SIGTERM)}
+    before = {held: own for held, own in before.items() if own not in (signal.SIG_IGN, None)}
+    for held in before:
+        signal.signal(held, stop)
     try:
         yield
     except SystemExit:
@@ -375,5 +378,5 @@ def stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
             raise Interrupted(run.ledger.at_once, number=run.signals[-1]) from None
         raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for held, handler in before.items():
+            signal.signal(held, handler)

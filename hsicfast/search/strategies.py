@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,9 +18,9 @@ from hsicfast.indices.reduction import Reduction, reduce
 from hsicfast.search.branches import WHOLE_SPACE, Branch, best_of, branching, conditions_inside, promising
 from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
 from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, tolerance_of
-from hsicfast.search.narrowing import DECIDING_GOAL, OUTSIDE_SHARE, decided, narrow
+from hsicfast.search.narrowing import DECIDING_GOAL, OUTSIDE_SHARE, as_it_is, decided, narrow
 from hsicfast.search.plan import Strategy
-from hsicfast.search.rounds import LEAST_TRIALS, Run
+from hsicfast.search.rounds import LEAST_TRIALS, LOOK_EVERY, Run
 from hsicfast.search.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.search.transforms import Best, BestBelow, CheapAndAsGoodAs, Wish
 from hsicfast.sensitivity import Sensitivity
@@ -55,6 +55,7 @@ class Random:
     """
 
     design: str = "random"
+    grows: ClassVar[bool] = True  # see :class:`~hsicfast.search.plan.Strategy`
 
     def __post_init__(self) -> None:
         check_method("strategy.design", self.design, DESIGNS)
@@ -65,8 +66,10 @@ class Random:
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
-        proposals = run.design(run.left, self.design)
-        run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
+        while run.left and not run.stopped() and not run.enough():
+            portion = run.left if run.plan.stop is None else min(run.left, LOOK_EVERY)
+            proposals = run.design(portion, self.design)
+            run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
         return run.analyse(), None
 
 
@@ -109,8 +112,8 @@ class TwoStep:
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         # 1. Draw trials from the distributions of the space, and train them.
-        drawn = min(max(round(self.design_share * run.plan.n_trials), LEAST_TRIALS), run.plan.n_trials - 1)
-        proposals = run.design(drawn, self.design)
+        run.recall()
+        proposals = run.design(run.design_due(self.design_share), self.design)
         run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
         # 2. Find out which hyperparameters decide whether a trial ends among the best.
         sensitivity = run.analyse()
@@ -121,9 +124,9 @@ class TwoStep:
         searched = f"{len(reduction.space)} of {len(run.space)} hyperparameters"
         note = f"proposed by {_METHOD[self.optimizer]} in the {searched} that are searched on"
         # 4. Optimise the remaining ones in batches, so that proposals do not depend on which worker is ready first.
-        while run.left and not run.stopped():
+        while run.left and not run.stopped() and not run.enough():
             count = min(self.batch, run.left)
-            proposals = run.propose(reduction.fixed, run.ledger.table, count, method=self.optimizer)
+            proposals = run.propose(reduction.fixed, run.ledger.evidence, count, method=self.optimizer)
             run.train("optimise", SEARCH, proposals, note)
         return sensitivity, reduction
 
@@ -174,24 +177,33 @@ class Hsic:
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         # 1. Train a Sobol design; its analysis decides which hyperparameters to fix or to narrow.
-        drawn = min(max(round(self.design_share * run.plan.n_trials), LEAST_TRIALS), run.plan.n_trials - 1)
-        run.train("design", DESIGN, run.design(drawn, "sobol"), "drawn along a Sobol sequence")
+        run.recall()
+        due = run.design_due(self.design_share)
+        run.train("design", DESIGN, run.design(due, "sobol"), "drawn along a Sobol sequence")
         reduction = _learn(run)
-        economy = round(min(self.economy_share * decades(run.ledger.judged.cost), MOST_ECONOMY) * run.plan.n_trials)
-        candidates, seeds = final_plan(round(self.final_share * run.plan.n_trials)) if run.seeded else (0, 0)
-        spared = economy + candidates * seeds
+        economy = round(min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY) * run.budget)
+        # The finals judge all trials, those of earlier chapters among them.
+        again = min(round(self.final_share * run.plan.n_trials), run.left // 2 if run.given else run.plan.n_trials)
+        candidates, seeds = final_plan(again) if run.seeded else (0, 0)
+        spared = min(economy + candidates * seeds, run.left)
         # 2. If there are branches, search what every trial has over all of them, with a Gaussian process that has seen
         #    every trial and therefore chooses among the branches, too.
         branches = branching(run.space)
         aside = ", half of them in all there is" if conditions_inside(run.space) else ""
         if branches:
-            stop = run.left - min(round(self.shared_share * run.plan.n_trials), run.left - spared)
+            # Trials that are known from elsewhere have searched over all branches.
+            shared = max(round(self.shared_share * run.budget) - len(run.ledger.known), 0)
+            stop = run.left - min(shared, run.left - spared)
             note = f"proposed in what every trial has, over all branches{aside}"
-            self._search(run, "shared", [WHOLE_SPACE], stop, reduction, note)
+            self._search(run, "shared", [WHOLE_SPACE], (stop, spared), reduction, note)
             reduction = _learn(run, reduction)
         # 3. Find out whether higher cost helps: repeat the best trial of each branch at the expensive ends of the
         #    hyperparameters that drive the cost.
         left = branches.branches(branches.values) if branches else [WHOLE_SPACE]
+        if branches and run.ledger.known:
+            values, learnt = promising(branches, branches.values, run.evidence, len(branches.values))
+            left = branches.branches(values)
+            run.learn(learnt)
         self._spend(run, left, spared)
         # 4. Search inside the branches, round by round. Branches take equal turns; each round but the last drops half.
         rounds = math.ceil(math.log2(len(left))) + 1
@@ -199,11 +211,11 @@ class Hsic:
         for number in range(rounds):
             # The last round is twice as long as each of the others.
             stop = spared if number + 1 == rounds else run.left - (run.left - spared) // (rounds - number + 1)
-            self._search(run, f"search {number + 1}", left, stop, reduction, note)
+            self._search(run, f"search {number + 1}", left, (stop, spared), reduction, note)
             reduction = _learn(run, reduction)
             if branches and number + 1 < rounds:
                 half, values = math.ceil(len(left) / 2), [branch.value for branch in left]
-                values, learnt = promising(branches, values, run.ledger.judged, half)
+                values, learnt = promising(branches, values, run.evidence, half)
                 left = branches.branches(values)
                 run.learn(learnt)
         # 5. Economise: look for a cheaper trial that is as good as the best within the tolerance.
@@ -216,7 +228,7 @@ class Hsic:
 
     def _spend(self, run: Run, left: list[Branch], spared: int) -> None:
         """Train one expensive trial for each branch of `left`, if numbers are known to drive the cost."""
-        trials = run.ledger.judged
+        trials = run.evidence
         ends = expensive_ends(run.space, trials)
         tried = [trial.params for trial in trials]
         proposals = []
@@ -277,16 +289,20 @@ class Hsic:
             else:
                 turns = known
 
-    def _search(self, run: Run, name: str, left: list[Branch], stop: int, reduction: Reduction, note: str) -> None:
-        """Conduct one round of search, until only `stop` trials of the budget are left.
+    def _search(
+        self, run: Run, name: str, left: list[Branch], until: tuple[int, int], reduction: Reduction, note: str
+    ) -> None:
+        """Conduct one round of search, `until` only its first number of trials is left.
 
-        The first few trials are drawn from the distributions of the space. The branches of `left` share the others in
-        turns.
+        Its second number is what is spared for the rounds after all searches, which take place even if the search has
+        found enough (:meth:`~hsicfast.search.rounds.Run.enough`). The first few trials are drawn from the distributions
+        of the space. The branches of `left` share the others in turns.
         """
+        stop, spared = until
         honest = max(round(self.honest_share * (run.left - stop)), 0)
         if honest and not run.stopped():
             run.train(name, DESIGN, run.design(honest, "sobol"), note)
-        while run.left > stop and not run.stopped():
+        while run.left > stop and not run.stopped() and not run.enough(spared):
             turn = left[: run.left - stop]
             count = min(self.batch, (run.left - stop) // len(turn))
             proposals = [
@@ -307,7 +323,7 @@ class Hsic:
     ) -> list[dict[str, Any]]:
         """The `count` trials, after the next `ahead`, that an optimiser proposes by the trials of the `branch`."""
         fixed = reduction.fixed | branch.fixed
-        seen = branch.trials(run.ledger.table)
+        seen = branch.trials(run.ledger.evidence)
         draw = np.random.default_rng([run.plan.seed, run.planned + ahead])
         space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
         # A tree-structured Parzen estimator learns little from a wish for cheap trials, since few trials fulfil it.
@@ -318,7 +334,8 @@ class Hsic:
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:
     """Decide where to search, by the trials drawn from the space; written down if it differs from the one `before`."""
-    reduction = narrow(run.analyse(DECIDING_GOAL))
+    findings = run.analyse(DECIDING_GOAL)
+    reduction = narrow(findings) if run.decides else as_it_is(findings)
     if before is None or decided(reduction) != decided(before):
         run.learn(decided(reduction))
     return reduction

@@ -29,8 +29,8 @@ class TestFolder:
         ("settings", "said"),
         [
             ({"goal": 0.2, "space": {"rate": {"low": 0.0}}}, "goal was 0.1 and is 0.2 now"),
-            ({"goal": 0.1, "space": {"rate": {"low": 0.5}}}, "space.rate.low was 0.0 and is 0.5 now"),
-            ({"goal": 0.1, "space": {}}, "space.rate.low was 0.0 and is absent now"),
+            ({"goal": {"low": 0.5}}, "goal.low was absent and is 0.5 now"),
+            ({"space": SETTINGS["space"]}, "goal was 0.1 and is absent now"),
             ({**SETTINGS, "more": "x"}, 'more was absent and is "x" now'),
         ],
     )
