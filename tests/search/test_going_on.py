@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toys import SPACE, Stopper, same, train
 
-from hsicfast import Known, TrialTable
+from hsicfast import Interrupted, Known, TrialTable
 from hsicfast.errors import InputError
 from hsicfast.reading.known import known_trials
 from hsicfast.runs.history import read_history
@@ -89,7 +89,8 @@ class TestMoreTrials:
             return minimize(bowl, FLAT, n_trials=20, strategy=TPE, folder=tmp_path / folder, **more)
 
         undisturbed = run("a")
-        run("b", watcher=Stopper(after))
+        with pytest.raises(Interrupted):
+            run("b", watcher=Stopper(after))
         assert len(read_results(tmp_path / "b")) == 12 + after
         same(undisturbed, run("b"))
 
@@ -121,7 +122,8 @@ class TestMoreTrials:
 
     def test_an_interrupted_chapter_is_taken_up_by_another_plan(self, tmp_path):
         evaluate = Counted()
-        minimize(evaluate, FLAT, n_trials=12, strategy=TPE, folder=tmp_path, watcher=Stopper(7))
+        with pytest.raises(Interrupted):
+            minimize(evaluate, FLAT, n_trials=12, strategy=TPE, folder=tmp_path, watcher=Stopper(7))
         result = minimize(evaluate, FLAT, n_trials=20, strategy=TPE, folder=tmp_path)
         assert len(result.trials) == len(set(evaluate.trained)) == 20
 
