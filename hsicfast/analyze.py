@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -111,7 +112,8 @@ def _read(options: argparse.Namespace) -> Reading | LargeReading:
     if options.study is None and is_large(options.source):
         reading = read_large(options.source, options.objective, **asked)
     else:
-        reading = read_trials(options.source, options.objective, study=options.study, **asked)
+        constraints: Literal["miss", "ignore"] = "ignore" if options.ignore_constraints else "miss"
+        reading = read_trials(options.source, options.objective, study=options.study, constraints=constraints, **asked)
     if options.push and reading.study is None:
         raise InputError(f"--push needs an Optuna study, but {options.source} is none; leave it out, or use --report")
     if options.save_space and reading.guess is not None:
@@ -224,6 +226,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--save-space", help="write the guess there, to be corrected")
     parser.add_argument(
         "--drop-failed", action="store_true", help="leave out trials without a finite objective; else they are not good"
+    )
+    parser.add_argument(
+        "--ignore-constraints",
+        action="store_true",
+        help="an infeasible trial of an Optuna study may be good; else it is not",
     )
     parser.add_argument(
         "--pruned",

@@ -380,3 +380,22 @@ class TestLarge:
             with pytest.raises(SystemExit, match="2"):
                 main([str(folder), *arguments])
             assert wrong in " ".join(capsys.readouterr().err.split())
+
+
+def test_constraints_may_be_ignored(tmp_path, capsys):
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db", sampler=optuna.samplers.RandomSampler(seed=1))
+
+    def objective(trial):
+        a = trial.suggest_float("a", 0, 1)
+        trial.set_constraint("limit", a - 0.5)
+        return -a
+
+    study.optimize(objective, n_trials=40)
+    infeasible = sum(trial.params["a"] > 0.5 for trial in study.trials)
+    main([f"{tmp_path}/study.db", "--no-pairs"])
+    assert f"{infeasible} of 40 trials are infeasible and count as not good." in " ".join(
+        capsys.readouterr().out.split()
+    )
+    main([f"{tmp_path}/study.db", "--no-pairs", "--ignore-constraints"])
+    assert "are infeasible" not in capsys.readouterr().out

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, TrialTable, analyse, goal_hsic, hsic
-from hsicfast.search.samplers import design
+from hsicfast.proposals.samplers import design
 
 SPACE = SearchSpace(
     {

@@ -20,14 +20,14 @@ import numpy as np
 
 from hsicfast.errors import InputError
 from hsicfast.indices.carried import Law
+from hsicfast.proposals.samplers import Turn, design, expected_gain, propose
+from hsicfast.proposals.transforms import BEST, Wish
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.finals import tolerance_of
 from hsicfast.search.ledger import Interrupted, Ledger, Round
 from hsicfast.search.plan import RunPlan
-from hsicfast.search.samplers import Turn, design, expected_gain, propose
 from hsicfast.search.trainer import Trainer
-from hsicfast.search.transforms import BEST, Wish
 from hsicfast.sensitivity import Sensitivity, analyse
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import number
@@ -115,7 +115,7 @@ class Run:
         """Whether the search may end, because what it can still be expected to gain is below the tolerance.
 
         It is asked for with ``stop="enough"``. All but the `spared` trials that are left are then given up. The
-        gain (:func:`~hsicfast.search.samplers.expected_gain`) has to be too small at LOOKS looks
+        gain (:func:`~hsicfast.proposals.samplers.expected_gain`) has to be too small at LOOKS looks
         in a row, which are LOOK_EVERY trials apart.
         """
         left = self.left - spared
@@ -164,7 +164,7 @@ class Run:
     def design(self, n: int, method: str) -> list[dict[str, Any]]:
         """The next `n` trials, drawn from the distributions of the space.
 
-        `method` as in :func:`~hsicfast.search.samplers.design`.
+        `method` as in :func:`~hsicfast.proposals.samplers.design`.
         """
         start = max(self.planned, self._next_point)
         before = self.costs.refused if self.costs else 0
@@ -190,7 +190,7 @@ class Run:
         method: str = "gp",
         ahead: int = 0,
     ) -> list[dict[str, Any]]:
-        """Proposals of an optimiser that has seen `trials`, see :func:`~hsicfast.search.samplers.propose`.
+        """Proposals of an optimiser that has seen `trials`, see :func:`~hsicfast.proposals.samplers.propose`.
 
         Parameters
         ----------

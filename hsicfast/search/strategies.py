@@ -15,14 +15,14 @@ import numpy as np
 
 from hsicfast.errors import InputError, check_share, is_whole
 from hsicfast.indices.reduction import Reduction, reduce
+from hsicfast.proposals.samplers import DESIGNS, OPTIMIZERS, check_method
+from hsicfast.proposals.transforms import Best, BestBelow, CheapAndAsGoodAs, Wish
 from hsicfast.search.branches import WHOLE_SPACE, Branch, best_of, branching, conditions_inside, promising
 from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
 from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, tolerance_of
 from hsicfast.search.narrowing import DECIDING_GOAL, OUTSIDE_SHARE, as_it_is, decided, narrow
 from hsicfast.search.plan import Strategy
 from hsicfast.search.rounds import LEAST_TRIALS, LOOK_EVERY, Run
-from hsicfast.search.samplers import DESIGNS, OPTIMIZERS, check_method
-from hsicfast.search.transforms import Best, BestBelow, CheapAndAsGoodAs, Wish
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.text import value_text
 from hsicfast.trials.goal import as_good_as, losses_of

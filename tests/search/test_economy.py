@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsicfast.proposals.samplers import design
 from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
-from hsicfast.search.samplers import design
 from hsicfast.space.search_space import Choice, Float, Int, SearchSpace
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial

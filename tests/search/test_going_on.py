@@ -9,13 +9,13 @@ from toys import SPACE, Stopper, same, train
 
 from hsicfast import Interrupted, Known, TrialTable
 from hsicfast.errors import InputError
+from hsicfast.proposals.samplers import design
 from hsicfast.reading.known import known_trials
 from hsicfast.runs.history import read_history
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import read_results
 from hsicfast.runs.store import Store
 from hsicfast.search.orchestrator import minimize
-from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Hsic, Random, TwoStep
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.points import plain_space, points_of, same_law

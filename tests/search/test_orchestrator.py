@@ -9,10 +9,10 @@ from optuna.pruners import MedianPruner
 from toys import QUICK, SPACE, Stopper, diverge, same, train
 
 from hsicfast.errors import InputError
+from hsicfast.proposals.samplers import design
 from hsicfast.runs.results import read_results, result_path
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.orchestrator import minimize
-from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Random, TwoStep
 from hsicfast.space.search_space import Choice, Float, SearchSpace
 from hsicfast.training.executors import Local, Processes

@@ -13,6 +13,7 @@ from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPrune
 from toys import QUICK, RANDOMLY, SPACE, Priced, Stopper, cut_short, descend, diverge, price, same, train, unpriced
 
 from hsicfast.errors import InputError
+from hsicfast.proposals.samplers import design
 from hsicfast.runs.results import read_results
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
@@ -20,7 +21,6 @@ from hsicfast.search.ledger import Interrupted
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.plan import RunPlan
 from hsicfast.search.rounds import Run
-from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Hsic, Random, TwoStep
 from hsicfast.space.search_space import Choice, Float, SearchSpace
 from hsicfast.training.executors import Local, Processes

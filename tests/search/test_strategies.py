@@ -5,11 +5,11 @@ import pytest
 from toys import ECONOMISE, SPACE, Stopper, cut_short, diverge, same, train
 
 from hsicfast.errors import InputError
+from hsicfast.proposals.samplers import design
+from hsicfast.proposals.transforms import Best
 from hsicfast.search import rounds
 from hsicfast.search.orchestrator import minimize
-from hsicfast.search.samplers import design
 from hsicfast.search.strategies import Hsic, TwoStep
-from hsicfast.search.transforms import Best
 from hsicfast.space.search_space import Bool, Float, SearchSpace
 from hsicfast.trials.trial import trial_seed
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError, require
-from hsicfast.search.transforms import BEST, Wish, bounded, log_excess, over_limit
+from hsicfast.proposals.transforms import BEST, Wish, bounded, log_excess, over_limit
 from hsicfast.space.distributions import distribution, position, quiet, suggested
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace

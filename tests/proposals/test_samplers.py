@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hsicfast.errors import InputError
-from hsicfast.search import samplers
-from hsicfast.search.samplers import Turn, complete, design
-from hsicfast.search.transforms import BestBelow, CheapAndAsGoodAs
+from hsicfast.proposals import samplers
+from hsicfast.proposals.samplers import Turn, complete, design
+from hsicfast.proposals.transforms import BestBelow, CheapAndAsGoodAs
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
 from hsicfast.trials.costs import CostLimit
 from hsicfast.trials.table import TrialTable

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsicfast.search.transforms import POWERS, bounded, log_costs, log_excess, warped
+from hsicfast.proposals.transforms import POWERS, bounded, log_costs, log_excess, warped
 from hsicfast.space.search_space import Float, SearchSpace
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, PRUNED, Trial

@@ -1,0 +1,1 @@
+"""What an optimiser proposes next, and what it is to look for."""
