@@ -23,6 +23,7 @@ from hsicfast.indices.findings import ABOUT
 from hsicfast.indices.verdicts import trial_notes
 from hsicfast.reading.guess import Guess
 from hsicfast.reading.outcomes import ROWS
+from hsicfast.reading.roles import ASK
 from hsicfast.reading.sources import LargeReading, Reading, read_large, read_trials
 from hsicfast.report.content import good_end, p_meaning
 from hsicfast.report.dashboard import push
@@ -132,14 +133,15 @@ def _print_guess(console: Console, guess: Guess) -> None:
 
 
 def _left_out(reasons: Mapping[str, str]) -> str:
-    """The columns with their reasons; those of one reason together if they are many."""
+    """The columns with their reasons; those of one reason together if they are many. How to overrule is said once."""
     alike: dict[str, list[str]] = {}
     for name, reason in reasons.items():
-        alike.setdefault(reason, []).append(name)
+        alike.setdefault(reason.removesuffix(f"; {ASK}"), []).append(name)
     parts = []
     for reason, names in alike.items():
         parts += [f"{listed(names)}: {reason}"] if len(names) > ONE_BY_ONE else [f"{name}: {reason}" for name in names]
-    return "; ".join(parts)
+    asks = any(reason.endswith(ASK) for reason in reasons.values())
+    return "; ".join(parts) + (f" ({ASK})" if asks else "")
 
 
 def _print_findings(console: Console, sensitivity: Sensitivity, metric: str) -> None:
@@ -168,7 +170,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "source",
-        help="a CSV or Parquet file, a folder of Parquet files, an Optuna storage's URL, or a Hydra multirun folder",
+        help="a CSV, TSV, JSON, Parquet or Feather file (zip and gz, too), a folder of Parquet files, an Optuna "
+        "storage (SQLite or journal file, or URL), or the folder of a run of this package, of Hydra, KerasTuner, Ray "
+        "Tune or SMAC",
     )
     parser.add_argument(
         "--objective",

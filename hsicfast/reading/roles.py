@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_ONE = "not a hyperparameter"
+# What a person does who knows better.
 ASK = "name it in --only to judge it"
 # The steps of a column that counts the rows are at most this on average.
 WIDEST = 3.0
@@ -171,7 +172,8 @@ def _beside_the_convention(column: Column) -> str:
         return f"{NOT_ONE}: {found[0].tool} marks those by {next(iter(found[1].values()))}"
     for own in column.table.marked:
         if column.short in own.own or beginning(own.results)(column.label):
-            return f"{own.tool} writes it itself"
+            by_itself = (fits(column) for fits in (_identity, _people, _named_like_a_metric))
+            return next(filter(None, by_itself), f"{own.tool} writes it itself")
     return ""
 
 
