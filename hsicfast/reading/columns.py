@@ -95,11 +95,11 @@ def mixed(name: str, words: pd.Series[Any], numbers: pd.Series[Any], why: str = 
         What follows the reason of the Choice.
     """
     choice = _choice([A_NUMBER, *(word for word in kinds_in(words)[1] if word != A_NUMBER)])
-    named = " or ".join(str(word) for word in choice.choices if word != A_NUMBER)
+    *most, last = [A_NUMBER, *(str(word) for word in choice.choices if word != A_NUMBER)]
     kind, reason = kind_of(numbers)
     under = replace(kind, active_if={name: [A_NUMBER]})  # type: ignore[type-var]
     return {
-        name: Read(choice, words, f"a number or {named}{why}"),
+        name: Read(choice, words, f"{', '.join(most)} or {last}{why}"),
         number_name(name): Read(under, numbers, f"{reason}; where {name} is a number"),
     }
 
