@@ -6,6 +6,7 @@ round are in :mod:`hsicfast.search.rounds`.
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,9 +27,11 @@ from hsicfast.search.rounds import Round, Run, stop_on_signals
 from hsicfast.search.strategies import STRATEGIES, Strategy
 from hsicfast.sensitivity import Sensitivity
 from hsicfast.space.search_space import SearchSpace
+from hsicfast.text import named, number
 from hsicfast.training.executors import Executor, Local
 from hsicfast.trials.costs import Price
 from hsicfast.trials.goal import AUTO, Auto
+from hsicfast.trials.shown import in_a_table
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     import optuna
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The result of a run.
 
@@ -78,6 +81,21 @@ class Result:
     max_cost: float | None = None
     tolerance: float | None = None
     ended: str = ""
+
+    def __repr__(self) -> str:
+        decide = named(self.sensitivity.significant()) or "nothing that was found"
+        parts = [f"{len(self.trials):,} trials; {self._reached('best', self.best)}"]
+        if self.economical.index != self.best.index:
+            parts.append(self._reached("economical", self.economical))
+        return f"Result({'; '.join([*parts, f'decide: {decide}'])}{'; interrupted' if self.interrupted else ''})"
+
+    def _reached(self, name: str, trial: Trial) -> str:
+        cost = f" at cost {number(trial.cost)}" if math.isfinite(trial.cost) else ""
+        return f"{name} {number(trial.objective)}{cost} (trial {trial.index})"
+
+    def _repr_html_(self) -> str:
+        both = [self.best] if self.economical.index == self.best.index else [self.best, self.economical]
+        return in_a_table(repr(self), self.trials.space, both)
 
     @property
     def minimize(self) -> bool:
