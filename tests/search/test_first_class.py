@@ -9,7 +9,7 @@ import textwrap
 import pandas as pd
 import pytest
 import yaml
-from toys import SPACE, train
+from toys import SPACE, Stopper, cut_short, train
 
 from hsicfast import InputError, Processes, minimize
 from hsicfast.runs.progress import ProgressBar, ProgressLine, usual_progress
@@ -64,6 +64,17 @@ class TestFolder:
 
     def test_the_page_has_no_command_that_does_not_exist(self, folder):
         assert "trains its configuration again" not in (folder / "report.html").read_text(encoding="utf-8")
+
+    def test_an_interrupted_run_leaves_it_as_well(self, tmp_path):
+        result = cut_short(train, SPACE, **CALL, folder=tmp_path, watcher=Stopper(12))
+        assert "interrupted" in (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert json.loads((tmp_path / "sensitivity.json").read_text())["trials"]["planned"] == CALL["n_trials"]
+        assert len(pd.read_csv(tmp_path / "trials.csv")) == len(result.trials)
+
+    def test_the_same_call_again_writes_the_same(self, folder):
+        before = {name: (folder / name).read_bytes() for name in ("trials.csv", "sensitivity.json", "best.json")}
+        minimize(train, SPACE, **CALL, folder=folder)
+        assert {name: (folder / name).read_bytes() for name in before} == before
 
     def test_without_the_tools_the_tables(self, tmp_path, monkeypatch):
         def missing():
