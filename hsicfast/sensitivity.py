@@ -104,7 +104,9 @@ class Sensitivity(Conclusions):
             If the name is none of these or has nothing to show, or if a tool is missing.
         """
         from hsicfast.report.figures import picture
+        from hsicfast.report.page import check_report_tools
 
+        check_report_tools()
         return picture(name, self, self.trials, self.trials.best())
 
     def report(

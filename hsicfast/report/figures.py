@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.arrays import Floats
-from hsicfast.errors import InputError, require
+from hsicfast.errors import InputError
 from hsicfast.report.axes import Scale, few_ticks, place_labels
 from hsicfast.report.content import (
     CHANCE_LABEL,
@@ -93,9 +93,8 @@ def picture(name: str, sensitivity: Conclusions, trials: TrialTable, best: Trial
     Raises
     ------
     InputError
-        If the name is none of these or has nothing to show, or if a tool is missing.
+        If the name is none of these or has nothing to show.
     """
-    require("matplotlib", user="a picture", extra="report")
     found = pictures(sensitivity, trials, best)
     if name not in found:
         raise InputError(

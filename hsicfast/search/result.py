@@ -113,11 +113,12 @@ class Result:
 
         Examples
         --------
-        >>> from hsicfast import Choice, Int, SearchSpace, minimize
-        >>> space = SearchSpace({"kind": Choice(["good"]), "depth": Int(3, 3)})
-        >>> print(minimize(lambda params: params["depth"], space, n_trials=4, strategy="random").best_yaml())
+        >>> from hsicfast import Bool, Choice, minimize
+        >>> space = {"kind": Choice(["good", "bad"]), "deep": Bool()}
+        >>> result = minimize(lambda p: (p["kind"] == "bad") + p["deep"], space, n_trials=30, strategy="random")
+        >>> print(result.best_yaml())
         kind: good
-        depth: 3
+        deep: false
         """
         return values_yaml(self.best.params)
 
@@ -140,7 +141,9 @@ class Result:
             If the name is none of these or has nothing to show, or if a tool is missing.
         """
         from hsicfast.report.figures import picture
+        from hsicfast.report.page import check_report_tools
 
+        check_report_tools()
         return picture(name, self.sensitivity, self.trials, self.best)
 
     def report(
