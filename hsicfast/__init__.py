@@ -4,7 +4,7 @@ From the inside out:
 
 1. a :class:`SearchSpace` says what each hyperparameter may be and maps it to [0, 1];
 2. :func:`goal_hsic` measures how much a hyperparameter decides about reaching the goal;
-3. :func:`analyse` does so for a whole table of trials, with tests, pairs and conditional groups;
+3. :func:`analyse` (or `analyze`) does so for a whole table of trials, with tests, pairs and conditional groups;
 4. :func:`minimize` alternates rounds of training and analysis, and finds the good, cheap network.
 
 Method: Novello, Poëtte, Lugato, Congedo, Goal-oriented sensitivity analysis of hyperparameters in deep learning,
@@ -88,6 +88,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("hsicfast")
+    if name == "analyze":  # the module of the command, which can be called
+        return import_module("hsicfast.analyze")
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,12 +3,17 @@
 1. Read the trials, and guess their space or read it.
 2. Analyse the trials by their ranks.
 3. Print what matters, how sure that is, and what to do.
+
+The module can also be called: ``hsicfast.analyze(...)`` is ``hsicfast.analyse(...)``, whose spelling is the documented
+one of the function.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -262,6 +267,17 @@ def _goal(text: str) -> float | int | Auto:
             f"a goal must be a fraction such as 0.1, a count such as 20 or auto, but got {text!r}"
         ) from None
 
+
+class _Callable(types.ModuleType):
+    """A module that is also the function: the name `hsicfast.analyze` can be only one object."""
+
+    # A static method, so that a call is one of the function itself: its warnings count the frames to whoever called.
+    __call__ = staticmethod(analyse)
+
+
+sys.modules[__name__].__class__ = _Callable
+# For whoever asks the module for its arguments, as a notebook does.
+__signature__ = inspect.signature(analyse)
 
 if __name__ == "__main__":
     main()

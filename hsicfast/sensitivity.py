@@ -103,17 +103,11 @@ class Sensitivity(Conclusions):
         InputError
             If the name is none of these or has nothing to show, or if a tool is missing.
         """
-        from hsicfast.report.figures import pictures
+        from hsicfast.report.figures import picture
         from hsicfast.report.page import check_report_tools
 
         check_report_tools()
-        found = pictures(self, self.trials, self.trials.best())
-        if name not in found:
-            raise InputError(
-                f"a picture must be one that this analysis has something to show on, but got {name!r}; choose one of "
-                f"{list(found)}"
-            )
-        return found[name]()
+        return picture(name, self, self.trials, self.trials.best())
 
     def report(
         self,

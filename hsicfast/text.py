@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,33 @@ def listed(names: Iterable[Any], most: int = 8) -> str:
     if len(texts) <= most + 1:  # "and 1 more" is no shorter than its name
         return ", ".join(texts)
     return f"{', '.join(texts[:most])}, … and {len(texts) - most:,} more"
+
+
+def html_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A small table for a notebook: plain HTML without scripts, with every text escaped.
+
+    Examples
+    --------
+    >>> html_table("<1", ["name"], [["a&b"]])
+    '<p>&lt;1</p><table><tr><th>name</th></tr><tr><td>a&amp;b</td></tr></table>'
+    """
+
+    def line(cells: Iterable[Any], tag: str) -> str:
+        return f"<tr>{''.join(f'<{tag}>{html.escape(one_line(str(cell)))}</{tag}>' for cell in cells)}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<p>{html.escape(one_line(title))}</p><table>{line(heads, 'th')}{body}</table>"
+
+
+def named(names: Iterable[str], most: int = 5) -> str:
+    """Names for one short line: each clipped, of many the first and how many more.
+
+    Examples
+    --------
+    >>> named(["rate", "width"]), len(named(["long" * 100] * 1000)) < 200
+    ('rate, width', True)
+    """
+    return listed((clip(name) for name in names), most)
 
 
 def value_text(value: Any, digits: int = 4) -> str:

@@ -95,6 +95,23 @@ def test_commands(command):
     assert subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
+def test_both_spellings_whatever_was_imported_before():
+    program = (
+        "import hsicfast, inspect\n"
+        "assert callable(hsicfast.analyze)\n"
+        "from hsicfast.analyze import main\n"
+        "import hsicfast.analyze as command\n"
+        "assert command is hsicfast.analyze and callable(main)\n"
+        "assert inspect.signature(hsicfast.analyze) == inspect.signature(hsicfast.analyse)\n"
+        "space = {'x': hsicfast.Float(0, 1)}\n"
+        "values = [i / 40 for i in range(40)]\n"
+        "table = hsicfast.TrialTable.from_arrays(hsicfast.SearchSpace(space), {'x': values}, values)\n"
+        "found = hsicfast.analyze(table.space, table)\n"
+        "assert found.to_frame().equals(hsicfast.analyse(table.space, table).to_frame())\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
 def test_faces_take_two_by_position():
     # goal_hsic(u, y), hsic(x, y), analyse(space, trials), minimize(evaluate, space): the rest is named.
     for name in ("goal_hsic", "hsic", "analyse", "minimize"):

@@ -15,6 +15,7 @@ import numpy as np
 
 from hsicfast.arrays import Floats, Rows
 from hsicfast.dependence import inference
+from hsicfast.text import html_table, number, p_text, ratio
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,6 +69,13 @@ class HSICResult:
     def __repr__(self) -> str:
         shown = {own.name: getattr(self, own.name) for own in fields(self) if own.name != "sought"} | {"ci": self.ci}
         return f"HSICResult({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        heads = ("HSIC", "R2", "p-value", "noise floor", "samples", "engine")
+        pvalue = "not tested" if self.pvalue is None else p_text(self.pvalue)
+        row = (number(self.statistic), ratio(self.r2), pvalue, number(self.null_mean), number(self.n), self.engine)
+        return html_table("HSIC index", heads, [row])
 
 
 def times_power(value: float, exponent: int) -> float:

@@ -15,6 +15,7 @@ from hsicfast.dependence import checks
 from hsicfast.errors import InputError, check_one_of
 from hsicfast.evidence.joint import ALL_SHARES, GOOD_SHARES, goals_asked
 from hsicfast.indices.carried import Law, carry
+from hsicfast.text import clip, html_table, named, p_text, ratio
 from hsicfast.trials.goal import (
     AUTO,
     Auto,
@@ -40,6 +41,8 @@ JOINT = "joint"
 # What the joint test asks of the objective: its good end, or all of it.
 About = Literal["goal", "objective"]
 ABOUT: dict[About, tuple[float, ...]] = {"goal": GOOD_SHARES, "objective": ALL_SHARES}
+# A notebook shows so many hyperparameters.
+SHOWN = 20
 TESTS = (JOINT, *get_args(checks.IndependenceTest))
 
 
@@ -231,7 +234,7 @@ class Streamed:
     rank_error: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Findings:
     """What an analysis found.
 
@@ -283,6 +286,15 @@ class Findings:
     critical: float = math.nan
     repeats: int = 0
     infeasible: int = 0
+
+    def __repr__(self) -> str:
+        found = named(self.significant()) or "nothing that was found"
+        judged = f"{self.n:,} trials, {self.n_met:,} of them good"
+        return f"{type(self).__name__}({judged}; of {len(self.indices)} hyperparameters decide: {found})"
+
+    def _repr_html_(self) -> str:
+        rows = [(clip(i.name), clip(i.group), ratio(i.r2), p_text(i.pvalue_holm)) for i in self.indices[:SHOWN]]
+        return html_table(repr(self), ("name", "group", "R2", "p-value, adjusted"), rows)
 
     @property
     def n(self) -> int:

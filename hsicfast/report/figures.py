@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsicfast.arrays import Floats
+from hsicfast.errors import InputError
 from hsicfast.report.axes import Scale, few_ticks, place_labels
 from hsicfast.report.content import (
     CHANCE_LABEL,
@@ -84,6 +85,23 @@ def pictures(
     }
     found = pictured(sensitivity, trials, best, metric=metric, cost=cost)
     return {name: functools.partial(draw[name], **given) for name, given in found.items()}
+
+
+def picture(name: str, sensitivity: Conclusions, trials: TrialTable, best: Trial) -> Figure:
+    """The one of :func:`pictures` with this name.
+
+    Raises
+    ------
+    InputError
+        If the name is none of these or has nothing to show.
+    """
+    found = pictures(sensitivity, trials, best)
+    if name not in found:
+        raise InputError(
+            f"a picture must be one that this analysis has something to show on, but got {name!r}; choose one of "
+            f"{list(found)}"
+        )
+    return found[name]()
 
 
 def draw_all(

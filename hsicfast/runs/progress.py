@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self, TextIO
 
 from rich.console import Console
+from rich.errors import LiveError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -17,6 +20,8 @@ from hsicfast.trials.trial import DONE, FINAL, STATUSES, Trial
 
 # Not on a terminal, a run prints about PLAIN_LINES lines.
 PLAIN_LINES = 10
+# Seconds between two writings of the line of a notebook.
+LINE_INTERVAL = 0.2
 
 
 class ProgressBar(Watcher):
@@ -53,8 +58,9 @@ class ProgressBar(Watcher):
         )
         self._task: Any = None
 
-    def __enter__(self) -> ProgressBar:
-        self._bar.start()
+    def __enter__(self) -> Self:
+        with suppress(LiveError):  # the program has a live display of its own, which goes on alone
+            self._bar.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -81,8 +87,11 @@ class ProgressBar(Watcher):
             self._best = trial.objective
         rate = f"{60 * self._rate:.3g}/min"
         self._bar.update(self._task, completed=self._total, state=f"{self._state}, {rate}")
-        if not self._bar.disable or stored:
-            return
+        if self._bar.disable and not stored:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say where the run is, in a line for every tenth of the trials."""
         step = max(1, self._planned // PLAIN_LINES)
         if self._total % step == 0 or self._total == self._planned:
             self._say(f"{self._round}: {self._total} of {self._planned} trials, {self._state}{self._left}")
@@ -125,3 +134,54 @@ class ProgressBar(Watcher):
 
     def _say(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
+
+
+class ProgressLine(ProgressBar):
+    """The progress in one line that is written over again: for a notebook, which shows it without a widget.
+
+    Parameters
+    ----------
+    file : text stream
+        Where the line goes.
+    metric, minimize, max_cost
+        As in :class:`ProgressBar`.
+    """
+
+    def __init__(self, file: TextIO, metric: str, minimize: bool, max_cost: float | None = None) -> None:
+        super().__init__(Console(file=file, force_terminal=False, force_jupyter=False), metric, minimize, max_cost)
+        self._file, self._width, self._told = file, 0, -math.inf
+
+    def __exit__(self, *_: Any) -> None:
+        if self._width:
+            self._tell(last=True)
+            self._file.write("\n")
+            self._file.flush()
+
+    def _tell(self, last: bool = False) -> None:
+        now = time.monotonic()
+        if last or now - self._told >= LINE_INTERVAL:
+            self._told = now
+            self._say(f"{self._round}: {self._total} of {self._planned} trials, {self._state}{self._left}")
+
+    def _say(self, text: str) -> None:
+        self._file.write(f"\r{text.ljust(self._width)}")
+        self._file.flush()
+        self._width = len(text)
+
+
+def usual_progress(wanted: bool | None, minimize: bool, max_cost: float | None = None) -> ProgressBar | None:
+    """What shows the progress of a call from Python; None if nothing does.
+
+    Parameters
+    ----------
+    wanted : bool or None
+        Whether to show it; None shows it in a notebook and on a terminal, by the standard error.
+    minimize, max_cost
+        As in :class:`ProgressBar`.
+    """
+    if wanted is False:
+        return None
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        return ProgressLine(sys.stderr, "objective", minimize, max_cost)
+    return ProgressBar(console, "objective", minimize, max_cost) if wanted or console.is_terminal else None

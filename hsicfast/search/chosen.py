@@ -11,7 +11,7 @@ from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
     from hsicfast.search.finals import Final
-    from hsicfast.search.orchestrator import Result
+    from hsicfast.search.result import Result
 
 # ABSENT: a trial lacks this hyperparameter, whose condition it does not meet.
 ABSENT = "absent"

@@ -8,105 +8,45 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, keyword_only_after
-from hsicfast.indices.reduction import Reduction
 from hsicfast.reading.known import known_trials
 from hsicfast.runs.log import Log
+from hsicfast.runs.progress import ProgressBar, usual_progress
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers
-from hsicfast.search.finals import Final, best_and_economical, finals_of, front_of, tolerance_of
+from hsicfast.search.finals import best_and_economical, finals_of
 from hsicfast.search.ledger import Interrupted
 from hsicfast.search.plan import RunPlan
-from hsicfast.search.rounds import Round, Run, stop_on_signals
+from hsicfast.search.result import Result
+from hsicfast.search.rounds import Run, stop_on_signals
+from hsicfast.search.run_report import leave_report
 from hsicfast.search.strategies import STRATEGIES, Strategy
-from hsicfast.sensitivity import Sensitivity
-from hsicfast.space.search_space import SearchSpace
-from hsicfast.training.executors import Executor, Local
+from hsicfast.space.search_space import Hyperparameter, SearchSpace
+from hsicfast.training.executors import Executor, Local, Processes, executor_of
+from hsicfast.training.processes import leave_a_start
 from hsicfast.trials.costs import Price
 from hsicfast.trials.goal import AUTO, Auto
-from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
     import optuna
 
-
-@dataclass(frozen=True)
-class Result:
-    """The result of a run.
-
-    Attributes
-    ----------
-    best : Trial
-        A trial of the design or the search that no cheaper one beats. If finalists were trained again with fresh seeds,
-        it is the trial by which the winner was chosen (:func:`~hsicfast.search.finals.best_and_economical`).
-    trials : TrialTable
-        All trials of the run folder that are points of the space, those of earlier calls among them.
-    sensitivity : Sensitivity
-        Which hyperparameters decide.
-    reduction : Reduction or None
-        What was fixed or narrowed for the search.
-    rounds : tuple of Round
-    goal : float or "auto"
-        As it was passed to :func:`minimize`; what "auto" came to is ``sensitivity.goal``.
-    interrupted : bool
-        Whether a signal stopped the run.
-    economical : Trial
-        The cheapest trial of the design or the search that is as good as the winner within the tolerance.
-    finals : tuple of Final
-        Results of the finalists with fresh seeds, the best mean first.
-    max_cost, tolerance : float or None
-        As they were passed to :func:`minimize`.
-    ended : str
-        Why the run ended before `n_trials` were spent: `timeout` or `stop`; empty if it did not.
-    """
-
-    best: Trial
-    trials: TrialTable
-    sensitivity: Sensitivity
-    reduction: Reduction | None
-    rounds: tuple[Round, ...]
-    goal: float | Auto
-    interrupted: bool
-    economical: Trial
-    finals: tuple[Final, ...] = ()
-    max_cost: float | None = None
-    tolerance: float | None = None
-    ended: str = ""
-
-    @property
-    def minimize(self) -> bool:
-        """Whether small objectives are good."""
-        return self.trials.minimize
-
-    @property
-    def tolerance_used(self) -> float:
-        """How far from the best the economical trial may be; see :func:`~hsicfast.search.finals.tolerance_of`."""
-        if self.tolerance is not None:
-            return self.tolerance
-        return tolerance_of(self.trials.within(self.max_cost), self.finals)
-
-    @property
-    def front(self) -> TrialTable:
-        """The Pareto front of objective and cost, see :func:`~hsicfast.search.finals.front_of`; within `max_cost`."""
-        return front_of(self.trials.within(self.max_cost), self.finals)
+__all__ = ["Result", "execute", "minimize"]
 
 
 @keyword_only_after(2, last="goal")
 def minimize(
     evaluate: Callable[..., Any],
-    space: SearchSpace,
+    space: SearchSpace | Mapping[str, Hyperparameter],
     *,
     n_trials: int,
     strategy: str | Strategy = "hsic",
     seed: int = 0,
     store: str | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     goal: float | Auto = AUTO,
     direction: str = "minimize",
     folder: str | Path | None = None,
@@ -122,6 +62,7 @@ def minimize(
     stop: str | None = None,
     known: Any = None,
     had: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
@@ -133,7 +74,7 @@ def minimize(
         further numbers or texts. If it raises, or if the objective is NaN or infinite, the trial diverged. The
         constraints are a number or a list of them, such as the memory in use less the limit: if one is above 0 or NaN,
         the trial is infeasible, which is never the best, and counts as diverged with the failure "infeasible".
-    space : SearchSpace
+    space : SearchSpace or dict
         The hyperparameters and their ranges.
     n_trials : int
         Budget of trials; at least 8, or 4 for "random". Those of earlier calls in `folder` that are points of the space
@@ -144,20 +85,22 @@ def minimize(
         The same seed gives the same trials and the same indices, whatever the executor.
     store : str, optional
         Optuna storage URL of the study; ``study.db`` in `folder` by default.
-    executor : Executor, optional
-        :class:`~hsicfast.training.executors.Local` by default.
+    executor : {"local", "processes", "ray"} or Executor, optional
+        :class:`~hsicfast.Local` by default. An object such as ``Processes(workers=4)`` has settings of its own. A
+        script that trains in processes calls this function under ``if __name__ == "__main__":``.
     goal : float in (0, 1) or "auto"
         The fraction of the trials, the best ones, that counts as good in the analysis. "auto" is the best tenth of the
         analysed trials, but at least 15 of them and at most a third.
     direction : {"minimize", "maximize"}
         Whether small or large objectives are good.
     folder : path, optional
-        Run folder; without one, results stay in memory. The same call again goes on where it was interrupted, and ends
-        as an uninterrupted one. A call with another `n_trials`, `space` or `strategy`, with `stop`, `known` or `had`
-        opens a new chapter: every stored trial that is a point of the space is used and none is trained again, and the
-        round "earlier" says how many are not, and why. A trial of the design stays one if its distribution, cut to the
-        space, is that of the space; otherwise the search alone learns from it. A dropped hyperparameter counts as
-        chance, unless `had` says which of its values trials must have.
+        Run folder; without one, results stay in memory. It ends with the report of the run: a page, tables, pictures
+        and the chosen values as YAML; without the extra ``report`` tables and values alone. The same call again goes on
+        where it was interrupted, and ends as an uninterrupted one. A call with another `n_trials`, `space` or
+        `strategy`, with `stop`, `known` or `had` opens a new chapter: every stored trial that is a point of the space
+        is used and none is trained again, and the round "earlier" says how many are not, and why. A trial of the design
+        stays one if its distribution, cut to the space, is that of the space; otherwise the search alone learns from
+        it. A dropped hyperparameter counts as chance, unless `had` says which of its values trials must have.
     settings : mapping, optional
         Everything else that the results depend on; a folder refuses to go on with other settings.
     watcher : Watcher, optional
@@ -202,6 +145,9 @@ def minimize(
         For a hyperparameter that is new in the space, the value that earlier and known trials had, e.g.
         ``had={"dropout": 0.0}``; without it they cannot be used. For one that has been dropped, the only value with
         which they are used.
+    progress : bool, optional
+        Whether to show how far the run is, on the standard error. By default a terminal has a live bar, a notebook a
+        line without a widget, and anything else nothing; with True it has a line for every tenth of the trials.
 
     Returns
     -------
@@ -229,6 +175,9 @@ def minimize(
     >>> result.best.objective < 0.01, result.sensitivity.significant()
     (True, ['x'])
     """
+    executor, space = executor_of(executor), _space(space)
+    if isinstance(executor, Processes):
+        leave_a_start()
     evidence = known_trials(known, space, direction == "minimize", had)
     plan = RunPlan(
         space=space,
@@ -248,9 +197,19 @@ def minimize(
         known=evidence,
         had=had or {},
     )
+    bar = None if isinstance(watcher, ProgressBar) else usual_progress(progress, plan.minimize, max_cost)
+    seen = [one for one in (bar, watcher) if one is not None]
     try:
-        return execute(plan, evaluate, executor, folder=folder, store=store, settings=settings, watcher=watcher)
+        with bar or nullcontext():
+            result = execute(
+                plan, evaluate, executor, folder=folder, store=store, settings=settings, watcher=Watchers(*seen)
+            )
+        if folder is not None:
+            leave_report(Path(folder), result)
+        return result
     except Interrupted as interruption:
+        if folder is not None and interruption.result is not None:
+            leave_report(Path(folder), interruption.result)
         if interruption.number == signal.SIGTERM:  # it goes on to whoever had it before
             signal.raise_signal(interruption.number)
         raise
@@ -339,7 +298,20 @@ def _result(run: Run, store: Store) -> Result:
         max_cost=plan.max_cost,
         tolerance=plan.tolerance,
         ended=run.ended,
+        planned=plan.n_trials,
     )
+
+
+def _space(space: SearchSpace | Mapping[str, Hyperparameter]) -> SearchSpace:
+    """The space that a person gave, as a space or as a dict."""
+    if isinstance(space, SearchSpace):
+        return space
+    if not isinstance(space, Mapping):
+        raise InputError(
+            f"a space must be a SearchSpace or a dict of names to Float, Int, Choice or Bool, but got {space!r}; "
+            "write one"
+        )
+    return SearchSpace(space)
 
 
 def _strategy(strategy: str | Strategy) -> Strategy:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from hsicfast.errors import writing
+from hsicfast.errors import InputError, writing
 from hsicfast.files import jsonable, write_atomically
 from hsicfast.report.content import p_meaning
 from hsicfast.report.figures import draw_all
@@ -29,72 +29,22 @@ from hsicfast.search.chosen import (
     read_test,
     values_of,
 )
-from hsicfast.search.finals import best_and_economical, network_to_keep
+from hsicfast.search.finals import network_to_keep
+from hsicfast.search.result import Chapter, Result, chapters, values_yaml
 from hsicfast.text import number, one_line
 from hsicfast.trials.costs import meets
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
 
-if TYPE_CHECKING:
-    from hsicfast.search.orchestrator import Result
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One round of a run, and the best trial after it.
-
-    Attributes
-    ----------
-    name : str
-    first, last : int
-        Its trials are ``first, ..., last - 1``.
-    did : str
-        How its trials were chosen, and how many of them did not end well.
-    objective, cost : float
-        Objective and cost of the best trial so far; NaN before there is one.
-    cheapest : float
-        Cost of the cheapest trial that is as good within the tolerance; NaN if no cost is known.
-    learnt : tuple of str
-        What was learnt from its trials, and what was decided by it.
-    """
-
-    name: str
-    first: int
-    last: int
-    did: str
-    objective: float
-    cost: float
-    cheapest: float
-    learnt: tuple[str, ...]
-
-
-def chapters(result: Result) -> tuple[Chapter, ...]:
-    """The rounds of a run in their order, each with the best trial after it.
-
-    Examples
-    --------
-    >>> from hsicfast import Float, SearchSpace, minimize
-    >>> space = SearchSpace({"x": Float(-1, 1), "y": Float(-1, 1)})
-    >>> result = minimize(lambda params: params["x"] ** 2, space, n_trials=16, strategy="random")
-    >>> [(chapter.name, chapter.objective < 0.1) for chapter in chapters(result)]
-    [('design', True)]
-    """
-    rounds = []
-    affordable = result.trials.within(result.max_cost)
-    for part in result.rounds:
-        own = result.trials.select((result.trials.index >= part.first) & (result.trials.index < part.last))
-        infeasible = own.failure == INFEASIBLE
-        ends = {DIVERGED: (own.status == DIVERGED) & ~infeasible, INFEASIBLE: infeasible, PRUNED: own.status == PRUNED}
-        failed = [f"{np.count_nonzero(rows)} {end}" for end, rows in ends.items() if rows.any()]
-        did = ", ".join([part.story, *failed])
-        so_far = affordable.select(affordable.index < part.last)
-        left_at = (np.nan, np.nan, np.nan)
-        if (so_far.contenders.status == DONE).any():
-            finals = result.finals if (so_far.origin == FINAL).any() else ()
-            best, cheap = best_and_economical(so_far, finals, result.tolerance)
-            left_at = (best.objective, best.cost, cheap.cost)
-        rounds.append(Chapter(part.name, part.first, part.last, did, *left_at, part.learnt))
-    return tuple(rounds)
+# What things are called if nobody says: a plain function has no metric on test data.
+PLAIN: dict[str, Any] = {
+    "title": "Which hyperparameters decide",
+    "metric": "objective",
+    "test_metric": None,
+    "cost": "cost",
+}
+# From a warning to whoever called minimize: this module, minimize, and the two that keyword_only_after adds.
+CALLER = 5
 
 
 def write_report(
@@ -140,17 +90,86 @@ def write_report(
         If the folder cannot be written.
     """
     check_report_tools()
-    names = {"metric": metric, "test_metric": test_metric, "cost": cost}
-    rounds = chapters(result)
+    names = {"title": title, "metric": metric, "test_metric": test_metric, "cost": cost}
+    contents: dict[str, str | bytes] = dict(_tables(result, names, tests, planned))
     figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
-    content = PageContent(
-        result.sensitivity, figures, result.trials, result.best, title, metric, cost, notes=tuple(cautions(result))
-    )
-    contents: dict[str, str | bytes] = {
+    contents |= {f"{FIGURES}/{name}.png": render(figure, "png") for name, figure in figures.items()}
+    contents[PAGE] = _page(result, names, tests, planned, figures, folder)
+    return tuple(_write(folder / name, content) for name, content in contents.items())
+
+
+def leave_report(folder: Path, result: Result) -> None:
+    """Write what a run of a plain function leaves: the files of :func:`write_report`, and the chosen values as YAML.
+
+    If the tools of a page are missing, a warning says so and the tables alone are written.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run.
+    result : Result
+        The result of the run.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written.
+    """
+    names = {"title": folder.resolve().name or PLAIN["title"], "metric": "objective", "cost": "cost"}
+    for name, trial in (("best", result.best), ("economical", result.economical)):
+        _write(folder / AGAIN[name], values_yaml(trial.params))
+    try:
+        check_report_tools()
+    except InputError as error:
+        for name, content in _tables(result, PLAIN | names, {}, _planned(result)).items():
+            _write(folder / name, content)
+        warnings.warn(f"{folder} has tables but no page: {error}", stacklevel=CALLER)
+        return
+    write_report(folder, result, **(PLAIN | names), tests={}, planned=_planned(result))
+
+
+def write_run_page(path: Path, result: Result, *, title: str, metric: str, cost: str) -> Path:
+    """Write the page of a run alone to `path`.
+
+    Parameters
+    ----------
+    path : Path
+    result : Result
+        The result of the run.
+    title : str
+        Heading of the page.
+    metric, cost : str
+        Names, for people, of the objective and the cost.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If a tool is missing.
+    RunError
+        If the page cannot be written.
+    """
+    check_report_tools()
+    figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
+    names = PLAIN | {"title": title, "metric": metric, "cost": cost}
+    return _write(path, _page(result, names, {}, _planned(result), figures, None))
+
+
+def _planned(result: Result) -> int:
+    return len(result.trials) if result.planned is None else result.planned
+
+
+def _tables(result: Result, names: Mapping[str, Any], tests: Mapping[int, float], planned: int) -> dict[str, str]:
+    """The files of a report that need no tool: the trials, the analysis and the best trial."""
+    called = {key: names[key] for key in ("metric", "test_metric", "cost")}
+    return {
         TRIALS: result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
-        ANALYSIS: _json(_analysis(result, planned, rounds)),
+        ANALYSIS: _json(_analysis(result, planned, chapters(result))),
         BEST: _json(
-            names
+            called
             | _trial(result, result.best, tests)
             | {
                 "economical": _trial(result, result.economical, tests),
@@ -160,25 +179,38 @@ def write_report(
                 "front": [_trial(result, trial, tests) for trial in result.front],
             }
         ),
-        **{f"{FIGURES}/{name}.png": render(figure, "png") for name, figure in figures.items()},
-        PAGE: page(
-            "report.html.j2",
-            content,
-            test_metric=test_metric,
-            result=result,
-            test=read_test(result.best, tests),
-            fresh=fresh_of(result, result.best),
-            network=network_to_keep(result.trials, result.best),
-            finalists=finalist_rows(result),
-            best_sentence=best_sentence(result, metric, test_metric, cost, tests),
-            chosen=chosen(result, metric, test_metric, cost, tests),
-            commands=_commands(folder),
-            counts=_counts(result, planned),
-            chapters=rounds,
-            settings=_settings(folder),
-        ),
     }
-    return tuple(_write(folder / name, content) for name, content in contents.items())
+
+
+def _page(
+    result: Result,
+    names: Mapping[str, Any],
+    tests: Mapping[int, float],
+    planned: int,
+    figures: Mapping[str, Any],
+    folder: Path | None,
+) -> str:
+    """The page of a run; with a `folder`, its settings and the commands that it has."""
+    title, metric, test_metric, cost = (names[key] for key in ("title", "metric", "test_metric", "cost"))
+    content = PageContent(
+        result.sensitivity, figures, result.trials, result.best, title, metric, cost, notes=tuple(cautions(result))
+    )
+    return page(
+        "report.html.j2",
+        content,
+        test_metric=test_metric,
+        result=result,
+        test=read_test(result.best, tests),
+        fresh=fresh_of(result, result.best),
+        network=network_to_keep(result.trials, result.best),
+        finalists=finalist_rows(result),
+        best_sentence=best_sentence(result, metric, test_metric, cost, tests),
+        chosen=chosen(result, metric, test_metric, cost, tests),
+        commands={} if folder is None else _commands(folder),
+        counts=_counts(result, planned),
+        chapters=chapters(result),
+        settings="" if folder is None else _settings(folder),
+    )
 
 
 def print_report(
@@ -312,10 +344,13 @@ def _trial(result: Result, trial: Trial, tests: Mapping[int, float]) -> dict[str
 
 
 def _commands(folder: Path) -> dict[str, str]:
-    """The commands that train the best and the economical configuration again, from the first lines of their files."""
+    """The commands that train the best and the economical configuration again, from the first lines of their files.
+
+    The files of a plain function have values alone, and no command.
+    """
     there = {name: folder / name for name in AGAIN.values() if (folder / name).is_file()}
     lines = {name: path.read_text(encoding="utf-8").partition("\n")[0] for name, path in there.items()}
-    return {name: line.removeprefix("# ") for name, line in lines.items()}
+    return {name: line.removeprefix("# ") for name, line in lines.items() if line.startswith("# ")}
 
 
 def _settings(folder: Path) -> str:

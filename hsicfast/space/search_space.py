@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from numpy.typing import ArrayLike
 
 from hsicfast.errors import InputError
 from hsicfast.space.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.text import clip, html_table, named
 
 # Columns that every table of trials has beside the hyperparameters: the fields of a Trial that a frame shows. The space
 # lies below the trials and cannot ask them, so that a test holds the two together.
 RESERVED = ("objective", "cost", "status", "index", "origin", "seed", "failure", "message")
+# A representation is the whole space up to so many characters; a notebook shows so many hyperparameters, so wide.
+LONGEST, SHOWN, WIDEST = 380, 20, 80
 
 __all__ = ["RESERVED", "Bool", "Choice", "Float", "Hyperparameter", "Int", "SearchSpace"]
 
@@ -71,7 +75,15 @@ class SearchSpace(Mapping[str, Hyperparameter]):
         return len(self._hyperparameters)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self._hyperparameters!r})"
+        whole = f"SearchSpace({self._hyperparameters!r})"
+        return whole if len(whole) <= LONGEST else f"SearchSpace of {len(self)} hyperparameters: {named(self)}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = [(clip(name), clip(repr(self[name]), WIDEST)) for name in islice(self, SHOWN)]
+        more = f", the first {SHOWN}" if len(self) > SHOWN else ""
+        title = f"{len(self)} hyperparameter{'s' if len(self) > 1 else ''}{more}"
+        return html_table(title, ("name", "kind"), rows)
 
     def is_active(self, name: str, params: Mapping[str, Any]) -> bool:
         """Whether `name` exists given the values in `params`."""

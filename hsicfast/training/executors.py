@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from hsicfast.errors import InputError
 from hsicfast.training.attempts import Loss, attempted, side_by_side
 from hsicfast.training.cluster import Ray
 from hsicfast.training.processes import Processes
@@ -54,6 +55,33 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End the workers; trials in flight are given up."""
+
+
+def executor_of(given: Executor | str | None) -> Executor:
+    """The executor of this name, with its default settings; an executor is returned as it is, None is Local.
+
+    Raises
+    ------
+    InputError
+        If it is no name and no executor.
+
+    Examples
+    --------
+    >>> executor_of("local"), executor_of(None)
+    (Local(), Local())
+    """
+    named: dict[str, Callable[[], Executor]] = {"local": Local, "processes": Processes, "ray": Ray}
+    if given is None:
+        return Local()
+    if isinstance(given, str) and given in named:
+        return named[given]()
+    able = all(callable(getattr(given, method, None)) for method in ("run", "close"))
+    if isinstance(given, type) or not able:
+        raise InputError(
+            f"executor must be one of {', '.join(named)} or an object such as Processes(workers=4), but got {given!r}; "
+            "choose one of them"
+        )
+    return given  # type: ignore[return-value]
 
 
 @dataclass

@@ -117,6 +117,7 @@ class Processes:
             return self._pool.schedule(_work, args=(job, folder), timeout=self.timeout)
 
     def _started(self, evaluate: Evaluate) -> Any:
+        leave_a_start()
         import cloudpickle
         from pebble import ProcessPool
 
@@ -166,6 +167,16 @@ class Processes:
                 'hsicfast under `if __name__ == "__main__":`, or run with executor=local'
             )
         return Loss("its pool broke", counts=False)
+
+
+def leave_a_start() -> None:
+    """Leave a worker that runs the script of its parent again, as the script has no main guard.
+
+    It could start no workers itself, and would print a traceback for each attempt. The parent says what is missing.
+    """
+    # multiprocessing sets this mark while a new process imports the main module; its own check reads it, too.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(1)
 
 
 class _Spawned(SpawnProcess):

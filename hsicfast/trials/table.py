@@ -27,6 +27,7 @@ from hsicfast.trials.entries import (
     typed_column,
 )
 from hsicfast.trials.goal import as_good_as, losses_of, usual_tolerance
+from hsicfast.trials.shown import in_a_line, in_a_table
 from hsicfast.trials.trial import (
     COLUMNS,
     DEFAULTS,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 PYTHON: dict[Any, Callable[[Any], Any]] = {np.float64: float, np.int64: int, np.str_: str, np.object_: lambda own: own}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrialTable:
     """Trials of one space as columns, sorted by index.
 
@@ -88,6 +89,12 @@ class TrialTable:
 
     def __len__(self) -> int:
         return len(self.objective)
+
+    def __repr__(self) -> str:
+        return f"TrialTable({in_a_line(self.space, self.status, self.objective, self.minimize)})"
+
+    def _repr_html_(self) -> str:
+        return in_a_table(repr(self), self.space, self)
 
     def __iter__(self) -> Iterator[Trial]:
         return (self[row] for row in range(len(self)))

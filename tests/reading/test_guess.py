@@ -93,7 +93,7 @@ class TestConditions:
         frame = frame_with_gaps(N)
         texts = frame.assign(momentum=[str(v) if v == v else "None" for v in frame["momentum"]])
         guess = guess_space(texts)
-        assert repr(guess.space) == repr(guess_space(frame).space)
+        assert repr(dict(guess.space)) == repr(dict(guess_space(frame).space))
         pd.testing.assert_frame_equal(guess.frame, guess_space(frame).frame)
         constant = guess_space(
             frame.assign(momentum=frame["optimizer"].map(lambda o: "None" if o == "adam" else "0.9"))
