@@ -6,13 +6,6 @@ from toys import ECONOMISE, QUICK, SPACE, train
 from hsicfast.search.orchestrator import minimize
 
 
-@pytest.fixture(autouse=True)
-def without_report(request, monkeypatch):
-    """A report takes three seconds at the end of each run in a folder: only the tests about it have one."""
-    if request.path.name != "test_first_class.py":
-        monkeypatch.setattr("hsicfast.search.orchestrator.leave_report", lambda folder, result: None)
-
-
 @pytest.fixture(scope="session")
 def whole():
     return minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1)
