@@ -319,6 +319,8 @@ class Fit:
         finally:
             result["seconds"] = before + time.perf_counter() - start
             result["epochs"] = trainer.current_epoch
+            if "datamodule" in made.data:
+                made.data["datamodule"].trainer = None  # else it would travel to other processes with its last trainer
         # Only the last validation decides: an earlier one must not end a training that would have ended well.
         objective = reports.curve[-1][1]
         if not math.isfinite(objective):

@@ -75,7 +75,7 @@ def namespace_of(module: object) -> Namespace:
         for package in _PACKAGES:
             if base.__module__ == f"{package}.core.module":
                 return Namespace(package)
-    if callable(module) and not inspect.isclass(module):
+    if callable(module) and not inspect.isclass(module) and not isinstance(module, torch.nn.Module):
         return usual()
     raise TypeError(f"a fit needs a LightningModule, but got {kind.__name__}; let `module` be one or return one")
 
@@ -93,6 +93,8 @@ def quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|lightning)\.")
+        # torch's complaint about Lightning itself, which names whatever called it
+        warnings.filterwarnings("ignore", message="`isinstance.treespec, LeafSpec.` is deprecated")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
