@@ -15,9 +15,10 @@ from lightning_tasks import module, nets
 from lightning_tasks.data import Batches, Ordered, Pair, Split, to_device
 from lightning_tasks.devices.machine import Machine
 from lightning_tasks.devices.ranks import Ranks, norm_whole_batches
+from lightning_tasks.fits.counts import count_flops, count_parameters
 from lightning_tasks.fits.fit import Fit
 from lightning_tasks.fits.namespaces import versions
-from lightning_tasks.fits.parts import Parts, count_flops, count_parameters
+from lightning_tasks.fits.parts import Parts
 
 _HOW_TO_LOAD = (
     "saved = torch.load('network.pt'); net = task.network({**task.defaults, **saved['params']}); "
@@ -162,7 +163,7 @@ class Trainee(Fit):
     def _check(self, params: Mapping[str, Any]) -> None:
         self._settings(params)
 
-    def _counts(self, params: Mapping[str, Any]) -> dict[str, float]:
+    def _on_paper(self, params: Mapping[str, Any]) -> dict[str, float]:
         with torch.device("meta"):
             net = self.task.network(self._settings(params))
         example = torch.empty(1, *self.task.shape, device="meta")

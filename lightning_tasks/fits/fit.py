@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from lightning_tasks.devices.torchrun import train_together
 from lightning_tasks.fits import parts
 from lightning_tasks.fits.callbacks import Diverged, Finite, Report, ReportCallback
 from lightning_tasks.fits.checkpoints import Checkpoints
+from lightning_tasks.fits.counts import Counter
 from lightning_tasks.fits.namespaces import namespace_of, quiet, versions
 from lightning_tasks.fits.networks import lightning_content, write_network
 from lightning_tasks.fits.parts import Parts
@@ -126,7 +126,7 @@ class Fit:
         machine = {name: given.pop(name) for name in ("accelerator", "devices", "precision") if name in given}
         self.machine = Machine(**machine, threads=threads)
         self.trainers = Trainers(self.machine, given)
-        self._examples: dict[str, tuple[torch.Tensor, ...]] = {}
+        self._count = Counter(data)
         if checks is not None and given.get("max_epochs") is None:
             raise ValueError(f"`checks` are spread over max_epochs, but got {checks} and none; leave `checks` out.")
         with quiet():
@@ -149,7 +149,11 @@ class Fit:
         if self.cost == "seconds":
             return math.nan
         try:
-            counts = self._counts(params)
+            counts = self._on_paper(params)
+            if math.isnan(counts["parameters"]):
+                with parts.seeded(0, gpu=False):
+                    made = self._parts(params, ALONE)
+                counts = self._count(made.module, made.of_data)
         except Exception:  # noqa: BLE001 -- a person's module raises anything, and its trial gives the reason
             return math.nan
         return float(counts[self.cost])
@@ -241,17 +245,11 @@ class Fit:
             The result of `fit(params, seed)`, with test if `test`; and the weights, none if diverged.
         """
         self._check(params)
-        counts = self._counts(params)
-        if math.isnan(counts[self.cost] if self.cost != "seconds" else 0.0):
-            raise ValueError(
-                "`cost='flops'` counts forward(x) of one sample, but the module has no such forward; set its "
-                "`example_input_array`, or pass `cost='parameters'`"
-            )
         result: dict[str, Any] = {
             "objective": math.nan,
             "cost": math.nan,
             **({"test": math.nan} if test else {}),
-            **counts,
+            **self._on_paper(params),
             "seconds": 0.0,
             "epochs": 0,
             "status": "diverged",
@@ -277,7 +275,8 @@ class Fit:
             if ranks.size > 1 or not out_of_memory(error):
                 raise
             result["failure"] = "out of memory"
-            result["message"] = f"{result['parameters']} parameters did not fit"
+            known = not math.isnan(result["parameters"])
+            result["message"] = f"{result['parameters']} parameters did not fit" if known else "it did not fit"
             result["seconds"] = result["seconds"] or time.perf_counter() - start
         result["cost"] = float(result[self.cost])
         return result, weights
@@ -292,6 +291,13 @@ class Fit:
         ranks: Ranks,
     ) -> torch.nn.Module:
         made = self._parts(params, ranks)
+        if math.isnan(result["parameters"]):
+            result.update(self._count(made.module, made.of_data))
+        if self.cost == "flops" and math.isnan(result["flops"]):
+            raise ValueError(
+                "`cost='flops'` counts forward(x) of one sample, but the module has no such forward; set its "
+                "`example_input_array`, or pass `cost='parameters'`"
+            )
         order = int(torch.randint(2**62, ()))
         for generator in made.generators:  # else they would go on from the trial before
             generator.manual_seed(order)
@@ -350,36 +356,11 @@ class Fit:
         of_module, of_data, of_trainer = parts.shared_out(params, self.module, self.data)
         module = self.module(**of_module)
         data = self.data(**of_data) if callable(self.data) else self.data
-        return Parts(module, parts.placed(data), of_trainer)
+        return Parts(module, parts.placed(data), of_trainer, of_data)
 
-    def _counts(self, params: Mapping[str, Any]) -> dict[str, float]:
-        """Trainable parameters and the FLOPs of one inference, NaN if they cannot be counted."""
-        of_module, of_data, _ = parts.shared_out(params, self.module, self.data)
-        with parts.seeded(0, gpu=False):
-            counts: dict[str, float] | None = None
-            # The meta device takes no memory and no time, but a module that computes as it is built cannot be there.
-            for device in ("meta", "cpu"):
-                with suppress(Exception):
-                    with torch.device(device):
-                        module = self.module(**of_module)
-                    counts = {"parameters": parts.count_parameters(module), "flops": math.nan}
-                    example = [value.to(device) for value in self._example(module, of_data)]
-                    counts["flops"] = parts.count_flops(module, *example)
-                    break
-            if counts is None:
-                counts = {"parameters": parts.count_parameters(self.module(**of_module)), "flops": math.nan}
-        return counts
-
-    def _example(self, module: Any, of_data: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
-        """The arguments of one inference by a module."""
-        own = getattr(module, "example_input_array", None)
-        if own is not None:
-            return own if isinstance(own, tuple) else (own,)
-        key = repr(sorted((name, value) for name, value in of_data.items() if name != "batch_size"))
-        if key not in self._examples:  # its first batch may take a loader seconds
-            data = self.data(**of_data) if callable(self.data) else self.data
-            self._examples[key] = parts.first_sample(module, parts.placed(data))
-        return self._examples[key]
+    def _on_paper(self, params: Mapping[str, Any]) -> dict[str, float]:
+        """Parameters and FLOPs without the network, NaN if they are counted once it is there."""
+        return {"parameters": math.nan, "flops": math.nan}
 
     def _every(self, reporting: bool) -> int | None:
         """Epochs from one validation to the next; None if the Trainer's own say so."""

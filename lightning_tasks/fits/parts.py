@@ -1,4 +1,4 @@
-"""The parts of a fit, made of hyperparameters: the module, its data, arguments of the Trainer; and what they count."""
+"""The parts of a fit, made of hyperparameters: the module, its data, arguments of the Trainer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_tasks.fits.namespaces import usual
 
@@ -21,11 +20,12 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True)
 class Parts:
-    """A module, arguments of `Trainer.fit` that hold its data, and further arguments of the Trainer."""
+    """A module, arguments of `Trainer.fit` that hold its data, further arguments of the Trainer, those of the data."""
 
     module: Any
     data: Mapping[str, Any]
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    of_data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tests(self) -> dict[str, Any] | None:
@@ -137,39 +137,3 @@ def seeded(seed: int, gpu: bool) -> Iterator[None]:
         finally:
             np.random.set_state(of_numpy)
             random.setstate(of_python)
-
-
-def count_parameters(net: torch.nn.Module) -> int:
-    """The number of trainable numbers."""
-    return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
-
-
-def count_flops(net: torch.nn.Module, *example: Any) -> int:
-    """FLOPs of one inference, `net(*example)`; we count products alone, a multiply-add as two."""
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        net.eval()(*example)
-    return int(counter.get_total_flops())
-
-
-def first_sample(module: Any, data: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
-    """The input of the first sample of validation; empty if a batch is no tensor and no sequence that begins with one.
-
-    Parameters
-    ----------
-    module
-        The module, which may have the loaders itself.
-    data
-        Arguments of `Trainer.fit`.
-    """
-    source = data.get("datamodule", module)
-    if "val_dataloaders" in data:
-        loader = data["val_dataloaders"]
-    else:
-        source.prepare_data()
-        source.setup("fit")
-        loader = source.val_dataloader()
-    batch = next(iter(loader), None)
-    while isinstance(batch, tuple | list) and batch:
-        batch = batch[0]
-    return (batch[:1],) if isinstance(batch, torch.Tensor) else ()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lightning_tasks import nets
-from lightning_tasks.fits.parts import count_flops, count_parameters
+from lightning_tasks.fits.counts import count_flops, count_parameters
 
 
 def mlp(**settings) -> nn.Sequential:
