@@ -1,4 +1,4 @@
-"""Text for people: numbers, shares, p-values, names and URLs."""
+"""Text for people: numbers, shares, p-values and names."""
 
 from __future__ import annotations
 
@@ -121,28 +121,3 @@ def p_text(pvalue: float) -> str:
     if not math.isfinite(pvalue):
         return "unknown"
     return "<0.001" if pvalue < 0.001 else f"{pvalue:.3f}"
-
-
-def hide_password(url: str) -> str:
-    """`url` with its password hidden, so that it may be shown to people."""
-    import sqlalchemy.engine
-    import sqlalchemy.exc
-
-    try:
-        parts = sqlalchemy.engine.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        # If the text cannot be parsed, its password cannot be found, so that none of it is shown.
-        return "a text that is no URL"
-    return parts.difference_update_query(["password"]).render_as_string(hide_password=True)
-
-
-def has_password(url: str) -> bool:
-    """Whether `url` holds a password."""
-    import sqlalchemy.engine
-    import sqlalchemy.exc
-
-    try:
-        parts = sqlalchemy.engine.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        return False
-    return parts.password is not None or "password" in parts.query

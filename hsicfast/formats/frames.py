@@ -18,7 +18,7 @@ from hsicfast.formats.records import frame_of, is_history, parsed, read_history
 from hsicfast.formats.storages import is_journal, read_study
 from hsicfast.formats.studies import from_study
 from hsicfast.formats.tables import as_text, read_csv, read_feather, read_parquet, unpacked
-from hsicfast.text import hide_password
+from hsicfast.urls import shown_url
 
 if TYPE_CHECKING:
     import optuna
@@ -89,7 +89,7 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study | Any, study: st
 def _from_path(source: str | Path, study: str | None) -> Found:
     if "://" in str(source):
         if re.match(ELSEWHERE, str(source)):
-            raise unreadable(hide_password(str(source)), "a file elsewhere", "fetch it and name the copy")
+            raise unreadable(shown_url(str(source)), "a file elsewhere", "fetch it and name the copy")
         with read_study(source, study) as held:
             return from_study(held)
     path = Path(source)
