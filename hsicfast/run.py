@@ -37,7 +37,7 @@ from rich.text import Text
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
 from hsicfast.runs.folder import AGAIN, RESULTS, SETTINGS, STUDY, TRAINED
-from hsicfast.text import number
+from hsicfast.text import number, one_line
 
 # As a shell reports a signal that ended a command: 128 and its number.
 USER_ERROR, INTERRUPTED, SIGNALLED = 2, 130, 128
@@ -333,7 +333,7 @@ def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
     # An error of Hydra has several lines that matter. OmegaConf adds lines about its objects, which are left out.
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
-    Console(stderr=True).print(Text(text), soft_wrap=True)
+    Console(stderr=True).print(Text(one_line(text)), soft_wrap=True)
     sys.exit(code)
 
 
