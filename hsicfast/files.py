@@ -64,6 +64,27 @@ def parsed_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def parsed_yaml(text: str) -> Any:
+    """What a text in YAML holds; a ValueError says what is wrong with it, such as a value that holds itself.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML, nested too deeply, or refers to itself.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+        json.dumps(content, default=str, skipkeys=True)  # finds a value that holds itself
+    except (RecursionError, ValueError) as error:
+        named = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ValueError("it holds itself" if "Circular" in named else named) from None
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).strip().splitlines()[0]) from error
+    return content
+
+
 def numbered(folder: Path) -> Path:
     """The path of the next numbered folder (``1``, ``2``, ...) in `folder`; it does not exist yet."""
     taken = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]

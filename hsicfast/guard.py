@@ -46,7 +46,7 @@ class _State:
             folder = None
         main = threading.current_thread() is threading.main_thread()
         handlers = tuple(map(signal.getsignal, _SIGNALS)) if main else ()
-        torch = sys.modules.get("torch")
+        torch: Any = sys.modules.get("torch")
         found = _TORCH
         if _is_loaded(torch):
             dtype, device = str(torch.get_default_dtype()).rpartition(".")[2], str(torch.get_default_device())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ def csv_text(frame: pd.DataFrame) -> str:
     A text, or a column's name, that a spreadsheet would run gets an apostrophe before it, which :func:`without_guard`
     takes off.
     """
+    import pandas as pd
+
     guarded = {name: [with_guard(cell) for cell in frame[name]] for name in _with_texts(frame)}
     torn = any(isinstance(cell, str) and "\r" in cell for column in guarded.values() for cell in column)
     columns = [with_guard(name) for name in frame.columns]
@@ -36,10 +38,10 @@ def csv_text(frame: pd.DataFrame) -> str:
     safe = frame.copy()
     for name, cells in guarded.items():
         safe[name] = objects(cells)
-    safe.columns = columns  # type: ignore[assignment]
+    safe.columns = pd.Index(columns)
     # pandas quotes what holds the end of a line as it writes it, and only that.
-    quoting = csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
-    return str(safe.to_csv(index=False, lineterminator="\n", quoting=quoting))
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
+    return safe.to_csv(index=False, lineterminator="\n", quoting=quoting)
 
 
 def with_guard(cell: Any) -> Any:
