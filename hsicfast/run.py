@@ -37,7 +37,7 @@ from rich.text import Text
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
 from hsicfast.runs.folder import AGAIN, RESULTS, SETTINGS, STUDY, TRAINED
-from hsicfast.text import number
+from hsicfast.text import number, one_line
 
 # As a shell reports a signal that ended a command: 128 and its number.
 USER_ERROR, INTERRUPTED, SIGNALLED = 2, 130, 128
@@ -64,7 +64,7 @@ class CheckFirst(Callback):
         try:
             _check_task("task" in config)
             check_resume(config.resume, config.store)
-            _check_password(config)
+            _check_passwords(config)
             HydraConfig.instance().set_config(config)  # the name of the folder may refer to it
             folder = Path(config.hydra.run.dir)
             check_free(folder)
@@ -81,7 +81,7 @@ class CheckFirst(Callback):
         try:
             _check_task("task" in config or named)
             check_resume(config.resume, config.store)
-            _check_password(config)
+            _check_passwords(config)
         except InputError as error:
             _refuse(error)
 
@@ -256,17 +256,22 @@ def _sources(cfg: DictConfig) -> Any:
         ) from error
 
 
-def _check_password(config: DictConfig) -> None:
+def _check_passwords(config: DictConfig) -> None:
     """Raise an InputError if the configuration, which Hydra keeps in the run's folder, holds a password."""
-    from hsicfast.text import has_password, hide_password
+    from hsicfast.urls import checked_url, shown_url, texts_with_secrets
 
-    url = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
-    if url is not None and has_password(url):
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    held = {key: value for key, value in plain.items() if key != "hydra"}
+    for key, _, values in (override.partition("=") for override in config.hydra.overrides.task):
+        held[key.lstrip("+~")] = values.split(",")  # a multirun has several values for a key
+    for key, url in texts_with_secrets(held):
         raise InputError(
-            "store= must hold no password, as the configuration is kept in the run's folder, but got "
-            f"{hide_password(url)}; put the URL into a variable and pass store='${{oc.env:ITS_NAME}}', or the "
+            f"{key}= must hold no password, as the configuration is kept in the run's folder, but got "
+            f"{shown_url(url)}; put the URL into a variable and pass {key}='${{oc.env:ITS_NAME}}', or the "
             "password into PGPASSWORD"
         )
+    if plain["store"] is not None and not str(plain["store"]).startswith("${"):
+        checked_url(plain["store"])
 
 
 def _check_task(named: bool) -> None:
@@ -328,7 +333,7 @@ def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
     # An error of Hydra has several lines that matter. OmegaConf adds lines about its objects, which are left out.
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
-    Console(stderr=True).print(Text(text), soft_wrap=True)
+    Console(stderr=True).print(Text(one_line(text)), soft_wrap=True)
     sys.exit(code)
 
 

@@ -33,6 +33,7 @@ from hsicfast.search.finals import network_to_keep
 from hsicfast.search.result import Chapter, Result, chapters, values_yaml
 from hsicfast.text import number, one_line
 from hsicfast.trials.costs import meets
+from hsicfast.trials.entries import csv_text
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
 
@@ -166,7 +167,7 @@ def _tables(result: Result, names: Mapping[str, Any], tests: Mapping[int, float]
     """The files of a report that need no tool: the trials, the analysis and the best trial."""
     called = {key: names[key] for key in ("metric", "test_metric", "cost")}
     return {
-        TRIALS: result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
+        TRIALS: csv_text(result.trials.to_frame()),
         ANALYSIS: _json(_analysis(result, planned, chapters(result))),
         BEST: _json(
             called
