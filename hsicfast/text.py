@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import math
 from collections.abc import Iterable, Sequence
@@ -146,3 +147,20 @@ def has_password(url: str) -> bool:
     except (sqlalchemy.exc.ArgumentError, ValueError):
         return False
     return parts.password is not None or "password" in parts.query
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A question for the one of `known` that was probably meant by `word`; else all of them, or what `otherwise` says.
+
+    Examples
+    --------
+    >>> nearest("n_trails", ["seed", "n_trials"]), nearest("strategy.desing", ["strategy.design", "design"])
+    ('did you mean n_trials?', 'did you mean strategy.design?')
+    >>> nearest("x", ["seed", "n_trials"]), nearest("x", []), nearest("x", ["seed"], "leave it out")
+    ('choose one of seed, n_trials', 'leave it out', 'leave it out')
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return otherwise or (f"choose one of {listed(names)}" if names else "leave it out")
