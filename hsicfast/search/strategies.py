@@ -356,3 +356,18 @@ def _check_trials(strategy: str, n_trials: Any, least: int) -> None:
 
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {"hsic": Hsic, "two_step": TwoStep, "random": Random}
+
+
+def strategy_of(given: str | Strategy) -> Strategy:
+    """The strategy of this name, with its default settings; a strategy object is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If no strategy has the name.
+    """
+    if not isinstance(given, str):
+        return given
+    if given not in STRATEGIES:
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {given!r}; choose one of them")
+    return STRATEGIES[given]()
