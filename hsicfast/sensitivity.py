@@ -16,6 +16,7 @@ from hsicfast.arrays import Bools
 from hsicfast.conclusions.conclusions import Conclusions
 from hsicfast.conclusions.totals import Total
 from hsicfast.dependence.features import UNIFORM_MEDIAN
+from hsicfast.engines.layer import safely
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
 from hsicfast.indices import judging
 from hsicfast.indices.batches import Rules
@@ -257,45 +258,47 @@ def analyse(
         )
         source = trials if isinstance(trials, ParquetTrials) else ParquetTrials(trials)
         rules = rules._replace(unknown_is_lost=source.unknown_is_lost)
-        return _analyse_stream(Stream(space, source, rules, progress), asked, rules, pairs, progress)
-    # 1. Which trials count.
-    table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
-    table = table.toward(minimize)
-    judged, rows = merged(_judged(table, rules))
-    _check_enough(len(judged))
-    law = law_that_holds(judged, law, CALLER - 1)
-    asked = Question(
-        goal, table.minimize, bandwidth, test or JOINT, n_permutations, seed, confidence, law, question
-    ).checked(len(judged))
-    # 2. Which trials met the goal: a diverged trial that counts did not.
-    met, threshold = asked.met(judged.objective)
-    if isinstance(asked.goal, Threshold):
-        _check_parts(asked.goal, judged.best().objective, met)
-    progress("hyperparameters", 0.0)
-    # 3. One index for each hyperparameter in its conditional group, and one test of all of them.
-    found, critical = judging.judged(judged, asked)
-    # 4. Pairs: the index of the couple, and what remains of it without the main effects.
-    pair_indices = judged_pairs(judged, asked, progress) if pairs else ()
-    progress("costs", 0.0)
-    # 5. The same question about cost: what makes a network cheap?
-    about_costs = judging.cost_indices(judged, asked, float(met.mean()))
-    counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
-    return Sensitivity(
-        judged,
-        stated(goal, len(judged)),
-        asked,
-        met,
-        threshold,
-        counts,
-        failed,
-        pruned,
-        found,
-        about_costs,
-        pair_indices,
-        critical=critical,
-        repeats=rows - len(judged),
-        infeasible=int(np.count_nonzero(table.failure == INFEASIBLE)),
-    )
+        with safely():
+            return _analyse_stream(Stream(space, source, rules, progress), asked, rules, pairs, progress)
+    with safely():
+        # 1. Which trials count.
+        table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
+        table = table.toward(minimize)
+        judged, rows = merged(_judged(table, rules))
+        _check_enough(len(judged))
+        law = law_that_holds(judged, law, CALLER - 1)
+        asked = Question(
+            goal, table.minimize, bandwidth, test or JOINT, n_permutations, seed, confidence, law, question
+        ).checked(len(judged))
+        # 2. Which trials met the goal: a diverged trial that counts did not.
+        met, threshold = asked.met(judged.objective)
+        if isinstance(asked.goal, Threshold):
+            _check_parts(asked.goal, judged.best().objective, met)
+        progress("hyperparameters", 0.0)
+        # 3. One index for each hyperparameter in its conditional group, and one test of all of them.
+        found, critical = judging.judged(judged, asked)
+        # 4. Pairs: the index of the couple, and what remains of it without the main effects.
+        pair_indices = judged_pairs(judged, asked, progress) if pairs else ()
+        progress("costs", 0.0)
+        # 5. The same question about cost: what makes a network cheap?
+        about_costs = judging.cost_indices(judged, asked, float(met.mean()))
+        counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
+        return Sensitivity(
+            judged,
+            stated(goal, len(judged)),
+            asked,
+            met,
+            threshold,
+            counts,
+            failed,
+            pruned,
+            found,
+            about_costs,
+            pair_indices,
+            critical=critical,
+            repeats=rows - len(judged),
+            infeasible=int(np.count_nonzero(table.failure == INFEASIBLE)),
+        )
 
 
 def _analyse_stream(
