@@ -43,6 +43,8 @@ PLAIN: dict[str, Any] = {
     "test_metric": None,
     "cost": "cost",
 }
+# Lines of the terminal that are not the answer's: the title, and where the networks and the page lie.
+BESIDE = 4
 # From a warning to whoever called minimize: this module, minimize, and the two that keyword_only_after adds.
 CALLER = 5
 
@@ -257,8 +259,15 @@ def print_report(
         _configuration(result, metric, test_metric, cost, tests),
         metric,
         notes=cautions(result),
-        lines=MOST_LINES - 2,
+        after=[_rounds_text(result)],
+        lines=MOST_LINES - BESIDE,
     )
+
+
+def _rounds_text(result: Result) -> str:
+    """How the run went, in one sentence."""
+    parts = (f"{part.name}, {n_trials_text(part.last - part.first)}: {part.did}" for part in chapters(result))
+    return f"Rounds: {'; '.join(parts)}."
 
 
 def cautions(result: Result) -> list[str]:
