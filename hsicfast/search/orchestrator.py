@@ -21,10 +21,10 @@ from hsicfast.runs.progress import ProgressBar, usual_progress
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers
 from hsicfast.search.finals import best_and_economical, finals_of
-from hsicfast.search.ledger import Interrupted
+from hsicfast.search.ledger import Interrupted, stop_on_signals
 from hsicfast.search.plan import RunPlan
 from hsicfast.search.result import Result
-from hsicfast.search.rounds import Run, stop_on_signals
+from hsicfast.search.rounds import Run
 from hsicfast.search.run_report import leave_report
 from hsicfast.search.strategies import Strategy, strategy_of
 from hsicfast.space.search_space import Hyperparameter, SearchSpace

@@ -31,7 +31,7 @@ from hsicfast.search.chosen import (
 )
 from hsicfast.search.finals import network_to_keep
 from hsicfast.search.result import Chapter, Result, chapters, values_yaml
-from hsicfast.text import number, one_line
+from hsicfast.text import number, one_line, p_text
 from hsicfast.trials.costs import meets
 from hsicfast.trials.entries import csv_text
 from hsicfast.trials.table import TrialTable
@@ -303,15 +303,28 @@ def cautions(result: Result) -> list[str]:
             f"{n_trials_text(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
             f"{number(result.max_cost)}: evidence in the analysis, but not the best."
         )
-    searched = int((result.trials.origin == SEARCH).sum())
-    if searched:
-        sentences.append(
-            f"{n_trials_text(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
-            "analysis, which uses the design alone: they were not drawn from the law of the space."
-        )
+    sentences += _which_analysed(result)
     if (result.trials.status == PRUNED).any():
         sentences.append(_stopped_early(result.trials))
     return sentences
+
+
+def _which_analysed(result: Result) -> list[str]:
+    """A sentence on which trials the analysis uses, if an optimiser has proposed some."""
+    searched, redraws = int((result.trials.origin == SEARCH).sum()), result.sensitivity.redraws
+    left = searched - sum(len(own.moved) for own in redraws)
+    if not searched:
+        return []
+    why = "which were not drawn from the law of the space"
+    said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the law of the space"
+    if not redraws:
+        return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
+    asked = " and ".join(
+        f"{len(own.moved)} of the search for {own.name}, which was moved away from the value proposed in "
+        f"{int(own.moved.sum())} of them, drawn by lot (p {p_text(own.pvalue)} that these were no worse by chance)"
+        for own in redraws
+    )
+    return [f"{said}, and {asked}; it leaves out the other {left} of the search, {why}."]
 
 
 def _stopped_early(trials: TrialTable) -> str:
