@@ -7,7 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +25,14 @@ from lightning_tasks.data import Batches, Ordered, Split, to_device
 from lightning_tasks.devices.machine import Machine, out_of_memory
 from lightning_tasks.devices.ranks import ALONE, Mortal, Ranks, norm_whole_batches
 from lightning_tasks.devices.torchrun import train_together
+from lightning_tasks.stacked import fit
+from lightning_tasks.stacked.checkpoints import StackCheckpoints
+from lightning_tasks.stacked.groups import Candidate, group
 
 COSTS = ("flops", "parameters", "seconds")
+TRAININGS = ("auto", "stacked", "solo")
+# The result of a training, and the weights of its network.
+Trained = tuple[dict[str, Any], dict[str, torch.Tensor]]
 _LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 _HOW_TO_LOAD = (
     "saved = torch.load('network.pt'); net = task.network({**task.defaults, **saved['params']}); "
@@ -79,6 +85,20 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
+def _blank(counts: Mapping[str, int], test: bool) -> dict[str, Any]:
+    """The result of a training that has not begun."""
+    return {
+        "objective": math.nan,
+        "cost": math.nan,
+        **({"test": math.nan} if test else {}),
+        **counts,
+        "seconds": 0.0,
+        "epochs": 0,
+        "status": "diverged",
+        "message": "",
+    }
+
+
 class Trainee:
     """Trains configurations on a task: `trainee(params, seed)` is one Lightning fit.
 
@@ -104,6 +124,10 @@ class Trainee:
         that used it to choose would have no unseen data left to judge the chosen network.
     checkpoint_every
         Seconds between two checkpoints of a trial, from 0; each is written at the end of an epoch.
+    training
+        How several configurations train (`groups`): "stacked", those of one padded shape in one fit; "solo", each in a
+        fit of its own; "auto", as is measured to be faster. The numbers of a configuration are the same. Only MLPs on
+        one device in full precision are stacked.
 
     Raises
     ------
@@ -120,6 +144,7 @@ class Trainee:
         checks: int = 10,
         test_every_trial: bool = False,
         checkpoint_every: float = 60.0,
+        training: str = "auto",
     ) -> None:
         if epochs < 1:
             raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
@@ -132,6 +157,9 @@ class Trainee:
                 f"`checkpoint_every >= 0` must hold, but got {checkpoint_every}; pass "
                 "`+task.evaluate.checkpoint_every=60`."
             )
+        if training not in TRAININGS:
+            raise ValueError(f"`training` must be one of {', '.join(TRAININGS)}, but got {training!r}; pass training=auto.")
+        self.training = training
         self.task = task
         known = Machine.__dataclass_fields__
         unknown = [str(name) for name in trainer if name not in known]
@@ -248,10 +276,14 @@ class Trainee:
             )
         return {**known, **params}
 
+    def _drawn(self, settings: Mapping[str, Any]) -> nn.Module:
+        """The network without its weights."""
+        with torch.device("meta"):
+            return self.task.network(settings)
+
     def _on_paper(self, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str, int]]:
         """The network without its weights, and its parameters and FLOPs."""
-        with torch.device("meta"):
-            net = self.task.network(settings)
+        net = self._drawn(settings)
         return net, {"parameters": nets.count_parameters(net), "flops": nets.count_flops(net, self.task.shape)}
 
     def train(
@@ -262,7 +294,7 @@ class Trainee:
         test: bool,
         checkpoint: Path | None = None,
         ranks: Ranks = ALONE,
-    ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    ) -> Trained:
         """Train one configuration as one of `ranks`, or start the ranks if the machine has more devices than ranks.
 
         Parameters
@@ -281,17 +313,8 @@ class Trainee:
         """
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
-        _, counts = self._on_paper(settings)
-        result: dict[str, Any] = {
-            "objective": math.nan,
-            "cost": math.nan,
-            **({"test": math.nan} if test else {}),
-            **counts,
-            "seconds": 0.0,
-            "epochs": 0,
-            "status": "diverged",
-            "message": "",
-        }
+        net, counts = self._on_paper(settings)
+        result = _blank(counts, test)
         weights: dict[str, torch.Tensor] = {}
         start = time.perf_counter()
         try:
@@ -300,6 +323,10 @@ class Trainee:
                 return train_together(
                     self, {**assignment, "checkpoint": checkpoint}, self.machine.devices, self.machine.threads
                 )
+            if ranks.size == 1 and self._candidate(settings, net) is not None:
+                # The arithmetic of a stack also if it is one of one network, so that both have the same numbers.
+                ((result, weights),) = self._fit_stack([params], [seed], [report], test, checkpoint)
+                return result, weights
             with self._seeded(seed), _quiet():
                 net = self._fit(settings, seed, loss, result, report, checkpoint, ranks)
             weights = {name: value.cpu() for name, value in net.state_dict().items()}
@@ -314,6 +341,128 @@ class Trainee:
             result["seconds"] = result["seconds"] or time.perf_counter() - start
         result["cost"] = float(result[self.cost])
         return result, weights
+
+    def groups(self, configurations: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        """Which of the configurations should train together, by their places; each group is one stack.
+
+        Parameters
+        ----------
+        configurations
+            The active hyperparameters of each.
+
+        Returns
+        -------
+        list of lists of int
+            Every place once; a configuration that trains alone is a group of its own.
+        """
+        if self.training == "solo":
+            return [[place] for place in range(len(configurations))]
+        candidates: list[Candidate | None] = []
+        for params in configurations:
+            try:
+                settings = self._settings(params)
+                candidates.append(self._candidate(settings, self._drawn(settings)))
+            except (ValueError, RuntimeError):  # its trial gives the reason
+                candidates.append(None)
+        return group(candidates, self.training == "auto")
+
+    def evaluate_many(
+        self,
+        configurations: Sequence[Mapping[str, Any]],
+        seeds: Sequence[int],
+        reports: Sequence[Report | None] | None = None,
+        checkpoint: Path | None = None,
+    ) -> list[dict[str, Any]]:
+        """Train several configurations, those of a group of `groups` in one fit.
+
+        Parameters
+        ----------
+        configurations, seeds, reports
+            Of each trial, as in `trainee(params, seed, report)`.
+        checkpoint
+            A file for these trials together, if they are one group.
+
+        Returns
+        -------
+        list of dict
+            What `trainee(params, seed, report)` returns for each; `seconds` is its share of the fit.
+        """
+        trained = self.train_many(configurations, seeds, reports, self.test_every_trial, checkpoint)
+        return [result for result, _ in trained]
+
+    def train_many(
+        self,
+        configurations: Sequence[Mapping[str, Any]],
+        seeds: Sequence[int],
+        reports: Sequence[Report | None] | None = None,
+        test: bool = False,
+        checkpoint: Path | None = None,
+    ) -> list[Trained]:
+        """As `evaluate_many`, with the weights of each network, none if it diverged, and the test metric if `test`."""
+        reports = [None] * len(seeds) if reports is None else reports
+        trained: dict[int, Trained] = {}
+        groups = self.groups(configurations)
+        for places in groups:
+            kept = checkpoint if len(groups) == 1 else None
+            if len(places) == 1:
+                (place,) = places
+                trained[place] = self.train(configurations[place], seeds[place], reports[place], test, kept)
+            else:
+                own = ([values[place] for place in places] for values in (configurations, seeds, reports))
+                trained.update(zip(places, self._fit_stack(*own, test=test, checkpoint=kept), strict=True))
+        return [trained[place] for place in range(len(seeds))]
+
+    def _candidate(self, settings: Mapping[str, Any], net: nn.Module) -> Candidate | None:
+        """The network, on paper, as one of a stack; None if it has to train alone."""
+        if self.machine.devices > 1 or self.machine.precision not in fit.PRECISIONS:
+            return None
+        samples = len(self.task.load().train[0])
+        form = fit.form_in(self.task, net, settings, samples)
+        return None if form is None else Candidate(form, settings, samples, self.epochs)
+
+    def _fit_stack(
+        self,
+        configurations: Sequence[Mapping[str, Any]],
+        seeds: Sequence[int],
+        reports: Sequence[Report | None],
+        test: bool,
+        checkpoint: Path | None,
+    ) -> list[Trained]:
+        """The results and weights of configurations of one padded shape, trained in one fit."""
+        settings = [self._settings(params) for params in configurations]
+        samples, members = len(self.task.load().train[0]), []
+        for own, seed in zip(settings, seeds, strict=True):
+            with self._seeded(seed):
+                members.append(fit.member(self.task, own, samples))
+        every = self._every(None if all(report is None for report in reports) else True)
+        saves = None
+        if checkpoint is not None:
+            parts = [self._owner(*each, every) for each in zip(settings, seeds, (one.net for one in members), strict=True)]
+            owner = {name: [part[name] for part in parts] for name in parts[0]}
+            saves = StackCheckpoints(checkpoint, self.checkpoint_every, owner)
+        with _quiet(), self._seeded(0):
+            courses, weights, seconds, found = fit.train(
+                self.task,
+                members,
+                reports,
+                lambda callbacks: self._trainer(every, callbacks),
+                every,
+                self.machine.precision,
+                test,
+                saves,
+            )
+        results = []
+        for own, course, its in zip(settings, courses, weights, strict=True):
+            result = _blank(self._on_paper(own)[1], test) | found
+            result.update(status=course.status, message=course.message, epochs=course.epochs)
+            result["seconds"] = seconds / len(members)
+            if course.status != "diverged":
+                result["objective"] = course.validation
+            if test and course.status == "done":
+                result["test"] = course.test
+            result["cost"] = float(result[self.cost])
+            results.append((result, {name: value.cpu() for name, value in its.items()}))
+        return results
 
     @contextmanager
     def _seeded(self, seed: int) -> Iterator[None]:
@@ -382,7 +531,7 @@ class Trainee:
         result.update(objective=training.validation, status="done")
         return net
 
-    def _every(self, reports: Reports | None) -> int:
+    def _every(self, reports: Any) -> int:
         """Epochs from one validation to the next; without reports only the last validation is needed."""
         return self.epochs if reports is None else math.ceil(self.epochs / self.checks)
 

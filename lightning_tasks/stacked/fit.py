@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
@@ -15,10 +14,11 @@ from lightning_tasks import module, nets
 from lightning_tasks.callbacks import Report
 from lightning_tasks.data import Ordered, Split, batch_sizes, to_device
 from lightning_tasks.stacked.checkpoints import StackCheckpoints
-from lightning_tasks.stacked.forms import form_of, loss_name
+from lightning_tasks.stacked.forms import Form, form_of, loss_name
 from lightning_tasks.stacked.layout import Member, sort
 from lightning_tasks.stacked.training import Course, Epochs, StackedTraining
 
+OPTIMIZERS = ("adam", "sgd", "rmsprop", "adagrad")
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
 
 
@@ -40,34 +40,35 @@ class Task(Protocol):
         """The network of these hyperparameters."""
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """A configuration to train: every hyperparameter, its seed, and its report if it has one."""
+def form_in(task: Task, net: nn.Module, settings: Mapping[str, Any], samples: int) -> Form | None:
+    """The form of a network if a stack can train it with these hyperparameters, or None."""
+    form, loss = form_of(net), loss_name(nets.pick("loss", task.losses, settings["loss"]))
+    if form is None or loss is None or not form.dropout < 1.0:
+        return None
+    if settings["optimizer"] not in OPTIMIZERS:
+        return None
+    # A plain network refuses to normalise a batch of one sample, and says why.
+    alone = form.batch_norm and 1 in batch_sizes(samples, settings["batch_size"])
+    return None if alone else form
 
-    settings: Mapping[str, Any]
-    seed: int
-    report: Report | None = None
 
+def member(task: Task, settings: Mapping[str, Any], samples: int) -> Member:
+    """The network of these hyperparameters as one of a stack, drawn by torch's generator.
 
-def member(task: Task, settings: Mapping[str, Any], samples: int) -> Member | None:
-    """The network of these hyperparameters as one of a stack, drawn by torch's generator; None if it does not fit.
+    The draws are those of a network that trains as a plain one: weights, then the seed of the shuffles.
 
-    The draws are those of a network that trains alone as a plain one: weights, then the seed of the shuffles.
+    Raises
+    ------
+    ValueError
+        If a stack cannot train it.
     """
     net = task.network(settings)
-    form, loss = form_of(net), loss_name(nets.pick("loss", task.losses, settings["loss"]))
+    form, loss = form_in(task, net, settings, samples), loss_name(task.losses[settings["loss"]])
     if form is None or loss is None or not isinstance(net, nn.Sequential):
-        return None
-    if form.batch_norm and 1 in batch_sizes(samples, settings["batch_size"]):
-        return None  # a plain network refuses it, and says why
-    if form.dropout >= 1.0 or settings["optimizer"] not in ("adam", "sgd", "rmsprop", "adagrad"):
-        return None
-    if net[0].weight.device.type == "meta":
-        return Member(net, form, settings, loss, torch.Generator(), 0, samples)
+        raise ValueError(f"a stack trains MLPs of one width, but got {net}; train it alone.")
     nets.initialise(net, settings["initialiser"])
     shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-    key = int(torch.randint(2**31, ()))
-    return Member(net, form, settings, loss, shuffles, key, samples)
+    return Member(net, form, settings, loss, shuffles, int(torch.randint(2**31, ())), samples)
 
 
 def train(

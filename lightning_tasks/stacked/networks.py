@@ -140,7 +140,7 @@ class NormBatch:
         samples = (torch.arange(rows) < sizes[:, None])[..., None]
         share = torch.where(sizes > 0, 1.0 / sizes.double(), 0.0)
         unbiased = torch.where(sizes > 1, 1.0 / (sizes.double() - 1.0), 0.0)
-        columns = (share, unbiased, (sizes > 0) * _MOMENTUM)
+        columns = (share, unbiased, (sizes > 0).double() * _MOMENTUM)
         return NormBatch(
             None if bool((sizes == rows).all()) else samples.to(device, dtype),
             *(column[:, None, None].to(device, dtype) for column in columns),
