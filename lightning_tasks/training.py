@@ -27,7 +27,7 @@ from lightning_tasks.devices.ranks import ALONE, Mortal, Ranks, norm_whole_batch
 from lightning_tasks.devices.torchrun import train_together
 from lightning_tasks.stacked import fit
 from lightning_tasks.stacked.checkpoints import StackCheckpoints
-from lightning_tasks.stacked.groups import Candidate, group
+from lightning_tasks.stacked.groups import Candidate, by_shape, group
 
 COSTS = ("flops", "parameters", "seconds")
 TRAININGS = ("auto", "stacked", "solo")
@@ -158,7 +158,9 @@ class Trainee:
                 "`+task.evaluate.checkpoint_every=60`."
             )
         if training not in TRAININGS:
-            raise ValueError(f"`training` must be one of {', '.join(TRAININGS)}, but got {training!r}; pass training=auto.")
+            raise ValueError(
+                f"`training` must be one of {', '.join(TRAININGS)}, but got {training!r}; pass training=auto."
+            )
         self.training = training
         self.task = task
         known = Machine.__dataclass_fields__
@@ -357,6 +359,9 @@ class Trainee:
         """
         if self.training == "solo":
             return [[place] for place in range(len(configurations))]
+        return group(self._candidates(configurations), self.training == "auto", self.machine.accelerator)
+
+    def _candidates(self, configurations: Sequence[Mapping[str, Any]]) -> list[Candidate | None]:
         candidates: list[Candidate | None] = []
         for params in configurations:
             try:
@@ -364,7 +369,7 @@ class Trainee:
                 candidates.append(self._candidate(settings, self._drawn(settings)))
             except (ValueError, RuntimeError):  # its trial gives the reason
                 candidates.append(None)
-        return group(candidates, self.training == "auto")
+        return candidates
 
     def evaluate_many(
         self,
@@ -373,14 +378,14 @@ class Trainee:
         reports: Sequence[Report | None] | None = None,
         checkpoint: Path | None = None,
     ) -> list[dict[str, Any]]:
-        """Train several configurations, those of a group of `groups` in one fit.
+        """Train several configurations, those of one padded shape in one fit.
 
         Parameters
         ----------
         configurations, seeds, reports
             Of each trial, as in `trainee(params, seed, report)`.
         checkpoint
-            A file for these trials together, if they are one group.
+            A file for these trials together, used if they have one shape.
 
         Returns
         -------
@@ -401,15 +406,21 @@ class Trainee:
         """As `evaluate_many`, with the weights of each network, none if it diverged, and the test metric if `test`."""
         reports = [None] * len(seeds) if reports is None else reports
         trained: dict[int, Trained] = {}
-        groups = self.groups(configurations)
+        groups = by_shape(self._candidates(configurations))
         for places in groups:
             kept = checkpoint if len(groups) == 1 else None
             if len(places) == 1:
                 (place,) = places
                 trained[place] = self.train(configurations[place], seeds[place], reports[place], test, kept)
             else:
-                own = ([values[place] for place in places] for values in (configurations, seeds, reports))
-                trained.update(zip(places, self._fit_stack(*own, test=test, checkpoint=kept), strict=True))
+                stack = self._fit_stack(
+                    [configurations[place] for place in places],
+                    [seeds[place] for place in places],
+                    [reports[place] for place in places],
+                    test,
+                    kept,
+                )
+                trained.update(zip(places, stack, strict=True))
         return [trained[place] for place in range(len(seeds))]
 
     def _candidate(self, settings: Mapping[str, Any], net: nn.Module) -> Candidate | None:
@@ -431,13 +442,16 @@ class Trainee:
         """The results and weights of configurations of one padded shape, trained in one fit."""
         settings = [self._settings(params) for params in configurations]
         samples, members = len(self.task.load().train[0]), []
-        for own, seed in zip(settings, seeds, strict=True):
-            with self._seeded(seed):
+        with self._seeded(0):
+            for own, seed in zip(settings, seeds, strict=True):
+                torch.manual_seed(seed)
                 members.append(fit.member(self.task, own, samples))
         every = self._every(None if all(report is None for report in reports) else True)
         saves = None
         if checkpoint is not None:
-            parts = [self._owner(*each, every) for each in zip(settings, seeds, (one.net for one in members), strict=True)]
+            parts = [
+                self._owner(*each, every) for each in zip(settings, seeds, (one.net for one in members), strict=True)
+            ]
             owner = {name: [part[name] for part in parts] for name in parts[0]}
             saves = StackCheckpoints(checkpoint, self.checkpoint_every, owner)
         with _quiet(), self._seeded(0):
@@ -452,8 +466,8 @@ class Trainee:
                 saves,
             )
         results = []
-        for own, course, its in zip(settings, courses, weights, strict=True):
-            result = _blank(self._on_paper(own)[1], test) | found
+        for one, course, its in zip(members, courses, weights, strict=True):
+            result = _blank({"parameters": one.form.parameters, "flops": one.form.flops}, test) | found
             result.update(status=course.status, message=course.message, epochs=course.epochs)
             result["seconds"] = seconds / len(members)
             if course.status != "diverged":

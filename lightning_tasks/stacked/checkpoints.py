@@ -63,8 +63,9 @@ class StackCheckpoints(pl.Callback):
             return {"not_resumed": f"the checkpoint was not used: it is of other {', '.join(others)}"}
         self.seconds = state["seconds"]
         for course, report in zip(state["courses"], training.reports, strict=True):
-            for step, value in course["curve"] if report is not None else []:
-                report(step, value)
+            if report is not None:
+                for step, value in course["curve"]:
+                    report(step, value)
         return {"resumed_at": state["epochs"]}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,21 @@ class Form:
     batch_norm: bool
     dropout: float
 
+    @property
+    def parameters(self) -> int:
+        """What `nets.count_parameters` counts."""
+        vectors = self.depth * self.width * (3 if self.batch_norm else 1) + self.outputs
+        return self._products + vectors
+
+    @property
+    def flops(self) -> int:
+        """What `nets.count_flops` counts, in some milliseconds."""
+        return 2 * self._products
+
+    @property
+    def _products(self) -> int:
+        return self.width * (self.inputs + (self.depth - 1) * self.width + self.outputs)
+
 
 def form_of(net: nn.Module) -> Form | None:
     """The form of a network; None if it is no MLP of this kind.
@@ -74,7 +90,7 @@ def form_of(net: nn.Module) -> Form | None:
     linear = [index for index, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
     if not linear or linear[0] != 0 or not isinstance(head, nn.Linear):
         return None
-    blocks = [layers[start:end] for start, end in zip(linear, [*linear[1:], len(layers)], strict=True)]
+    blocks: list[list[Any]] = [layers[start:end] for start, end in zip(linear, [*linear[1:], len(layers)], strict=True)]
     kinds = {tuple(map(_kind, block)) for block in blocks}
     if len(kinds) > 1 or len({block[0].out_features for block in blocks}) > 1:
         return None
@@ -85,16 +101,14 @@ def form_of(net: nn.Module) -> Form | None:
         return None
     rate = blocks[0][-1].p if rest[1:] else 0.0
     first = blocks[0][0]
-    return Form(
-        first.in_features, head.out_features, len(blocks), first.out_features, rest[0], batch_norm, float(rate)
-    )
+    return Form(first.in_features, head.out_features, len(blocks), first.out_features, rest[0], batch_norm, float(rate))
 
 
 _KINDS: dict[type[nn.Module], str] = {
     nn.Linear: "linear",
     nn.BatchNorm1d: "norm",
     nn.Dropout: "dropout",
-    **{build().__class__: name for name, build in ACTIVATIONS.items()},  # type: ignore[dict-item]
+    **{build().__class__: name for name, build in ACTIVATIONS.items()},
 }
 
 

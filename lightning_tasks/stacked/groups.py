@@ -7,7 +7,7 @@ a large group is cut by kind, and a small one stays together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,10 +58,15 @@ class Candidate:
         )
 
 
-def group(candidates: Sequence[Candidate | None], measured: bool) -> list[list[int]]:
-    """Groups of places that train together; a place without a candidate is a group of its own."""
+def by_shape(candidates: Sequence[Candidate | None]) -> list[list[int]]:
+    """Groups of places with one padded shape; a place without a candidate is a group of its own."""
     shapes: dict[Any, list[int]] = {}
     for place, candidate in enumerate(candidates):
         key = ("alone", place) if candidate is None else candidate.shape
         shapes.setdefault(key, []).append(place)
     return list(shapes.values())
+
+
+def group(candidates: Sequence[Candidate | None], measured: bool, accelerator: str) -> list[list[int]]:
+    """Groups of places that train together; a place without a candidate is a group of its own."""
+    return by_shape(candidates)

@@ -181,7 +181,9 @@ class Stack:
         self.layout, self.device, self.dtype = layout, device, dtype
         self.weights, self.gradients = Weights(layout, device, dtype), Weights(layout, device, dtype)
         self.places = Places(layout, device)
-        self.running = [torch.zeros(2, layer.norms, 1, layout.width, device=device, dtype=dtype) for layer in layout.layers]
+        self.running = [
+            torch.zeros(2, layer.norms, 1, layout.width, device=device, dtype=dtype) for layer in layout.layers
+        ]
         everyone = list(range(layout.size))
         self._norm_rows = [places(layer.values[: layer.norms], everyone, device) for layer in layout.layers]
         self._room = [Room(self, layer, layout.batch_rows) for layer in layout.layers]
@@ -312,10 +314,9 @@ class Stack:
             if level + 1 < layout.depth:
                 above = _product(d, self.weights.matrices[level + 1], room.g if order is None else None)
             if order is not None:
-                if above is None:
-                    source = end
-                else:
-                    source = above if len(above) == len(layer.rows) else torch.cat((above, end))
+                source = end if above is None else above
+                if above is not None and len(above) < len(layer.rows):
+                    source = torch.cat((above, end))
                 torch.index_select(source, 0, order, out=room.g)
             factors = None if self._dropout is None else self._dropout[level]
             if factors is not None:

@@ -13,7 +13,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lightning_tasks.stacked.layout import Layout
 from lightning_tasks.stacked.networks import Stack, Weights
 
 # Torch's defaults.
@@ -181,7 +180,7 @@ class Optimizers:
         square, buffer = part.memories[:2]
         torch._foreach_mul_(square, part.numbers["rho"])
         torch._foreach_addcmul_(square, torch._foreach_mul(part.gradients, part.gradients), part.numbers["1 - rho"])
-        below = square
+        below: tuple[Tensor, ...] | list[Tensor] = square
         if centered:
             mean = part.memories[2]
             torch._foreach_lerp_(mean, part.gradients, part.numbers["1 - rho"])

@@ -99,9 +99,7 @@ class Schedule:
         columns = []
         for index, member in enumerate(layout.members):
             sizes[: len(member.sizes), index] = torch.tensor(member.sizes)
-            columns.append(
-                torch.cat([step * rows + torch.arange(size) for step, size in enumerate(member.sizes)])
-            )
+            columns.append(torch.cat([step * rows + torch.arange(size) for step, size in enumerate(member.sizes)]))
         self.columns = torch.stack(columns)
         shares = torch.where(sizes > 0, 1.0 / sizes.double(), 0.0)
         samples = (torch.arange(rows) < sizes[..., None])[..., None]
@@ -189,9 +187,9 @@ class StackedTraining(pl.LightningModule):
             difference = outputs.sub_(y[step])
             found = [loss_and_gradient(name, difference[part]) for name, part in self.layout.losses]
             values, gradients = zip(*found, strict=True)
-            value, gradient = (values[0], gradients[0]) if len(found) == 1 else (torch.cat(values), torch.cat(gradients))
-            torch.sum((value * schedule.weights[step]).flatten(1), dim=1, out=losses[step])
-            self.stack.backward(gradient * schedule.weights[step])
+            weights = schedule.weights[step]
+            torch.sum((_joined(values) * weights).flatten(1), dim=1, out=losses[step])
+            self.stack.backward(_joined(gradients) * weights)
             self.optimizer.step(step)
         self._judge(losses)
 
@@ -296,3 +294,7 @@ class StackedTraining(pl.LightningModule):
     def _tensors(self) -> list[Tensor]:
         memory = [tensor for own in self.optimizer.memory for tensor in own.tensors]
         return [*self.stack.weights.tensors, *memory, *self.stack.running]
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
