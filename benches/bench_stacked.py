@@ -49,10 +49,9 @@ def _instantiated(task: str, training: str, trainer: dict[str, Any], epochs: int
         {
             "task": OmegaConf.load(conf / "task" / f"{task}.yaml"),
             "trainer": OmegaConf.merge(OmegaConf.load(conf / "trainer" / "cpu.yaml"), trainer),
-            "training": training,
         }
     )
-    whole.task.evaluate.training = training
+    whole.task.training = training
     if epochs is not None:
         whole.task.evaluate.epochs = epochs
     return argparse.Namespace(
