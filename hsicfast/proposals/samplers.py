@@ -22,7 +22,7 @@ import numpy as np
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError, require
 from hsicfast.proposals.transforms import BEST, Wish, bounded, log_excess, over_limit
-from hsicfast.space.distributions import distribution, position, quiet, suggested
+from hsicfast.space.distributions import position, quiet, searched, suggested
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.costs import MOST_DRAWN, CostLimit
@@ -80,22 +80,27 @@ def design(
     True
     """
     check_method("design", method, DESIGNS)
-    points = islice(_points(len(space), seed, method), start, None)
+    points = _points(len(space), seed, method, start)
     drawn: Iterator[dict[str, Any]] = map(space.from_unit, points)
     return list(islice(drawn if costs is None else costs.affordable(drawn), n))
 
 
-def _points(d: int, seed: int, method: str) -> Iterator[Floats]:
-    """The points (d,) of a design, without end."""
+def _points(d: int, seed: int, method: str, start: int) -> Iterator[Floats]:
+    """The points (d,) of a design from the point `start` on, without end."""
     if method == "random":
-        yield from (np.random.default_rng([seed, index]).random(d) for index in counter())
+        yield from (np.random.default_rng([seed, index]).random(d) for index in counter(start))
     else:
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(d=d, scramble=True, seed=np.random.default_rng(seed))
-        yield from sequence.random_base2(0)
-        for doublings in counter():  # scipy warns of any other number: the sequence is balanced at powers of two
-            yield from sequence.random_base2(doublings)
+        yield from sequence.random_base2(0)[start:]
+        # scipy warns of any other number: the sequence is balanced at powers of two.
+        for doublings in counter():
+            ahead = min(max(start - 2**doublings, 0), 2**doublings)
+            if ahead == 2**doublings:
+                sequence.fast_forward(ahead)
+            else:
+                yield from sequence.random_base2(doublings)[ahead:]
 
 
 def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,7 +283,7 @@ def _seen(
     optuna: Any, space: SearchSpace, trials: TrialTable, wish: Wish, most: float | None
 ) -> list[optuna.trial.FrozenTrial]:
     """The trials that lie in `space`, as Optuna trials that teach an optimiser the `wish` and the limit `most`."""
-    distributions = {name: distribution(space[name]) for name in space}
+    distributions = {name: searched(space[name]) for name in space}
     values, constraints = wish.lessons(trials)
     if most is not None:
         constraints = [own | {"cost": x} for own, x in zip(constraints, over_limit(trials.cost, most), strict=True)]

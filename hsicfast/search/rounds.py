@@ -41,6 +41,8 @@ from hsicfast.trials.trial import DESIGN, DONE, FINAL, PROPOSAL, SEARCH, Origin,
 
 # LEAST_TRIALS: an analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
+# PORTION: trials of the design are drawn this many at a time.
+PORTION = 1000
 # A run with stop="enough" looks every LOOK_EVERY trials at what can still be gained, if FEWEST_LOOKED_AT or more ended
 # well, and stops after LOOKS looks in a row at which it was too little.
 LOOK_EVERY, FEWEST_LOOKED_AT, LOOKS = 5, 20, 2
@@ -178,6 +180,16 @@ class Run:
             drawn = fresh + (self.design(n - len(fresh), method) if len(fresh) < n else [])
         self.truncated |= refused > 0
         return drawn
+
+    def draw(self, n: int, method: str, note: str) -> None:
+        """Draw the next `n` trials as :meth:`design` does, and train them, PORTION at a time.
+
+        So the first one begins at once, and a signal is heard between two, however many they are.
+        """
+        while n > 0 and not self.stopped():
+            portion = min(n, PORTION)
+            self.train("design", DESIGN, self.design(portion, method), note)
+            n -= portion
 
     def propose(
         self,

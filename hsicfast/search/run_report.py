@@ -33,6 +33,7 @@ from hsicfast.search.finals import network_to_keep
 from hsicfast.search.result import Chapter, Result, chapters, values_yaml
 from hsicfast.text import number, one_line
 from hsicfast.trials.costs import meets
+from hsicfast.trials.entries import csv_text
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
 
@@ -98,7 +99,9 @@ def write_report(
     return tuple(_write(folder / name, content) for name, content in contents.items())
 
 
-def leave_report(folder: Path, result: Result) -> None:
+def leave_report(
+    folder: Path, result: Result, *, title: str | None = None, again: Mapping[str, str] | None = None
+) -> None:
     """Write what a run of a plain function leaves: the files of :func:`write_report`, and the chosen values as YAML.
 
     If the tools of a page are missing, a warning says so and the tables alone are written.
@@ -109,15 +112,20 @@ def leave_report(folder: Path, result: Result) -> None:
         Folder of the run.
     result : Result
         The result of the run.
+    title : str, optional
+        Heading of the page; the name of the folder by default.
+    again : mapping of str to str, optional
+        The texts of the YAML files by their names, where they are more than values.
 
     Raises
     ------
     RunError
         If the folder cannot be written.
     """
-    names = {"title": folder.resolve().name or PLAIN["title"], "metric": "objective", "cost": "cost"}
-    for name, trial in (("best", result.best), ("economical", result.economical)):
-        _write(folder / AGAIN[name], values_yaml(trial.params))
+    names = {"title": title or folder.resolve().name or PLAIN["title"], "metric": "objective", "cost": "cost"}
+    chosen_ones = (("best", result.best), ("economical", result.economical))
+    for name, text in (again or {AGAIN[name]: values_yaml(trial.params) for name, trial in chosen_ones}).items():
+        _write(folder / name, text)
     try:
         check_report_tools()
     except InputError as error:
@@ -166,7 +174,7 @@ def _tables(result: Result, names: Mapping[str, Any], tests: Mapping[int, float]
     """The files of a report that need no tool: the trials, the analysis and the best trial."""
     called = {key: names[key] for key in ("metric", "test_metric", "cost")}
     return {
-        TRIALS: result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
+        TRIALS: csv_text(result.trials.to_frame()),
         ANALYSIS: _json(_analysis(result, planned, chapters(result))),
         BEST: _json(
             called

@@ -68,8 +68,7 @@ class Random:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         while run.left and not run.stopped() and not run.enough():
             portion = run.left if run.plan.stop is None else min(run.left, LOOK_EVERY)
-            proposals = run.design(portion, self.design)
-            run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
+            run.draw(portion, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
         return run.analyse(), None
 
 
@@ -113,8 +112,8 @@ class TwoStep:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         # 1. Draw trials from the distributions of the space, and train them.
         run.recall()
-        proposals = run.design(run.design_due(self.design_share), self.design)
-        run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
+        due = run.design_due(self.design_share)
+        run.draw(due, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
         # 2. Find out which hyperparameters decide whether a trial ends among the best.
         sensitivity = run.analyse()
         if run.stopped():
@@ -179,7 +178,7 @@ class Hsic:
         # 1. Train a Sobol design; its analysis decides which hyperparameters to fix or to narrow.
         run.recall()
         due = run.design_due(self.design_share)
-        run.train("design", DESIGN, run.design(due, "sobol"), "drawn along a Sobol sequence")
+        run.draw(due, "sobol", "drawn along a Sobol sequence")
         reduction = _learn(run)
         economy = round(min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY) * run.budget)
         # The finals judge all trials, those of earlier chapters among them.
@@ -357,3 +356,18 @@ def _check_trials(strategy: str, n_trials: Any, least: int) -> None:
 
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {"hsic": Hsic, "two_step": TwoStep, "random": Random}
+
+
+def strategy_of(given: str | Strategy) -> Strategy:
+    """The strategy of this name, with its default settings; a strategy object is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If no strategy has the name.
+    """
+    if not isinstance(given, str):
+        return given
+    if given not in STRATEGIES:
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {given!r}; choose one of them")
+    return STRATEGIES[given]()

@@ -94,9 +94,9 @@ class Trainer:
             f"{commonest or 'no message'!r}; correct the space or the training{self.ledger.kept}"
         )
 
-    def _claimed(self, jobs: list[Job]) -> Iterator[Job | Group]:
+    def _claimed(self, jobs: list[Job]) -> Iterator[Any]:
         """The jobs that this process trains, in the groups that train together; claimed when they are taken."""
-        planned = grouped(self.evaluate, jobs)
+        planned = grouped(self.evaluate, jobs) if getattr(self._executor, "takes_groups", False) else list(jobs)
         if not any(isinstance(each, Group) for each in planned):
             yield from self.store.claimed(jobs)
             return

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from hsicfast.runs.results import read_result, result_path, write_result
 from hsicfast.training.groups import Group, run_group
@@ -37,6 +37,14 @@ class Loss:
     message: str
     failure: Failure = DIED
     counts: bool = True
+
+
+@overload
+def attempted(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -> Trial | Loss: ...
+
+
+@overload
+def attempted(evaluate: Evaluate, seeded: bool, job: Planned, folder: Path | None) -> Outcome | Loss: ...
 
 
 def attempted(evaluate: Evaluate, seeded: bool, job: Planned, folder: Path | None) -> Outcome | Loss:
@@ -70,7 +78,7 @@ def left_its_process(error: SystemExit) -> Loss:
 def side_by_side(
     jobs: Iterable[Planned],
     size: Callable[[], int],
-    launch: Callable[[Planned], Any],
+    launch: Callable[[Any], Any],
     ended: Callable[[list[Any]], Iterable[tuple[Any, Outcome | Loss]]],
     folder: Path | None,
     should_stop: Callable[[], bool],

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hsicfast.errors import InputError, RunError, first_line, require
 from hsicfast.runs.results import write_result
@@ -74,6 +74,7 @@ class Ray:
         If a value is out of range, or Ray is not installed.
     """
 
+    takes_groups: ClassVar[bool] = True
     address: str | None = None
     cpus: float | None = None
     gpus: float | None = None

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from hsicfast.errors import InputError
 from hsicfast.training.attempts import Loss, Outcome, Planned, attempted, side_by_side
 from hsicfast.training.cluster import Ray
 from hsicfast.training.processes import Processes
-from hsicfast.training.worker import Evaluate, accepts_seed, never
+from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
 from hsicfast.trials.trial import Trial
 
 Attempt = Callable[[], Outcome | Loss]
@@ -30,7 +30,7 @@ class Executor(Protocol):
     def run(
         self,
         evaluate: Evaluate,
-        jobs: Iterable[Planned],
+        jobs: Iterable[Job],
         folder: Path | None = None,
         should_stop: Callable[[], bool] = never,
     ) -> Iterator[Trial]:
@@ -40,8 +40,9 @@ class Executor(Protocol):
         ----------
         evaluate : callable
             Trains one configuration.
-        jobs : iterable of Job or Group
-            The trials, taken one by one as there is room; those of a group train in one call.
+        jobs : iterable of Job
+            The trials, taken one by one as there is room. An executor whose attribute ``takes_groups`` is True also
+            gets a :class:`~hsicfast.training.groups.Group`, whose trials train in one call.
         folder : Path, optional
             The run folder, where each result becomes durable.
         should_stop : callable
@@ -87,6 +88,8 @@ def executor_of(given: Executor | str | None) -> Executor:
 @dataclass
 class Local:
     """Trials one after the other in this process."""
+
+    takes_groups: ClassVar[bool] = True
 
     def run(
         self,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hsicfast.errors import InputError, RunError
 from hsicfast.training.attempts import Loss, Outcome, Planned, attempted, left_its_process, side_by_side, trials_of
@@ -61,6 +61,7 @@ class Processes:
         If a value is out of range, or one trial needs more GPUs than are visible.
     """
 
+    takes_groups: ClassVar[bool] = True
     workers: int | None = None
     timeout: float | None = None
     threads: int = 1
@@ -120,6 +121,11 @@ class Processes:
 
     def _started(self, evaluate: Evaluate) -> Any:
         leave_a_start()
+        if multiprocessing.current_process().daemon:
+            raise InputError(
+                "trials side by side need processes of their own, but this process is a daemon, which may start none; "
+                "use executor=local, or start this process with daemon=False"
+            )
         import cloudpickle
         from pebble import ProcessPool
 
@@ -159,6 +165,8 @@ class Processes:
             return Loss(f"it took longer than timeout={self.timeout} s", TIMED_OUT)
         if isinstance(error, SystemExit):
             return left_its_process(error)
+        if isinstance(error, KeyboardInterrupt):
+            return Loss("it raised KeyboardInterrupt in its process")
         raise error
 
     def _after_broken_pool(self) -> Loss:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_tasks.checkpoints import WholeFile
+from lightning_tasks.fits.checkpoints import WholeFile
 from lightning_tasks.stacked.training import StackedTraining
 
 # The key of our part in Lightning's dictionary.

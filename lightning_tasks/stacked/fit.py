@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_tasks import module, nets
-from lightning_tasks.callbacks import Report
 from lightning_tasks.data import Ordered, Split, batch_sizes, to_device
+from lightning_tasks.fits.callbacks import Report
 from lightning_tasks.stacked.checkpoints import StackCheckpoints
 from lightning_tasks.stacked.forms import Form, form_of, loss_name
 from lightning_tasks.stacked.layout import Member, sort

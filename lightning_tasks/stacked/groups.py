@@ -31,14 +31,11 @@ class Candidate:
         Every hyperparameter of `module.DEFAULTS`.
     samples
         Number of training samples.
-    epochs
-        Passes over them.
     """
 
     form: Form
     settings: Mapping[str, Any]
     samples: int
-    epochs: int
 
     @cached_property
     def steps(self) -> int:

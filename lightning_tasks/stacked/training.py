@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_tasks import module
-from lightning_tasks.callbacks import Report
 from lightning_tasks.data import Pair
+from lightning_tasks.fits.callbacks import Report
 from lightning_tasks.stacked.dropout import Dropout
 from lightning_tasks.stacked.forms import loss_and_gradient
 from lightning_tasks.stacked.layout import Layout, Member
