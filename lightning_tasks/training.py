@@ -24,7 +24,7 @@ from lightning_tasks.fits.namespaces import namespace_of, quiet, versions
 from lightning_tasks.fits.parts import Parts
 from lightning_tasks.stacked import fit
 from lightning_tasks.stacked.checkpoints import StackCheckpoints
-from lightning_tasks.stacked.groups import Candidate, by_shape, group
+from lightning_tasks.stacked.groups import MOST_WEIGHTS, Candidate, by_shape, group, measured
 
 TRAININGS = ("auto", "stacked", "solo", "plain")
 # The result of a training, and the weights of its network.
@@ -200,7 +200,9 @@ class Trainee(Fit):
         """
         if self.training in ("solo", "plain"):
             return [[place] for place in range(len(configurations))]
-        return group(self._candidates(configurations), self.training == "auto", self.machine.accelerator)
+        on_cpu = self.machine.accelerator == "cpu"  # a GPU is the faster, the more it gets at once
+        speed = measured() if self.training == "auto" and on_cpu else None
+        return group(self._candidates(configurations), speed, MOST_WEIGHTS if on_cpu else None)
 
     def evaluate_many(
         self,

@@ -59,11 +59,8 @@ class Member:
 
     @property
     def variant(self) -> str:
-        """The kind of its optimiser, which needs memory and steps of its own."""
-        name = self.settings["optimizer"]
-        if name == "adam" and self.settings["amsgrad"]:
-            return "amsgrad"
-        return "centered" if name == "rmsprop" and self.settings["centered"] else str(name)
+        """The kind of its optimiser."""
+        return variant(self.settings)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -71,6 +68,18 @@ class Member:
         form = self.form
         rows = padded_rows(max(self.sizes), form.width)
         return padded_ends(form.inputs), padded_width(form.width), padded_ends(form.outputs), rows
+
+
+def variant(settings: Mapping[str, Any]) -> str:
+    """The kind of an optimiser, which needs memory and steps of its own.
+
+    >>> variant({"optimizer": "adam", "amsgrad": True}), variant({"optimizer": "sgd"})
+    ('amsgrad', 'sgd')
+    """
+    name = settings["optimizer"]
+    if name == "adam" and settings["amsgrad"]:
+        return "amsgrad"
+    return "centered" if name == "rmsprop" and settings["centered"] else str(name)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ class Schedule:
         Where the samples of an epoch lie among its padded rows.
     norms : list of lists of NormBatch
         For each step and layer.
+    taken : (steps, N)
+        Whether a network takes a step, in the order of the losses.
     weights : (steps, N, rows, outputs)
         Of the losses, in their order.
     """
@@ -106,6 +108,7 @@ class Schedule:
         weights = samples * (shares / outputs)[..., None, None] * (torch.arange(layout.outputs) < outputs)
         normed = [torch.tensor(layer.values[: layer.norms], dtype=torch.long) for layer in layout.layers]
         self.norms = [[NormBatch.of(own[places], rows, device, dtype) for places in normed] for own in sizes]
+        self.taken = (sizes > 0)[:, layout.by_loss].to(device)
         self.weights = weights[:, layout.by_loss].to(device, dtype).contiguous()
 
 
@@ -195,7 +198,7 @@ class StackedTraining(pl.LightningModule):
 
     def _judge(self, losses: Tensor) -> None:
         """Mark the networks whose loss was no finite number, at its first step."""
-        broken = ~torch.isfinite(losses)
+        broken = ~torch.isfinite(losses) & self.schedule.taken
         for place in torch.nonzero(broken.any(dim=0)).flatten().tolist():
             member, network = self.layout.by_loss[place], self.networks[self.layout.by_loss[place]]
             course = self.courses[network]
