@@ -188,7 +188,6 @@ class Run:
         *,
         space: SearchSpace | None = None,
         method: str = "gp",
-        ahead: int = 0,
     ) -> list[dict[str, Any]]:
         """Proposals of an optimiser that has seen `trials`, see :func:`~hsicfast.proposals.samplers.propose`.
 
@@ -205,10 +204,8 @@ class Run:
         space : SearchSpace, optional
             The space of the run, by default, or the same with narrower ranges.
         method : {"gp", "tpe", "random"}
-        ahead : int
-            Number of trials that are to be planned before these.
         """
-        turn = Turn(self.plan.seed, self.planned + ahead, count)
+        turn = Turn(self.plan.seed, self.planned, count)
         return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
 
     def train(self, name: str, origin: Origin, proposals: list[dict[str, Any]], note: str) -> None:
