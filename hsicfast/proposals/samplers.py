@@ -23,9 +23,8 @@ from hsicfast.arrays import Floats
 from hsicfast.errors import InputError, require
 from hsicfast.proposals.coordinates import Coordinates
 from hsicfast.proposals.nested import FEWEST_KNOWN, NestedSearch, has_conditions
-from hsicfast.proposals.transforms import BEST, Lesson, Wish, bounded, log_excess, over_limit
-from hsicfast.space.distributions import distribution, position, quiet, suggested
-from hsicfast.space.hyperparameters import Float, Int
+from hsicfast.proposals.transforms import BEST, Lesson, Wish, log_excess, over_limit
+from hsicfast.space.distributions import position, quiet, searched, suggested
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.costs import MOST_DRAWN, CostLimit
 from hsicfast.trials.table import TrialTable
@@ -38,9 +37,6 @@ DESIGNS = ("random", "sobol")
 OPTIMIZERS = ("gp", "tpe", "random")
 # MOST_ASKED: an optimiser whose proposals are too expensive this many times in a row has not learnt the limit.
 MOST_ASKED = 8
-
-# What can still be gained is judged at CANDIDATES points of the space, and as many near the LEADERS best trials.
-CANDIDATES, LEADERS = 256, 5
 
 
 def design(
@@ -79,22 +75,27 @@ def design(
     True
     """
     check_method("design", method, DESIGNS)
-    points = islice(_points(len(space), seed, method), start, None)
+    points = _points(len(space), seed, method, start)
     drawn: Iterator[dict[str, Any]] = map(space.from_unit, points)
     return list(islice(drawn if costs is None else costs.affordable(drawn), n))
 
 
-def _points(d: int, seed: int, method: str) -> Iterator[Floats]:
-    """The points (d,) of a design, without end."""
+def _points(d: int, seed: int, method: str, start: int) -> Iterator[Floats]:
+    """The points (d,) of a design from the point `start` on, without end."""
     if method == "random":
-        yield from (np.random.default_rng([seed, index]).random(d) for index in counter())
+        yield from (np.random.default_rng([seed, index]).random(d) for index in counter(start))
     else:
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(d=d, scramble=True, seed=np.random.default_rng(seed))
-        yield from sequence.random_base2(0)
-        for doublings in counter():  # scipy warns of any other number: the sequence is balanced at powers of two
-            yield from sequence.random_base2(doublings)
+        yield from sequence.random_base2(0)[start:]
+        # scipy warns of any other number: the sequence is balanced at powers of two.
+        for doublings in counter():
+            ahead = min(max(start - 2**doublings, 0), 2**doublings)
+            if ahead == 2**doublings:
+                sequence.fast_forward(ahead)
+            else:
+                yield from sequence.random_base2(doublings)[ahead:]
 
 
 def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,72 +195,6 @@ def propose(
         return [_ask(search, wish, costs) or next(spare) for _ in range(turn.count)]
 
 
-def expected_gain(space: SearchSpace, trials: TrialTable, left: int, seed: int) -> float:
-    """What `left` further trials can be expected to gain on the best of `trials`, in the unit of the loss.
-
-    A Gaussian process sees the losses, those worse than the median as the median, because how bad a bad trial is says
-    nothing of what can be gained. A hyperparameter that does not exist in a trial has a position of its own. The
-    candidates are drawn from the space, half of them near the best trials.
-
-    Parameters
-    ----------
-    space : SearchSpace
-    trials : TrialTable
-        Points of the space, some of them done.
-    left : int
-    seed : int
-        Of the candidates.
-    """
-    from hsicfast.evidence.improvement import still_to_gain
-
-    seen = trials.evidence
-    losses = np.array(bounded(seen))
-    losses = np.minimum(losses, np.median(losses))
-    random = np.random.default_rng(seed)
-    wide = [space.from_unit(random.random(len(space))) for _ in range(CANDIDATES)]
-    units = _positions(space, [trial.params for trial in seen])
-    leaders = [seen[row].params for row in np.argsort(losses, kind="stable")[:LEADERS]]
-    near = []
-    for turn in range(CANDIDATES):
-        leader = leaders[turn % len(leaders)]
-        moved = [name for name in space if random.random() < max(2 / len(space), 0.2)]
-        near.append(space.fill(lambda name: _moved(space, name, leader, moved, random)))  # noqa: B023
-    return still_to_gain(units, losses, _positions(space, [*wide, *near]), left, seed)
-
-
-def _moved(
-    space: SearchSpace, name: str, leader: Mapping[str, Any], moved: Sequence[str], random: np.random.Generator
-) -> Any:
-    """The value of `leader`, or one a little away from it if the hyperparameter is `moved` or absent there."""
-    if name not in leader:
-        return space[name].from_unit(random.random())
-    if name not in moved:
-        return leader[name]
-    if not isinstance(space[name], Float | Int):
-        return space[name].from_unit(random.random())
-    at = float(space[name].to_unit([leader[name]])[0])
-    return space[name].from_unit(float(np.clip(at + 0.1 * random.standard_normal(), 0, 1)))
-
-
-def _positions(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> Floats:
-    """Positions (n, d) of points in [0, 1]: a column for each number, and one for each value of a choice."""
-    columns = []
-    for name, kind in space.items():
-        own = [point.get(name) for point in points]
-        there = np.array([name in point for point in points])
-        if isinstance(kind, Float | Int):
-            unit = np.full(len(points), -0.5)
-            unit[there] = kind.to_unit(np.array([point[name] for point in points if name in point], dtype=np.float64))
-            columns.append(unit)
-        else:
-            values = kind.values if len(kind.values) > 2 else kind.values[:1]
-            columns += [
-                np.array([float(is_there and value == of) for value, is_there in zip(own, there, strict=True)])
-                for of in values
-            ]
-    return np.column_stack(columns)
-
-
 def check_method(role: str, method: str, methods: Sequence[str]) -> None:
     """Raise an InputError unless `method` is one of `methods`, or if it is "gp" and torch is not installed."""
     if method not in methods:
@@ -323,7 +258,7 @@ class _StudySearch:
         from optuna.trial import create_trial
 
         self._study, self._space, self._fixed, self._left = study, space, fixed, left
-        distributions = {name: distribution(left[name]) for name in left}
+        distributions = {name: searched(left[name]) for name in left}
         study.add_trials(
             [
                 create_trial(
