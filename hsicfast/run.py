@@ -36,9 +36,9 @@ from rich.text import Text
 
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
-from hsicfast.runs.folder import AGAIN, RESULTS, SETTINGS, STUDY, TRAINED
+from hsicfast.runs.folder import AGAIN, PAGE, RESULTS, SETTINGS, STUDY, TRAINED
 from hsicfast.sweeps.knobs import check_knobs, missing_name, nearest_knob, unknown_argument
-from hsicfast.text import nearest, number
+from hsicfast.text import nearest, number, one_line
 
 # As a shell reports a signal that ended a command: 128 and its number.
 USER_ERROR, INTERRUPTED, SIGNALLED = 2, 130, 128
@@ -66,7 +66,7 @@ class CheckFirst(Callback):
             _check_task("task" in config)
             check_knobs(config, _knobs(), (*REQUIRED, *OPTIONAL))
             check_resume(config.resume, config.store)
-            _check_password(config)
+            _check_passwords(config)
             HydraConfig.instance().set_config(config)  # the name of the folder may refer to it
             folder = Path(config.hydra.run.dir)
             check_free(folder)
@@ -83,7 +83,7 @@ class CheckFirst(Callback):
         try:
             _check_task("task" in config or named)
             check_resume(config.resume, config.store)
-            _check_password(config)
+            _check_passwords(config)
         except InputError as error:
             _refuse(error)
         _name_folders(config)
@@ -174,7 +174,7 @@ def conduct(cfg: DictConfig) -> int:
     for name, trial in saved.items():
         test = f"; its {test_metric}: {tests[trial.index]:.4g}" if test_metric and trial.index in tests else ""
         console.print(Text(f"{name} network: {folder / name / 'network.pt'}{test}"), soft_wrap=True)
-    console.print(Text(f"everything is in {folder}"), soft_wrap=True)
+    console.print(Text(f"everything is in {folder}; the page: {folder / PAGE}"), soft_wrap=True)
     return number
 
 
@@ -275,17 +275,22 @@ def _sources(cfg: DictConfig) -> Any:
         ) from error
 
 
-def _check_password(config: DictConfig) -> None:
+def _check_passwords(config: DictConfig) -> None:
     """Raise an InputError if the configuration, which Hydra keeps in the run's folder, holds a password."""
-    from hsicfast.text import has_password, hide_password
+    from hsicfast.urls import checked_url, shown_url, texts_with_secrets
 
-    url = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
-    if url is not None and has_password(url):
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    held = {key: value for key, value in plain.items() if key != "hydra"}
+    for key, _, values in (override.partition("=") for override in config.hydra.overrides.task):
+        held[key.lstrip("+~")] = values.split(",")  # a multirun has several values for a key
+    for key, url in texts_with_secrets(held):
         raise InputError(
-            "store= must hold no password, as the configuration is kept in the run's folder, but got "
-            f"{hide_password(url)}; put the URL into a variable and pass store='${{oc.env:ITS_NAME}}', or the "
+            f"{key}= must hold no password, as the configuration is kept in the run's folder, but got "
+            f"{shown_url(url)}; put the URL into a variable and pass {key}='${{oc.env:ITS_NAME}}', or the "
             "password into PGPASSWORD"
         )
+    if plain["store"] is not None and not str(plain["store"]).startswith("${"):
+        checked_url(plain["store"])
 
 
 def _check_task(named: bool) -> None:
@@ -376,7 +381,7 @@ def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
     text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
     if isinstance(error, InterpolationKeyError) and error.full_key:
         text += f"; correct {error.full_key}, which refers to it"
-    Console(stderr=True).print(Text(text), soft_wrap=True)
+    Console(stderr=True).print(Text(one_line(text)), soft_wrap=True)
     sys.exit(code)
 
 

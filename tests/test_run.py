@@ -385,6 +385,10 @@ class TestRefusals:
         assert code == 2  # SQLite knows no passwords
         code, *more = command("-m", "+task=toy", "store=postgresql://me:secret@h/d", "seed=1,2")
         assert code == 2
+        more += command("+task=toy", "store='postgresql://u:secret@h:port/d'", "hydra.run.dir=yours")[1:]
+        more += command("+task=toy", "known=['postgresql://u:secret@h/d']", "hydra.run.dir=yours")[1:]
+        more += command("-m", "+task=toy", "store='postgresql://u:secret@h/d',null")[1:]
+        assert not (tmp_path / "yours").exists()
         texts = [out, err, *more, *(path.read_text() for path in tmp_path.rglob("*") if path.is_file())]
         assert not [text for text in texts if "secret" in text]
 
