@@ -307,7 +307,7 @@ def cautions(result: Result) -> list[str]:
     if searched:
         sentences.append(
             f"{n_trials_text(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
-            "analysis, which uses the design alone: they were not drawn from the law of the space."
+            "analysis, which uses the design alone: they were not drawn from the search space."
         )
     if (result.trials.status == PRUNED).any():
         sentences.append(_stopped_early(result.trials))
