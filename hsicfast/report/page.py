@@ -32,17 +32,9 @@ from hsicfast.indices.stability import RankInterval
 from hsicfast.indices.verdicts import interacting, trial_notes
 from hsicfast.reading.guess import Guess
 from hsicfast.report import drawings
-from hsicfast.report.content import (
-    clearest,
-    clearest_pairs,
-    clearest_ranks,
-    good_end,
-    group_goal,
-    in_groups,
-    p_meaning,
-    rank_lines,
-)
+from hsicfast.report.content import clearest, clearest_pairs, good_end, group_goal, in_groups, p_meaning
 from hsicfast.report.points import some_of
+from hsicfast.report.ranking import clearest_ranks, rank_lines
 from hsicfast.report.summary import Configuration, actions, configuration_of, others, without_verdict
 from hsicfast.space.search_space import Float, Hyperparameter, Int
 from hsicfast.text import number, p_text, ratio, share_text, value_text

@@ -344,7 +344,7 @@ class Run:
             # Fresh seeds of an earlier choice do not choose among the trials that are still to come.
             again = trial.origin == FINAL and self.left > 0
             self.ledger.write(replace(trial, origin=SEARCH) if again else trial)
-        note = f"of before, {self.given} of {len(earlier)} used, {drawn} of them as drawn from the law of the space"
+        note = f"of before, {self.given} of {len(earlier)} used, {drawn} of them as drawn from the search space"
         self._begin("earlier", 0, self.first, note + (f"; {left_out}" if left_out else ""), 0)
         for trial in points:
             self._watcher.on_trial(self.ledger[trial.index], True)

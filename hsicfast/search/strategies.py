@@ -65,7 +65,7 @@ class Random:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         while run.left and not run.stopped() and not run.enough():
             portion = run.left if run.plan.stop is None else min(run.left, LOOK_EVERY)
-            run.draw(portion, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
+            run.draw(portion, self.design, f"drawn {_DRAWN[self.design]} from the search space")
         return run.analyse(), None
 
 
@@ -110,7 +110,7 @@ class TwoStep:
         # 1. Draw trials from the distributions of the space, and train them.
         run.recall()
         due = run.design_due(self.design_share)
-        run.draw(due, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
+        run.draw(due, self.design, f"drawn {_DRAWN[self.design]} from the search space")
         # 2. Find out which hyperparameters decide whether a trial ends among the best.
         sensitivity = run.analyse()
         if run.stopped():
