@@ -36,6 +36,7 @@ from benches.functions import FUNCTIONS
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Sensitivity, TrialTable, analyse
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Answers = Iterator[tuple["Claim", float]]  # one study's answers: 1 if the event happened, or a share
 Study = Callable[[np.random.Generator, int], Answers]
 Effect = Callable[[Floats], Any]  # from the values (n, d), mapped to [0, 1], to the objective without noise
@@ -49,7 +50,7 @@ SEEDS, TABLES = 50, 200  # studies of `found`, which has 6 functions, and of `ma
 REPEATS = {"repeats": 5, "doubled": 2}
 BANDWIDTH = 1 - 1 / math.sqrt(2)  # median distance of two uniform values
 GRID = 3000  # intervals of [0, 1]: the edges of all steps below lie between two of them
-POWER_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s?% of the good trials.*?found with (\d+(?:\.\d+)?)\s?% power")
+POWER_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s?% of the good trials (.+), would have been found with (\d+)% power")
 
 EIGHT = Choice(list("abcdefgh"), law=[8, 5, 4, 3, 2, 2, 1, 1])
 SIX = {
@@ -291,28 +292,40 @@ def many(effect: Effect, n: int, random: np.random.Generator, number: int) -> An
     yield Claim(what, n, high=0.05), (pvalues[list(floats(60))[effect is alone :]] <= 0.05).any()
 
 
-def halved(share: float, goal: float, n: int, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """Uniform values (n,) of which the upper half holds this share of the good trials, and objectives (n,)."""
-    good = np.arange(n) < round(goal * n)
-    upper = random.random(n) < np.where(good, share, (0.5 - goal * share) / (1 - goal))
-    return (random.random(n) + upper) / 2, random.random(n) + ~good
+def named_part(text: str, values: Any, u: Floats) -> tuple[Bools, float]:
+    """The trials in the part that a verdict names, and the share of all trials that lies in it by chance."""
+    if text == "in one half of its values":
+        return u >= 0.5, 0.5
+    part = np.array([f"with {value}," in text for value in values])
+    return part, float(part.mean())
+
+
+def good_in(part: Bools, chance: float, share: float, goal: float, random: np.random.Generator) -> Floats:
+    """Objectives (n,) of trials of which the best, as many as the goal says, lie in this part with this share.
+
+    Each trial is good with one probability in the part and with another outside, given the number of good ones.
+    """
+    n, inside, outside = len(part), share * goal / chance, (1 - share) * goal / (1 - chance)
+    while True:
+        good = random.random(n) < np.where(part, inside, outside)
+        if good.sum() == round(goal * n):
+            return random.random(n) + ~good
 
 
 def power(goal: float, n: int, random: np.random.Generator, number: int) -> Answers:
-    """The effect that an open verdict names is found as often as it says."""
+    """The effect that an open verdict names is found in these trials as often as it says."""
     u, y = drawn("plain", n, len(ASKED), random)
     verdicts = asked(ASKED, u, y, goal=goal).verdicts()
-    for place, name in enumerate(ASKED):
+    for place, (name, kind) in enumerate(ASKED.items()):
         if verdicts.loc[name, "kind"] == "open":
             named = POWER_TEXT.search(str(verdicts.loc[name, "evidence"]))
             yield Claim(f"goal {goal}: {name} is open and names an effect", n), named is not None
             if named:
-                share, least = (float(number) / 100 for number in named.groups())
-                v = random.random((n, len(ASKED)))
-                v[:, place], loss = halved(share, goal, n, random)
-                again = asked(ASKED, v, loss, goal=goal, pairs=False).to_frame()
+                part, chance = named_part(named[2], mapped(kind, u[:, place]), u[:, place])
+                loss = good_in(part, chance, float(named[1]) / 100, goal, random)
+                again = asked(ASKED, u, loss, goal=goal, pairs=False).to_frame()
                 what = f"goal {goal}: the effect named for {name} is found"
-                yield Claim(what, n, low=least), again.loc[name, "pvalue_holm"] <= 0.05
+                yield Claim(what, n, low=float(named[3]) / 100), again.loc[name, "pvalue_holm"] <= 0.05
 
 
 def found(n: int, random: np.random.Generator, number: int) -> Answers:

@@ -17,6 +17,7 @@ from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.space.search_space import RESERVED
 from hsicfast.text import kept
 from hsicfast.training.pruning import CurveReporter, Pruning
+from hsicfast.training.relaunch import Relaunched, no_relaunch
 from hsicfast.trials.constraints import largest
 from hsicfast.trials.trial import (
     DIVERGED,
@@ -108,8 +109,9 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
 
     Raises
     ------
-    NoResult
-        If `evaluate` returns or reports something that is no result; every other trial would end the same way.
+    NoResult, Relaunched
+        If `evaluate` returns or reports something that is no result, or starts this program again; every other trial
+        would end the same way.
     Exception
         An error of `evaluate` whose attribute ``lost`` is True: the machine failed, not the training.
     """
@@ -125,9 +127,9 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     try:
         # Its own lists, too: what it does to them is not what was tried.
         own = {name: list(value) if isinstance(value, list) else value for name, value in job.params.items()}
-        with foreign():
+        with foreign(), no_relaunch():
             outcome = evaluate(own, **asked)
-    except NoResult:  # from an evaluate inside this one, as in Repeated
+    except (NoResult, Relaunched):  # every other trial would end the same way
         raise
     except Exception as error:
         # Any other error of a training means that these params do not train.

@@ -23,10 +23,11 @@ from benches.truth import (
     count,
     counted,
     drawn,
-    halved,
+    good_in,
     main,
     mapped,
     merged,
+    named_part,
     parity,
     plans,
     rows,
@@ -83,15 +84,29 @@ def test_the_true_index_of_a_bool_is_the_integral_of_its_two_halves():
     assert true_index("inert", 0.1) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_the_upper_half_holds_the_named_share_of_the_good_trials():
-    u, y = halved(0.8, 0.3, 100_000, np.random.default_rng(1))
-    good = y <= np.sort(y)[29_999]
-    assert good.sum() == 30_000
-    # Binomial: 4 standard deviations are 4 sqrt(0.16 / 30,000) and 4 sqrt(0.25 / 100,000).
-    assert abs((u[good] > 0.5).mean() - 0.8) < 0.0093
-    assert abs((u > 0.5).mean() - 0.5) < 0.0064
-    assert u.min() >= 0
-    assert u.max() < 1
+def test_the_part_holds_the_named_share_of_the_good_trials():
+    random = np.random.default_rng(1)
+    part = np.arange(300) < 120
+    held = []
+    for _ in range(200):
+        y = good_in(part, 0.4, 0.8, 0.3, random)
+        good = y <= np.sort(y)[89]
+        assert good.sum() == 90
+        assert (good == (y < 1)).all()
+        held.append(part[good].mean())
+    # A trial inside is good with 0.8 * 0.3 / 0.4 = 0.6, outside with 0.1. Given 90 of them the count inside varies less
+    # than its 28.8 = 120 * 0.6 * 0.4; 4 standard deviations of the mean of 200 shares.
+    assert abs(np.mean(held) - 0.8) < 4 * 28.8**0.5 / 90 / 200**0.5
+
+
+def test_the_named_part():
+    u = np.array([0.2, 0.6, 0.9])
+    part, chance = named_part("in one half of its values", u, u)
+    assert part.tolist() == [False, True, True]
+    assert chance == 0.5
+    part, chance = named_part("with True, which 67% of all have", [True, False, True], u)
+    assert part.tolist() == [True, False, True]
+    assert chance == pytest.approx(2 / 3)
 
 
 def test_how_trials_are_drawn():
@@ -120,10 +135,8 @@ def test_the_sentence_that_names_an_effect_is_read():
         "adjusted p 1 with 100 trials; an effect above R² 0.12, such as 85% of the good trials in one half of its "
         "values, would have been found with 90% power."
     )
-    assert POWER_TEXT.search(text).groups() == ("85", "90")
-    assert (
-        POWER_TEXT.search("even if one half of its values held all the good trials, they might have missed it") is None
-    )
+    assert POWER_TEXT.search(text).groups() == ("85", "in one half of its values", "90")
+    assert POWER_TEXT.search("too few to see even the strongest effect for sure, every good trial in one half") is None
 
 
 @pytest.mark.parametrize("group", GROUPS)
