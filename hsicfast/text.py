@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import math
 import re
@@ -156,3 +157,20 @@ def p_text(pvalue: float) -> str:
     if not math.isfinite(pvalue):
         return "unknown"
     return "<0.001" if pvalue < 0.001 else f"{pvalue:.3f}"
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A question for the one of `known` that was probably meant by `word`; else all of them, or what `otherwise` says.
+
+    Examples
+    --------
+    >>> nearest("n_trails", ["seed", "n_trials"]), nearest("strategy.desing", ["strategy.design", "design"])
+    ('did you mean n_trials?', 'did you mean strategy.design?')
+    >>> nearest("x", ["seed", "n_trials"]), nearest("x", []), nearest("x", ["seed"], "leave it out")
+    ('choose one of seed, n_trials', 'leave it out', 'leave it out')
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return otherwise or (f"choose one of {listed(names)}" if names else "leave it out")
