@@ -161,7 +161,7 @@ def main(n_trials: int = 60, epochs: int = 4, base_steps: int = 600) -> hsicfast
     fit = lightning_tasks.Fit(
         partial(LoRA, base_steps=base_steps), code(), trainer={"max_epochs": epochs}, cost="parameters"
     )
-    result = hsicfast.minimize(fit, space, n_trials=n_trials)
+    result = hsicfast.minimize(fit, space, n_trials=n_trials, strategy="two_step", tolerance=0.05)
     say = Console().print
     say(f"without an adapter: {untuned(base_steps):.3f}")
     say(result.sensitivity.headline)

@@ -1,5 +1,6 @@
 """The examples run, and find what they say they find."""
 
+import json
 import os
 import runpy
 import shutil
@@ -102,6 +103,22 @@ def test_own_lightning_module(tmp_path):
     x, y = next(iter(names["data"](64)[1]))
     assert (net(x).argmax(1) == y).float().mean().item() == result.best.objective
     assert torch.load(tmp_path / "network.pt")["metrics"]["objective"] == result.best.objective
+
+
+def test_the_notebook_of_a_module_of_ones_own(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("lightning_tasks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES[0].parent)
+    cells = json.loads((EXAMPLES[0].parent / "own_lightning_module.ipynb").read_text())["cells"]
+    search, shown, loaded = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert len([line for line in search.splitlines() if line]) <= 12
+    names = {}
+    exec(search.replace("n_trials=60", "n_trials=8").replace('"max_epochs": 10', '"max_epochs": 1'), names)
+    assert "8 trials" in repr(eval(shown, names))
+    *steps, same = loaded.splitlines()
+    exec("\n".join(steps), names)
+    assert eval(same, names)
 
 
 def test_lora(capsys):
