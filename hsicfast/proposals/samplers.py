@@ -33,7 +33,7 @@ from hsicfast.trials.trial import PROPOSAL, SPARE, Trial, stream_seed
 if TYPE_CHECKING:
     import optuna
 
-DESIGNS = ("random", "sobol")
+DESIGNS = ("random", "sobol", "latin")
 OPTIMIZERS = ("gp", "tpe", "random")
 # MOST_ASKED: an optimiser whose proposals are too expensive this many times in a row has not learnt the limit.
 MOST_ASKED = 8
@@ -44,7 +44,7 @@ def design(
 ) -> list[dict[str, Any]]:
     """Params of the trials ``start, ..., start + n - 1``, drawn from the distributions of `space`.
 
-    If no point is too expensive, trial i is the same whatever `n` and `start` are.
+    If no point is too expensive, trial i is the same whatever `n` and `start` are, but for a Latin hypercube.
 
     Parameters
     ----------
@@ -54,8 +54,9 @@ def design(
         Number of trials.
     seed : int
         Seed of the run.
-    method : {"random", "sobol"}
-        Independent points, or one scrambled Sobol sequence.
+    method : {"random", "sobol", "latin"}
+        Independent points, one scrambled Sobol sequence, or a Latin hypercube of `n` points: each hyperparameter has
+        one value in each n-th of its range, in an order that is independent of the others.
     start : int
         Index of the first point.
     costs : CostLimit, optional
@@ -75,15 +76,20 @@ def design(
     True
     """
     check_method("design", method, DESIGNS)
-    points = _points(len(space), seed, method, start)
+    points = _points(len(space), seed, method, start, n)
     drawn: Iterator[dict[str, Any]] = map(space.from_unit, points)
     return list(islice(drawn if costs is None else costs.affordable(drawn), n))
 
 
-def _points(d: int, seed: int, method: str, start: int) -> Iterator[Floats]:
+def _points(d: int, seed: int, method: str, start: int, n: int) -> Iterator[Floats]:
     """The points (d,) of a design from the point `start` on, without end."""
     if method == "random":
         yield from (np.random.default_rng([seed, index]).random(d) for index in counter(start))
+    elif method == "latin":
+        from scipy.stats import qmc
+
+        for cube in counter():  # others follow if points of the first are too expensive
+            yield from qmc.LatinHypercube(d, seed=np.random.default_rng([seed, start, cube, n])).random(max(n, 1))
     else:
         from scipy.stats import qmc
 

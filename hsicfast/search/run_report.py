@@ -315,8 +315,8 @@ def _which_analysed(result: Result) -> list[str]:
     left = searched - sum(len(own.moved) for own in redraws)
     if not searched:
         return []
-    why = "which were not drawn from the law of the space"
-    said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the law of the space"
+    why = "which were not drawn from the search space"
+    said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the search space"
     if not redraws:
         return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
     asked = " and ".join(

@@ -35,7 +35,7 @@ MOST_FIRST = 1 / 2
 MOST_ECONOMY = 0.2
 # Wording of the notes of a round.
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
-_DRAWN = {"random": "independently", "sobol": "along a Sobol sequence"}
+_DRAWN = {"random": "independently", "sobol": "along a Sobol sequence", "latin": "as a Latin hypercube"}
 # WARPED_BEST: the strategy hsic looks for the best loss. The optimiser sees the losses after the power transform that
 # makes them most normal.
 WARPED_BEST = Best(warp=True)
@@ -47,7 +47,7 @@ class Random:
 
     Parameters
     ----------
-    design : {"random", "sobol"}
+    design : {"random", "sobol", "latin"}
         How the trials are drawn.
     """
 
@@ -77,7 +77,7 @@ class TwoStep:
     ----------
     design_share : float
         Share of the trials that are drawn from the distributions of the space, in (0, 1).
-    design : {"random", "sobol"}
+    design : {"random", "sobol", "latin"}
         How these trials are drawn.
     optimizer : {"gp", "tpe", "random"}
         The optimiser that proposes the other trials: a Gaussian process, a tree-structured Parzen estimator, or random
@@ -179,12 +179,12 @@ class Hsic:
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
-        # 1. Train a design; its analysis decides which hyperparameters to fix or to narrow. It is drawn independently:
-        #    along a Sobol sequence, a few points of some two hyperparameters go together, and one that does nothing is
-        #    named for the other.
+        # 1. Train a design; its analysis decides which hyperparameters to fix or to narrow. In a Latin
+        #    hypercube hyperparameters are independent. Along a Sobol sequence a few points of some two go together, and
+        #    one that does nothing is named for the other.
         run.recall()
         due = run.design_due(self.design_share)
-        run.draw(due, "random", f"drawn {_DRAWN['random']} from the law of the space")
+        run.draw(due, "latin", f"drawn {_DRAWN['latin']} from the search space")
         reduction = _learn(run)
         economy = round(min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY) * run.budget)
         # The finals judge all trials, those of earlier chapters among them.

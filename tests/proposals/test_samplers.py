@@ -77,6 +77,31 @@ class TestDesign:
             assert design(SPACE, 0, seed=0, method=method) == []
 
 
+class TestLatin:
+    """Each hyperparameter has one value in each n-th of its range, in an order of its own."""
+
+    SPACE = SearchSpace({name: Float(0, 1) for name in "abc"})
+
+    def drawn(self, n, seed=0, **options):
+        params = design(self.SPACE, n, seed, "latin", **options)
+        return np.array([[point[name] for name in "abc"] for point in params])
+
+    def test_each_nth_of_a_range_has_one(self):
+        assert (np.sort(np.floor(self.drawn(10) * 10), axis=0) == np.arange(10)[:, None]).all()
+
+    def test_orders_are_independent(self):
+        # Any two orders of 8 agree at a place in one of 8 draws: over 400 seeds 8 * 400 / 8 = 400 places of 3,200, and
+        # 4 standard deviations are 4 * sqrt(400) (the variance of the number of fixed points is 1 a draw).
+        orders = [np.floor(self.drawn(8, seed) * 8) for seed in range(400)]
+        assert abs(sum(int((order[:, 0] == order[:, 1]).sum()) for order in orders) - 400) < 80
+
+    def test_seeds_and_places_differ(self):
+        assert not np.array_equal(self.drawn(5), self.drawn(5, seed=1))
+        assert not np.array_equal(self.drawn(5), self.drawn(5, start=5))
+        assert np.array_equal(self.drawn(5), self.drawn(5))
+        assert len(self.drawn(0)) == 0
+
+
 def test_sobol_is_more_even_than_random():
     space = SearchSpace({"x": Float(0, 1)})
 
@@ -114,7 +139,9 @@ class TestAffordableDesign:
 
 
 def test_unknown_design_is_refused():
-    with pytest.raises(InputError, match="design must be one of random, sobol, but got 'grid'; choose one of them"):
+    with pytest.raises(
+        InputError, match="design must be one of random, sobol, latin, but got 'grid'; choose one of them"
+    ):
         design(SPACE, 4, 0, "grid")
 
 

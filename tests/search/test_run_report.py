@@ -283,7 +283,7 @@ def test_page_tells_the_story(run, usual):
     assert "learning_rate decides whether a trial ends among the best 20%." in words
     assert f"validation RMSE {number(run.best.objective)} test RMSE 0.0777" in words
     assert f"test RMSE 0.0777 flops {number(run.best.cost)} epochs" in words
-    assert "alone, and leaves out the 20 of the search, which were not drawn from the law of the space." in words
+    assert "alone, and leaves out the 20 of the search, which were not drawn from the search space." in words
     done, diverged = ((run.trials.status == status).sum() for status in ("done", "diverged"))
     assert f"planned 130 done {done} diverged {diverged} lost 3 not run 30 run complete" in words
     assert words.index("What decides") < words.index("What acts together") < words.index("How to read it")

@@ -52,8 +52,8 @@ class TestHsic:
     def test_each_round_has_trials_drawn_from_the_law(self, economised):
         drawn = np.flatnonzero(economised.trials.origin == "design")
         assert drawn.tolist() == [*range(8), 10, 11]  # a tenth of 25
-        proposed = {i: economised.trials[i].params for i in drawn.tolist()}
-        assert proposed == {i: design(SPACE, 1, seed=0, start=i)[0] for i in drawn.tolist()}
+        proposed = [economised.trials[i].params for i in drawn.tolist()]
+        assert proposed == design(SPACE, 8, seed=0, method="latin") + design(SPACE, 2, seed=0, start=10)
 
     def test_spending_more_is_tried_once_a_branch(self, economised):
         first, second = (economised.trials[i].params for i in (8, 9))
@@ -236,7 +236,7 @@ class TestTwoStep:
         ({"design_share": 1}, r"`0 < strategy\.design_share < 1` must hold, but got strategy\.design_share=1"),
         ({"alpha": 0}, r"`0 < strategy\.alpha < 1` must hold, but got strategy\.alpha=0; .* 0\.05"),
         ({"batch": 0}, r"`strategy\.batch >= 1` must hold, but got 0"),
-        ({"design": "grid"}, r"strategy\.design must be one of random, sobol, but got 'grid'"),
+        ({"design": "grid"}, r"strategy\.design must be one of random, sobol, latin, but got 'grid'"),
     ],
 )
 def test_wrong_strategies(changes, said):
