@@ -1,8 +1,11 @@
 """Stacked training against one fit per trial: trials per second, in one run, on the machine it is called on.
 
-``python benches/bench_stacked.py`` trains random configurations of the real spaces in two workers of the `processes`
-executor: each in a fit of its own, as a plain network and as a stack of one, and in groups. ``--device cuda --networks 4096`` trains so many networks at
-once on a GPU, against one CPU core, and compares networks of the stack with the same ones trained alone there.
+    python benches/bench_stacked.py
+    python benches/bench_stacked.py --device cuda --networks 4096
+
+The first trains random configurations of the real spaces in two workers of the `processes` executor: each in a fit of
+its own, as a plain network and as a stack of one, and in groups. The second trains so many networks at once on a GPU,
+against one CPU core, and compares networks of the stack with the same ones trained alone there.
 """
 
 from __future__ import annotations

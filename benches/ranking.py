@@ -25,13 +25,12 @@ SIZES = (300, 1_000, 3_000, 10_000)
 
 
 def analyses(space: SearchSpace, folder: Path, sizes: tuple[int, ...]) -> dict[int, Sensitivity]:
-    """The sensitivities of the first trials of a run folder, by their number; a size that it lacks is left out."""
+    """The sensitivities of the first trials of a run folder, by their number; larger sizes are all there are."""
     trials = read_results(folder)
     found = {}
-    for size in sizes:
-        if size <= len(trials):
-            first = list(islice((trials[index] for index in sorted(trials)), size))
-            found[size] = analyse(space, TrialTable.from_trials(space, first, minimize=True), seed=0)
+    for size in sorted({min(size, len(trials)) for size in sizes}):
+        first = list(islice((trials[index] for index in sorted(trials)), size))
+        found[size] = analyse(space, TrialTable.from_trials(space, first, minimize=True), seed=0)
     return found
 
 
