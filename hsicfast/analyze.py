@@ -31,12 +31,11 @@ from hsicfast.reading.outcomes import ROWS
 from hsicfast.reading.roles import ASK
 from hsicfast.reading.sources import LargeReading, Reading, read_large, read_trials
 from hsicfast.report.content import good_end, p_meaning
-from hsicfast.report.dashboard import push
-from hsicfast.report.page import check_report_tools, write_page
+from hsicfast.report.summary import FULL, configuration_of, print_answer
 from hsicfast.report.tables import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
 from hsicfast.space.formats import write_space
-from hsicfast.text import listed
+from hsicfast.text import listed, one_line
 from hsicfast.trials.goal import AUTO, Auto, Threshold
 from hsicfast.trials.parquet import is_large
 
@@ -75,26 +74,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show("report", 0.0)
             _leave(sensitivity, reading, options)
     except InputError as error:
-        errors.print(Text(str(error)), soft_wrap=True)
+        errors.print(Text(one_line(str(error))), soft_wrap=True)
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         errors.print("stopped before the analysis ended")
         sys.exit(INTERRUPTED)
     console = Console()
-    if reading.guess is not None:
-        _print_guess(console, reading.guess)
-    _print_findings(console, sensitivity, reading.objective)
-    for note in _notes(reading):
-        console.print(Text(note))
+    if options.full:
+        if reading.guess is not None:
+            _print_guess(console, reading.guess)
+        _print_findings(console, sensitivity, reading.objective)
+        for note in _notes(reading):
+            console.print(Text(one_line(note)))
+        return
+    print_answer(
+        console,
+        sensitivity,
+        configuration_of(sensitivity, reading.objective, reading.cost or "cost"),
+        reading.objective,
+        before=[] if reading.guess is None else [_guessed(reading.guess)],
+        notes=_notes(reading),
+        after=[f"The page: {options.report}" if options.report else FULL],
+    )
 
 
 def _leave(sensitivity: Sensitivity, reading: Reading | LargeReading, options: argparse.Namespace) -> None:
     """Write the page and the note into the study, if the options ask for them."""
     names = {"metric": reading.objective, "cost": reading.cost or "cost"}
     if options.report:
+        from hsicfast.report.page import write_page
+
         title = reading.study or Path(options.source).name
         write_page(options.report, sensitivity, title=title, **names, guess=reading.guess, notes=_notes(reading))
     if options.push:
+        from hsicfast.report.dashboard.study import push
+
         with opened_study(options.source, reading.study) as study:
             push(study, sensitivity, **names)
 
@@ -108,6 +122,8 @@ def _bar(console: Console) -> Progress:
 def _read(options: argparse.Namespace) -> Reading | LargeReading:
     """Read the trials that the options name, and save the guess of their space if the options ask for that."""
     if options.report:
+        from hsicfast.report.page import check_report_tools
+
         check_report_tools()
     if options.space and options.save_space:
         raise InputError("--save-space saves a guess, but with --space nothing is guessed; drop one of the two")
@@ -134,7 +150,13 @@ def _print_guess(console: Console, guess: Guess) -> None:
         console, "What the columns were taken for (--save-space, correct, --space)", ("name", "type", "why"), rows
     )
     if guess.left_out:
-        console.print(Text(f"left out: {_left_out(guess.left_out)}"))
+        console.print(Text(one_line(f"left out: {_left_out(guess.left_out)}")))
+
+
+def _guessed(guess: Guess) -> str:
+    """How many columns were taken for hyperparameters, and which were left out."""
+    out = f"; left out: {_left_out(guess.left_out)}" if guess.left_out else ""
+    return f"{len(guess.space)} columns were taken for hyperparameters (--save-space, correct, --space){out}"
 
 
 def _left_out(reasons: Mapping[str, str]) -> str:
@@ -152,10 +174,10 @@ def _left_out(reasons: Mapping[str, str]) -> str:
 def _print_findings(console: Console, sensitivity: Sensitivity, metric: str) -> None:
     """Print the headline and the tables of an analysis."""
     found = sensitivity.verdict_list
-    console.print(Text(sensitivity.headline, style="bold"))
-    console.print(Text(good_end(sensitivity, metric)))
+    console.print(Text(one_line(sensitivity.headline), style="bold"))
+    console.print(Text(one_line(good_end(sensitivity, metric))))
     for sentence in trial_notes(sensitivity):
-        console.print(Text(sentence))
+        console.print(Text(one_line(sentence)))
     rows = [(verdict.name, verdict.text, verdict.evidence) for verdict in found]
     print_table(console, "What to do", ("name", "verdict", "evidence"), rows)
     print_indices(console, "What decides", sensitivity.indices)
@@ -249,6 +271,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--no-pairs", dest="pairs", action="store_false", help="skip the interactions")
     parser.add_argument("--seed", type=int, default=0, help="of the permutations (default: 0)")
+    parser.add_argument("--full", action="store_true", help="print every table instead of the answer in 25 lines")
     parser.add_argument("--report", metavar="PAGE", help="write one self-contained HTML page there")
     parser.add_argument(
         "--push", action="store_true", help="put pictures and a note into the study, for optuna-dashboard"

@@ -36,7 +36,7 @@ from rich.text import Text
 
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
-from hsicfast.runs.folder import AGAIN, RESULTS, SETTINGS, STUDY, TRAINED
+from hsicfast.runs.folder import AGAIN, PAGE, RESULTS, SETTINGS, STUDY, TRAINED
 from hsicfast.sweeps.knobs import check_knobs, missing_name, nearest_knob, unknown_argument
 from hsicfast.text import nearest, number, one_line
 
@@ -174,7 +174,7 @@ def conduct(cfg: DictConfig) -> int:
     for name, trial in saved.items():
         test = f"; its {test_metric}: {tests[trial.index]:.4g}" if test_metric and trial.index in tests else ""
         console.print(Text(f"{name} network: {folder / name / 'network.pt'}{test}"), soft_wrap=True)
-    console.print(Text(f"everything is in {folder}"), soft_wrap=True)
+    console.print(Text(f"everything is in {folder}; the page: {folder / PAGE}"), soft_wrap=True)
     return number
 
 

@@ -20,7 +20,7 @@ def found(name):
 
 def test_each_has_a_test_here():
     assert [path.stem for path in EXAMPLES] == [
-        "conditional_space", "exclusive_or", "noise_only", "optuna_study", "own_csv",
+        "conditional_space", "exclusive_or", "lora", "noise_only", "optuna_study", "own_csv", "own_lightning_module",
     ]  # fmt: skip
 
 
@@ -90,3 +90,28 @@ class TestOwnProject:
         run.main()
         assert "objective 0." in capfd.readouterr().out
         sys.modules.pop("mylib")
+
+
+def test_own_lightning_module(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    path = next(path for path in EXAMPLES if path.stem == "own_lightning_module")
+    names = runpy.run_path(str(path))
+    result = names["main"](n_trials=8, epochs=2, folder=str(tmp_path))
+    net = names["Digits"].load_from_checkpoint(tmp_path / "network.pt").eval()
+    x, y = next(iter(names["data"](64)[1]))
+    assert (net(x).argmax(1) == y).float().mean().item() == result.best.objective
+    assert torch.load(tmp_path / "network.pt")["metrics"]["objective"] == result.best.objective
+
+
+def test_lora(capsys):
+    pytest.importorskip("torch")
+    path = next(path for path in EXAMPLES if path.stem == "lora")
+    names = runpy.run_path(str(path))
+    result = names["main"](n_trials=8, epochs=1, base_steps=60)
+    assert result.best.objective < names["untuned"](60)
+    assert result.economical.cost <= result.best.cost
+    # two layers, each with A and B of 32 numbers a rank
+    smallest = [trial for trial in result.trials if trial.params["targets"] == "query"]
+    assert all(trial.cost == 2 * 2 * 32 * trial.params["rank"] for trial in smallest)
+    assert "as good and cheapest" in capsys.readouterr().out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shlex
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, first_line
+from hsicfast.files import parsed_json
 from hsicfast.urls import checked_url, shown_url
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def opened_study(storage: str | Path, name: str | None = None) -> Iterator[optun
 def is_journal(head: bytes) -> bool:
     """Whether a file that begins with `head` is a journal of Optuna: each line is an operation of a worker."""
     with contextlib.suppress(ValueError):
-        first = json.loads(head.partition(b"\n")[0])
+        first = parsed_json(head.partition(b"\n")[0])
         return isinstance(first, dict) and {"op_code", "worker_id"} <= set(first)
     return False
 

@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hsicfast.engines.layer import check_fork
 from hsicfast.errors import InputError, keyword_only_after
 from hsicfast.guard import neutral
 from hsicfast.reading.known import known_trials
@@ -20,10 +21,10 @@ from hsicfast.runs.progress import ProgressBar, usual_progress
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers
 from hsicfast.search.finals import best_and_economical, finals_of
-from hsicfast.search.ledger import Interrupted
+from hsicfast.search.ledger import Interrupted, stop_on_signals
 from hsicfast.search.plan import RunPlan
 from hsicfast.search.result import Result
-from hsicfast.search.rounds import Run, stop_on_signals
+from hsicfast.search.rounds import Run
 from hsicfast.search.run_report import leave_report
 from hsicfast.search.strategies import Strategy, strategy_of
 from hsicfast.space.search_space import Hyperparameter, SearchSpace
@@ -252,6 +253,7 @@ def execute(
     where = None if folder is None else Path(folder).absolute()
     if where is not None:
         watcher = Watchers(Log(where), watcher)
+    check_fork()
     plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
     described = dict(settings or {}) | plan.description
     kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent)

@@ -8,19 +8,18 @@ ended. None of them knows torch, Hydra or a terminal.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hsicfast.errors import InputError
+from hsicfast.evidence.redraws import ASKED, Lots
 from hsicfast.indices.carried import Law
-from hsicfast.proposals.samplers import Turn, design, expected_gain, propose
+from hsicfast.proposals.prospects import expected_gain, expected_harm
+from hsicfast.proposals.samplers import Turn, design, propose
 from hsicfast.proposals.transforms import BEST, Wish
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
@@ -46,6 +45,9 @@ PORTION = 1000
 # A run with stop="enough" looks every LOOK_EVERY trials at what can still be gained, if FEWEST_LOOKED_AT or more ended
 # well, and stops after LOOKS looks in a row at which it was too little.
 LOOK_EVERY, FEWEST_LOOKED_AT, LOOKS = 5, 20, 2
+# In a search, hyperparameters are asked for (hsicfast.evidence.redraws) from this share of the trials on, because the
+# optimiser must have seen some to guess whom to ask for.
+ASK_FROM = 1 / 3
 
 
 class Run:
@@ -81,6 +83,8 @@ class Run:
         self._next_point = 0  # of the design's sequence; ahead of `planned` if some points were too expensive
         self._next_look = 0  # index of a trial
         self._exhausted = 0  # looks in a row at which nothing more could be expected
+        self._lots = Lots(plan.space, plan.seed)
+        self._decided: frozenset[str] = frozenset()  # what the design alone has shown to matter
         self._trainer = Trainer(plan.trained(evaluate), executor, store, self.ledger, watcher, self.stopped)
         self._watcher = watcher
         self._take_up(store)
@@ -117,7 +121,7 @@ class Run:
         """Whether the search may end, because what it can still be expected to gain is below the tolerance.
 
         It is asked for with ``stop="enough"``. All but the `spared` trials that are left are then given up. The
-        gain (:func:`~hsicfast.proposals.samplers.expected_gain`) has to be too small at LOOKS looks
+        gain (:func:`~hsicfast.proposals.prospects.expected_gain`) has to be too small at LOOKS looks
         in a row, which are LOOK_EVERY trials apart.
         """
         left = self.left - spared
@@ -200,7 +204,6 @@ class Run:
         *,
         space: SearchSpace | None = None,
         method: str = "gp",
-        ahead: int = 0,
     ) -> list[dict[str, Any]]:
         """Proposals of an optimiser that has seen `trials`, see :func:`~hsicfast.proposals.samplers.propose`.
 
@@ -217,11 +220,33 @@ class Run:
         space : SearchSpace, optional
             The space of the run, by default, or the same with narrower ranges.
         method : {"gp", "tpe", "random"}
-        ahead : int
-            Number of trials that are to be planned before these.
         """
-        turn = Turn(self.plan.seed, self.planned + ahead, count)
+        turn = Turn(self.plan.seed, self.planned, count)
         return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
+
+    def asked(self, proposals: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
+        """The next trials of a search, in a few of which a hyperparameter is moved away to see whether it matters.
+
+        Asked for is what an optimiser expects to do most harm if it is moved, unless the design alone has shown that
+        it matters. Where the cost is limited, nobody is asked for: the lot must not depend on what may be trained.
+
+        Parameters
+        ----------
+        proposals : list of dict
+        share : float in [0, 1)
+            Of the budget, in which hyperparameters may be asked for.
+        """
+        most = int(share * self.plan.n_trials / ASKED)
+        if self.costs or self.planned < ASK_FROM * self.plan.n_trials:
+            return proposals
+        start = self.planned
+        return [self._lots.ask(start + place, own, most, self._likely) for place, own in enumerate(proposals)]
+
+    def _likely(self) -> list[str]:
+        """The hyperparameters that may be asked for, the most harmful first."""
+        harm = expected_harm(self.space, self.evidence)
+        parents = {parent for name in self.space for parent in self.space[name].conditions}
+        return sorted(harm.keys() - parents - self._decided, key=lambda name: (-harm[name], name))
 
     def train(self, name: str, origin: Origin, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already.
@@ -282,7 +307,12 @@ class Run:
             raise self.ledger.nothing_within(done, self.interrupted)
         # If the design passed over expensive points, its trials no longer follow the distributions of the space.
         law: Law = "ranks" if self.truncated or not self.decides else "space"
-        return analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law)
+        # What a search has asked for speaks at the end alone: nobody may stop asking because of what was answered.
+        redraws = self._lots.redraws(self.ledger.table) if goal is None else ()
+        found = analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law, redraws=redraws)
+        if goal is not None:
+            self._decided = frozenset(found.significant())
+        return found
 
     @property
     def decides(self) -> bool:
@@ -314,7 +344,7 @@ class Run:
             # Fresh seeds of an earlier choice do not choose among the trials that are still to come.
             again = trial.origin == FINAL and self.left > 0
             self.ledger.write(replace(trial, origin=SEARCH) if again else trial)
-        note = f"of before, {self.given} of {len(earlier)} used, {drawn} of them as drawn from the law of the space"
+        note = f"of before, {self.given} of {len(earlier)} used, {drawn} of them as drawn from the search space"
         self._begin("earlier", 0, self.first, note + (f"; {left_out}" if left_out else ""), 0)
         for trial in points:
             self._watcher.on_trial(self.ledger[trial.index], True)
@@ -359,36 +389,3 @@ class Run:
         if origin != SEARCH:
             return Pruning(None)
         return Pruning(self.plan.pruner, self.plan.minimize, with_curves(self.ledger.in_order()))
-
-
-@contextmanager
-def stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM stop the run after the trials in flight, and the second one at once.
-
-    The handlers of the caller are back at the end. One who ignores a signal goes on ignoring it, and a handler that was
-    not set by Python stays, because it could not be set back.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        run.signals.append(number)
-        if len(run.signals) > 1:
-            raise Interrupted(run.ledger.at_once, number=number)
-        watcher.on_stop()
-
-    before = {held: signal.getsignal(held) for held in (signal.SIGINT, signal.SIGTERM)}
-    before = {held: own for held, own in before.items() if own not in (signal.SIG_IGN, None)}
-    for held in before:
-        signal.signal(held, stop)
-    try:
-        yield
-    except SystemExit:
-        # Lightning turns a KeyboardInterrupt inside a fit in this process into SystemExit(1).
-        if len(run.signals) > 1:
-            raise Interrupted(run.ledger.at_once, number=run.signals[-1]) from None
-        raise
-    finally:
-        for held, handler in before.items():
-            signal.signal(held, handler)
