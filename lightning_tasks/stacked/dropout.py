@@ -17,10 +17,15 @@ _STEP, _PLACE = -0x61C88647, 0x3C6EF35F
 
 
 def mix(numbers: Tensor) -> Tensor:
-    """Hash 32-bit integers, in place; each of the 2^32 values has its own hash."""
-    numbers.bitwise_xor_(numbers >> 16).mul_(_FIRST)
-    numbers.bitwise_xor_(numbers >> 15).mul_(_SECOND)
-    return numbers.bitwise_xor_(numbers >> 16)
+    """Hash 32-bit integers, in place; each of the 2^32 values has its own hash.
+
+    >>> mix(torch.tensor([0, 1, 2], dtype=torch.int32)).tolist()
+    [0, 1753845952, -787275391]
+    """
+    # The mask makes torch's shift, which keeps the sign, one that shifts zeros in.
+    numbers.bitwise_xor_((numbers >> 16).bitwise_and_(0xFFFF)).mul_(_FIRST)
+    numbers.bitwise_xor_((numbers >> 15).bitwise_and_(0x1FFFF)).mul_(_SECOND)
+    return numbers.bitwise_xor_((numbers >> 16).bitwise_and_(0xFFFF))
 
 
 class Dropout:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from torch import nn
 from torch.nn import functional as F
 
@@ -257,7 +258,7 @@ def test_the_best_is_what_the_trial_was(trainee, tmp_path) -> None:
 
 
 def test_a_training_is_named(trainee) -> None:
-    with pytest.raises(ValueError, match=r"`training` must be one of auto, stacked, solo, plain, but got 'both'; pass"):
+    with pytest.raises(InstantiationException, match="must be one of auto, stacked, solo, plain, but got 'both'; pass"):
         trainee("runge", training="both")
 
 
