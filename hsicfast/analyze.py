@@ -31,8 +31,7 @@ from hsicfast.reading.outcomes import ROWS
 from hsicfast.reading.roles import ASK
 from hsicfast.reading.sources import LargeReading, Reading, read_large, read_trials
 from hsicfast.report.content import good_end, p_meaning
-from hsicfast.report.dashboard import push
-from hsicfast.report.page import check_report_tools, write_page
+from hsicfast.report.summary import FULL, configuration_of, print_answer
 from hsicfast.report.tables import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
 from hsicfast.space.formats import write_space
@@ -81,20 +80,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print("stopped before the analysis ended")
         sys.exit(INTERRUPTED)
     console = Console()
-    if reading.guess is not None:
-        _print_guess(console, reading.guess)
-    _print_findings(console, sensitivity, reading.objective)
-    for note in _notes(reading):
-        console.print(Text(note))
+    if options.full:
+        if reading.guess is not None:
+            _print_guess(console, reading.guess)
+        _print_findings(console, sensitivity, reading.objective)
+        for note in _notes(reading):
+            console.print(Text(note))
+        return
+    print_answer(
+        console,
+        sensitivity,
+        configuration_of(sensitivity, reading.objective, reading.cost or "cost"),
+        reading.objective,
+        before=[] if reading.guess is None else [_guessed(reading.guess)],
+        notes=_notes(reading),
+        after=[f"The page: {options.report}" if options.report else FULL],
+    )
 
 
 def _leave(sensitivity: Sensitivity, reading: Reading | LargeReading, options: argparse.Namespace) -> None:
     """Write the page and the note into the study, if the options ask for them."""
     names = {"metric": reading.objective, "cost": reading.cost or "cost"}
     if options.report:
+        from hsicfast.report.page import write_page
+
         title = reading.study or Path(options.source).name
         write_page(options.report, sensitivity, title=title, **names, guess=reading.guess, notes=_notes(reading))
     if options.push:
+        from hsicfast.report.dashboard.study import push
+
         with opened_study(options.source, reading.study) as study:
             push(study, sensitivity, **names)
 
@@ -108,6 +122,8 @@ def _bar(console: Console) -> Progress:
 def _read(options: argparse.Namespace) -> Reading | LargeReading:
     """Read the trials that the options name, and save the guess of their space if the options ask for that."""
     if options.report:
+        from hsicfast.report.page import check_report_tools
+
         check_report_tools()
     if options.space and options.save_space:
         raise InputError("--save-space saves a guess, but with --space nothing is guessed; drop one of the two")
@@ -135,6 +151,12 @@ def _print_guess(console: Console, guess: Guess) -> None:
     )
     if guess.left_out:
         console.print(Text(f"left out: {_left_out(guess.left_out)}"))
+
+
+def _guessed(guess: Guess) -> str:
+    """How many columns were taken for hyperparameters, and which were left out."""
+    out = f"; left out: {_left_out(guess.left_out)}" if guess.left_out else ""
+    return f"{len(guess.space)} columns were taken for hyperparameters (--save-space, correct, --space){out}"
 
 
 def _left_out(reasons: Mapping[str, str]) -> str:
@@ -249,6 +271,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--no-pairs", dest="pairs", action="store_false", help="skip the interactions")
     parser.add_argument("--seed", type=int, default=0, help="of the permutations (default: 0)")
+    parser.add_argument("--full", action="store_true", help="print every table instead of the answer in 25 lines")
     parser.add_argument("--report", metavar="PAGE", help="write one self-contained HTML page there")
     parser.add_argument(
         "--push", action="store_true", help="put pictures and a note into the study, for optuna-dashboard"

@@ -180,9 +180,11 @@ def is_whole(value: Any) -> bool:
 
 
 def check_seed(seed: Any) -> None:
-    """Raise an InputError unless `seed` is a whole number of at least 0."""
+    """Raise an InputError unless `seed` is a whole number from 0 to 2**64 - 1."""
     if not is_whole(seed) or seed < 0:
         raise InputError(f"`seed >= 0` must hold, but got seed={seed!r}; give a whole number")
+    if seed >= 2**64:
+        raise InputError(f"`seed < 2**64` must hold, but got a number of {seed.bit_length()} bits; use a smaller one")
 
 
 def check_repeats(repeats: Any) -> None:
@@ -201,8 +203,23 @@ def first_line(error: BaseException) -> str:
     """
     while error.__cause__ is not None:
         error = error.__cause__
-    text = str(getattr(error, "strerror", None) or error).strip()
+    text = str(getattr(error, "strerror", None) or text_of(error)).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error; empty if the error of somebody else cannot say it.
+
+    >>> class Mute(Exception):
+    ...     def __str__(self):
+    ...         raise RuntimeError
+    >>> text_of(KeyError("x")), text_of(Mute())
+    ("'x'", '')
+    """
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 -- code of somebody else
+        return ""
 
 
 def keyword_only_after(

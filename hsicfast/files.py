@@ -7,9 +7,13 @@ import json
 import math
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+# Files of settings and results are read up to this size (64 MiB); larger ones are not what they seem.
+MOST_READ = 1 << 26
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -18,7 +22,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            # A half of a character, from a file's name, cannot be encoded.
+            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -26,6 +31,58 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def read_small(path: Path, most: int = MOST_READ) -> str:
+    """The text of a file that is small by its kind: it is read only if it is a file of at most `most` bytes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is no file (a pipe would never end), larger, or no UTF-8.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # a folder says so itself
+        raise ValueError("it is no file")
+    if status.st_size > most:
+        raise ValueError(f"it has {status.st_size:,} bytes, and at most {most:,} are read")
+    return path.read_text(encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What the small JSON file `path` holds; an OSError or a ValueError says why it cannot be read."""
+    return parsed_json(read_small(path))
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """What a text in JSON holds; a ValueError says what is wrong with it, such as a nesting that is too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def parsed_yaml(text: str) -> Any:
+    """What a text in YAML holds; a ValueError says what is wrong with it, such as a value that holds itself.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML, nested too deeply, or refers to itself.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+        json.dumps(content, default=str, skipkeys=True)  # finds a value that holds itself
+    except (RecursionError, ValueError) as error:
+        named = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ValueError("it holds itself" if "Circular" in named else named) from None
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).strip().splitlines()[0]) from error
+    return content
 
 
 def numbered(folder: Path) -> Path:

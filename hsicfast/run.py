@@ -29,15 +29,16 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
 from hsicfast.errors import InputError, first_line, writing
 from hsicfast.files import jsonable, write_atomically
-from hsicfast.runs.folder import AGAIN, RESULTS, SETTINGS, STUDY, TRAINED
-from hsicfast.text import number
+from hsicfast.runs.folder import AGAIN, PAGE, RESULTS, SETTINGS, STUDY, TRAINED
+from hsicfast.sweeps.knobs import check_knobs, missing_name, nearest_knob, unknown_argument
+from hsicfast.text import nearest, number, one_line
 
 # As a shell reports a signal that ended a command: 128 and its number.
 USER_ERROR, INTERRUPTED, SIGNALLED = 2, 130, 128
@@ -63,8 +64,9 @@ class CheckFirst(Callback):
 
         try:
             _check_task("task" in config)
+            check_knobs(config, _knobs(), (*REQUIRED, *OPTIONAL))
             check_resume(config.resume, config.store)
-            _check_password(config)
+            _check_passwords(config)
             HydraConfig.instance().set_config(config)  # the name of the folder may refer to it
             folder = Path(config.hydra.run.dir)
             check_free(folder)
@@ -81,7 +83,17 @@ class CheckFirst(Callback):
         try:
             _check_task("task" in config or named)
             check_resume(config.resume, config.store)
-            _check_password(config)
+            _check_passwords(config)
+        except InputError as error:
+            _refuse(error)
+        _name_folders(config)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Compare the runs of a multirun."""
+        from hsicfast.sweeps.comparison import leave_comparison
+
+        try:
+            leave_comparison(Path(config.hydra.sweep.dir), Console())
         except InputError as error:
             _refuse(error)
 
@@ -98,6 +110,7 @@ def conduct(cfg: DictConfig) -> int:
     from hsicfast.search.run_report import check_report_tools, print_report, write_report
 
     folder = Path(HydraConfig.get().runtime.output_dir)
+    check_knobs(cfg, _knobs(), (*REQUIRED, *OPTIONAL))
     task = _task(cfg)
     if cfg.params is not None:
         _train_once(cfg, task, folder)
@@ -161,7 +174,7 @@ def conduct(cfg: DictConfig) -> int:
     for name, trial in saved.items():
         test = f"; its {test_metric}: {tests[trial.index]:.4g}" if test_metric and trial.index in tests else ""
         console.print(Text(f"{name} network: {folder / name / 'network.pt'}{test}"), soft_wrap=True)
-    console.print(Text(f"everything is in {folder}"), soft_wrap=True)
+    console.print(Text(f"everything is in {folder}; the page: {folder / PAGE}"), soft_wrap=True)
     return number
 
 
@@ -222,10 +235,16 @@ def main() -> None:
     # With this variable Hydra raises its errors; without it, it prints them with advice of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _new_folders.clear()
+    # As `python -m` does: the modules of a project are found from its folder, by the console script as well.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     try:
         _hydra_main()
     except hydra.errors.MissingConfigException as error:
         _refuse(_not_among_the_options(error))
+    except hydra.errors.ConfigCompositionException as error:
+        meant = nearest_knob(error)
+        _refuse(f"{str(error).splitlines()[0].rstrip('.')}; {meant}" if meant else error)
     except (hydra.errors.HydraException, OmegaConfBaseException) as error:
         _refuse(error)
     except KeyboardInterrupt:
@@ -256,17 +275,22 @@ def _sources(cfg: DictConfig) -> Any:
         ) from error
 
 
-def _check_password(config: DictConfig) -> None:
+def _check_passwords(config: DictConfig) -> None:
     """Raise an InputError if the configuration, which Hydra keeps in the run's folder, holds a password."""
-    from hsicfast.text import has_password, hide_password
+    from hsicfast.urls import checked_url, shown_url, texts_with_secrets
 
-    url = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))["store"]
-    if url is not None and has_password(url):
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    held = {key: value for key, value in plain.items() if key != "hydra"}
+    for key, _, values in (override.partition("=") for override in config.hydra.overrides.task):
+        held[key.lstrip("+~")] = values.split(",")  # a multirun has several values for a key
+    for key, url in texts_with_secrets(held):
         raise InputError(
-            "store= must hold no password, as the configuration is kept in the run's folder, but got "
-            f"{hide_password(url)}; put the URL into a variable and pass store='${{oc.env:ITS_NAME}}', or the "
+            f"{key}= must hold no password, as the configuration is kept in the run's folder, but got "
+            f"{shown_url(url)}; put the URL into a variable and pass {key}='${{oc.env:ITS_NAME}}', or the "
             "password into PGPASSWORD"
         )
+    if plain["store"] is not None and not str(plain["store"]).startswith("${"):
+        checked_url(plain["store"])
 
 
 def _check_task(named: bool) -> None:
@@ -285,13 +309,16 @@ def _made(cfg: DictConfig, key: str) -> Any:
         # Hydra wraps an error once for each level of the configuration; the innermost one is that of the target.
         while isinstance(cause, hydra.errors.HydraException) and cause.__cause__ is not None:
             cause = cause.__cause__
-        if isinstance(cause, ImportError):
-            raise InputError(f'{key} needs a package, but {cause}; run pip install "hsicfast[tasks]"') from error
+        # Hydra names the key of the error in its last line; our message begins with it.
+        found = re.search(r"full_key: (\S+)", str(error))
+        place = found[1] if found else key
+        target = OmegaConf.select(cfg, f"{place}._target_", throw_on_missing=False)
+        if isinstance(cause, ImportError) and target is not None:
+            raise InputError(missing_name(place, str(target))) from error
         if not isinstance(cause, ValueError | TypeError | FileNotFoundError | hydra.errors.HydraException):
             raise
-        # Hydra names the key of the error in its last line; our message begins with it.
-        place = re.search(r"full_key: (\S+)", str(error))
-        raise InputError(f"{place[1] if place else key}: {cause}") from error
+        meant = unknown_argument(target, cause) if isinstance(cause, TypeError) else ""
+        raise InputError(f"{place}: {cause}{meant}") from error
 
 
 def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
@@ -299,7 +326,31 @@ def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file or "").rpartition("/")
     if not (group and error.options):
         return str(error)
-    return f"{group} must be one of {', '.join(sorted(error.options))}, but got {name}; choose one of them"
+    meant = nearest(name, error.options, "choose one of them")
+    return f"{group} must be one of {', '.join(sorted(error.options))}, but got {name}; {meant}"
+
+
+def _knobs() -> list[str]:
+    """The keys that this command reads: those of its own configuration, and the task."""
+    own = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(Path(CONF) / "config.yaml")))
+    groups = [group for entry in own.pop("defaults") if isinstance(entry, dict) for group in entry]
+    return ["task", *groups, *own]
+
+
+def _name_folders(config: DictConfig) -> None:
+    """Name the folders of a multirun by what differs between its runs, unless the command names them."""
+    from hsicfast.sweeps.comparison import folder_name
+
+    own = config.hydra.overrides
+    loader = GlobalHydra.instance().config_loader()
+    # Unresolved: a pattern of somebody's own refers to the number of a job, which there is none yet.
+    words = cast(dict[str, Any], OmegaConf.to_container(own, resolve=False))
+    if not any(word.startswith("hydra.sweep.subdir=") for word in words["hydra"]):
+        name = folder_name(words["task"], [group for group in loader.list_groups("") if group != "hydra"])
+        if name is not None:
+            with read_write(config), open_dict(config):
+                # Each job is composed anew, of these overrides and its own.
+                own.hydra.append(f"hydra.sweep.subdir='{name}'")
 
 
 def _missing(folder: Path) -> list[Path]:
@@ -328,7 +379,9 @@ def _refuse(error: BaseException | str, code: int = USER_ERROR) -> NoReturn:
     # An error of Hydra has several lines that matter. OmegaConf adds lines about its objects, which are left out.
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     text = "; ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
-    Console(stderr=True).print(Text(text), soft_wrap=True)
+    if isinstance(error, InterpolationKeyError) and error.full_key:
+        text += f"; correct {error.full_key}, which refers to it"
+    Console(stderr=True).print(Text(one_line(text)), soft_wrap=True)
     sys.exit(code)
 
 

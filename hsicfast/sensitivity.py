@@ -6,6 +6,7 @@ Read :func:`analyse` from top to bottom; it is the method of Novello et al. (202
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -16,7 +17,9 @@ from hsicfast.arrays import Bools
 from hsicfast.conclusions.conclusions import Conclusions
 from hsicfast.conclusions.totals import Total
 from hsicfast.dependence.features import UNIFORM_MEDIAN
+from hsicfast.engines.layer import safely
 from hsicfast.errors import InputError, check_one_of, keyword_only_after
+from hsicfast.evidence.redraws import Redraws
 from hsicfast.indices import judging
 from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import Law
@@ -159,6 +162,7 @@ def analyse(
     law: Law | None = None,
     failed: str = "miss",
     pruned: str = "miss",
+    redraws: Sequence[Redraws] = (),
     progress: ProgressCallback = silent,
 ) -> Sensitivity:
     """Goal-oriented sensitivity analysis of finished trials.
@@ -212,6 +216,10 @@ def analyse(
         if it failed for reasons of its own; an infeasible one has not failed, and misses the goal.
     pruned : {"miss", "last", "drop"}
         A trial that was stopped early misses the goal, is judged by its last objective, or is left out.
+    redraws : sequence of Redraws
+        Trials of a search in some of which a hyperparameter was drawn anew
+        (:class:`~hsicfast.evidence.redraws.Redraws`), one for each such hyperparameter. The joint test sees them beside
+        `trials`; indices, intervals and pairs are those of `trials` alone.
     progress : callable
         It is called now and then with the name of a step and the share of it that is done.
 
@@ -243,7 +251,7 @@ def analyse(
     rules = Rules(law, failed, pruned)
     _check_rules(rules)
     if isinstance(trials, str | Path | ParquetTrials):
-        _check_streamed(test)
+        _check_streamed(test, redraws)
         asked = Question(
             goal,
             minimize is not False,
@@ -257,45 +265,48 @@ def analyse(
         )
         source = trials if isinstance(trials, ParquetTrials) else ParquetTrials(trials)
         rules = rules._replace(unknown_is_lost=source.unknown_is_lost)
-        return _analyse_stream(Stream(space, source, rules, progress), asked, rules, pairs, progress)
-    # 1. Which trials count.
-    table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
-    table = table.toward(minimize)
-    judged, rows = merged(_judged(table, rules))
-    _check_enough(len(judged))
-    law = law_that_holds(judged, law, CALLER - 1)
-    asked = Question(
-        goal, table.minimize, bandwidth, test or JOINT, n_permutations, seed, confidence, law, question
-    ).checked(len(judged))
-    # 2. Which trials met the goal: a diverged trial that counts did not.
-    met, threshold = asked.met(judged.objective)
-    if isinstance(asked.goal, Threshold):
-        _check_parts(asked.goal, judged.best().objective, met)
-    progress("hyperparameters", 0.0)
-    # 3. One index for each hyperparameter in its conditional group, and one test of all of them.
-    found, critical = judging.judged(judged, asked)
-    # 4. Pairs: the index of the couple, and what remains of it without the main effects.
-    pair_indices = judged_pairs(judged, asked, progress) if pairs else ()
-    progress("costs", 0.0)
-    # 5. The same question about cost: what makes a network cheap?
-    about_costs = judging.cost_indices(judged, asked, float(met.mean()))
-    counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
-    return Sensitivity(
-        judged,
-        stated(goal, len(judged)),
-        asked,
-        met,
-        threshold,
-        counts,
-        failed,
-        pruned,
-        found,
-        about_costs,
-        pair_indices,
-        critical=critical,
-        repeats=rows - len(judged),
-        infeasible=int(np.count_nonzero(table.failure == INFEASIBLE)),
-    )
+        with safely():
+            return _analyse_stream(Stream(space, source, rules, progress), asked, rules, pairs, progress)
+    with safely():
+        # 1. Which trials count.
+        table = trials if isinstance(trials, TrialTable) else TrialTable.from_frame(space, trials)
+        table = table.toward(minimize)
+        judged, rows = merged(_judged(table, rules))
+        _check_enough(len(judged))
+        law = law_that_holds(judged, law, CALLER - 1)
+        asked = Question(
+            goal, table.minimize, bandwidth, test or JOINT, n_permutations, seed, confidence, law, question
+        ).checked(len(judged))
+        # 2. Which trials met the goal: a diverged trial that counts did not.
+        met, threshold = asked.met(judged.objective)
+        if isinstance(asked.goal, Threshold):
+            _check_parts(asked.goal, judged.best().objective, met)
+        progress("hyperparameters", 0.0)
+        # 3. One index for each hyperparameter in its conditional group, and one test of all of them.
+        found, critical = judging.judged(judged, asked, redraws)
+        # 4. Pairs: the index of the couple, and what remains of it without the main effects.
+        pair_indices = judged_pairs(judged, asked, progress) if pairs else ()
+        progress("costs", 0.0)
+        # 5. The same question about cost: what makes a network cheap?
+        about_costs = judging.cost_indices(judged, asked, float(met.mean()))
+        counts: dict[str, int] = {status: int(np.count_nonzero(table.status == status)) for status in STATUSES}
+        return Sensitivity(
+            judged,
+            stated(goal, len(judged)),
+            asked,
+            met,
+            threshold,
+            counts,
+            failed,
+            pruned,
+            found,
+            about_costs,
+            pair_indices,
+            critical=critical,
+            repeats=rows - len(judged),
+            infeasible=int(np.count_nonzero(table.failure == INFEASIBLE)),
+            redraws=tuple(own for own in redraws if own.says),
+        )
 
 
 def _analyse_stream(
@@ -347,7 +358,8 @@ def _check_rules(rules: Rules) -> None:
     check_one_of("pruned", rules.pruned, PRUNED_OPTIONS, "'miss' counts them as not good")
 
 
-def _check_streamed(test: str | None) -> None:
+def _check_streamed(test: str | None, redraws: Sequence[Redraws]) -> None:
+    judging.check_redraws(redraws, test or "asymptotic")
     if test in (JOINT, "permutation"):
         raise InputError(
             f"trials in files are tested by 'asymptotic' or 'gamma', but got {test!r}: nothing is kept to permute; "

@@ -20,6 +20,7 @@ from hsicfast.errors import InputError
 from hsicfast.runs.folder import BROKEN, STUDY
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import rebuild_command
+from hsicfast.text import one_line
 
 # Exit status of the command: a run folder is damaged, or the command is used wrongly.
 NOT_WHOLE, USER_ERROR = 1, 2
@@ -33,15 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.command == "rebuild":
             done = rebuild(options.run, options.elsewhere)
             for line in done or ["everything was whole, and nothing was done"]:
-                out.print(Text(line), soft_wrap=True)
+                out.print(Text(one_line(line)), soft_wrap=True)
             return
         checks = inspect_run(options.run, options.elsewhere)
     except InputError as error:
-        errors.print(Text(str(error)), soft_wrap=True)
+        errors.print(Text(one_line(str(error))), soft_wrap=True)
         sys.exit(USER_ERROR)
     for check in checks:
         mark, style = ("whole", "green") if check.whole else ("NOT", "bold red")
-        out.print(Text(f"{mark:<7}", style), Text(f"{check.what}: {check.state}"), soft_wrap=True)
+        out.print(Text(f"{mark:<7}", style), Text(one_line(f"{check.what}: {check.state}")), soft_wrap=True)
     if not all(check.whole for check in checks):
         out.print(
             Text(f"`{rebuild_command(options.run)}` sets aside what is broken, the run's command does the rest"),

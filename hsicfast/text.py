@@ -1,13 +1,19 @@
-"""Text for people: numbers, shares, p-values, names and URLs."""
+"""Text for people: numbers, shares, p-values and names."""
 
 from __future__ import annotations
 
+import difflib
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
+# A text that a training leaves, such as a message, is stored with at most about MOST_KEPT characters.
+MOST_KEPT = 10_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -35,6 +41,36 @@ def ratio(value: float) -> str:
 def one_line(text: str) -> str:
     """`text` with a space for each line break and control character, which would break a figure or a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def kept(text: str, most: int = MOST_KEPT) -> str:
+    """`text` as it is stored: at most about `most` characters, in whole lines that every format can hold.
+
+    A longer text loses its middle. A carriage return ends a line; other control characters, and halves of characters
+    that no encoding can write, become their escapes.
+
+    Examples
+    --------
+    >>> kept("epoch 1\\repoch 2\\x1b[31m\\udc80")
+    'epoch 1\\nepoch 2\\\\x1b[31m\\\\udc80'
+    >>> kept("a" * 50 + "b" * 50, most=10)
+    'aaaaa … 90 characters … bbbbb'
+    """
+    if len(text) > most:
+        text = f"{text[: most // 2]} … {len(text) - 2 * (most // 2):,} characters … {text[-(most // 2) :]}"
+    if text.isprintable() and text.isascii():
+        return text
+    text = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "backslashreplace").decode()
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def is_text(value: Any) -> bool:
+    """Whether `value` is a text that can be written as UTF-8: half a character of a file's name cannot.
+
+    >>> is_text("é"), is_text("\\udc80"), is_text(1)
+    (True, False, False)
+    """
+    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
 
 
 def clip(name: str, most: int = 30) -> str:
@@ -123,26 +159,18 @@ def p_text(pvalue: float) -> str:
     return "<0.001" if pvalue < 0.001 else f"{pvalue:.3f}"
 
 
-def hide_password(url: str) -> str:
-    """`url` with its password hidden, so that it may be shown to people."""
-    import sqlalchemy.engine
-    import sqlalchemy.exc
+def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A question for the one of `known` that was probably meant by `word`; else all of them, or what `otherwise` says.
 
-    try:
-        parts = sqlalchemy.engine.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        # If the text cannot be parsed, its password cannot be found, so that none of it is shown.
-        return "a text that is no URL"
-    return parts.difference_update_query(["password"]).render_as_string(hide_password=True)
-
-
-def has_password(url: str) -> bool:
-    """Whether `url` holds a password."""
-    import sqlalchemy.engine
-    import sqlalchemy.exc
-
-    try:
-        parts = sqlalchemy.engine.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        return False
-    return parts.password is not None or "password" in parts.query
+    Examples
+    --------
+    >>> nearest("n_trails", ["seed", "n_trials"]), nearest("strategy.desing", ["strategy.design", "design"])
+    ('did you mean n_trials?', 'did you mean strategy.design?')
+    >>> nearest("x", ["seed", "n_trials"]), nearest("x", []), nearest("x", ["seed"], "leave it out")
+    ('choose one of seed, n_trials', 'leave it out', 'leave it out')
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return otherwise or (f"choose one of {listed(names)}" if names else "leave it out")

@@ -1,15 +1,21 @@
-"""Real training tasks as PyTorch Lightning fits: Runge, Bateman, MNIST and CIFAR-10.
+"""Your own LightningModule as a trial (`Fit`), and four training tasks: Runge, Bateman, MNIST and CIFAR-10.
 
-A task (`runge.Runge`, `bateman.Bateman`, `mnist.MNIST`, `cifar.CIFAR10`) holds its data and builds its network;
-`training.Trainee` trains one configuration of hyperparameters on it and returns the result.
+`Fit` makes an `evaluate` of a LightningModule; `ReportCallback` reports from a training loop of your own. A task
+(`runge.Runge`, `bateman.Bateman`, `mnist.MNIST`, `cifar.CIFAR10`) holds its data and builds its network;
+`training.Trainee` is the `Fit` of a task.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
+from typing import Any
 
 import torch
+
+# The doors, which import Lightning when they are opened.
+_DOORS = {"Fit": "lightning_tasks.fits.fit", "ReportCallback": "lightning_tasks.fits.callbacks"}
 
 # Declarations live as long as the library object that made them.
 _declared: list[torch.library.Library] = []
@@ -51,3 +57,9 @@ def declare_torchvision_operators() -> bool:
 
 
 declare_torchvision_operators()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_DOORS[name]), name)

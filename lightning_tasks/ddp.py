@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from lightning_tasks.callbacks import Report
 from lightning_tasks.devices.machine import out_of_memory
 from lightning_tasks.devices.ranks import Ranks
 from lightning_tasks.devices.torchrun import assignment_path, error_path, outcome_path
+from lightning_tasks.fits.callbacks import Report
 
 
 class _Recorded:

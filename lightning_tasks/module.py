@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_tasks.devices.ranks import ALONE, Ranks
+from lightning_tasks.fits.callbacks import Diverged
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Block = list[tuple[Tensor, Tensor]]
@@ -33,10 +34,6 @@ DEFAULTS: dict[str, Any] = {
     "l1": 0.0,
     "l2": 0.0,
 }
-
-
-class Diverged(Exception):
-    """The loss or the validation metric is no longer a finite number."""
 
 
 def _log_cosh(output: Tensor, target: Tensor) -> Tensor:
@@ -177,6 +174,14 @@ class Training(pl.LightningModule):
         weights = torch.cat([p.flatten() for p in self.net.parameters() if p.dim() > 1])
         return self.settings["l1"] * weights.abs().sum() + self.settings["l2"] * weights.square().sum()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: add the number of steps."""
+        checkpoint["steps"] = self.steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: go on from the number of steps."""
+        self.steps = checkpoint["steps"]
+
     def training_step(self, block: Block, index: int) -> None:
         """One optimiser step for each batch of the block.
 
@@ -216,10 +221,11 @@ class Training(pl.LightningModule):
         self._total += self.metric.total(self.net(x), y).item()
         self._count += y.numel()
 
-    def _finish(self) -> float:
+    def _finish(self, name: str) -> float:
         total, count = self.ranks.sums([self._total, self._count], self.device)
         value = self.metric.finish(total, int(count))
         self._total, self._count = 0.0, 0
+        self.log(name, torch.tensor(value, dtype=torch.float64, device=self.device))  # Lightning makes a float single
         return value
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
@@ -228,7 +234,7 @@ class Training(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Finish the validation metric; the caller judges one that is not finite."""
-        self.validation = self._finish()
+        self.validation = self._finish("validation")
 
     def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         """Add a batch to the test metric."""
@@ -236,4 +242,4 @@ class Training(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Finish the test metric."""
-        self.test_metric = self._finish()
+        self.test_metric = self._finish("test")

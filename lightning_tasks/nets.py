@@ -1,4 +1,4 @@
-"""Networks are built from hyperparameters: an MLP or a CNN with stages, its initial weights, parameters and FLOPs."""
+"""Networks are built from hyperparameters: an MLP or a CNN with stages, and its initial weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 # The values of hyperparameters that the space does not hold.
 MLP_DEFAULTS: dict[str, Any] = {
@@ -159,16 +158,3 @@ def initialise(net: nn.Module, name: str) -> None:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             # drawn in a tensor of its own: torch cannot make a weight orthogonal in place if channels are last
             layer.weight.data.copy_(draw(torch.empty(layer.weight.shape)))
-
-
-def count_parameters(net: nn.Module) -> int:
-    """The number of trainable numbers."""
-    return sum(parameter.numel() for parameter in net.parameters())
-
-
-def count_flops(net: nn.Module, shape: Sequence[int]) -> int:
-    """FLOPs of one inference by a network on the meta device; we count products alone, a multiply-add as two."""
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        net.eval()(torch.empty(1, *shape, device="meta"))
-    return int(counter.get_total_flops())

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import time
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from lightning_tasks import module, nets
-from lightning_tasks.callbacks import Report, Reports
-from lightning_tasks.checkpoints import Checkpoints, WholeFile
-from lightning_tasks.data import Batches, Ordered, Split, to_device
-from lightning_tasks.devices.machine import Machine, out_of_memory
-from lightning_tasks.devices.ranks import ALONE, Mortal, Ranks, norm_whole_batches
-from lightning_tasks.devices.torchrun import train_together
+from lightning_tasks.data import Batches, Ordered, Pair, Split, to_device
+from lightning_tasks.devices.machine import Machine
+from lightning_tasks.devices.ranks import Ranks, norm_whole_batches
+from lightning_tasks.fits.counts import count_flops, count_parameters
+from lightning_tasks.fits.fit import Fit
+from lightning_tasks.fits.namespaces import versions
+from lightning_tasks.fits.parts import Parts
 
-COSTS = ("flops", "parameters", "seconds")
-_LIGHTNING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 _HOW_TO_LOAD = (
     "saved = torch.load('network.pt'); net = task.network({**task.defaults, **saved['params']}); "
     "net.load_state_dict(saved['state_dict']); net.eval()"
@@ -63,23 +55,32 @@ class Task(Protocol):
         """The network of these hyperparameters."""
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Lightning's messages about every fit: its devices, why it stopped, its recommendations."""
-    loggers = [logging.getLogger(name) for name in _LIGHTNING_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning\.|lightning_fabric\.")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+class Data(pl.LightningDataModule):
+    """The data of a task on the device that trains."""
+
+    def __init__(self, split: Split, batch_size: int) -> None:
+        super().__init__()
+        self.split = split
+        self.batch_size = batch_size
+        self.generator = torch.Generator()  # of the order of the samples; `Fit` seeds it
+
+    def _here(self, pair: Pair) -> Pair:
+        return to_device(pair, self.trainer.strategy.root_device)  # type: ignore[union-attr]
+
+    def train_dataloader(self) -> Batches:
+        """Lightning's hook: shuffled batches."""
+        return Batches(*self._here(self.split.train), self.batch_size, self.generator)
+
+    def val_dataloader(self) -> Ordered:
+        """Lightning's hook: the validation part in order."""
+        return Ordered(*self._here(self.split.validation))
+
+    def test_dataloader(self) -> Ordered:
+        """Lightning's hook: the test part in order."""
+        return Ordered(*self._here(self.split.test))
 
 
-class Trainee:
+class Trainee(Fit):
     """Trains configurations on a task: `trainee(params, seed)` is one Lightning fit.
 
     The same params, seed and one CPU thread give the same numbers, whatever was trained before in the process. With
@@ -111,6 +112,12 @@ class Trainee:
         If a value is impossible or the data are absent.
     """
 
+    knobs: ClassVar[Mapping[str, str]] = {
+        "cost": "`task.cost=flops`",
+        "checks": "`+task.evaluate.checks=10`",
+        "checkpoint_every": "`+task.evaluate.checkpoint_every=60`",
+    }
+
     def __init__(
         self,
         task: Task,
@@ -123,120 +130,25 @@ class Trainee:
     ) -> None:
         if epochs < 1:
             raise ValueError(f"`epochs >= 1` must hold, but got {epochs}; pass `task.evaluate.epochs=1` or more.")
-        if cost not in COSTS:
-            raise ValueError(f"`cost` must be one of {', '.join(COSTS)}, but got {cost!r}; pass `task.cost=flops`.")
-        if checks < 1:
-            raise ValueError(f"`checks >= 1` must hold, but got {checks}; pass `+task.evaluate.checks=10`.")
-        if not checkpoint_every >= 0:
-            raise ValueError(
-                f"`checkpoint_every >= 0` must hold, but got {checkpoint_every}; pass "
-                "`+task.evaluate.checkpoint_every=60`."
-            )
-        self.task = task
         known = Machine.__dataclass_fields__
         unknown = [str(name) for name in trainer if name not in known]
         if unknown:
             raise ValueError(f"the trainer knows {', '.join(known)}, but got {', '.join(unknown)}; take it out.")
-        self.machine = Machine(**{str(name): value for name, value in trainer.items()})
+        arguments = {str(name): value for name, value in trainer.items()}
+        threads = arguments.pop("threads", 1)
+        super().__init__(
+            module.Training,
+            monitor="validation",
+            trainer={**arguments, "max_epochs": epochs},
+            threads=threads,
+            cost=cost,
+            checks=checks,
+            checkpoint_every=checkpoint_every,
+        )
+        self.task = task
         self.epochs = epochs
-        self.cost = cost
-        self.checks = checks
         self.test_every_trial = test_every_trial
-        self.checkpoint_every = checkpoint_every
-        with _quiet():
-            self._trainer(self.epochs, [])  # Lightning refuses a wrong precision here, not in every trial
         task.prepare()
-
-    def price(self, params: Mapping[str, Any]) -> float:
-        """The cost of a configuration before it is trained; NaN for seconds, and for a network that cannot be built.
-
-        Parameters
-        ----------
-        params
-            The active hyperparameters.
-
-        Raises
-        ------
-        ValueError
-            If a hyperparameter is unknown.
-        """
-        settings = self._settings(params)
-        if self.cost == "seconds":
-            return math.nan
-        try:
-            _, counts = self._on_paper(settings)
-        except (ValueError, RuntimeError):  # its trial gives the reason
-            return math.nan
-        return float(counts[self.cost])
-
-    def __call__(
-        self, params: Mapping[str, Any], seed: int, report: Report | None = None, checkpoint: Path | None = None
-    ) -> dict[str, Any]:
-        """Train one configuration.
-
-        Parameters
-        ----------
-        params
-            The active hyperparameters.
-        seed
-            Seed of the initial weights, the order of the samples and dropout.
-        report
-            `report(epochs, metric)` receives the validation metric about `checks` times, and answers whether to go on.
-            A training that goes on to its end has the same numbers with and without it.
-        checkpoint
-            A file for this trial alone, in a folder that exists. A long training keeps its state there. If it finds its
-            state there it goes on from it, with the same numbers as without the interruption.
-
-        Returns
-        -------
-        dict
-            objective (validation metric, the last one if pruned, NaN if diverged), cost, parameters, flops, seconds (of
-            the fit, with its interrupted parts up to their checkpoints), epochs (finished), status (done, pruned or
-            diverged), message (why it diverged, or else empty). With a checkpoint also resumed_at (epochs finished
-            before), or not_resumed (why the checkpoint was not used and the training began anew).
-
-        Raises
-        ------
-        Lost
-            If the checkpoint cannot be written, or a process of several was killed.
-        RankFailed
-            If one of several processes raised an error.
-        """
-        result, _ = self.train(params, seed, report, test=self.test_every_trial, checkpoint=checkpoint)
-        return result
-
-    def save_best(self, params: Mapping[str, Any], seed: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
-        """Train a configuration again, read the test metric, and write the network to `folder/network.pt`.
-
-        The file holds state_dict, params, seed, metrics and a text that says how to load it. It replaces an older file
-        as a whole or not at all.
-
-        Returns
-        -------
-        dict
-            As `trainee(params, seed)`, and test (the metric on the test data, NaN if diverged).
-        """
-        result, weights = self.train(params, seed, None, test=True)
-        content = {
-            "state_dict": weights,
-            "params": dict(params),
-            "seed": seed,
-            "metrics": result,
-            "task": repr(self.task),
-            "how_to_load": _HOW_TO_LOAD,
-        }
-        target = Path(folder) / "network.pt"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".network-{os.getpid()}.pt")
-        try:
-            with partial.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-        return result
 
     def _settings(self, params: Mapping[str, Any]) -> dict[str, Any]:
         known = {**module.DEFAULTS, "loss": next(iter(self.task.losses)), **self.task.defaults}
@@ -248,177 +160,46 @@ class Trainee:
             )
         return {**known, **params}
 
-    def _on_paper(self, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str, int]]:
-        """The network without its weights, and its parameters and FLOPs."""
+    def _check(self, params: Mapping[str, Any]) -> None:
+        self._settings(params)
+
+    def _on_paper(self, params: Mapping[str, Any]) -> dict[str, float]:
         with torch.device("meta"):
-            net = self.task.network(settings)
-        return net, {"parameters": nets.count_parameters(net), "flops": nets.count_flops(net, self.task.shape)}
+            net = self.task.network(self._settings(params))
+        example = torch.empty(1, *self.task.shape, device="meta")
+        return {"parameters": count_parameters(net), "flops": count_flops(net, example)}
 
-    def train(
-        self,
-        params: Mapping[str, Any],
-        seed: int,
-        report: Report | None,
-        test: bool,
-        checkpoint: Path | None = None,
-        ranks: Ranks = ALONE,
-    ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Train one configuration as one of `ranks`, or start the ranks if the machine has more devices than ranks.
-
-        Parameters
-        ----------
-        params, seed, report, checkpoint
-            As in `trainee(params, seed)`.
-        test
-            Whether to read the test metric at the end.
-        ranks
-            The processes that train together.
-
-        Returns
-        -------
-        dict, dict
-            The result of `trainee(params, seed)`, with test if `test`; and the weights, none if diverged.
-        """
+    def _parts(self, params: Mapping[str, Any], ranks: Ranks) -> Parts:
         settings = self._settings(params)
         loss = nets.pick("loss", self.task.losses, settings["loss"])
-        _, counts = self._on_paper(settings)
-        result: dict[str, Any] = {
-            "objective": math.nan,
-            "cost": math.nan,
-            **({"test": math.nan} if test else {}),
-            **counts,
-            "seconds": 0.0,
-            "epochs": 0,
-            "status": "diverged",
-            "message": "",
-        }
-        weights: dict[str, torch.Tensor] = {}
-        start = time.perf_counter()
-        try:
-            if ranks.size < self.machine.devices:
-                assignment = {"params": dict(params), "seed": seed, "report": report, "test": test}
-                return train_together(
-                    self, {**assignment, "checkpoint": checkpoint}, self.machine.devices, self.machine.threads
-                )
-            with self._seeded(seed), _quiet():
-                net = self._fit(settings, seed, loss, result, report, checkpoint, ranks)
-            weights = {name: value.cpu() for name, value in net.state_dict().items()}
-        except module.Diverged as error:
-            result["message"] = str(error)
-        except (MemoryError, RuntimeError) as error:
-            # The other ranks wait for one that has raised an error, so it has to end.
-            if ranks.size > 1 or not out_of_memory(error):
-                raise
-            result["failure"] = "out of memory"
-            result["message"] = f"{result['parameters']} parameters did not fit"
-            result["seconds"] = result["seconds"] or time.perf_counter() - start
-        result["cost"] = float(result[self.cost])
-        return result, weights
-
-    @contextmanager
-    def _seeded(self, seed: int) -> Iterator[None]:
-        """Start torch's random numbers at the seed, and set the threads of the machine."""
-        if torch.get_num_threads() != self.machine.threads:
-            torch.set_num_threads(self.machine.threads)
-        # without the list a CPU trial would wake every GPU to save its random state
-        gpus = [torch.cuda.current_device()] if self.machine.accelerator == "gpu" else []
-        with torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(seed)
-            yield
-
-    def _fit(
-        self,
-        settings: Mapping[str, Any],
-        seed: int,
-        loss: module.Loss,
-        result: dict[str, Any],
-        report: Report | None,
-        checkpoint: Path | None,
-        ranks: Ranks,
-    ) -> nn.Module:
         split = self.task.load()
         net = self.task.network(settings)
         nets.initialise(net, settings["initialiser"])
-        shuffles = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        strategy: dict[str, Any] = {}
         if ranks.size > 1:
             norm_whole_batches(net)
-            if ranks.rank > 0:  # the ranks are alike in all but dropout
-                torch.manual_seed(int(torch.randint(2**62, ())) + ranks.rank)
+            strategy["strategy"] = DDPStrategy(broadcast_buffers=False)  # they are alike on all ranks
         training = module.Training(net, settings, loss, self.task.metric, ranks)
-        reports = None if report is None else Reports(report, self.epochs, ranks)
-        every = self._every(reports)
-        callbacks: list[pl.Callback] = [] if reports is None else [reports]
-        before, start_from = 0.0, None
-        if checkpoint is not None:
-            owner = self._owner(settings, seed, net, every)
-            saves = Checkpoints(checkpoint, self.checkpoint_every, owner, shuffles, reports, ranks)
-            found = saves.look()
-            result.update(found)
-            before = saves.seconds
-            start_from = checkpoint if "resumed_at" in found else None
-            callbacks.append(saves)
-        trainer = self._trainer(every, callbacks, ranks)
-        device = trainer.strategy.root_device
-        train, validation = to_device(split.train, device), to_device(split.validation, device)
-        batches = Batches(*train, settings["batch_size"], shuffles)
-        start = time.perf_counter()
-        try:
-            trainer.fit(training, batches, Ordered(*validation), ckpt_path=start_from)
-            stopped = reports is not None and reports.stopped and trainer.current_epoch < self.epochs
-            if not stopped and self.epochs % every:  # no check was due after the last epoch
-                trainer.validate(training, Ordered(*validation), verbose=False)
-        finally:
-            result["seconds"] = before + time.perf_counter() - start
-            result["epochs"] = training.steps // batches.count
-        # Only the last validation decides: an earlier one must not end a training that would have ended well.
-        if not math.isfinite(training.validation):
-            raise module.Diverged(f"the validation metric was {training.validation} after step {training.steps}")
-        if stopped:
-            result.update(objective=training.validation, status="pruned")
-            return net
-        if "test" in result:
-            trainer.test(training, Ordered(*to_device(split.test, device)), verbose=False)
-            result["test"] = training.test_metric
-        result.update(objective=training.validation, status="done")
-        return net
+        return Parts(training, {"datamodule": Data(split, settings["batch_size"])}, strategy)
 
-    def _every(self, reports: Reports | None) -> int:
+    def _every(self, reporting: bool) -> int:
         """Epochs from one validation to the next; without reports only the last validation is needed."""
-        return self.epochs if reports is None else math.ceil(self.epochs / self.checks)
+        return math.ceil(self.epochs / self.checks) if reporting and self.checks else self.epochs
 
-    def _owner(self, settings: Mapping[str, Any], seed: int, net: nn.Module, every: int) -> dict[str, Any]:
-        """Everything that the numbers of a fit depend on."""
+    def _owner(self, params: Mapping[str, Any], seed: int, made: Parts, every: int | None) -> dict[str, Any]:
         return {
-            "params": repr(sorted(settings.items())),
+            "params": repr(sorted(self._settings(params).items())),
             "seed": seed,
             "epochs": self.epochs,
             "task": repr(self.task),
-            "network": repr(net),
+            "network": repr(made.module.net),
             "checks": every,
             "machine": repr(self.machine),
-            "versions": f"torch {torch.__version__}, pytorch-lightning {pl.__version__}",
+            "versions": versions(),
         }
 
-    def _trainer(self, every: int, callbacks: list[pl.Callback], ranks: Ranks = ALONE) -> pl.Trainer:
-        # one process even inside a SLURM job, whose number of tasks Lightning would otherwise take for ranks
-        environment: ClusterEnvironment = LightningEnvironment()
-        strategy: Strategy | str = "auto"
-        if ranks.size > 1:
-            environment = TorchElasticEnvironment()
-            strategy = DDPStrategy(broadcast_buffers=False)  # they are alike on all ranks
-            callbacks = [*callbacks, Mortal()]
-        return pl.Trainer(
-            accelerator=self.machine.accelerator,
-            devices=ranks.size,
-            strategy=strategy,
-            precision=self.machine.precision,  # type: ignore[arg-type]
-            plugins=[environment, WholeFile()],
-            max_epochs=self.epochs,
-            check_val_every_n_epoch=every,
-            callbacks=callbacks,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+    def _network(self, module: Any) -> nn.Module:
+        return module.net
+
+    def _described(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"task": repr(self.task), "how_to_load": _HOW_TO_LOAD}

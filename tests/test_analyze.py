@@ -52,8 +52,13 @@ def storage(tmp_path_factory):
 
 
 def said(capsys, *arguments):
-    main(arguments)
+    main([*arguments, "--full"])
     return " ".join(capsys.readouterr().out.split())
+
+
+def answered(capsys, *arguments):
+    main(arguments)
+    return capsys.readouterr().out.splitlines()
 
 
 class TestFiles:
@@ -190,6 +195,36 @@ class TestStudies:
         assert "--push needs an Optuna study, but" in capsys.readouterr().err
 
 
+class TestAnswer:
+    def test_is_25_lines(self, capsys, csv, tmp_path):
+        page = tmp_path / "report.html"
+        lines = answered(capsys, csv, "--objective", "val_error", "--cost", "seconds", "--report", str(page))
+        assert len(lines) <= 25
+        text = " ".join(" ".join(lines).split())
+        assert text.startswith("3 columns were taken for hyperparameters (--save-space, correct, --space); left out: ")
+        edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
+        assert f"rate decides whether a trial ends among the best 15. val_error at or below {edge} is good" in text
+        best = trials().loc[trials()["val_error"].idxmin()]
+        reached = f"val_error {best.val_error:.4g}, seconds {best.seconds:.4g}, trial {best.name}"
+        assert f"Best: {reached}. Its values: " in text
+        assert "rate: tune it; adjusted p <0.001; " in text
+        assert "2 others: no evidence either way; in these 120 trials an effect would have been seen if" in text
+        assert str(page) in "".join(line.strip() for line in lines)
+
+    def test_many_that_decide_leave_room_for_the_rest(self, capsys, tmp_path):
+        x = np.random.default_rng(0).random((3000, 12))
+        frame = pd.DataFrame(x, columns=[f"a_hyperparameter_with_a_long_name_{k}" for k in range(12)])
+        frame.assign(val_error=x.sum(axis=1)).to_csv(tmp_path / "many.csv", index=False)
+        lines = answered(capsys, str(tmp_path / "many.csv"), "--objective", "val_error", "--no-pairs")
+        assert len(lines) <= 25
+        assert any(line.startswith("and a_hyperparamete…") for line in lines)
+        assert lines[-1] == "Every table: --full; pictures and the rest: --report page.html"
+
+    def test_says_what_tools_say_too(self, capsys, storage):
+        text = " ".join(" ".join(answered(capsys, storage, "--study", "first")).split())
+        assert "A study does not say how its trials were drawn" in text
+
+
 class TestGoal:
     def test_a_count_and_a_threshold(self, capsys, csv):
         assert "ends among the best 24." in said(capsys, csv, "--objective", "val_error", "--goal", "24")
@@ -228,7 +263,6 @@ class TestReport:
         assert "<h1>trials.csv</h1>" in text
         assert "filled exactly where [red]opt is sgd" in text
         assert "among the cheapest 12.5% by seconds" in text
-        assert "with val_error at or below" in text
         edge = f"{np.sort(trials()['val_error'])[14]:.4g}"
         assert f"val_error at or below {edge} is good: 15 of 120." in text
 

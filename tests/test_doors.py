@@ -89,7 +89,7 @@ def test_optuna_evaluator():
     assert issubclass(HSICImportanceEvaluator, optuna.importance.BaseImportanceEvaluator)
 
 
-@pytest.mark.parametrize("command", ["run", "analyze", "store"])
+@pytest.mark.parametrize("command", ["run", "analyze", "analyse", "store"])
 def test_commands(command):
     arguments = [sys.executable, "-m", f"hsicfast.{command}", "--help"]
     assert subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=ROOT).stdout
@@ -107,6 +107,10 @@ def test_both_spellings_whatever_was_imported_before():
         "values = [i / 40 for i in range(40)]\n"
         "table = hsicfast.TrialTable.from_arrays(hsicfast.SearchSpace(space), {'x': values}, values)\n"
         "found = hsicfast.analyze(table.space, table)\n"
+        "assert found.to_frame().equals(hsicfast.analyse(table.space, table).to_frame())\n"
+        "from hsicfast.analyse import main as same\n"
+        "import hsicfast.analyse\n"
+        "assert same is main\n"
         "assert found.to_frame().equals(hsicfast.analyse(table.space, table).to_frame())\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

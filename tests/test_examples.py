@@ -1,8 +1,13 @@
 """The examples run, find what they say they find, and have a picture for the gallery."""
 
+import os
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -23,7 +28,8 @@ def found(name):
 
 def test_each_has_a_test_here():
     text = Path(__file__).read_text()
-    assert [path.stem for path in EXAMPLES if f'("{path.stem}")' not in text] == []
+    elsewhere = {"own_lightning_module"}  # tests/lightning_tasks
+    assert {path.stem for path in EXAMPLES if f'("{path.stem}")' not in text} == elsewhere
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -134,3 +140,41 @@ def test_two_samples():
     left = run("two_samples")
     assert left["found"].pvalue < 0.01
     assert left["pvalues"]["linear"] > 0.05
+
+
+class TestOwnProject:
+    """A project outside the repository: a file of YAML and a module, found from its folder."""
+
+    @pytest.fixture
+    def project(self, tmp_path):
+        return Path(shutil.copytree(ROOT / "examples" / "own_project", tmp_path / "project"))
+
+    def test_is_as_short_as_it_says(self):
+        assert len((ROOT / "examples/own_project/conf/task/curve.yaml").read_text().splitlines()) <= 15
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("way", ["module", "script"])
+    def test_runs_from_its_folder(self, project, way):
+        script = Path(sys.executable).parent / "hsicfast"
+        command = [str(script)] if way == "script" else [sys.executable, "-m", "hsicfast.run"]
+        arguments = ["--config-dir", "conf", "+task=curve", "strategy=random", "executor=local", "hydra.run.dir=run"]
+        places = [path for path in sys.path if path and "examples" not in path]
+        ran = subprocess.run(
+            [*command, *arguments], cwd=project, capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert "everything is in" in ran.stdout
+        assert len(pd.read_csv(project / "run" / "trials.csv")) == 40
+
+    def test_in_this_process(self, project, monkeypatch, capfd):
+        from hsicfast import run
+
+        monkeypatch.chdir(project)
+        monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        arguments = ["--config-dir", "conf", "+task=curve", "params={width: 8, rate: 0.3, optimizer: plain}"]
+        monkeypatch.setattr(sys, "argv", ["hsicfast", *arguments, "hydra.run.dir=once"])
+        run.main()
+        assert "objective 0." in capfd.readouterr().out
+        sys.modules.pop("mylib")

@@ -78,6 +78,8 @@ def toy(tmp_path_factory):
     (folder / "conf" / "task" / "toy.yaml").write_text(TASK)
     (folder / "conf" / "task" / "bare.yaml").write_text("name: bare\n")
     (folder / "toy.py").write_text(TRAINEE)
+    (folder / "broken.py").write_text("1 / 0")
+    (folder / "needy.py").write_text("import nopackage")
     return folder
 
 
@@ -270,12 +272,22 @@ class TestWholeRun:
         assert len(list((tmp_path / "runs" / "toy").glob("20*/report.html"))) == 1
 
     def test_seeds_side_by_side(self, command, tmp_path):
-        code, _, err = command("-m", *QUICK, "seed=1,2,3", "hydra.sweep.dir=side", "n_trials=8")
+        code, out, err = command("-m", *QUICK, "seed=1,2,3", "hydra.sweep.dir=side", "n_trials=8")
         assert code == 0, err
         folders = sorted(path.parent.name for path in tmp_path.glob("side/*/report.html"))
-        assert folders == ["0_toy_seed1", "1_toy_seed2", "2_toy_seed3"]
+        assert folders == ["0_seed1", "1_seed2", "2_seed3"]
         tables = [(tmp_path / "side" / name / "trials.csv").read_text() for name in folders]
         assert len(set(tables)) == 3
+        assert "toy: 3 runs compared" in out
+        assert len(pd.read_csv(tmp_path / "side" / "comparison.csv")) == 3
+        assert "3 runs of one kind" in (tmp_path / "side" / "comparison.html").read_text()
+
+    def test_folders_of_a_multirun_have_the_names_that_are_asked_for(self, command, tmp_path):
+        names = ("hydra.sweep.dir=side", "hydra.sweep.subdir=mine${hydra.job.num}")
+        code, _, err = command("-m", *QUICK, "goal=0,1", *names)  # which the first run refuses
+        assert code == 2, err
+        assert not (tmp_path / "side" / "mine0" / "results").exists()
+        assert [path.name for path in (tmp_path / "side").iterdir() if path.is_dir()] == ["mine0"]
 
 
 class TestRefusals:
@@ -288,6 +300,21 @@ class TestRefusals:
             (["+task=toy", "strategy=nope"], "strategy must be one of hsic, random, two_step, but got nope"),
             (["task=toy"], "To append to your default list use +task=toy"),
             (["+task=toy", "n_trails=3"], "Could not override 'n_trails'"),
+            (["+task=toi"], "but got toi; did you mean toy?"),
+            (["+task=toy", "n_trails=3"], "Could not override 'n_trails'; did you mean n_trials?"),
+            (["+task=toy", "+n_trails=3"], "nothing reads n_trails; did you mean n_trials?"),
+            (["+task=toy", "+zzz=3"], "a knob must be read by something, but nothing reads zzz; choose one of task, "),
+            (["+task=toy", "+task.metrik=loss"], "nothing reads task.metrik; did you mean task.metric?"),
+            (["+task=toy", "strategy.desing_share=1"], "did you mean strategy.design_share?"),
+            (["+task=toy", "+strategy.desing_share=1"], "argument 'desing_share'; did you mean design_share?"),
+            (["+task=toy", "batch=3"], "Could not override 'batch'; did you mean strategy.batch?"),
+            (["+task=toy", "goal=${gaol}"], "Interpolation key 'gaol' not found; correct goal"),
+            (["+task=toy", "task.evaluate._target_=toy.Train"], "toy has no Train; did you mean toy.Trainee?"),
+            (["+task=toy", "task.evaluate._target_=broken.Trainee"], "broken cannot be imported: "),
+            (
+                ["+task=toy", "task.evaluate._target_=needy.Trainee"],
+                "needy needs a package: No module named 'nopackage'",
+            ),
             (["+task=toy", "goal=0"], "`0 < goal < 1` must hold, but got goal=0; give a fraction such as 0.1"),
             (["+task=toy", "goal=1.5"], "`0 < goal < 1` must hold, but got goal=1.5; give a fraction such as 0.1"),
             (["+task=toy", "n_trials=3"], "`n_trials >= 8` must hold for the strategy hsic, but got n_trials=3"),
@@ -358,6 +385,10 @@ class TestRefusals:
         assert code == 2  # SQLite knows no passwords
         code, *more = command("-m", "+task=toy", "store=postgresql://me:secret@h/d", "seed=1,2")
         assert code == 2
+        more += command("+task=toy", "store='postgresql://u:secret@h:port/d'", "hydra.run.dir=yours")[1:]
+        more += command("+task=toy", "known=['postgresql://u:secret@h/d']", "hydra.run.dir=yours")[1:]
+        more += command("-m", "+task=toy", "store='postgresql://u:secret@h/d',null")[1:]
+        assert not (tmp_path / "yours").exists()
         texts = [out, err, *more, *(path.read_text() for path in tmp_path.rglob("*") if path.is_file())]
         assert not [text for text in texts if "secret" in text]
 
@@ -415,6 +446,22 @@ class TestRefusals:
         monkeypatch.setattr("hsicfast.search.orchestrator.execute", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             command(*QUICK)
+
+
+def test_a_knob_that_a_value_refers_to_is_taken(command):
+    code, _, err = command("+task=toy", "+place=here", "task.evaluate.data=${place}", "goal=0")
+    assert code == 2
+    assert "`0 < goal < 1` must hold" in err
+
+
+def test_help_names_every_knob(command):
+    code, out, err = command("--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("hsicfast finds good, cheap hyperparameters")
+    knobs = out.partition("Knobs:")[2].partition("Everything below")[0]
+    unnamed = [knob for knob in run._knobs() if f" {knob}=" not in knobs]
+    assert unnamed == ["task", "hydra"]  # a choice, above the knobs, and what --hydra-help lists
+    assert "task: bare, bateman, cifar, mnist, runge, toy" in out
 
 
 def test_config_is_printed_with_and_without_a_task(command):

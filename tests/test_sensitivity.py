@@ -9,6 +9,7 @@ from builders import CONDITIONAL, FLAT, drawn, table
 
 from hsicfast import Float, InputError, SearchSpace, Threshold, Trial, TrialTable, analyse
 from hsicfast.dependence.features import UNIFORM_MEDIAN
+from hsicfast.evidence.redraws import Redraws
 
 
 class TestIndices:
@@ -227,6 +228,17 @@ class TestRanks:
         with pytest.warns(UserWarning, match="60 of 60 trials were proposed by an optimiser and crowd"):
             found = analyse(CONDITIONAL, TrialTable.from_trials(CONDITIONAL, trials), law="ranks")
         assert len(found.trials) == 60
+
+    def test_redraws_are_seen_beside_by_the_joint_test_alone(self):
+        trials = table(60, objective=lambda p: p["rate"])
+        asked = Redraws("momentum", np.arange(12.0), np.arange(12) >= 9)
+        alone, both = analyse(CONDITIONAL, trials), analyse(CONDITIONAL, trials, redraws=[asked])
+        assert both["momentum"].pvalue_holm < 0.05 < alone["momentum"].pvalue_holm
+        assert (both.redraws, both["momentum"].hsic) == ((asked,), alone["momentum"].hsic)
+        with pytest.raises(
+            InputError, match="the joint test alone sees redraws, but got test='gamma' and those of mom"
+        ):
+            analyse(CONDITIONAL, trials, redraws=[asked], test="gamma")
 
     def test_another_law_is_refused(self):
         with pytest.raises(InputError, match=r"law must be one of .* but got 'uniform'"):

@@ -26,6 +26,7 @@ from hsicfast.dependence.goal_oriented import GoalHSIC, maximised
 from hsicfast.dependence.two_samples import TwoSamples
 from hsicfast.dependence.units import bandwidth_in, in_own_units, lost, sized
 from hsicfast.engines import gpu, kernels, matrices, tiles
+from hsicfast.engines.layer import safely
 from hsicfast.errors import InputError, check_share, keyword_only_after
 from hsicfast.trials.goal import best_fraction, losses_of, near_edge
 
@@ -98,36 +99,37 @@ def goal_hsic(
     >>> result.engine, result.pvalue < 0.01, result.statistic > result.null_mean
     ('spectral', True, True)
     """
-    x = checks.carried(u)
-    n = x.shape[1]
-    objective = checks.numbers(y, "y", finite=False)
-    if objective.ndim != 1 or len(objective) != n:
-        raise InputError(f"u and y must have one length, but got {n} and {objective.shape}; drop the surplus")
-    lengths = checks.widths(width, n)
-    kind = kernels.find(kernel)
-    checks.check_test(test, n_permutations, seed, confidence)
-    checks.check_precision(precision, engine)
-    losses = losses_of(objective, minimize)
-    z = best_fraction(losses, goal).met
-    if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
-        # If all trials agree in the goal or in u, the two are exactly independent.
-        pvalue = None if test is None else 1.0
-        return HSICResult(0.0, 0.0, pvalue, inference.EXACTLY_ZERO, math.nan, n, 0.0, "spectral", 0.0)
-    # "max" looks at bandwidths of these units.
-    x, exponent = (x, 0) if bandwidth == "max" else sized(x, kind)
-    sample = GoalSample(x, np.ldexp(lengths, -exponent), z, kind, near_edge(losses, goal), precision)
-    index = GoalHSIC(sample, engine)
-    if bandwidth == "max":
-        return maximised(index, test, n_permutations, seed, confidence)
-    h = index.bandwidth(bandwidth_in(bandwidth, exponent))
-    estimate = index.estimate(h)
-    pvalue = None
-    if test == "permutation":
-        pvalue = index.permutation_pvalue(h, estimate.statistic, n_permutations, seed)
-    elif test is not None:
-        pvalue = estimate.pvalue(test)
-    found = estimate.result(pvalue, confidence, h)
-    return in_own_units(found, bandwidth_in(h, -exponent), lost(kind, exponent))
+    with safely():
+        x = checks.carried(u)
+        n = x.shape[1]
+        objective = checks.numbers(y, "y", finite=False)
+        if objective.ndim != 1 or len(objective) != n:
+            raise InputError(f"u and y must have one length, but got {n} and {objective.shape}; drop the surplus")
+        lengths = checks.widths(width, n)
+        kind = kernels.find(kernel)
+        checks.check_test(test, n_permutations, seed, confidence)
+        checks.check_precision(precision, engine)
+        losses = losses_of(objective, minimize)
+        z = best_fraction(losses, goal).met
+        if not z.any() or z.all() or ((x[:, 0] == x[:, -1]).all() and np.all(x == x[:, :1])):
+            # If all trials agree in the goal or in u, the two are exactly independent.
+            pvalue = None if test is None else 1.0
+            return HSICResult(0.0, 0.0, pvalue, inference.EXACTLY_ZERO, math.nan, n, 0.0, "spectral", 0.0)
+        # "max" looks at bandwidths of these units.
+        x, exponent = (x, 0) if bandwidth == "max" else sized(x, kind)
+        sample = GoalSample(x, np.ldexp(lengths, -exponent), z, kind, near_edge(losses, goal), precision)
+        index = GoalHSIC(sample, engine)
+        if bandwidth == "max":
+            return maximised(index, test, n_permutations, seed, confidence)
+        h = index.bandwidth(bandwidth_in(bandwidth, exponent))
+        estimate = index.estimate(h)
+        pvalue = None
+        if test == "permutation":
+            pvalue = index.permutation_pvalue(h, estimate.statistic, n_permutations, seed)
+        elif test is not None:
+            pvalue = estimate.pvalue(test)
+        found = estimate.result(pvalue, confidence, h)
+        return in_own_units(found, bandwidth_in(h, -exponent), lost(kind, exponent))
 
 
 @keyword_only_after(2, last="engine")
@@ -182,28 +184,32 @@ def hsic(
     >>> round(hsic(x, x, kernel_x="linear", kernel_y="linear").statistic, 6)  # the squared variance
     27.5625
     """
-    a, b = checks.samples(x, "x"), checks.samples(y, "y")
-    if a.shape[1] != b.shape[1]:
-        raise InputError(f"x and y must have one length, but got {a.shape[1]} and {b.shape[1]}; drop the surplus")
-    if engine not in ("auto", "tile", "gpu"):
-        raise InputError(f"engine must be 'auto', 'tile' or 'gpu', but got {engine!r}; goal_hsic alone has the others")
-    if engine == "gpu":
-        gpu.check()
-    checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
-    checks.check_precision(precision, engine)
-    kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
-    kind_x.check_domain(a, "x")
-    kind_y.check_domain(b, "y")
-    n = a.shape[1]
-    if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
-        sought, pvalue = None if confidence is None else inference.EXACTLY_ZERO, None if test is None else 1.0
-        return HSICResult(0.0, 0.0, pvalue, sought, (math.nan, math.nan), n, 0.0, "tile", 0.0)
-    (a, of_x), (b, of_y) = sized(a, kind_x), sized(b, kind_y)
-    h_x = bandwidths.resolve(a, kind_x, bandwidth_in(bandwidth_x, of_x))
-    h_y = bandwidths.resolve(b, kind_y, bandwidth_in(bandwidth_y, of_y))
-    found = TwoSamples(a, b, kind_x, kind_y, h_x, h_y, engine, precision).result(test, n_permutations, seed, confidence)
-    own = bandwidth_in(h_x, -of_x), bandwidth_in(h_y, -of_y)
-    return in_own_units(found, own, lost(kind_x, of_x) + lost(kind_y, of_y))
+    with safely():
+        a, b = checks.samples(x, "x"), checks.samples(y, "y")
+        if a.shape[1] != b.shape[1]:
+            raise InputError(f"x and y must have one length, but got {a.shape[1]} and {b.shape[1]}; drop the surplus")
+        if engine not in ("auto", "tile", "gpu"):
+            raise InputError(
+                f"engine must be 'auto', 'tile' or 'gpu', but got {engine!r}; goal_hsic alone has the others"
+            )
+        if engine == "gpu":
+            gpu.check()
+        checks.check_test(test, n_permutations, seed, 0.9 if confidence is None else confidence)
+        checks.check_precision(precision, engine)
+        kind_x, kind_y = kernels.find(kernel_x), kernels.find(kernel_y)
+        kind_x.check_domain(a, "x")
+        kind_y.check_domain(b, "y")
+        n = a.shape[1]
+        if np.all(a == a[:, :1]) or np.all(b == b[:, :1]):
+            sought, pvalue = None if confidence is None else inference.EXACTLY_ZERO, None if test is None else 1.0
+            return HSICResult(0.0, 0.0, pvalue, sought, (math.nan, math.nan), n, 0.0, "tile", 0.0)
+        (a, of_x), (b, of_y) = sized(a, kind_x), sized(b, kind_y)
+        h_x = bandwidths.resolve(a, kind_x, bandwidth_in(bandwidth_x, of_x))
+        h_y = bandwidths.resolve(b, kind_y, bandwidth_in(bandwidth_y, of_y))
+        both = TwoSamples(a, b, kind_x, kind_y, h_x, h_y, engine, precision)
+        found = both.result(test, n_permutations, seed, confidence)
+        own = bandwidth_in(h_x, -of_x), bandwidth_in(h_y, -of_y)
+        return in_own_units(found, own, lost(kind_x, of_x) + lost(kind_y, of_y))
 
 
 class Spectrum(spectrum.SpectralMoments):

@@ -12,9 +12,8 @@ cosines at every h. The p-value of S comes from a gamma distribution with three 
 be right, for T is compared with the T of permuted objectives, one permutation for all goals, bandwidths and
 hyperparameters. Hence the test is exact at any number of trials, whatever ties there are.
 
-Since all hyperparameters share the permutations, the largest T among those that are left adjusts for their number
-(step-down, Westfall and Young 1993), whatever their dependence. Where no permutation reaches, the tail goes on in
-proportion to T, so that p-values are finer than one over the number of permutations.
+All hyperparameters share the permutations, so that their p-values can be adjusted by them whatever their dependence
+(:mod:`hsicfast.evidence.stepdown`).
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.engines import spectral
+from hsicfast.evidence.stepdown import Beside, adjusted_pvalues
 from hsicfast.trials.goal import best_fraction
 
 # The best shares of the trials at which the test asks. About the whole objective it asks from the other end, too.
@@ -42,10 +42,6 @@ COSINES = 12
 # Up to MOST_PERMUTED trials are permuted. Beyond it, sums over permuted goals are drawn from their normal limit, if at
 # least MANY_MET good trials at the narrowest goal are expected to have the rarest value.
 MOST_PERMUTED, MANY_MET = 2000, 10
-# The tail goes on from this many of the largest permuted statistics.
-TAIL_COUNT = 10
-# Rounding must not break a tie between permutations.
-TIE = 1e-9
 
 _WEIGHTS = np.exp(-((math.pi * np.outer(BANDWIDTHS, np.arange(1, COSINES + 1))) ** 2) / 2)
 
@@ -149,7 +145,7 @@ def resampled_importances(group: Group, goals: Iterable[Floats]) -> Floats:
     return np.asarray(np.mean(over_goals, axis=0))
 
 
-def joint_test(groups: Sequence[Group], n_permutations: int, seed: int) -> JointTest:
+def joint_test(groups: Sequence[Group], n_permutations: int, seed: int, beside: Sequence[Beside] = ()) -> JointTest:
     """Test whether the objective is independent of each hyperparameter.
 
     Parameters
@@ -158,6 +154,9 @@ def joint_test(groups: Sequence[Group], n_permutations: int, seed: int) -> Joint
         All of the same n trials.
     n_permutations : int >= 1
     seed : int >= 0
+    beside : sequence of Beside
+        Evidence from other trials, for at most one of the hyperparameters each. The p-value of each enters the
+        harmonic mean of its hyperparameter.
 
     Examples
     --------
@@ -177,7 +176,8 @@ def joint_test(groups: Sequence[Group], n_permutations: int, seed: int) -> Joint
         sample.harmonic(np.concatenate((sample.reached[None], drawn)))
         for sample, drawn in zip(samples, permuted, strict=True)
     ]
-    return _judged(np.hstack(means), np.concatenate([sample.importance() for sample in samples]))
+    pvalue, adjusted, largest = adjusted_pvalues(np.hstack(means), beside)
+    return JointTest(pvalue, adjusted, np.concatenate([sample.importance() for sample in samples]), largest)
 
 
 def features(u: Floats, width: Floats) -> Floats:
@@ -351,31 +351,3 @@ def _places(samples: list[_Sample], each: int) -> list[slice]:
     """Where each group's hyperparameters lie, with `each` places for one."""
     ends = each * np.cumsum([0, *(sample.q for sample in samples)])
     return [slice(start, stop) for start, stop in pairwise(ends)]
-
-
-def _judged(statistics: Floats, importance: Floats) -> JointTest:
-    """P-values of q statistics (1 + B, q), those of the data first."""
-    reached = statistics[0]
-    order = np.argsort(-reached, kind="stable")
-    # The largest statistic among those that are left, from the last to the first.
-    largest = np.maximum.accumulate(statistics[1:, order[::-1]], axis=1)[:, ::-1]
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.maximum.accumulate([_share(reached[x], largest[:, k]) for k, x in enumerate(order)])
-    pvalue = np.array([_share(own, drawn) for own, drawn in zip(reached, statistics[1:].T, strict=True)])
-    return JointTest(pvalue, np.maximum(adjusted, pvalue), importance, largest[:, 0])
-
-
-def critical_statistic(largest: Floats, alpha: float) -> float:
-    """The statistic T from which on the adjusted p-value of the clearest hyperparameter is at most `alpha`."""
-    allowed = math.floor(alpha * (len(largest) + 1)) - 1
-    return float(np.sort(largest)[::-1][allowed] + TIE) if allowed >= 0 else math.inf
-
-
-def _share(reached: float, permuted: Floats) -> float:
-    """The p-value of a statistic, which is a log: far out, probabilities fall as fast as ``exp(-T)``."""
-    count = int(np.count_nonzero(permuted >= reached - TIE * max(abs(reached), 1.0)))
-    least = 1 / (len(permuted) + 1)
-    if count or len(permuted) <= TAIL_COUNT:
-        return (1 + count) * least
-    from_here = np.partition(permuted, -TAIL_COUNT)[-TAIL_COUNT]
-    return min(least, TAIL_COUNT * least * math.exp(min(from_here - reached, 0.0)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, first_line
+from hsicfast.files import parsed_json, parsed_yaml, read_json, read_small
 from hsicfast.formats.found import PREFIX, READABLE, Found, flat, spread
 from hsicfast.formats.records import read_history
 from hsicfast.runs import history
@@ -65,7 +65,7 @@ def _only(folder: Path, files: list[Path]) -> Path:
 
 def _json(path: Path) -> Any:
     """What a JSON file holds; a ValueError or an OSError if it cannot be read."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -163,14 +163,16 @@ def _read_multirun(folder: Path, jobs: list[Path]) -> Found:
 
 def _overrides(path: Path) -> dict[str, Any]:
     """What a job's overrides set, in Hydra's own grammar: `no` and `1:30` are texts, `null` is None."""
-    import yaml
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        lines = [str(line) for line in yaml.safe_load(path.read_text(encoding="utf-8")) or ()]
+        given = parsed_yaml(read_small(path)) or []
+        if not isinstance(given, list):
+            raise ValueError("they are no list")
+        lines = [str(line) for line in given]
         overrides = OverridesParser.create().parse_overrides(lines)
-    except (yaml.YAMLError, HydraException, ValueError, TypeError) as error:
+    except (HydraException, ValueError, TypeError) as error:
         raise InputError(
             f"a job's overrides must be in Hydra's grammar, but {path}: {first_line(error)}; correct it"
         ) from error
@@ -314,7 +316,7 @@ def _last_result(trial: Path) -> dict[str, Any]:
     if (trial / RESULT).is_file():
         for line in reversed((trial / RESULT).read_text(encoding="utf-8").splitlines()):
             try:
-                result = json.loads(line)
+                result = parsed_json(line)
             except ValueError:  # the process was killed while it wrote
                 continue
             result = result if isinstance(result, dict) else {}
@@ -336,7 +338,7 @@ def _ray_states(folder: Path) -> dict[str, str]:
         try:
             content = _json(path)
             held = [entry if isinstance(entry, str) else entry[0] for entry in content.get("trial_data") or ()]
-            trials = [json.loads(text) for text in held]
+            trials = [parsed_json(text) for text in held]
             begun = [trial for trial in trials if trial.get("relative_logdir")]
             return {Path(trial["relative_logdir"]).name: str(trial["status"]).lower() for trial in begun}
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):  # half written, or of an old Ray

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, text_of
 from hsicfast.formats.exports import unfolded
 from hsicfast.formats.folders import read_folder
 from hsicfast.formats.found import Found, check_names, unreadable
@@ -18,7 +18,7 @@ from hsicfast.formats.records import frame_of, is_history, parsed, read_history
 from hsicfast.formats.storages import is_journal, read_study
 from hsicfast.formats.studies import from_study
 from hsicfast.formats.tables import as_text, read_csv, read_feather, read_parquet, unpacked
-from hsicfast.text import hide_password
+from hsicfast.urls import shown_url
 
 if TYPE_CHECKING:
     import optuna
@@ -32,6 +32,11 @@ PICKLE = re.compile(
 )
 # Addresses of files; those of databases are Optuna's storages.
 ELSEWHERE = r"(https?|ftp|file|s3a?|gs|az|abfss?|hdfs|dbfs|wandb|mlflow-artifacts)://"
+# What the readers of others raise for a file that is broken, too large or nested too deeply.
+UNREADABLE = (
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -89,7 +94,7 @@ def read_frame(source: str | Path | pd.DataFrame | optuna.Study | Any, study: st
 def _from_path(source: str | Path, study: str | None) -> Found:
     if "://" in str(source):
         if re.match(ELSEWHERE, str(source)):
-            raise unreadable(hide_password(str(source)), "a file elsewhere", "fetch it and name the copy")
+            raise unreadable(shown_url(str(source)), "a file elsewhere", "fetch it and name the copy")
         with read_study(source, study) as held:
             return from_study(held)
     path = Path(source)
@@ -106,8 +111,11 @@ def _from_path(source: str | Path, study: str | None) -> Found:
         if head.startswith(PARQUET) or path.suffix.lower() in (".parquet", ".pq"):
             return Found(read_parquet(path, path))
         return _from_content(path.read_bytes(), path, study)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"a file must be readable, but {path} gave: {error}; correct it") from error
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        reason = text_of(error).strip() or type(error).__name__
+        raise InputError(f"a file must be readable, but {path} gave: {reason}; correct it") from error
 
 
 def _from_content(content: bytes, path: Path, study: str | None) -> Found:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, first_line
+from hsicfast.files import parsed_json
 from hsicfast.formats.found import PREFIX, Found, flat, spread, unreadable
 from hsicfast.space.formats import read_space
 from hsicfast.trials.trial import DIVERGED, DONE, LOST, PRUNED
@@ -32,14 +32,14 @@ SMAC_ROW = ("config_id", "instance", "seed", "budget", "cost", "time", "status",
 def parsed(content: bytes, path: Path) -> Any:
     """What a JSON file holds; a list of the lines of a file that holds a value a line."""
     try:
-        return json.loads(content)
+        return parsed_json(content)
     except ValueError as error:
         whole = first_line(error)
         lines = [line for line in content.splitlines() if line.strip()]
         values = []
         for number, line in enumerate(lines, start=1):
             try:
-                values.append(json.loads(line))
+                values.append(parsed_json(line))
             except ValueError as error:
                 if number == 1:  # a value of several lines
                     raise InputError(f"a JSON file must be whole, but {path}: {whole}; correct it") from error

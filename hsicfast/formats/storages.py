@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shlex
 import shutil
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, first_line
-from hsicfast.text import hide_password
+from hsicfast.files import parsed_json
+from hsicfast.urls import checked_url, shown_url
 
 if TYPE_CHECKING:
     import optuna
@@ -50,7 +50,7 @@ def read_study(storage: str | Path, name: str | None = None) -> Iterator[optuna.
         If the storage cannot be read, with the reason, or the study is missing.
     """
     url = _url(storage)
-    with _in_one_sentence(storage if url is None else hide_password(url)), contextlib.ExitStack() as stack:
+    with _in_one_sentence(storage if url is None else shown_url(url)), contextlib.ExitStack() as stack:
         if url is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hsicfast-"))
             held: Any = _journal(Path(shutil.copyfile(storage, Path(folder) / "journal.log")))
@@ -76,7 +76,7 @@ def opened_study(storage: str | Path, name: str | None = None) -> Iterator[optun
         If the storage cannot be read or written, or is of an old version, with the reason; or the study is missing.
     """
     url = _url(storage)
-    with _in_one_sentence(storage if url is None else hide_password(url)), contextlib.ExitStack() as stack:
+    with _in_one_sentence(storage if url is None else shown_url(url)), contextlib.ExitStack() as stack:
         if url is None:
             held: Any = _journal(Path(storage))
         else:
@@ -90,7 +90,7 @@ def opened_study(storage: str | Path, name: str | None = None) -> Iterator[optun
 def is_journal(head: bytes) -> bool:
     """Whether a file that begins with `head` is a journal of Optuna: each line is an operation of a worker."""
     with contextlib.suppress(ValueError):
-        first = json.loads(head.partition(b"\n")[0])
+        first = parsed_json(head.partition(b"\n")[0])
         return isinstance(first, dict) and {"op_code", "worker_id"} <= set(first)
     return False
 
@@ -98,7 +98,7 @@ def is_journal(head: bytes) -> bool:
 def _url(storage: str | Path) -> str | None:
     """The URL of a storage; None for a journal."""
     if "://" in str(storage):
-        return str(storage)
+        return checked_url(str(storage), "an Optuna storage")
     if Path(storage).is_file():
         with Path(storage).open("rb") as file:
             if is_journal(file.readline()):
@@ -220,14 +220,14 @@ def _check_tables(url: str, shown: str) -> None:
 def _check_studies(tables: set[str], url: str) -> None:
     if not {"studies", "trials"} <= tables:
         raise InputError(
-            f"an Optuna storage must hold studies, but {hide_password(url)} is another database; check the path"
+            f"an Optuna storage must hold studies, but {shown_url(url)} is another database; check the path"
         )
 
 
 def _too_old(url: str, version: str) -> InputError:
     import optuna
 
-    shown = hide_password(url)
+    shown = shown_url(url)
     return InputError(
         f"an Optuna storage must be of the version that Optuna {optuna.__version__} uses, but {shown} is of "
         f"{version}; keep a copy and run `optuna storage upgrade --storage {shlex.quote(shown)}`"
@@ -238,7 +238,7 @@ def _too_new(url: str) -> InputError:
     import optuna
 
     return InputError(
-        f"an Optuna storage must be of a version that Optuna {optuna.__version__} knows, but {hide_password(url)} is "
+        f"an Optuna storage must be of a version that Optuna {optuna.__version__} knows, but {shown_url(url)} is "
         "newer; run `pip install --upgrade optuna`"
     )
 
@@ -255,7 +255,7 @@ def _sqlite_file(url: str) -> Path | None:
 def _copied(file: Path, url: str) -> Iterator[Path]:
     """A copy of an SQLite file that holds studies; it is removed at the end."""
     if not file.is_file():
-        raise InputError(f"an Optuna storage must exist, but there is no file behind {url}; check the path")
+        raise InputError(f"an Optuna storage must exist, but there is no file behind {shown_url(url)}; check the path")
     with tempfile.TemporaryDirectory(prefix="hsicfast-") as folder:
         copy = Path(folder) / "study.db"
         _copy(file, copy)
@@ -264,8 +264,8 @@ def _copied(file: Path, url: str) -> Iterator[Path]:
         _check_studies(tables, url)
         if "version_info" not in tables:
             raise InputError(
-                f"an Optuna storage must come from Optuna 0.9 or newer, but {url} is older, and Optuna cannot upgrade "
-                "it; export its trials to CSV with the Optuna that wrote it"
+                f"an Optuna storage must come from Optuna 0.9 or newer, but {shown_url(url)} is older, and Optuna "
+                "cannot upgrade it; export its trials to CSV with the Optuna that wrote it"
             )
         yield copy
 

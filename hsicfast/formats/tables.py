@@ -11,10 +11,11 @@ import lzma
 import re
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hsicfast.errors import InputError, first_line, require
 from hsicfast.formats.found import check_names, unreadable
+from hsicfast.trials.parquet import check_fits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # The first bytes of files, which show their format whatever their names are.
 GZIP, BZIP, XZ, ZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"PK\x03\x04"
+# A packed file may unpack to MOST_UNPACKED bytes: a file of 25 MB can hold 6 GB of zeros.
+MOST_UNPACKED = 1 << 30
 # Encodings that begin with a mark; the longer one first, as it begins like the shorter.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -39,16 +42,20 @@ HEAD, LINES = 1 << 16, 50
 
 def unpacked(content: bytes, path: Path) -> bytes:
     """The content of a file without its compression; of an archive, the one file in it."""
-    if content.startswith(GZIP):
-        return gzip.decompress(content)
-    if content.startswith(BZIP):
-        try:
-            return bz2.decompress(content)
-        except ValueError as error:  # of the three, it alone does not call a cut an EOFError
-            raise EOFError(str(error)) from error
-    if content.startswith(XZ):
-        return lzma.decompress(content)
+    openers: tuple[tuple[bytes, Any], ...] = ((GZIP, gzip.open), (BZIP, bz2.open), (XZ, lzma.open))
+    for first, opener in openers:
+        if content.startswith(first):
+            with opener(io.BytesIO(content)) as packed:
+                whole = packed.read(MOST_UNPACKED + 1)
+            return whole if len(whole) <= MOST_UNPACKED else _refuse_size(path)
     return _only_file(content, path) if content.startswith(ZIP) else content
+
+
+def _refuse_size(path: Path) -> NoReturn:
+    raise InputError(
+        f"a packed file may unpack to {MOST_UNPACKED >> 30} GiB, but {path} unpacks to more; unpack it and name the "
+        "file that comes out"
+    )
 
 
 def _only_file(content: bytes, path: Path) -> bytes:
@@ -63,6 +70,8 @@ def _only_file(content: bytes, path: Path) -> bytes:
                 raise InputError(
                     f"a zip file must hold one table, but {path} holds {len(names)} files; unpack it and name one"
                 )
+            if archive.getinfo(names[0]).file_size > MOST_UNPACKED:  # no more than this is unpacked
+                _refuse_size(path)
             return archive.read(names[0])
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # RuntimeError: it needs a password
         raise InputError(f"a zip file must be whole and open, but {path}: {first_line(error)}; unpack it") from error
@@ -195,11 +204,14 @@ def read_parquet(source: Path | io.BytesIO, path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
+        check_fits(source, path)
         return pd.read_parquet(source).reset_index(drop=True)
     except ImportError:
         require("pyarrow", user="a Parquet file")
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"a Parquet file must be whole, but {path}: {first_line(error)}; write it again") from error
 
 
@@ -212,5 +224,5 @@ def read_feather(content: bytes, path: Path) -> pd.DataFrame:
     except ImportError:
         require("pyarrow", user="a Feather file")
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise InputError(f"a Feather file must be whole, but {path}: {first_line(error)}; write it again") from error

@@ -14,6 +14,7 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import checks
 from hsicfast.errors import InputError, check_one_of
 from hsicfast.evidence.joint import ALL_SHARES, GOOD_SHARES, goals_asked
+from hsicfast.evidence.redraws import Redraws
 from hsicfast.indices.carried import Law, carry
 from hsicfast.text import clip, html_table, named, p_text, ratio
 from hsicfast.trials.goal import (
@@ -269,6 +270,8 @@ class Findings:
         How many trials broke a constraint; they are among the diverged ones of `counts`, and count as not good.
     repeats : int
         How many rows repeated the configuration of another and were averaged with it.
+    redraws : tuple of Redraws
+        What the joint test saw beside `trials`.
     """
 
     trials: TrialTable
@@ -286,6 +289,7 @@ class Findings:
     critical: float = math.nan
     repeats: int = 0
     infeasible: int = 0
+    redraws: tuple[Redraws, ...] = ()
 
     def __repr__(self) -> str:
         found = named(self.significant()) or "nothing that was found"

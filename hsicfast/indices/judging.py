@@ -14,7 +14,10 @@ from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.dependence import inference
 from hsicfast.dependence.estimate import Estimate
 from hsicfast.dependence.goal_oriented import permutation_pvalues
+from hsicfast.errors import InputError
 from hsicfast.evidence import joint
+from hsicfast.evidence.redraws import Redraws
+from hsicfast.evidence.stepdown import Beside, critical_statistic
 from hsicfast.indices.batches import Rules
 from hsicfast.indices.carried import carry, features, few_features, index_evidence, ranked, unseen
 from hsicfast.indices.findings import ALPHA, JOINT, Index, Question, by_importance
@@ -77,11 +80,21 @@ def counted(table: TrialTable, rules: Rules) -> TrialTable:
     return table
 
 
-def judged(table: TrialTable, question: Question) -> Judged:
-    """The indices of all hyperparameters, each among the trials in which it exists."""
+def check_redraws(redraws: Sequence[Redraws], test: str) -> None:
+    """Raise an InputError if there are `redraws` that the `test` does not see."""
+    if redraws and test != JOINT:
+        raise InputError(
+            f"the joint test alone sees redraws, but got test={test!r} and those of {redraws[0].name}; leave one of "
+            "both out, and read trials in files into a frame"
+        )
+
+
+def judged(table: TrialTable, question: Question, redraws: Sequence[Redraws] = ()) -> Judged:
+    """The indices of all hyperparameters, each among the trials in which it exists; the joint test sees `redraws`."""
+    check_redraws(redraws, question.test)
     groups = _groups(table, question)
     evidence = [_evidence(table, group, question) for group in groups]
-    found = _tested(_asked(table, groups, question), groups, evidence, question)
+    found = _tested(_asked(table, groups, question), groups, evidence, question, redraws)
     numbers = iter(zip(found.pvalue.tolist(), found.adjusted.tolist(), found.importance.tolist(), strict=True))
     made = [
         index
@@ -92,7 +105,7 @@ def judged(table: TrialTable, question: Question) -> Judged:
             else _nothing(group.name, group.names, len(group.rows))
         )
     ]
-    critical = joint.critical_statistic(found.largest, ALPHA) if len(found.largest) else math.nan
+    critical = critical_statistic(found.largest, ALPHA) if len(found.largest) else math.nan
     return Judged(_ordered(_adjusted(made, question), question), critical)
 
 
@@ -217,7 +230,11 @@ def _evidence(table: TrialTable, group: _Group, question: Question) -> list[Esti
 
 
 def _tested(
-    asked: list[joint.Group], groups: list[_Group], evidence: list[list[Estimate]], question: Question
+    asked: list[joint.Group],
+    groups: list[_Group],
+    evidence: list[list[Estimate]],
+    question: Question,
+    redraws: Sequence[Redraws],
 ) -> joint.JointTest:
     """P-values and importances of all that was judged, in the order of the groups; adjusted ones if the test has them.
 
@@ -227,7 +244,14 @@ def _tested(
     if not asked:
         return joint.JointTest(none, none, none, none)
     if question.test == JOINT:
-        return joint.joint_test(asked, question.n_permutations, question.seed)
+        names = [name for group in groups if group.columns for name in group.names]
+        random = np.random.default_rng([question.seed, 1])  # beside the permutations' own stream
+        beside = [
+            Beside(names.index(own.name), own.pvalue, random.choice(own.lots[1], question.n_permutations))
+            for own in redraws
+            if own.says and own.name in names
+        ]
+        return joint.joint_test(asked, question.n_permutations, question.seed, beside)
     if question.test == "permutation":
         pvalues = [pvalue for group in groups for pvalue in _permuted(group, question)]
     else:

@@ -20,14 +20,23 @@ def where_good(findings: Findings, name: str) -> str:
     """Where the good trials lie along `name`, compared with all trials."""
     table = findings.trials
     values, z = table.values[name][table.active(name)], findings.carried(name).z
+    who = who_is_good(findings, name)
     if table.space[name].levels is None or isinstance(table.space[name], Int):
-        return _of_numbers(values.astype(np.float64), z)
+        return _of_numbers(values.astype(np.float64), z, who)
     level = table.space[name].to_level(values)
     favourite = int(np.bincount(level[z]).argmax())
-    return f"{value_text(table.space[name].values[favourite])} has {_shares(level == favourite, z)}"
+    return f"{value_text(table.space[name].values[favourite])} has {_shares(level == favourite, z, who)}"
 
 
-def _of_numbers(values: Floats, z: Bools) -> str:
+def who_is_good(findings: Findings, name: str) -> str:
+    """The trials among which the good ones of `name` are counted: its group may have a goal of its own."""
+    active, z = findings.trials.active(name), findings.carried(name).z
+    if len(findings.met) == len(active) and active.all() and np.array_equal(z, findings.met):
+        return "the good trials"
+    return f"the best {np.count_nonzero(z):,} of the {len(z):,} trials that have it"
+
+
+def _of_numbers(values: Floats, z: Bools, who: str = "the good trials") -> str:
     """Where the good ones of the numbers (n,) lie: at one, in a range, or at both ends.
 
     Examples
@@ -43,12 +52,12 @@ def _of_numbers(values: Floats, z: Bools) -> str:
     low, high = np.quantile(values[z], (TAIL, 1 - TAIL), method="nearest")
     within = (values >= low) & (values <= high)
     if low == high:
-        return f"{value_text(float(low))} has {_shares(within, z)}"
+        return f"{value_text(float(low))} has {_shares(within, z, who)}"
     last, first = _emptiest(values, z)
     ends = (values <= last) | (values >= first)
     if _lift(ends, z) >= _lift(within, z) + PLAINLY:
-        return f"{_shares(ends, z)}, lie up to {value_text(last)} or from {value_text(first)} on"
-    return f"{_shares(within, z)}, lie from {value_text(float(low))} to {value_text(float(high))}"
+        return f"{_shares(ends, z, who)}, lie up to {value_text(last)} or from {value_text(first)} on"
+    return f"{_shares(within, z, who)}, lie from {value_text(float(low))} to {value_text(float(high))}"
 
 
 def _emptiest(values: Floats, z: Bools) -> tuple[float, float]:
@@ -68,8 +77,8 @@ def _lift(part: Bools, z: Bools) -> float:
     return float(part[z].mean() - part.mean())
 
 
-def _shares(part: Bools, z: Bools) -> str:
-    return f"{percent(float(part[z].mean()))} of the good trials, and {percent(float(part.mean()))} of all"
+def _shares(part: Bools, z: Bools, who: str) -> str:
+    return f"{percent(float(part[z].mean()))} of {who}, and {percent(float(part.mean()))} of all"
 
 
 def percent(share: float) -> str:

@@ -23,7 +23,7 @@ from hsicfast.evidence.bounds import EIGHTHS, Bounds, found_share, lower_half, p
 from hsicfast.evidence.interactions import DEPENDENT
 from hsicfast.evidence.joint import Detector
 from hsicfast.indices.carried import few_features
-from hsicfast.indices.findings import ALPHA, Findings, Index
+from hsicfast.indices.findings import ALPHA, Findings, Index, Pair
 from hsicfast.indices.places import percent, where_good
 from hsicfast.indices.reduction import cheap_good_value
 from hsicfast.space.search_space import Bool, Choice
@@ -62,6 +62,8 @@ class Verdict:
         A sentence with the numbers behind them.
     value : object
         If it is safe to fix, the value to fix it to; else None.
+    reach : Reach or None
+        If the verdict is open, the effect that would have been found.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Verdict:
     text: str
     evidence: str
     value: Any = None
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,11 @@ def verdicts(findings: Findings) -> tuple[Verdict, ...]:
         _verdict(findings, index, partners.get(index.name, []), tested, bounds.get(index.name))
         for index in findings.indices
     )
-    return tuple(replace(verdict, evidence=verdict.evidence + beside.get(verdict.name, "")) for verdict in found)
+    # An open verdict already names the partners that nobody can tell it apart from.
+    return tuple(
+        verdict if verdict.kind == OPEN else replace(verdict, evidence=verdict.evidence + beside.get(verdict.name, ""))
+        for verdict in found
+    )
 
 
 def headline(findings: Findings, found: Iterable[Verdict]) -> str:
@@ -287,15 +294,20 @@ def _bounds(findings: Findings, together: set[str]) -> dict[str, Bounds]:
     return found
 
 
-def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
-    """The partners with which each name interacts, the clearest first, with their adjusted p-values over all pairs."""
+def interacting(findings: Findings) -> list[tuple[Pair, float]]:
+    """The pairs that act together, the clearest first, with their p-values adjusted for the number of pairs."""
     # A pair whose partners move together counts as asked for, too: who may claim was chosen by looking at the values.
     adjusted = inference.holm(np.nan_to_num([pair.pvalue_pure for pair in findings.pair_indices], nan=1.0))
+    ordered = sorted(zip(findings.pair_indices, map(float, adjusted), strict=True), key=lambda both: both[1])
+    return [(pair, pvalue) for pair, pvalue in ordered if pvalue <= ALPHA]
+
+
+def _partners(findings: Findings) -> dict[str, list[tuple[str, float]]]:
+    """The partners with which each name interacts, the clearest first, with their adjusted p-values over all pairs."""
     found: dict[str, list[tuple[str, float]]] = {}
-    for pair, pvalue in sorted(zip(findings.pair_indices, adjusted, strict=True), key=lambda both: float(both[1])):
-        if pvalue <= ALPHA:
-            found.setdefault(pair.first, []).append((pair.second, float(pvalue)))
-            found.setdefault(pair.second, []).append((pair.first, float(pvalue)))
+    for pair, pvalue in interacting(findings):
+        found.setdefault(pair.first, []).append((pair.second, pvalue))
+        found.setdefault(pair.second, []).append((pair.first, pvalue))
     return found
 
 
@@ -334,7 +346,9 @@ def _verdict(
         return Verdict(name, TOGETHER, f"matters only with {together}", why)
     possible = reach(findings, name, tested)
     if possible is None:
-        return Verdict(name, OPEN, "no evidence either way", f"Its {index.n:,} trials have one value, or one fate.")
+        return Verdict(
+            name, OPEN, "no evidence either way", f"Its {index.n:,} trials all have one value, or all ended alike."
+        )
     refused = _refused(findings, name)
     if bounds is not None and not refused and (1 + max(bounds)) / 2 <= NEGLIGIBLE:
         value, price = cheap_good_value(findings, name, ALPHA)
@@ -344,7 +358,8 @@ def _verdict(
     open_with = (
         f" Whether it acts together with {_listed(refused)} is open: their values move together." if refused else ""
     )
-    return Verdict(name, OPEN, "no evidence either way", f"{_power(index, possible)}{open_with}{drives}")
+    why = f"{_power(index, possible)}{open_with}{drives}"
+    return Verdict(name, OPEN, "no evidence either way", why, reach=possible)
 
 
 def _refused(findings: Findings, name: str) -> list[str]:
@@ -375,9 +390,9 @@ def _at_most(findings: Findings, name: str, bounds: Bounds) -> str:
     few = not _ordered(findings, name) or len(np.unique(u)) <= EIGHTHS
     kind, finest = "good" if z.mean() <= 0.5 else "other", "its values" if few else "eighths of its range"
     return (
-        f"Its effect is at most that of one half of its values with {alone} of the {kind} trials, by chance 50% (any "
-        f"pattern of {finest}); with any one other {with_one} (quarters), with any two {with_two} (halves), each with "
-        f"{share_text(BOUND)} confidence from {len(z):,} trials; finer patterns are not bounded"
+        f"No half of its values (of {finest}) holds more than {alone} of the {kind} trials, where 50% is chance; "
+        f"together with any one other at most {with_one} (quarters), with any two at most {with_two} (halves), each "
+        f"with {share_text(BOUND)} confidence from {len(z):,} trials; finer patterns are not covered"
     )
 
 
@@ -385,7 +400,7 @@ def _power(index: Index, possible: Reach) -> str:
     """What these trials would have found."""
     start = f"adjusted p {p_text(index.pvalue_holm)} with {index.n:,} trials; "
     if math.isinf(possible.found):
-        return start + f"even if all good trials that can lie {possible.part} did, they might have missed it."
+        return start + f"too few to see even the strongest effect for sure, every good trial {possible.part}."
     return start + (
         f"an effect above R² {number(possible.found_r2, 2)}, such as {percent(possible.found)} of the good trials "
         f"{possible.part}, would have been found with {share_text(POWER)} power."

@@ -22,7 +22,7 @@ import numpy as np
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError, require
 from hsicfast.proposals.transforms import BEST, Wish, bounded, log_excess, over_limit
-from hsicfast.space.distributions import distribution, position, quiet, suggested
+from hsicfast.space.distributions import position, quiet, searched, suggested
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.costs import MOST_DRAWN, CostLimit
@@ -42,6 +42,8 @@ MOST_ASKED = 8
 
 # What can still be gained is judged at CANDIDATES points of the space, and as many near the LEADERS best trials.
 CANDIDATES, LEADERS = 256, 5
+# What harm another value does is judged at PLACES of its range, by up to MOST_SEEN trials.
+PLACES, MOST_SEEN = 8, 200
 
 
 def design(
@@ -80,22 +82,27 @@ def design(
     True
     """
     check_method("design", method, DESIGNS)
-    points = islice(_points(len(space), seed, method), start, None)
+    points = _points(len(space), seed, method, start)
     drawn: Iterator[dict[str, Any]] = map(space.from_unit, points)
     return list(islice(drawn if costs is None else costs.affordable(drawn), n))
 
 
-def _points(d: int, seed: int, method: str) -> Iterator[Floats]:
-    """The points (d,) of a design, without end."""
+def _points(d: int, seed: int, method: str, start: int) -> Iterator[Floats]:
+    """The points (d,) of a design from the point `start` on, without end."""
     if method == "random":
-        yield from (np.random.default_rng([seed, index]).random(d) for index in counter())
+        yield from (np.random.default_rng([seed, index]).random(d) for index in counter(start))
     else:
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(d=d, scramble=True, seed=np.random.default_rng(seed))
-        yield from sequence.random_base2(0)
-        for doublings in counter():  # scipy warns of any other number: the sequence is balanced at powers of two
-            yield from sequence.random_base2(doublings)
+        yield from sequence.random_base2(0)[start:]
+        # scipy warns of any other number: the sequence is balanced at powers of two.
+        for doublings in counter():
+            ahead = min(max(start - 2**doublings, 0), 2**doublings)
+            if ahead == 2**doublings:
+                sequence.fast_forward(ahead)
+            else:
+                yield from sequence.random_base2(doublings)[ahead:]
 
 
 def complete(space: SearchSpace, fixed: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,14 +214,41 @@ def expected_gain(space: SearchSpace, trials: TrialTable, left: int, seed: int) 
     losses = np.minimum(losses, np.median(losses))
     random = np.random.default_rng(seed)
     wide = [space.from_unit(random.random(len(space))) for _ in range(CANDIDATES)]
-    units = _positions(space, [trial.params for trial in seen])
+    units = positions(space, [trial.params for trial in seen])
     leaders = [seen[row].params for row in np.argsort(losses, kind="stable")[:LEADERS]]
     near = []
     for turn in range(CANDIDATES):
         leader = leaders[turn % len(leaders)]
         moved = [name for name in space if random.random() < max(2 / len(space), 0.2)]
         near.append(space.fill(lambda name: _moved(space, name, leader, moved, random)))  # noqa: B023
-    return still_to_gain(units, losses, _positions(space, [*wide, *near]), left, seed)
+    return still_to_gain(units, losses, positions(space, [*wide, *near]), left, seed)
+
+
+def expected_harm(space: SearchSpace, trials: TrialTable) -> dict[str, float]:
+    """How much worse the best of `trials` are expected to be with another value of one hyperparameter, by its name.
+
+    It is a guess, on which no finding may rest: the mean of a Gaussian process that has seen the losses, over the
+    LEADERS best trials and PLACES values all over the range, in standard deviations of the losses.
+    """
+    from hsicfast.evidence.improvement import fit
+
+    seen = trials.evidence
+    seen = seen.select(np.unique(np.linspace(0, len(seen) - 1, min(len(seen), MOST_SEEN)).astype(np.intp)))
+    losses = np.array(bounded(seen))
+    spread = float(losses.std())
+    if spread == 0:
+        return {}
+    process = fit(positions(space, [trial.params for trial in seen]), (losses - losses.mean()) / spread)
+    values = {name: [space[name].from_unit((place + 0.5) / PLACES) for place in range(PLACES)] for name in space}
+    harm = dict.fromkeys(space, 0.0)
+    for row in np.argsort(losses, kind="stable")[:LEADERS]:
+        best = seen[row].params
+        points = [(name, {**best, name: value}) for name in best for value in values[name] if value != best[name]]
+        means = process.at(positions(space, [best, *(point for _, point in points)]))[0]
+        names = [name for name, _ in points]
+        for (name, _), mean in zip(points, means[1:], strict=True):
+            harm[name] += float(mean - means[0]) / names.count(name)
+    return harm
 
 
 def _moved(
@@ -231,7 +265,7 @@ def _moved(
     return space[name].from_unit(float(np.clip(at + 0.1 * random.standard_normal(), 0, 1)))
 
 
-def _positions(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> Floats:
+def positions(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> Floats:
     """Positions (n, d) of points in [0, 1]: a column for each number, and one for each value of a choice."""
     columns = []
     for name, kind in space.items():
@@ -278,7 +312,7 @@ def _seen(
     optuna: Any, space: SearchSpace, trials: TrialTable, wish: Wish, most: float | None
 ) -> list[optuna.trial.FrozenTrial]:
     """The trials that lie in `space`, as Optuna trials that teach an optimiser the `wish` and the limit `most`."""
-    distributions = {name: distribution(space[name]) for name in space}
+    distributions = {name: searched(space[name]) for name in space}
     values, constraints = wish.lessons(trials)
     if most is not None:
         constraints = [own | {"cost": x} for own, x in zip(constraints, over_limit(trials.cost, most), strict=True)]

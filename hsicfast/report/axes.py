@@ -41,7 +41,7 @@ def ticks(hyperparameter: Hyperparameter) -> tuple[Floats, list[str]]:
         if len(decades) >= 3:
             return hyperparameter.to_unit(decades), [value_text(value) for value in decades]
     if isinstance(hyperparameter, Float) and not hyperparameter.log and hyperparameter.law is None:
-        low, step = hyperparameter.low, _round_step(hyperparameter.high - hyperparameter.low)
+        low, step = hyperparameter.low, round_step(hyperparameter.high - hyperparameter.low)
         steps = range(math.ceil(low / step - 1e-9), math.floor(hyperparameter.high / step + 1e-9) + 1)
         rounded = [min(max(k * step, low), hyperparameter.high) for k in steps]
         return hyperparameter.to_unit(rounded), [value_text(value) for value in rounded]
@@ -49,7 +49,7 @@ def ticks(hyperparameter: Hyperparameter) -> tuple[Floats, list[str]]:
     return quarters, [value_text(hyperparameter.from_unit(float(u))) for u in quarters]
 
 
-def _round_step(span: float) -> float:
+def round_step(span: float) -> float:
     """A round step that fits about four times into `span`."""
     least = span / 4.01
     power = 10.0 ** math.floor(math.log10(least))

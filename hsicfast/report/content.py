@@ -229,6 +229,26 @@ def clearest_pairs(pairs: Iterable[Pair]) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (np.nan_to_num(pair.pvalue_pure, nan=2.0), -pair.pure))
 
 
+def above_chance(index: Index) -> tuple[float, float, float, float]:
+    """R² of an index, the ends of its interval and what chance alone gives, all on one scale.
+
+    A group of few trials shows by its interval, and by what chance gives there, that a large index says little.
+    """
+    scale = index.r2 / index.hsic if index.hsic > 0 else 0.0
+    low, high = interval_seen(index)
+    return index.r2, scale * low, scale * high, scale * index.noise_floor
+
+
+def interval_seen(index: Index) -> tuple[float, float]:
+    """The interval of an index as it is drawn beside the index, which it then holds.
+
+    The interval is of what lies above chance, so its ends move up by the noise floor; an interval that holds no effect
+    at all begins at 0.
+    """
+    low = index.ci_low + index.noise_floor if index.ci_low > 0 else 0.0
+    return min(low, index.hsic), max(index.ci_high + index.noise_floor, index.hsic)
+
+
 def in_groups(indices: Iterable[Index]) -> list[tuple[str, list[Index]]]:
     """The indices group by group."""
     groups: dict[str, list[Index]] = {}

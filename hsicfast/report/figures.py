@@ -20,6 +20,7 @@ from hsicfast.report.content import (
     RANK_LABELS,
     Half,
     index_rows,
+    interval_seen,
     pair_matrix,
     pictured,
     rank_lines,
@@ -124,7 +125,7 @@ def indices_figure(sensitivity: Findings) -> Figure:
         axes.axhline(y + 0.45, color=PALE, linewidth=0.8, zorder=0)
     for y, index in seen.rows:
         look = looks[index.matters]
-        axes.hlines(y, index.ci_low, index.ci_high, color=look["color"], linewidth=1.6, zorder=2)
+        axes.hlines(y, *interval_seen(index), color=look["color"], linewidth=1.6, zorder=2)
         axes.plot(index.noise_floor, y, zorder=1, **FLOOR)
         axes.plot(index.hsic, y, zorder=3, **look)
         axes.text(1.02, y, p_text(index.pvalue_holm), transform=across, va="center")

@@ -10,10 +10,11 @@ import numpy as np
 
 from hsicfast.arrays import Floats, Rows
 from hsicfast.indices.findings import Findings, Index
+from hsicfast.indices.places import who_is_good
 from hsicfast.report.axes import level_of, levels, ticks
 from hsicfast.report.content import clearest
 from hsicfast.report.points import GOOD_TRIALS
-from hsicfast.text import value_text
+from hsicfast.text import clip, value_text
 
 MOST_MARGINALS = 6
 SHARE_LABEL = "share of trials"
@@ -56,6 +57,14 @@ def marginals(sensitivity: Findings) -> Marginals:
     columns = min(2, len(chosen))
     panels = [(index, bars(sensitivity, index.name)) for index in chosen]
     return Marginals(panels, math.ceil(len(chosen) / columns), columns)
+
+
+def judged_where(sensitivity: Findings, index: Index) -> str:
+    """How many trials have the hyperparameter, and which of them count as good there."""
+    who = who_is_good(sensitivity, index.name)
+    where = "" if index.group == "main" else f" (only {clip(index.group, 40)})"
+    good = np.count_nonzero(sensitivity.carried(index.name).z)
+    return f"{good:,} good trials of {index.n:,}" if who == "the good trials" else f"{who}{where}"
 
 
 def bars(sensitivity: Findings, name: str) -> Bars:

@@ -13,7 +13,7 @@ from hsicfast.report.axes import Scale, fits_log_axis, scale
 from hsicfast.report.style import BLUE, GREY, Mark
 from hsicfast.text import clip, p_text
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, Trial
+from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, Trial
 
 GOOD_TRIALS = "trials in the goal set"
 EDGE_LABEL = "edge of the goal set"
@@ -156,7 +156,16 @@ def cloud(sensitivity: Findings, pair: Pair) -> Cloud:
     z = good[shown]
     layers = [Layer("other trials", OTHER, ~z), Layer(GOOD_TRIALS, GOOD, z)]
     title = f"Goal set: {clip(pair.first, 24)} × {clip(pair.second, 24)}"
-    return Cloud(first, second, rows[shown], layers, title, f"{some_text(good, shown)}\n{pair_note(sensitivity, pair)}")
+    note = f"{some_text(good, shown)}{_among(sensitivity, pair, rows, good)}\n{pair_note(sensitivity, pair)}"
+    return Cloud(first, second, rows[shown], layers, title, note)
+
+
+def _among(sensitivity: Findings, pair: Pair, rows: Rows, good: Bools) -> str:
+    """Which trials a picture of a pair is of, if not all, and whose best they are if that is another goal."""
+    if len(rows) == len(sensitivity.trials):
+        return ""
+    best = "" if np.array_equal(good, sensitivity.met[rows]) else ": the best of these"
+    return f" (only trials that have both{best})"
 
 
 def pair_note(sensitivity: Findings, pair: Pair) -> str:
@@ -166,15 +175,18 @@ def pair_note(sensitivity: Findings, pair: Pair) -> str:
     return f"{chosen}interaction alone: p {p_text(pair.pvalue_pure)}" + (", not adjusted" if beside > 1 else "")
 
 
-def plane(sensitivity: Findings, trials: TrialTable, best: Trial, metric: str, cost: str) -> Plane:
+def plane(
+    sensitivity: Findings, trials: TrialTable, best: Trial, metric: str, cost: str, *, by_cost: bool | None = None
+) -> Plane:
     """Objective against cost of `trials`, with the edge of the goal set and the best trial.
 
-    A trial stopped early has an objective to show only if the analysis judged it by that.
+    A trial stopped early has an objective to show only if the analysis judged it by that. Unless `by_cost` says which,
+    the number of the trial takes the place of the cost where no cost is known.
     """
     finished = np.isfinite(trials.objective) & (trials.status != DIVERGED)
     if sensitivity.pruned != "last":
         finished &= trials.status != PRUNED
-    known = bool(np.isfinite(trials.cost[finished]).any())
+    known = bool(np.isfinite(trials.cost[finished]).any()) if by_cost is None else by_cost
     x = trials.cost if known else trials.index.astype(np.float64)
     y, edge = trials.objective, sensitivity.threshold
     good = sensitivity.question.losses(y) <= sensitivity.question.losses(edge)
@@ -200,8 +212,8 @@ def plane(sensitivity: Findings, trials: TrialTable, best: Trial, metric: str, c
         edge=edge if math.isfinite(edge) else None,
         best=(best_x, best.objective) if math.isfinite(best_x) else None,
         title=f"{clip(metric, 40)} against {across}",
-        note=plane_note(trials, good, able, shown),
-        across=across if known else "trial number (costs are unknown)",
+        note=plane_note(trials, good, able, shown, sensitivity.n_met),
+        across=across if known or by_cost is not None else "trial number (costs are unknown)",
         up=clip(metric, 60),
     )
 
@@ -217,12 +229,17 @@ def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
     ]
 
 
-def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows) -> str:
-    """How many trials are `shown`, and why those that are not `able` to be shown are missing."""
+def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows, analysed: int) -> str:
+    """How many trials are `shown`, and why those that are not `able` to be shown are missing.
+
+    The optimiser's trials are not analysed; if some of them are good, too, `analysed` says how many of the good are.
+    """
     parts = [some_text(good[able], np.searchsorted(np.flatnonzero(able), shown))]
+    if (trials.origin[good & able] != DESIGN).any():
+        parts[0] += f", {analysed:,} of them analysed"
     infeasible = trials.failure == INFEASIBLE
     for rows, what in (
-        ((trials.status == DIVERGED) & ~infeasible, "diverged and have no value to show"),
+        ((trials.status == DIVERGED) & ~infeasible, "diverged (nothing to show)"),
         (infeasible, "infeasible"),
         (trials.status == PRUNED, "were stopped early"),
     ):

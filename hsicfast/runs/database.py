@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hsicfast.errors import RunError
-from hsicfast.text import hide_password
+from hsicfast.urls import shown_url
 
 Answer = TypeVar("Answer")
 
@@ -64,7 +64,7 @@ def patiently(action: Callable[[], Answer], url: str) -> Answer:
                 raise
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"the database of the study must answer, but {hide_password(url)} has not for "
+                    f"the database of the study must answer, but {shown_url(url)} has not for "
                     f"{SERVER_PATIENCE:g} s; bring it back, and the same command in the same folder goes on with the "
                     "results, which are kept"
                 ) from error

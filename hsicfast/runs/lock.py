@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hsicfast.errors import RunError, first_line, writing
-from hsicfast.files import seal_holds, sealed
+from hsicfast.files import parsed_json, read_small, seal_holds, sealed
 from hsicfast.runs.folder import LOCK
 
 # A holder touches its lock every REFRESH seconds, and counts as dead after SILENCE seconds without a touch.
@@ -31,6 +32,8 @@ REFRESH, SILENCE = 10.0, 60.0
 SAME_START = 2.0
 # A lock is created and then filled: whoever finds it empty waits this many seconds for its owner to write.
 EMPTY_LOCK_PATIENCE = 1.0
+# A lock has a few hundred bytes.
+MOST_LOCK = 1 << 16
 # No process starts later than on 1 January 2200: a lock that says so is not whole.
 LATEST_START = 7258118400.0
 
@@ -40,7 +43,8 @@ class Holder:
     """The process that holds a lock.
 
     `namespace` tells containers of one host apart, because they do not see each other's processes; `token` tells two
-    locks of one process apart.
+    locks of one process apart. `boot` names the start of the system and `ticks` when the process started, counted from
+    there: unlike `started`, they do not move with the clock. Other systems than Linux have none.
     """
 
     pid: int
@@ -48,6 +52,8 @@ class Holder:
     namespace: str
     started: float
     token: str
+    boot: str = ""
+    ticks: int = 0
 
     @property
     def text(self) -> str:
@@ -65,6 +71,9 @@ class Holder:
 
         try:
             process = psutil.Process(self.pid)
+            if self.boot and self.ticks:
+                same = (self.boot, self.ticks) == (_boot(), _ticks(self.pid))
+                return same and process.status() != psutil.STATUS_ZOMBIE
             same = abs(process.create_time() - self.started) <= SAME_START
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
@@ -112,9 +121,15 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         import psutil
 
-        self._path = folder / LOCK
+        self._path = folder.absolute() / LOCK  # its thread may run while a training has changed the folder
         self._own = Holder(
-            os.getpid(), socket.gethostname(), _namespace(), psutil.Process().create_time(), secrets.token_hex(8)
+            os.getpid(),
+            socket.gethostname(),
+            _namespace(),
+            psutil.Process().create_time(),
+            secrets.token_hex(8),
+            _boot(),
+            _ticks(os.getpid()),
         )
         with writing("the run folder", self._path, "make room, or pass another hydra.run.dir="):
             while not self._created():
@@ -151,6 +166,7 @@ class Lock:
         try:
             descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
+            _check_file(self._path)
             return False
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -235,7 +251,9 @@ def _alone(path: Path) -> Iterator[bool]:
 def _look(path: Path, now: float) -> Look:
     deadline = time.monotonic() + EMPTY_LOCK_PATIENCE
     while True:
-        silent = max(now - path.stat().st_mtime, 0.0)
+        _check_file(path)
+        # A live holder has just touched it: a lock that is dated far ahead is from before the clock was set back.
+        silent = abs(now - path.stat().st_mtime)
         holder = _read(path)
         if holder is not None or silent > SILENCE or time.monotonic() > deadline:
             break
@@ -246,7 +264,7 @@ def _look(path: Path, now: float) -> Look:
 
 def _read(path: Path) -> Holder | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed_json(read_small(path, MOST_LOCK))
         if not seal_holds(content):
             return None
         holder = Holder(
@@ -255,6 +273,8 @@ def _read(path: Path) -> Holder | None:
             str(content["namespace"]),
             float(content["started"]),
             str(content["token"]),
+            str(content.get("boot", "")),
+            int(content.get("ticks", 0)),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -281,6 +301,36 @@ def _file_clock(folder: Path) -> float:
         return probe.stat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
+
+
+def _check_file(path: Path) -> None:
+    """Raise a RunError unless the lock at `path` is a file, if it exists: another thing is nobody's lock."""
+    with suppress(FileNotFoundError):
+        kind = path.lstat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a folder says what it is when it is opened
+            raise RunError(
+                f"the lock of a run folder must be a file, but {path} is a link or a pipe; see whose it is, and remove "
+                "it"
+            )
+
+
+def _boot() -> str:
+    """What names this start of the system; empty if it has no such name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):  # not Linux
+        return ""
+
+
+def _ticks(pid: int) -> int:
+    """When a process started, counted from the start of the system; 0 if the system does not say."""
+    try:
+        # The name of the program, in brackets, may hold anything.
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _namespace() -> str:

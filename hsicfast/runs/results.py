@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hsicfast.errors import InputError, first_line, writing
-from hsicfast.files import jsonable, seal_holds, sealed, write_atomically
+from hsicfast.files import jsonable, read_json, seal_holds, sealed, write_atomically
 from hsicfast.runs.folder import CHECKPOINTS, RESULTS
 from hsicfast.trials.trial import COLUMNS, DEFAULTS, DONE, LATE, PRUNED, STATUSES, Trial
 
@@ -46,7 +46,7 @@ def read_result(path: Path) -> Trial:
         If the file is not one whole result.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if not seal_holds(content):  # results written before 0.1 have no seal
             raise ValueError("its checksum is another one")
         trial = trial_of(content)
@@ -55,7 +55,7 @@ def read_result(path: Path) -> Trial:
         whole &= trial.status == PRUNED or math.isfinite(trial.objective) == (trial.status == DONE)
         if not whole:
             raise ValueError("it is not the trial it is named after")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"a result file must hold one whole trial, but {path} does not ({first_line(error)}); "
             f"`{rebuild_command(path.parent.parent)}` sets it aside, and its trial runs again"
@@ -68,9 +68,20 @@ def trial_of(content: Mapping[str, Any]) -> Trial:
     known = {name: DEFAULTS[name] for name in LATE} | dict(content)  # results written before 0.1 lack these fields
     for name in (name for name, dtype in COLUMNS.items() if dtype is np.float64):
         known[name] = math.nan if known[name] is None else float(known[name])
-    known["metrics"] = {key: math.nan if x is None else x for key, x in known["metrics"].items()}
+    known["metrics"] = {key: _metric(value) for key, value in known["metrics"].items()}
     known["curve"] = tuple((step, math.nan if value is None else float(value)) for step, value in known["curve"])
     return Trial(**{field.name: known[field.name] for field in fields(Trial)})
+
+
+def _metric(value: Any) -> Any:
+    """A metric as a table can hold it: a text, or a number within the range of a float."""
+    if value is None:
+        return math.nan
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"a metric is {type(value).__name__}")
+    if not isinstance(value, str):
+        float(value)  # an OverflowError if it is out of range
+    return value
 
 
 def rebuild_command(folder: Path) -> str:

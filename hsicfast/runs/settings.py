@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hsicfast.errors import InputError, first_line, writing
-from hsicfast.files import jsonable, write_atomically
+from hsicfast.files import jsonable, read_json, write_atomically
 from hsicfast.runs.folder import SETTINGS
 from hsicfast.space.formats import from_plain
 from hsicfast.space.search_space import SearchSpace
@@ -62,7 +62,7 @@ def read_settings(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     path = folder / SETTINGS
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         known = content.pop("format", 1)
         if not isinstance(known, int) or isinstance(known, bool) or known < 1:
             raise ValueError(f"its format is {known!r}")

@@ -32,6 +32,7 @@ from hsicfast.runs.settings import NewerFormat, as_kept, differences, refusal, s
 from hsicfast.runs.study import Study
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.trial import Trial
+from hsicfast.urls import checked_url
 
 
 class _Indexed(Protocol):
@@ -94,6 +95,7 @@ class Store:
         n_trials: int | None = None,
     ) -> None:
         check_resume(resume, url)
+        url = None if url is None else checked_url(url)  # before a folder is made
         self.folder = folder
         self.forced = resume is not None
         self.trials: dict[int, Trial] = {}

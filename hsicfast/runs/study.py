@@ -14,8 +14,8 @@ from hsicfast.runs.folder import STUDY
 from hsicfast.runs.results import rebuild_command
 from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import SearchSpace
-from hsicfast.text import hide_password
 from hsicfast.trials.trial import DONE, PRUNED, Trial, names_in
+from hsicfast.urls import shown_url
 
 # Errors of SQLite that leave the database whole: the disk or another process is in the way.
 WITHOUT_FAULT = ("is full", "is locked", "readonly", "unable to open", "disk I/O error")
@@ -133,12 +133,12 @@ class Study:
             )
         if isinstance(error, ImportError):
             return InputError(
-                f"store= needs the driver of its database, but it is not installed: {hide_password(self._url)}; "
+                f"store= needs the driver of its database, but it is not installed: {shown_url(self._url)}; "
                 'run pip install "hsicfast[postgres]", or leave store= out'
             )
         # The text of the database's error may repeat the URL and its password, so we show the class alone.
         return InputError(
-            f"store= must be the URL of a database that answers, but {hide_password(self._url)} gave "
+            f"store= must be the URL of a database that answers, but {shown_url(self._url)} gave "
             f"{type(error.__cause__ or error).__name__}; correct it, or leave store= out for a file in the run folder"
         )
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.text import number, value_text
+from hsicfast.text import number, share_text, value_text
 from hsicfast.trials.trial import Trial
 
 if TYPE_CHECKING:
@@ -32,6 +32,20 @@ def best_sentence(result: Result, metric: str, test_metric: str | None, cost: st
     if result.economical.index != result.best.index:
         sentences.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
     return " ".join(sentences)
+
+
+def saving_sentence(result: Result, metric: str, cost: str) -> str:
+    """What the economical configuration saves against the best one, and what that costs; empty if it is the best."""
+    best, cheap = result.best, result.economical
+    if cheap.index == best.index or not (math.isfinite(best.cost) and best.cost > 0 and math.isfinite(cheap.cost)):
+        return ""
+    share = share_text(round(cheap.cost / best.cost, 2))
+    worse = abs(cheap.objective - best.objective)
+    lost = f"{number(worse)} worse in {metric}" if worse > 0 else f"as good in {metric}"
+    return (
+        f"The economical one costs {share} of the best ({number(cheap.cost)} against {number(best.cost)} {cost}) "
+        f"and is {lost}."
+    )
 
 
 def chosen(

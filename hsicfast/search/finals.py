@@ -249,16 +249,43 @@ class _Seen:
 
 
 def seed_noise(finals: Sequence[Final]) -> float:
-    """How far the objectives of one configuration scatter between seeds, pooled over the finalists; 0 if unknown.
+    """How far the objectives of one configuration scatter between seeds; 0 if unknown.
+
+    The standard deviations are pooled over the finalists, but no single one of several decides, however unstable it is:
+    what is pooled is at most :func:`middle_scatter`.
 
     Examples
     --------
     >>> seed_noise([Final(7, 2, 0, 1.0, 0.3), Final(4, 2, 0, 1.2, 0.4), Final(9, 1, 0, 1.0, math.nan)])
     0.3535533905932738
+    >>> stable = [Final(place, 2, 0, 1.0, sd) for place, sd in enumerate((0.0002, 0.004, 0.013))]
+    >>> round(seed_noise(stable), 4), round(seed_noise([*stable, Final(9, 2, 0, 1.0, 0.14)]), 4)
+    (0.0059, 0.0079)
     """
     known = [(final.n - 1, final.sd) for final in finals if math.isfinite(final.sd)]
-    freedom = sum(own for own, _ in known)
-    return math.sqrt(sum(own * sd**2 for own, sd in known) / freedom) if freedom else 0.0
+    if not known:
+        return 0.0
+    pooled = math.sqrt(sum(own * sd**2 for own, sd in known) / sum(own for own, _ in known))
+    return min(pooled, middle_scatter(known))
+
+
+def middle_scatter(known: Sequence[tuple[int, float]]) -> float:
+    """The lower median of standard deviations, scaled so that it is too small as often as too large.
+
+    Of m normal samples k = (m + 1) // 2 or more have to stay below it with probability 1/2. So each stays below with
+    probability p, the median of a Beta(k, m + 1 - k), and a standard deviation stays below the root of the p-quantile
+    of chi-square, over its degrees of freedom, with probability p.
+
+    Parameters
+    ----------
+    known : sequence of (int, float)
+        Degrees of freedom and standard deviation of each sample; at least one.
+    """
+    from scipy.stats import beta, chi2
+
+    middle = (len(known) + 1) // 2
+    p = float(beta.ppf(0.5, middle, len(known) + 1 - middle))
+    return sorted(sd / math.sqrt(float(chi2.ppf(p, freedom)) / freedom) for freedom, sd in known)[middle - 1]
 
 
 def network_to_keep(trials: TrialTable, chosen: Trial) -> Trial:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hsicfast.errors import InputError
+from hsicfast.runs.watcher import Watcher
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import number
 from hsicfast.trials.costs import meets
@@ -220,3 +223,43 @@ class Ledger:
         """What a run says that a second signal stops."""
         kept = f"the results so far stay in {self.folder}, and " if self.folder else ""
         return f"stopped at once; {kept}{self.go_on}"
+
+
+class Stoppable(Protocol):
+    """What a signal stops: a run."""
+
+    signals: list[int]
+    ledger: Ledger
+
+
+@contextmanager
+def stop_on_signals(run: Stoppable, watcher: Watcher) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM stop the run after the trials in flight, and the second one at once.
+
+    The handlers of the caller are back at the end. One who ignores a signal goes on ignoring it, and a handler that was
+    not set by Python stays, because it could not be set back.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        run.signals.append(number)
+        if len(run.signals) > 1:
+            raise Interrupted(run.ledger.at_once, number=number)
+        watcher.on_stop()
+
+    before = {held: signal.getsignal(held) for held in (signal.SIGINT, signal.SIGTERM)}
+    before = {held: own for held, own in before.items() if own not in (signal.SIG_IGN, None)}
+    for held in before:
+        signal.signal(held, stop)
+    try:
+        yield
+    except SystemExit:
+        # Lightning turns a KeyboardInterrupt inside a fit in this process into SystemExit(1).
+        if len(run.signals) > 1:
+            raise Interrupted(run.ledger.at_once, number=run.signals[-1]) from None
+        raise
+    finally:
+        for held, handler in before.items():
+            signal.signal(held, handler)

@@ -12,19 +12,21 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hsicfast.engines.layer import check_fork
 from hsicfast.errors import InputError, keyword_only_after
+from hsicfast.guard import neutral
 from hsicfast.reading.known import known_trials
 from hsicfast.runs.log import Log
 from hsicfast.runs.progress import ProgressBar, usual_progress
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher, Watchers
 from hsicfast.search.finals import best_and_economical, finals_of
-from hsicfast.search.ledger import Interrupted
+from hsicfast.search.ledger import Interrupted, stop_on_signals
 from hsicfast.search.plan import RunPlan
 from hsicfast.search.result import Result
-from hsicfast.search.rounds import Run, stop_on_signals
+from hsicfast.search.rounds import Run
 from hsicfast.search.run_report import leave_report
-from hsicfast.search.strategies import STRATEGIES, Strategy
+from hsicfast.search.strategies import Strategy, strategy_of
 from hsicfast.space.search_space import Hyperparameter, SearchSpace
 from hsicfast.training.executors import Executor, Local, Processes, executor_of
 from hsicfast.training.processes import leave_a_start
@@ -182,7 +184,7 @@ def minimize(
     plan = RunPlan(
         space=space,
         n_trials=n_trials,
-        strategy=_strategy(strategy),
+        strategy=strategy_of(strategy),
         seed=seed,
         goal=goal,
         direction=direction,
@@ -205,7 +207,8 @@ def minimize(
                 plan, evaluate, executor, folder=folder, store=store, settings=settings, watcher=Watchers(*seen)
             )
         if folder is not None:
-            leave_report(Path(folder), result)
+            with neutral():
+                leave_report(Path(folder), result)
         return result
     except Interrupted as interruption:
         if folder is not None and interruption.result is not None:
@@ -246,9 +249,11 @@ def execute(
         As in :func:`minimize`, but SIGTERM goes on to nobody: ``number`` of the exception says which signal it was.
     """
     executor, watcher = executor or Local(), watcher or Watcher()
-    where = None if folder is None else Path(folder)
+    # A training may change the folder of the process, and the lock is held by a thread.
+    where = None if folder is None else Path(folder).absolute()
     if where is not None:
         watcher = Watchers(Log(where), watcher)
+    check_fork()
     plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
     described = dict(settings or {}) | plan.description
     kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent)
@@ -256,7 +261,7 @@ def execute(
     try:
         watcher.on_start(plan.n_trials)
         run = Run(plan, evaluate, executor, kept, watcher)
-        with stop_on_signals(run, watcher):
+        with stop_on_signals(run, watcher), neutral():
             result = _result(run, kept)
         if result.interrupted:
             raise Interrupted(f"stopped after {len(result.trials)} trials; {run.ledger.go_on}", result, run.signals[0])
@@ -312,12 +317,3 @@ def _space(space: SearchSpace | Mapping[str, Hyperparameter]) -> SearchSpace:
             "write one"
         )
     return SearchSpace(space)
-
-
-def _strategy(strategy: str | Strategy) -> Strategy:
-    """The strategy of this name, with its default settings; a strategy object is returned as it is."""
-    if not isinstance(strategy, str):
-        return strategy
-    if strategy not in STRATEGIES:
-        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {strategy!r}; choose one of them")
-    return STRATEGIES[strategy]()

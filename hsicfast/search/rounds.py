@@ -8,19 +8,17 @@ ended. None of them knows torch, Hydra or a terminal.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hsicfast.errors import InputError
+from hsicfast.evidence.redraws import ASKED, Lots
 from hsicfast.indices.carried import Law
-from hsicfast.proposals.samplers import Turn, design, expected_gain, propose
+from hsicfast.proposals.samplers import Turn, design, expected_gain, expected_harm, propose
 from hsicfast.proposals.transforms import BEST, Wish
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
@@ -41,9 +39,14 @@ from hsicfast.trials.trial import DESIGN, DONE, FINAL, PROPOSAL, SEARCH, Origin,
 
 # LEAST_TRIALS: an analysis of fewer trials says nothing.
 LEAST_TRIALS = 4
+# PORTION: trials of the design are drawn this many at a time.
+PORTION = 1000
 # A run with stop="enough" looks every LOOK_EVERY trials at what can still be gained, if FEWEST_LOOKED_AT or more ended
 # well, and stops after LOOKS looks in a row at which it was too little.
 LOOK_EVERY, FEWEST_LOOKED_AT, LOOKS = 5, 20, 2
+# In a search, hyperparameters are asked for (hsicfast.evidence.redraws) from this share of the trials on, because the
+# optimiser must have seen some to guess whom to ask for.
+ASK_FROM = 1 / 3
 
 
 class Run:
@@ -79,6 +82,8 @@ class Run:
         self._next_point = 0  # of the design's sequence; ahead of `planned` if some points were too expensive
         self._next_look = 0  # index of a trial
         self._exhausted = 0  # looks in a row at which nothing more could be expected
+        self._lots = Lots(plan.space, plan.seed)
+        self._decided: frozenset[str] = frozenset()  # what the design alone has shown to matter
         self._trainer = Trainer(plan.trained(evaluate), executor, store, self.ledger, watcher, self.stopped)
         self._watcher = watcher
         self._take_up(store)
@@ -179,6 +184,16 @@ class Run:
         self.truncated |= refused > 0
         return drawn
 
+    def draw(self, n: int, method: str, note: str) -> None:
+        """Draw the next `n` trials as :meth:`design` does, and train them, PORTION at a time.
+
+        So the first one begins at once, and a signal is heard between two, however many they are.
+        """
+        while n > 0 and not self.stopped():
+            portion = min(n, PORTION)
+            self.train("design", DESIGN, self.design(portion, method), note)
+            n -= portion
+
     def propose(
         self,
         fixed: Mapping[str, Any],
@@ -210,6 +225,30 @@ class Run:
         """
         turn = Turn(self.plan.seed, self.planned + ahead, count)
         return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
+
+    def asked(self, proposals: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
+        """The next trials of a search, in a few of which a hyperparameter is moved away to see whether it matters.
+
+        Asked for is what an optimiser expects to do most harm if it is moved, unless the design alone has shown that
+        it matters. Where the cost is limited, nobody is asked for: the lot must not depend on what may be trained.
+
+        Parameters
+        ----------
+        proposals : list of dict
+        share : float in [0, 1)
+            Of the budget, in which hyperparameters may be asked for.
+        """
+        most = int(share * self.plan.n_trials / ASKED)
+        if self.costs or self.planned < ASK_FROM * self.plan.n_trials:
+            return proposals
+        start = self.planned
+        return [self._lots.ask(start + place, own, most, self._likely) for place, own in enumerate(proposals)]
+
+    def _likely(self) -> list[str]:
+        """The hyperparameters that may be asked for, the most harmful first."""
+        harm = expected_harm(self.space, self.evidence)
+        parents = {parent for name in self.space for parent in self.space[name].conditions}
+        return sorted(harm.keys() - parents - self._decided, key=lambda name: (-harm[name], name))
 
     def train(self, name: str, origin: Origin, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already.
@@ -270,7 +309,12 @@ class Run:
             raise self.ledger.nothing_within(done, self.interrupted)
         # If the design passed over expensive points, its trials no longer follow the distributions of the space.
         law: Law = "ranks" if self.truncated or not self.decides else "space"
-        return analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law)
+        # What a search has asked for speaks at the end alone: nobody may stop asking because of what was answered.
+        redraws = self._lots.redraws(self.ledger.table) if goal is None else ()
+        found = analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law, redraws=redraws)
+        if goal is not None:
+            self._decided = frozenset(found.significant())
+        return found
 
     @property
     def decides(self) -> bool:
@@ -347,36 +391,3 @@ class Run:
         if origin != SEARCH:
             return Pruning(None)
         return Pruning(self.plan.pruner, self.plan.minimize, with_curves(self.ledger.in_order()))
-
-
-@contextmanager
-def stop_on_signals(run: Run, watcher: Watcher) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM stop the run after the trials in flight, and the second one at once.
-
-    The handlers of the caller are back at the end. One who ignores a signal goes on ignoring it, and a handler that was
-    not set by Python stays, because it could not be set back.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        run.signals.append(number)
-        if len(run.signals) > 1:
-            raise Interrupted(run.ledger.at_once, number=number)
-        watcher.on_stop()
-
-    before = {held: signal.getsignal(held) for held in (signal.SIGINT, signal.SIGTERM)}
-    before = {held: own for held, own in before.items() if own not in (signal.SIG_IGN, None)}
-    for held in before:
-        signal.signal(held, stop)
-    try:
-        yield
-    except SystemExit:
-        # Lightning turns a KeyboardInterrupt inside a fit in this process into SystemExit(1).
-        if len(run.signals) > 1:
-            raise Interrupted(run.ledger.at_once, number=run.signals[-1]) from None
-        raise
-    finally:
-        for held, handler in before.items():
-            signal.signal(held, handler)

@@ -14,11 +14,10 @@ from rich.text import Text
 
 from hsicfast.errors import InputError, writing
 from hsicfast.files import jsonable, write_atomically
-from hsicfast.report.content import p_meaning
 from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
-from hsicfast.report.tables import print_indices, print_pairs, print_table
+from hsicfast.report.summary import MOST_LINES, Configuration, of_rows, print_answer
 from hsicfast.runs.folder import AGAIN, ANALYSIS, BEST, FIGURES, PAGE, SETTINGS, TRIALS
 from hsicfast.search.chosen import (
     best_sentence,
@@ -27,12 +26,14 @@ from hsicfast.search.chosen import (
     fresh_of,
     n_trials_text,
     read_test,
+    saving_sentence,
     values_of,
 )
 from hsicfast.search.finals import network_to_keep
 from hsicfast.search.result import Chapter, Result, chapters, values_yaml
-from hsicfast.text import number, one_line
+from hsicfast.text import number, one_line, p_text
 from hsicfast.trials.costs import meets
+from hsicfast.trials.entries import csv_text
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
 
@@ -43,6 +44,8 @@ PLAIN: dict[str, Any] = {
     "test_metric": None,
     "cost": "cost",
 }
+# Lines of the terminal that are not the answer's: the title, and where the networks and the page lie.
+BESIDE = 4
 # From a warning to whoever called minimize: this module, minimize, and the two that keyword_only_after adds.
 CALLER = 5
 
@@ -94,11 +97,13 @@ def write_report(
     contents: dict[str, str | bytes] = dict(_tables(result, names, tests, planned))
     figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
     contents |= {f"{FIGURES}/{name}.png": render(figure, "png") for name, figure in figures.items()}
-    contents[PAGE] = _page(result, names, tests, planned, figures, folder)
+    contents[PAGE] = _page(result, names, tests, planned, folder)
     return tuple(_write(folder / name, content) for name, content in contents.items())
 
 
-def leave_report(folder: Path, result: Result) -> None:
+def leave_report(
+    folder: Path, result: Result, *, title: str | None = None, again: Mapping[str, str] | None = None
+) -> None:
     """Write what a run of a plain function leaves: the files of :func:`write_report`, and the chosen values as YAML.
 
     If the tools of a page are missing, a warning says so and the tables alone are written.
@@ -109,15 +114,20 @@ def leave_report(folder: Path, result: Result) -> None:
         Folder of the run.
     result : Result
         The result of the run.
+    title : str, optional
+        Heading of the page; the name of the folder by default.
+    again : mapping of str to str, optional
+        The texts of the YAML files by their names, where they are more than values.
 
     Raises
     ------
     RunError
         If the folder cannot be written.
     """
-    names = {"title": folder.resolve().name or PLAIN["title"], "metric": "objective", "cost": "cost"}
-    for name, trial in (("best", result.best), ("economical", result.economical)):
-        _write(folder / AGAIN[name], values_yaml(trial.params))
+    names = {"title": title or folder.resolve().name or PLAIN["title"], "metric": "objective", "cost": "cost"}
+    chosen_ones = (("best", result.best), ("economical", result.economical))
+    for name, text in (again or {AGAIN[name]: values_yaml(trial.params) for name, trial in chosen_ones}).items():
+        _write(folder / name, text)
     try:
         check_report_tools()
     except InputError as error:
@@ -153,9 +163,8 @@ def write_run_page(path: Path, result: Result, *, title: str, metric: str, cost:
         If the page cannot be written.
     """
     check_report_tools()
-    figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
     names = PLAIN | {"title": title, "metric": metric, "cost": cost}
-    return _write(path, _page(result, names, {}, _planned(result), figures, None))
+    return _write(path, _page(result, names, {}, _planned(result), None))
 
 
 def _planned(result: Result) -> int:
@@ -166,7 +175,7 @@ def _tables(result: Result, names: Mapping[str, Any], tests: Mapping[int, float]
     """The files of a report that need no tool: the trials, the analysis and the best trial."""
     called = {key: names[key] for key in ("metric", "test_metric", "cost")}
     return {
-        TRIALS: result.trials.to_frame().to_csv(index=False, lineterminator="\n"),
+        TRIALS: csv_text(result.trials.to_frame()),
         ANALYSIS: _json(_analysis(result, planned, chapters(result))),
         BEST: _json(
             called
@@ -187,13 +196,20 @@ def _page(
     names: Mapping[str, Any],
     tests: Mapping[int, float],
     planned: int,
-    figures: Mapping[str, Any],
     folder: Path | None,
 ) -> str:
     """The page of a run; with a `folder`, its settings and the commands that it has."""
     title, metric, test_metric, cost = (names[key] for key in ("title", "metric", "test_metric", "cost"))
     content = PageContent(
-        result.sensitivity, figures, result.trials, result.best, title, metric, cost, notes=tuple(cautions(result))
+        result.sensitivity,
+        result.trials,
+        result.best,
+        title,
+        metric,
+        cost,
+        notes=tuple(cautions(result)),
+        economical=result.economical,
+        chosen=_configuration(result, metric, test_metric, cost, tests),
     )
     return page(
         "report.html.j2",
@@ -204,13 +220,20 @@ def _page(
         fresh=fresh_of(result, result.best),
         network=network_to_keep(result.trials, result.best),
         finalists=finalist_rows(result),
-        best_sentence=best_sentence(result, metric, test_metric, cost, tests),
-        chosen=chosen(result, metric, test_metric, cost, tests),
         commands={} if folder is None else _commands(folder),
         counts=_counts(result, planned),
         chapters=chapters(result),
         settings="" if folder is None else _settings(folder),
     )
+
+
+def _configuration(
+    result: Result, metric: str, test_metric: str | None, cost: str, tests: Mapping[int, float]
+) -> Configuration:
+    """The best and the economical configuration, as the page and the terminal show them."""
+    rows = chosen(result, metric, test_metric, cost, tests)
+    said = best_sentence(result, metric, test_metric, cost, tests)
+    return of_rows(*rows, result.sensitivity, saving_sentence(result, metric, cost), said)
 
 
 def print_report(
@@ -223,7 +246,7 @@ def print_report(
     cost: str,
     tests: Mapping[int, float],
 ) -> None:
-    """Print the findings as tables that fit 80 columns: what was chosen, indices, pairs, decisions, rounds, finalists.
+    """Print the answer in at most 25 lines that fit 80 columns; the page and the files have the rest.
 
     Parameters
     ----------
@@ -238,24 +261,21 @@ def print_report(
         As in :func:`write_report`.
     """
     console.print(Text(one_line(title), style="bold"))
-    best = best_sentence(result, metric, test_metric, cost, tests)
-    for sentence in (result.sensitivity.headline, best, *cautions(result)):
-        console.print(Text(one_line(sentence)))
-    title, heads, rows = chosen(result, metric, test_metric, cost, tests)
-    print_table(console, title, heads, rows)
-    print_indices(console, "What decides", result.sensitivity.indices)
-    console.print(Text(p_meaning(result.sensitivity)))
-    print_pairs(console, result.sensitivity.pair_indices)
-    rows = list(result.reduction.told) if result.reduction else []
-    print_table(console, "What was fixed or narrowed, to what, and why", ("name", "decision", "reason"), rows)
-    rows = [
-        (c.name, c.last - c.first, number(c.objective), number(c.cheapest), "; ".join([c.did, *c.learnt]))
-        for c in chapters(result)
-    ]
-    heads = ("round", "trials>", "best>", f"{cost}, as good>", "what it did, and what was learnt")
-    print_table(console, "How the run went", heads, rows)
-    columns = ("trial", "mean>", "sd>", "fresh trials>", "when chosen>", "cost>")
-    print_table(console, "The finalists, trained again with fresh seeds", columns, finalist_rows(result))
+    print_answer(
+        console,
+        result.sensitivity,
+        _configuration(result, metric, test_metric, cost, tests),
+        metric,
+        notes=cautions(result),
+        after=[_rounds_text(result)],
+        lines=MOST_LINES - BESIDE,
+    )
+
+
+def _rounds_text(result: Result) -> str:
+    """How the run went, in one sentence."""
+    parts = (f"{part.name}, {n_trials_text(part.last - part.first)}: {part.did}" for part in chapters(result))
+    return f"Rounds: {'; '.join(parts)}."
 
 
 def cautions(result: Result) -> list[str]:
@@ -283,15 +303,28 @@ def cautions(result: Result) -> list[str]:
             f"{n_trials_text(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
             f"{number(result.max_cost)}: evidence in the analysis, but not the best."
         )
-    searched = int((result.trials.origin == SEARCH).sum())
-    if searched:
-        sentences.append(
-            f"{n_trials_text(searched)} proposed by the optimiser {'is' if searched == 1 else 'are'} left out of the "
-            "analysis, which uses the design alone: they were not drawn from the law of the space."
-        )
+    sentences += _which_analysed(result)
     if (result.trials.status == PRUNED).any():
         sentences.append(_stopped_early(result.trials))
     return sentences
+
+
+def _which_analysed(result: Result) -> list[str]:
+    """A sentence on which trials the analysis uses, if an optimiser has proposed some."""
+    searched, redraws = int((result.trials.origin == SEARCH).sum()), result.sensitivity.redraws
+    left = searched - sum(len(own.moved) for own in redraws)
+    if not searched:
+        return []
+    why = "which were not drawn from the law of the space"
+    said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the law of the space"
+    if not redraws:
+        return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
+    asked = " and ".join(
+        f"{len(own.moved)} of the search for {own.name}, which was moved away from the value proposed in "
+        f"{int(own.moved.sum())} of them, drawn by lot (p {p_text(own.pvalue)} that these were no worse by chance)"
+        for own in redraws
+    )
+    return [f"{said}, and {asked}; it leaves out the other {left} of the search, {why}."]
 
 
 def _stopped_early(trials: TrialTable) -> str:

@@ -68,8 +68,7 @@ class Random:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         while run.left and not run.stopped() and not run.enough():
             portion = run.left if run.plan.stop is None else min(run.left, LOOK_EVERY)
-            proposals = run.design(portion, self.design)
-            run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
+            run.draw(portion, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
         return run.analyse(), None
 
 
@@ -113,8 +112,8 @@ class TwoStep:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         # 1. Draw trials from the distributions of the space, and train them.
         run.recall()
-        proposals = run.design(run.design_due(self.design_share), self.design)
-        run.train("design", DESIGN, proposals, f"drawn {_DRAWN[self.design]} from the law of the space")
+        due = run.design_due(self.design_share)
+        run.draw(due, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
         # 2. Find out which hyperparameters decide whether a trial ends among the best.
         sensitivity = run.analyse()
         if run.stopped():
@@ -154,6 +153,10 @@ class Hsic:
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1). Each
         configuration gets two seeds if there are at least 4 such trials, else one. There are no such trials if they
         would suffice for fewer than two configurations, or if `evaluate` takes no seed.
+    ask_share : float
+        Share of the trials, in [0, 1), in which the search asks whether a hyperparameter matters, one after another in
+        12 trials each. In 3 of these, drawn by lot, its value is moved away from the one proposed, so that these trials
+        count in the analysis, too (:mod:`hsicfast.evidence.redraws`).
     """
 
     design_share: float = 0.2
@@ -162,11 +165,13 @@ class Hsic:
     honest_share: float = 0.1
     batch: int = 1
     final_share: float = 0.06
+    ask_share: float = 0.3
 
     def __post_init__(self) -> None:
         for name, usual in (("design", 0.2), ("shared", 0.3), ("economy", 0.1), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
+        check_share("strategy.ask_share", self.ask_share, usual=0.3, zero=True)
         _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
@@ -176,10 +181,12 @@ class Hsic:
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
-        # 1. Train a Sobol design; its analysis decides which hyperparameters to fix or to narrow.
+        # 1. Train a design; its analysis decides which hyperparameters to fix or to narrow. It is drawn independently:
+        #    along a Sobol sequence, a few points of some two hyperparameters go together, and one that does nothing is
+        #    named for the other.
         run.recall()
         due = run.design_due(self.design_share)
-        run.train("design", DESIGN, run.design(due, "sobol"), "drawn along a Sobol sequence")
+        run.draw(due, "random", f"drawn {_DRAWN['random']} from the law of the space")
         reduction = _learn(run)
         economy = round(min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY) * run.budget)
         # The finals judge all trials, those of earlier chapters among them.
@@ -201,7 +208,10 @@ class Hsic:
         #    hyperparameters that drive the cost.
         left = branches.branches(branches.values) if branches else [WHOLE_SPACE]
         if branches and run.ledger.known:
-            values, learnt = promising(branches, branches.values, run.evidence, len(branches.values))
+            # As many of them as this run has have been through the first rounds, which drop half.
+            many = len(run.ledger.known) >= run.budget
+            keep = math.ceil(len(branches.values) / 2) if many else len(branches.values)
+            values, learnt = promising(branches, branches.values, run.evidence, keep)
             left = branches.branches(values)
             run.learn(learnt)
         self._spend(run, left, spared)
@@ -300,8 +310,10 @@ class Hsic:
         """
         stop, spared = until
         honest = max(round(self.honest_share * (run.left - stop)), 0)
+        if any(trial.origin == DESIGN for trial in run.ledger.known):
+            honest = 0  # the analysis has drawn ones enough
         if honest and not run.stopped():
-            run.train(name, DESIGN, run.design(honest, "sobol"), note)
+            run.train(name, DESIGN, run.design(honest, "random"), note)
         while run.left > stop and not run.stopped() and not run.enough(spared):
             turn = left[: run.left - stop]
             count = min(self.batch, (run.left - stop) // len(turn))
@@ -310,7 +322,7 @@ class Hsic:
                 for place, branch in enumerate(turn)
                 for params in self._propose(run, branch, count, reduction, place * count)
             ]
-            run.train(name, SEARCH, proposals, note)
+            run.train(name, SEARCH, run.asked(proposals, self.ask_share), note)
 
     def _propose(
         self,
@@ -357,3 +369,18 @@ def _check_trials(strategy: str, n_trials: Any, least: int) -> None:
 
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {"hsic": Hsic, "two_step": TwoStep, "random": Random}
+
+
+def strategy_of(given: str | Strategy) -> Strategy:
+    """The strategy of this name, with its default settings; a strategy object is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If no strategy has the name.
+    """
+    if not isinstance(given, str):
+        return given
+    if given not in STRATEGIES:
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {given!r}; choose one of them")
+    return STRATEGIES[given]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
+from hsicfast.text import is_text
+
+# No bound is larger than LARGEST, so that a figure's margins and the distances of values stay finite.
+LARGEST = 1e300
 
 
 def is_number(value: Any) -> bool:
@@ -20,14 +24,21 @@ def is_number(value: Any) -> bool:
 
 def check_bounds(kind: str, low: Any, high: Any) -> None:
     """Raise an InputError unless `low` < `high` are two finite numbers."""
-    if not (is_number(low) and is_number(high) and math.isfinite(low) and math.isfinite(high)):
+    if not (is_number(low) and is_number(high) and abs(low) < math.inf and abs(high) < math.inf):
         raise InputError(f"{kind} needs two finite numbers, but got low={low!r}, high={high!r}; correct them")
-    if not math.isfinite(high - low):
-        raise InputError(f"{kind} needs a finite range, but got low={low!r}, high={high!r}; bring them closer together")
+    if max(abs(low), abs(high)) > LARGEST:
+        raise InputError(
+            f"{kind} needs a finite range, but got low={_shown(low)}, high={_shown(high)}; keep both within {LARGEST:g}"
+        )
     if low == high:
         raise InputError(f"`low < high` must hold, but got low={low}, high={high}; leave a constant out of the space")
     if low > high:
         raise InputError(f"`low < high` must hold, but got low={low}, high={high}; swap them")
+
+
+def _shown(end: Any) -> str:
+    """A bound in a few characters; Python writes no whole number of thousands of digits."""
+    return repr(end) if abs(end) < 10**30 or isinstance(end, float) else f"about 2**{end.bit_length()}"
 
 
 def check_weights(law: Any, levels: int) -> None:
@@ -39,10 +50,18 @@ def check_weights(law: Any, levels: int) -> None:
         )
 
 
+def check_texts(choices: Sequence[Any]) -> None:
+    """Raise an InputError unless every text among `choices` can be written into a file."""
+    if any(isinstance(choice, str) and not is_text(choice) for choice in choices):
+        raise InputError(f"choices must be texts that can be written as UTF-8, but got {list(choices)!a}; rename them")
+
+
 def column_of(values: ArrayLike) -> NDArray[Any]:
     """Values (n,) of Python's own types; numbers in an array stay as they are."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         return values.ravel()
+    if isinstance(values, list | tuple):
+        return np.array([*values, None], dtype=object)[:-1]  # None keeps choices that are lists from becoming rows
     return np.asarray(values, dtype=object).ravel()
 
 

@@ -13,6 +13,9 @@ from hsicfast.space.search_space import SearchSpace
 if TYPE_CHECKING:
     import optuna
 
+# More numbers than MOST_STEPS are searched as a continuum.
+MOST_STEPS = 1_000_000
+
 
 def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDistribution:
     """The Optuna distribution over the values of `hyperparameter`; choices go by their position."""
@@ -33,9 +36,43 @@ def distribution(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDis
     return optuna.distributions.CategoricalDistribution(range(len(hyperparameter.values)))
 
 
+def searched(hyperparameter: Hyperparameter) -> optuna.distributions.BaseDistribution:
+    """The Optuna distribution in which an optimiser searches `hyperparameter`.
+
+    It is :func:`distribution`, but a continuum for more than MOST_STEPS numbers, whose proposals are rounded: Optuna's
+    Gaussian process lists all values of what has steps.
+    """
+    import optuna
+
+    if isinstance(hyperparameter, Float | Int) and _is_wide(hyperparameter):
+        low, high = float(hyperparameter.low), float(hyperparameter.high)
+        return optuna.distributions.FloatDistribution(low, high, log=hyperparameter.log)
+    return distribution(hyperparameter)
+
+
 def position(hyperparameter: Hyperparameter, value: Any) -> Any:
-    """`value` as :func:`distribution` knows it: a number itself, a choice by its position."""
-    return value if isinstance(hyperparameter, Float | Int) else hyperparameter.values.index(value)
+    """`value` as :func:`searched` knows it: a number itself, a choice by its position."""
+    if isinstance(hyperparameter, Float | Int):
+        return float(value) if _is_wide(hyperparameter) else value
+    return hyperparameter.values.index(value)
+
+
+def _is_wide(hyperparameter: Float | Int) -> bool:
+    return (hyperparameter.levels or 0) > MOST_STEPS
+
+
+def _nearest(hyperparameter: Float | Int, number: float) -> Any:
+    """The value of a `hyperparameter` with steps that is closest to a `number` in its range.
+
+    Examples
+    --------
+    >>> _nearest(Int(3, 20, step=5), 9.0), _nearest(Float(0, 1, step=0.25), 0.9)
+    (8, 1.0)
+    """
+    low, step, last = hyperparameter.low, hyperparameter.step or 1, (hyperparameter.levels or 1) - 1
+    if isinstance(hyperparameter, Int):
+        return low + step * min(max((round(number) - low + step // 2) // step, 0), last)
+    return float(f"{low + step * min(max(round((number - low) / step), 0), last):.15g}")
 
 
 def suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
@@ -44,7 +81,9 @@ def suggested(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
 
 
 def _suggest(trial: optuna.Trial, name: str, hyperparameter: Hyperparameter) -> Any:
-    own: Any = distribution(hyperparameter)
+    own: Any = searched(hyperparameter)
+    if isinstance(hyperparameter, Float | Int) and _is_wide(hyperparameter):
+        return _nearest(hyperparameter, trial.suggest_float(name, own.low, own.high, log=own.log))
     if isinstance(hyperparameter, Int):
         return trial.suggest_int(name, own.low, own.high, log=own.log, step=own.step)
     if isinstance(hyperparameter, Float):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hsicfast.errors import InputError, first_line
+from hsicfast.files import parsed_json, parsed_yaml, read_small
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int, SearchSpace
 
 TYPES = {"Float": Float, "Int": Int, "Choice": Choice, "Bool": Bool}
@@ -44,16 +44,13 @@ def read_space(path: str | Path) -> SearchSpace:
         If the file is missing or no YAML, or has an unknown type or field, or breaks a rule of the hyperparameter; if a
         ConfigSpace has what a space cannot express, such as a forbidden combination.
     """
-    import yaml
-
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        entries = _parsed(text)
+        entries = _parsed(read_small(Path(path)))
     except OSError as error:
         raise InputError(
             f"a space is read from a YAML file, but {path} gave: {first_line(error)}; correct it"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(
             f"a space is read from a YAML file, but {path} is none ({first_line(error)}); correct it"
         ) from error
@@ -63,17 +60,23 @@ def read_space(path: str | Path) -> SearchSpace:
         )
     if isinstance(entries.get("hyperparameters"), list):
         return _from_configspace(entries, path)
-    return SearchSpace({str(name): _from_yaml(str(name), entry) for name, entry in entries.items()})
+    try:
+        return SearchSpace({str(name): _from_yaml(str(name), entry) for name, entry in entries.items()})
+    except InputError:
+        raise
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"a space must be as the documentation says, but {path} is not ({type(error).__name__}: "
+            f"{first_line(error)}); correct it"
+        ) from error
 
 
 def _parsed(text: str) -> Any:
     """What a text in JSON or YAML holds."""
-    import yaml
-
     # JSON first: YAML takes its 1e-05 for a text.
     with contextlib.suppress(ValueError):
-        return json.loads(text)
-    return yaml.safe_load(text)
+        return parsed_json(text)
+    return parsed_yaml(text)
 
 
 def _from_configspace(content: Mapping[str, Any], path: str | Path) -> SearchSpace:
@@ -179,7 +182,7 @@ def _both(one: Mapping[str, list[Any]], other: Mapping[str, list[Any]]) -> dict[
 
 def _from_yaml(name: str, entry: Any) -> Hyperparameter:
     kind = entry.get("type") if isinstance(entry, Mapping) else None
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise InputError(
             f"a hyperparameter's type must be one of {sorted(TYPES)}, but {name!r} has {kind!r}; correct it"
         )

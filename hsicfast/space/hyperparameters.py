@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError
-from hsicfast.space.checks import check_bounds, check_weights, column_of, is_number, numbers_within
+from hsicfast.space.checks import check_bounds, check_texts, check_weights, column_of, is_number, numbers_within
 
 # Up to MOST_VALUES numbers are listed one by one; a whole number may have billions.
 MOST_VALUES = 1000
@@ -341,6 +341,7 @@ class Choice(Hyperparameter):
         object.__setattr__(self, "choices", tuple(self.choices))
         if any(a == b for i, a in enumerate(self.choices) for b in self.choices[:i]):
             raise InputError(f"choices must differ from each other, but got {list(self.choices)}; remove the repeated")
+        check_texts(self.choices)
         check_weights(self.law, self.levels)
 
     @property

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from hsicfast.errors import InputError
 from hsicfast.space.hyperparameters import Bool, Choice, Float, Hyperparameter, Int
-from hsicfast.text import clip, html_table, named
+from hsicfast.text import clip, html_table, is_text, named
 
 # Columns that every table of trials has beside the hyperparameters: the fields of a Trial that a frame shows. The space
 # lies below the trials and cannot ask them, so that a test holds the two together.
@@ -59,6 +59,10 @@ class SearchSpace(Mapping[str, Hyperparameter]):
             if not isinstance(hyperparameter, Hyperparameter):
                 raise InputError(
                     f"a hyperparameter must be Float, Int, Choice or Bool, but {name!r} is {hyperparameter!r}; wrap it"
+                )
+            if not is_text(name):
+                raise InputError(
+                    f"a hyperparameter's name must be a text that can be written as UTF-8, but got {name!a}; rename it"
                 )
             if name in RESERVED:
                 raise InputError(f"a hyperparameter may not be named one of {RESERVED}, but got {name!r}; rename it")

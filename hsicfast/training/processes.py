@@ -118,6 +118,11 @@ class Processes:
 
     def _started(self, evaluate: Evaluate) -> Any:
         leave_a_start()
+        if multiprocessing.current_process().daemon:
+            raise InputError(
+                "trials side by side need processes of their own, but this process is a daemon, which may start none; "
+                "use executor=local, or start this process with daemon=False"
+            )
         import cloudpickle
         from pebble import ProcessPool
 
@@ -157,6 +162,8 @@ class Processes:
             return Loss(f"it took longer than timeout={self.timeout} s", TIMED_OUT)
         if isinstance(error, SystemExit):
             return left_its_process(error)
+        if isinstance(error, KeyboardInterrupt):
+            return Loss("it raised KeyboardInterrupt in its process")
         raise error
 
     def _after_broken_pool(self) -> Loss:

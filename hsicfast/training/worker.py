@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, text_of
+from hsicfast.guard import foreign
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.space.search_space import RESERVED
+from hsicfast.text import kept
 from hsicfast.training.pruning import CurveReporter, Pruning
+from hsicfast.training.relaunch import Relaunched, no_relaunch
 from hsicfast.trials.constraints import largest
 from hsicfast.trials.trial import (
     DIVERGED,
@@ -33,6 +36,8 @@ from hsicfast.trials.trial import (
 
 Evaluate = Callable[..., Any]
 
+# The name of a metric has at most about MOST_NAME characters.
+MOST_NAME = 500
 # A trial keeps the last TRACE_LINES lines of a traceback, which say what happened.
 TRACE_LINES = 20
 
@@ -104,8 +109,9 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
 
     Raises
     ------
-    NoResult
-        If `evaluate` returns or reports something that is no result; every other trial would end the same way.
+    NoResult, Relaunched
+        If `evaluate` returns or reports something that is no result, or starts this program again; every other trial
+        would end the same way.
     Exception
         An error of `evaluate` whose attribute ``lost`` is True: the machine failed, not the training.
     """
@@ -121,8 +127,9 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     try:
         # Its own lists, too: what it does to them is not what was tried.
         own = {name: list(value) if isinstance(value, list) else value for name, value in job.params.items()}
-        outcome = evaluate(own, **asked)
-    except NoResult:  # from an evaluate inside this one, as in Repeated
+        with foreign(), no_relaunch():
+            outcome = evaluate(own, **asked)
+    except (NoResult, Relaunched):  # every other trial would end the same way
         raise
     except Exception as error:
         # Any other error of a training means that these params do not train.
@@ -151,14 +158,14 @@ def _raised(error: Exception) -> dict[str, Any]:
     return {
         "message": last_line(error),
         "failure": OUT_OF_MEMORY if out_of_memory else EXCEPTION,
-        "trace": "\n".join("".join(traceback.format_exception(error)).splitlines()[-TRACE_LINES:]),
+        "trace": kept("\n".join("".join(traceback.format_exception(error)).splitlines()[-TRACE_LINES:])),
     }
 
 
 def last_line(error: Exception) -> str:
     """The class of an error and the last line of its text."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+    lines = text_of(error).strip().splitlines()
+    return kept(f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
 
 
 def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
@@ -173,13 +180,13 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
             f"evaluate must return a number or a dict with `objective`, but got the keys {list(map(str, outcome))}; "
             "add it"
         )
-    rest = {str(key): value for key, value in outcome.items()}
+    rest = {kept(str(key), MOST_NAME): value for key, value in outcome.items()}
     objective = _number("an objective", rest.pop("objective"))
     cost = _number("a cost", rest.pop("cost", math.nan))
     constraints = _constraints(rest.pop("constraints", ()))
     # A training that the pruner stopped is pruned unless it returns another status.
     status = rest.pop("status", PRUNED if stopped and math.isfinite(objective) else DONE)
-    message = str(rest.pop("message", "")) or (stopped if status == PRUNED else "")
+    message = kept(str(rest.pop("message", ""))) or (stopped if status == PRUNED else "")
     failure = rest.pop("failure", "")
     if failure not in FAILURES:
         raise NoResult(f"a failure must be one of {FAILURES}, but got {failure!r}; correct it or leave it out")
@@ -200,7 +207,7 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
             raise NoResult(
                 f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
             )
-        rest[key] = value if isinstance(value, str) else _number(f"the metric {key!r}", value)
+        rest[key] = kept(value) if isinstance(value, str) else _number(f"the metric {key!r}", value)
     if constraints:
         rest[LARGEST_CONSTRAINT] = largest(constraints)
     if infeasible:
@@ -232,4 +239,10 @@ def _number(what: str, value: Any) -> Any:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         way_out = "at most 0 if it is kept" if what == "a constraint" else "NaN for a diverged trial"
         raise NoResult(f"{what} must be a number, but got {value!r}; return a float ({way_out})")
-    return int(value) if isinstance(value, int) and what.startswith("the metric") else float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise NoResult(
+            f"{what} must be a number within 1.8e308, but got a larger one; return its logarithm, or a text"
+        ) from None
+    return int(value) if isinstance(value, int) and what.startswith("the metric") else number

@@ -2,20 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools
+from hsicfast.errors import InputError
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# What a spreadsheet runs as a formula: it begins with one of these, perhaps behind apostrophes.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 # The choice of no value, as tables of other tools write it: an empty cell.
 NONE = "None"
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as the text of a CSV file, in which no text is a formula and none breaks its line.
+
+    A text, or a column's name, that a spreadsheet would run gets an apostrophe before it, which :func:`without_guard`
+    takes off.
+    """
+    import pandas as pd
+
+    guarded = {name: [with_guard(cell) for cell in frame[name]] for name in _with_texts(frame)}
+    torn = any(isinstance(cell, str) and "\r" in cell for column in guarded.values() for cell in column)
+    columns = [with_guard(name) for name in frame.columns]
+    torn |= any("\r" in str(name) for name in columns)
+    safe = frame.copy()
+    for name, cells in guarded.items():
+        safe[name] = objects(cells)
+    safe.columns = pd.Index(columns)
+    # pandas quotes what holds the end of a line as it writes it, and only that.
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
+    return safe.to_csv(index=False, lineterminator="\n", quoting=quoting)
+
+
+def with_guard(cell: Any) -> Any:
+    """A cell with an apostrophe before a text that a spreadsheet would run as a formula.
+
+    >>> with_guard("=1+1"), with_guard("'=1"), with_guard("a=1"), with_guard(-1), without_guard("'=1+1")
+    ("'=1+1", "''=1", 'a=1', -1, '=1+1')
+    """
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def without_guard(cell: Any) -> Any:
+    """A cell without the apostrophe of :func:`with_guard`."""
+    return cell[1:] if isinstance(cell, str) and cell[:1] == "'" and _FORMULA.match(cell) else cell
+
+
+def unguarded(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame that was read from :func:`csv_text`, with the texts as they were."""
+    bare = frame.copy()
+    for name in _with_texts(frame):
+        bare[name] = frame[name].map(without_guard)
+    return bare.rename(columns=without_guard)
+
+
+def _with_texts(frame: pd.DataFrame) -> list[Any]:
+    """The columns of a frame that may hold texts."""
+    return [name for name, dtype in frame.dtypes.items() if dtype.kind not in "biufmM"]
+
+
+def check_told_apart(space: Mapping[str, Hyperparameter]) -> None:
+    """Raise an InputError if choices have the same text, as in [1, "1"]: a CSV file would change one into the other."""
+    for name, kind in space.items():
+        if isinstance(kind, Choice):
+            texts = [_as_text(choice) for choice in kind.choices]
+            alike = [choice for choice, text in zip(kind.choices, texts, strict=True) if texts.count(text) > 1]
+            if alike:
+                raise InputError(
+                    f"choices must differ as texts where trials are read from a CSV file, but {name!r} has {alike}; "
+                    "keep the table as Parquet, or read the run folder"
+                )
+
+
+def _as_text(choice: Any) -> str:
+    """A choice as it stands in a CSV file, numbers and truths in one spelling."""
+    text = "" if choice is None else str(choice)
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text.lower() if text.lower() in ("true", "false") else text
 
 
 def empty(column: NDArray[np.object_]) -> Bools:

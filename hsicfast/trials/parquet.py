@@ -150,7 +150,7 @@ def _files(source: Path) -> list[Path]:
     return sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _opened(path: str, texts: Sequence[str] = ()) -> Any:
+def _opened(path: Any, texts: Sequence[str] = ()) -> Any:
     require("pyarrow", user="a Parquet file")
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -159,6 +159,23 @@ def _opened(path: str, texts: Sequence[str] = ()) -> Any:
         return pq.ParquetFile(path, read_dictionary=list(texts))
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"a Parquet file must be whole, but {path}: {first_line(error)}; write it again") from error
+
+
+def check_fits(source: Any, path: Path | str) -> None:
+    """Raise an InputError if a Parquet file is larger in memory than what is free of it, by what it says of itself.
+
+    A few kilobytes can stand for billions of equal rows.
+    """
+    import psutil
+
+    said = _opened(source).metadata
+    unpacked = sum(said.row_group(group).total_byte_size for group in range(said.num_row_groups))
+    needed, free = max(unpacked, 8 * said.num_rows * said.num_columns), psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"a Parquet file must fit into memory, but {path} says that it holds {said.num_rows:,} rows, which take "
+            f"{needed / 2**30:,.0f} GiB where {free / 2**30:,.0f} GiB are free; write fewer rows or columns"
+        )
 
 
 def _check_same(schema: pa.Schema, own: pa.Schema, first: Path, path: Path) -> None:

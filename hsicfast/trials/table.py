@@ -16,6 +16,7 @@ from hsicfast.errors import InputError
 from hsicfast.space.search_space import RESERVED, Hyperparameter, SearchSpace
 from hsicfast.trials.costs import meets
 from hsicfast.trials.entries import (
+    check_told_apart,
     empty,
     from_frame_column,
     metric_column,
@@ -25,6 +26,7 @@ from hsicfast.trials.entries import (
     scalar,
     typed,
     typed_column,
+    unguarded,
 )
 from hsicfast.trials.goal import as_good_as, losses_of, usual_tolerance
 from hsicfast.trials.shown import in_a_line, in_a_table
@@ -326,7 +328,9 @@ class TrialTable:
         import pandas as pd
 
         # Choices such as "None" or "nan" are values here, not gaps: only an empty field is missing.
-        return cls.from_frame(space, pd.read_csv(path, keep_default_na=False, na_values=[""]), minimize)
+        check_told_apart(space)
+        read = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return cls.from_frame(space, unguarded(read), minimize)
 
     @classmethod
     def _checked(cls, space: SearchSpace, values: Mapping[str, Any], objective: ArrayLike, **rest: Any) -> TrialTable:

@@ -142,7 +142,7 @@ LATE = tuple(own.name for own in fields(Trial) if own.metadata["late"])
 
 
 # Purposes of the random streams of one (seed, index); the design's own stream has no third number.
-TRAINING, PROPOSAL, SPARE = 1, 2, 3
+TRAINING, PROPOSAL, SPARE, COIN = 1, 2, 3, 4
 
 
 def names_in(place: Place) -> tuple[str, ...]:
@@ -163,5 +163,5 @@ def trial_seed(seed: int, index: int) -> int:
 
 
 def stream_seed(seed: int, index: int, purpose: int) -> int:
-    """Seed of the stream of random numbers that `purpose` (TRAINING, PROPOSAL or SPARE) names, in [0, 2^31)."""
+    """Seed of the stream of random numbers that `purpose` (such as TRAINING) names, in [0, 2^31)."""
     return int(np.random.SeedSequence([seed, index, purpose]).generate_state(1)[0] >> 1)

@@ -6,12 +6,10 @@ the whole batch.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.distributed
 from torch import Tensor, nn
@@ -98,11 +96,3 @@ def norm_whole_batches(net: nn.Module) -> None:
                 whole = _WholeBatchNorm(layer.num_features, layer.eps, layer.momentum)
                 whole.load_state_dict(layer.state_dict())
                 setattr(parent, name, whole)
-
-
-class Mortal(pl.Callback):
-    """Ends a rank at once when torchrun terminates it; Lightning's own handler would first wait for the others."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's hook, called after it has set its handlers."""
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

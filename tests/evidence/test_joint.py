@@ -18,12 +18,12 @@ from hsicfast.evidence.joint import (
     GOOD_SHARES,
     Detector,
     Group,
-    critical_statistic,
     features,
     importances,
     joint_test,
     resampled_importances,
 )
+from hsicfast.evidence.stepdown import critical_statistic
 from hsicfast.trials.goal import goal_of
 
 # The probability of a binomial beyond the bounds on a level.

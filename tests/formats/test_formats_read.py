@@ -7,16 +7,19 @@ import json
 import lzma
 import math
 import pickle
+import types
 import zipfile
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from files_read import bytes_in, written
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsicfast import InputError
+from hsicfast.formats import tables
 from hsicfast.formats.frames import read_frame
 
 ROWS = {"größe": [0.5, 0.25, math.nan], "opt": ["adam", "l'été", None], "n": [1, 2, 3]}
@@ -267,3 +270,44 @@ class TestThereAndBack:
             typed(frame).to_json(path, double_precision=15, **orient)
             digits = 9  # pandas writes 15 decimals, and so fewer digits of a small number
         same(read_frame(path).frame, frame, digits)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_file_that_unpacks_to_too_much(tmp_path, monkeypatch, pack):
+    """Issue 22, point 8: 25 MB of gzip unpacked to 6 GB."""
+    monkeypatch.setattr(tables, "MOST_UNPACKED", 1 << 10)
+    (tmp_path / "t.csv.gz").write_bytes(pack(b"x,objective\n" + b"1,2\n" * 1000))
+    with pytest.raises(InputError, match=r"a packed file may unpack to .* but .*t.csv.gz unpacks to more; unpack"):
+        read_frame(tmp_path / "t.csv.gz")
+
+
+def test_a_zip_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_UNPACKED", 1 << 10)
+    with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("t.csv", b"x,objective\n" + b"1,2\n" * 1000)
+    with pytest.raises(InputError, match=r"a packed file may unpack to .* but .*t.zip unpacks to more; unpack"):
+        read_frame(tmp_path / "t.zip")
+
+
+def test_a_parquet_file_that_asks_for_more_than_there_is(tmp_path, monkeypatch):
+    """Issue 22, point 8: 21 kB asked for 190 GB, as equal rows take no room."""
+    pd.DataFrame({"x": np.zeros(100_000), "objective": np.zeros(100_000)}).to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1 << 20))
+    with pytest.raises(InputError, match=r"must fit into memory, but .* holds 100,000 rows, which take .* write fewer"):
+        read_frame(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("text", ["{a: 1}", "5", "&a [*a]"])
+def test_overrides_that_are_no_list(tmp_path, text):
+    """Issue 22, point 9."""
+    (tmp_path / "0" / ".hydra").mkdir(parents=True)
+    (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text(text)
+    (tmp_path / "0" / "result.json").write_text("1")
+    with pytest.raises(InputError, match="a job's overrides must be in Hydra's grammar, but"):
+        read_frame(tmp_path)
+
+
+def test_a_result_that_is_nested_too_deeply(tmp_path):
+    (tmp_path / "t.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"a JSON file must be whole, but .* it is nested too deeply; correct it"):
+        read_frame(tmp_path / "t.json")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lightning_tasks import nets
+from lightning_tasks.fits.counts import count_flops, count_parameters
 
 
 def mlp(**settings) -> nn.Sequential:
@@ -22,8 +23,8 @@ def cnn(shape=(3, 32, 32), **settings) -> nn.Sequential:
 def test_parameters_and_flops_of_an_mlp_by_hand() -> None:
     with torch.device("meta"):
         net = mlp(depth=2, width=5)
-    assert nets.count_parameters(net) == (3 * 5 + 5) + (5 * 5 + 5) + (5 * 2 + 2)
-    assert nets.count_flops(net, (3,)) == 2 * (3 * 5 + 5 * 5 + 5 * 2)
+    assert count_parameters(net) == (3 * 5 + 5) + (5 * 5 + 5) + (5 * 2 + 2)
+    assert count_flops(net, torch.empty(1, 3, device="meta")) == 2 * (3 * 5 + 5 * 5 + 5 * 2)
 
 
 def test_parameters_and_flops_of_a_cnn_by_hand() -> None:
@@ -31,9 +32,11 @@ def test_parameters_and_flops_of_a_cnn_by_hand() -> None:
         net = cnn(stem="5x5 stride 2", stages=2, filters=4, filter_growth=2.0, kernel_size=3, pool_size=2)
     # maps: 16 x 16 after the stem, pooled to 8 x 8 and 4 x 4; filters 4, 4, 8
     weights = 25 * 3 * 4, 9 * 4 * 4, 9 * 4 * 8, 8 * 16 * 10
-    assert nets.count_parameters(net) == sum(weights) + 4 + 4 + 8 + 10
+    assert count_parameters(net) == sum(weights) + 4 + 4 + 8 + 10
     places = 16 * 16, 16 * 16, 8 * 8, 1
-    assert nets.count_flops(net, (3, 32, 32)) == 2 * sum(w * p for w, p in zip(weights, places, strict=True))
+    assert count_flops(net, torch.empty(1, 3, 32, 32, device="meta")) == 2 * sum(
+        w * p for w, p in zip(weights, places, strict=True)
+    )
 
 
 def test_batch_norm_and_dropout_are_there_only_when_on() -> None:

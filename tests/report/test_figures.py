@@ -10,7 +10,15 @@ from builders import NASTY, finished_run, too_small_to_judge
 
 from hsicfast import Choice, Float, SearchSpace
 from hsicfast.indices.findings import Pair
-from hsicfast.report.content import LINES, MOST_RANKED, clearest_pairs, clearest_ranks, relevance, strongest_paired
+from hsicfast.report.content import (
+    LINES,
+    MOST_RANKED,
+    clearest_pairs,
+    clearest_ranks,
+    interval_seen,
+    relevance,
+    strongest_paired,
+)
 from hsicfast.report.figures import (
     cost_figure,
     draw_all,
@@ -67,7 +75,8 @@ def test_indices_show_floor_interval_and_p_of_every_row(run):
     floors = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|" and len(line.get_xdata())]
     assert floors == [index.noise_floor for index in run.sensitivity.indices]
     segments = [collection.get_segments()[0][:, 0].tolist() for collection in axes.collections]
-    assert segments == [[index.ci_low, index.ci_high] for index in run.sensitivity.indices]
+    assert segments == [list(interval_seen(index)) for index in run.sensitivity.indices]
+    assert all(low <= index.hsic <= high for (low, high), index in zip(segments, run.sensitivity.indices, strict=True))
     assert texts(axes).count("<0.001") + texts(axes).count("0.015") == 1
     assert texts(axes)[-1] == "p (adjusted)"
     assert axes.get_xlim()[0] <= 0
@@ -152,7 +161,9 @@ def test_cost_figure_shows_goal_set_best_and_the_diverged(run):
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     done, diverged = ((run.trials.status == status).sum() for status in ("done", "diverged"))
     assert diverged > 0
-    assert texts(axes) == [f"{done} trials, 19 good; {diverged} diverged and have no value to show"]
+    assert texts(axes) == [
+        f"{done} trials, 19 good, {run.sensitivity.n_met} of them analysed; {diverged} diverged (nothing to show)"
+    ]
     count = {dots.get_label(): len(dots.get_offsets()) for dots in axes.collections}
     assert count["design, in the goal set"] == run.sensitivity.met.sum()
     assert sum(count.values()) == done

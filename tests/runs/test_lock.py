@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 import psutil
 import pytest
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, RunError
 from hsicfast.files import sealed
 from hsicfast.runs import lock
 from hsicfast.runs.lock import Holder, Lock, check_free, look
@@ -291,3 +291,30 @@ class TestRace:
         assert wins == list(range(rounds))
         assert said.empty()
         assert all(os.listdir(tmp_path / str(number)) == ["lock"] for number in range(rounds))
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "pipe"])
+def test_a_lock_that_is_no_file_is_one_sentence(tmp_path, kind):
+    """Issue 22, point 7: a dangling link looped for ever, and a pipe hung."""
+    path = tmp_path / "lock"
+    {"dangling link": lambda: path.symlink_to("gone"), "pipe": lambda: os.mkfifo(path)}[kind]()
+    for door in (Lock, look):
+        with pytest.raises(RunError, match=r"must be a file, but .*lock is a link or a pipe; see whose it is"):
+            door(tmp_path)
+
+
+def test_a_clock_that_was_set_does_not_free_a_live_lock(tmp_path, neighbour):
+    """Issue 22, point 7: the start time of a process moves with the clock, its ticks since the boot do not."""
+    moved = holder_of(neighbour, started=holder_of(neighbour).started - 3600, boot=lock._boot())
+    leave(tmp_path, replace(moved, ticks=lock._ticks(neighbour.pid)))
+    assert look(tmp_path).alive
+    for other in (replace(moved, ticks=1), replace(moved, ticks=lock._ticks(neighbour.pid), boot="another")):
+        leave(tmp_path, other)
+        assert not look(tmp_path).alive
+
+
+def test_a_lock_that_is_dated_ahead_is_taken_over(tmp_path, neighbour):
+    """Issue 22, point 7: a live holder has touched its lock just now, whatever the clock says."""
+    leave(tmp_path, holder_of(neighbour, host="far"), silent=-1e6)
+    assert not look(tmp_path).alive
+    Lock(tmp_path).release()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2
 from toys import Stopper, cut_short
 
 from hsicfast.runs.results import read_results
@@ -18,6 +19,7 @@ from hsicfast.search.finals import (
     finalists,
     finals_of,
     front_of,
+    middle_scatter,
     network_to_keep,
     seed_noise,
     tolerance_of,
@@ -242,8 +244,7 @@ def net(params, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(7))
-@pytest.mark.parametrize("final_share", [0.06, 0.1])
+@pytest.mark.parametrize(("seed", "final_share"), [(0, 0.06), (1, 0.1), (2, 0.06), (3, 0.1)])
 def test_no_trial_of_a_whole_run_dominates_its_winner(seed, final_share):
     space = SearchSpace({"rate": Float(1e-5, 1, log=True), "width": Int(4, 128, log=True), "kind": Choice(["a", "b"])})
     found = minimize(net, space, n_trials=40, seed=seed, strategy=Hsic(final_share=final_share))
@@ -269,6 +270,27 @@ def test_noise_is_pooled_over_the_finalists():
     assert seed_noise([Final(0, 3, 0, 1.0, 0.3), Final(1, 2, 0, 1.0, 0.6), Final(2, 1, 0, 1.0, NAN)]) == pytest.approx(
         math.sqrt(0.18)
     )
+
+
+class TestMiddleScatter:
+    def test_by_hand(self):
+        # One sample: the median of |z| of a normal one is 0.6745. Two: of the smaller of two, whose chance to be below
+        # x is 1 - (1 - F(x))^2, so that F is 1 - sqrt(1/2), with two degrees of freedom 1 - exp(-x^2).
+        assert middle_scatter([(1, 0.6744897501960817)]) == pytest.approx(1)
+        assert middle_scatter([(2, 3.0), (2, math.sqrt(math.log(2) / 2))]) == pytest.approx(1)
+
+    @pytest.mark.parametrize("freedom", [(1,), (1, 1), (1, 3), (1, 1, 1), (1, 1, 2, 5), (1,) * 9])
+    def test_too_small_as_often_as_too_large(self, freedom):
+        random = np.random.default_rng(0)
+        deviations = [np.sqrt(random.chisquare(own, 2000) / own) for own in freedom]
+        small = sum(middle_scatter(list(zip(freedom, own, strict=True))) < 1 for own in zip(*deviations, strict=True))
+        assert 910 <= small <= 1090  # 4 standard deviations of the binomial (2000, 1/2)
+
+    @given(st.lists(st.floats(0, 10), min_size=1, max_size=8), st.floats(0, 1e6))
+    @settings(deadline=None)
+    def test_one_finalist_does_not_decide(self, others, one):
+        finals = [Final(place, 2, 0, 1.0, sd) for place, sd in enumerate([*others, one])]
+        assert seed_noise(finals) <= max(others) / math.sqrt(chi2.ppf(1 - math.sqrt(0.5), 1)) * (1 + 1e-9)
 
 
 def noisy(params, seed):

@@ -134,3 +134,10 @@ def test_choices_may_be_lists(choices):
 def test_a_range_that_no_double_holds():
     with pytest.raises(InputError, match=r"Float needs a finite range, but got low=-1.7e\+308, high=1.7e\+308"):
         Float(-1.7e308, 1.7e308)
+    with pytest.raises(InputError, match=r"Int needs a finite range, but got low=0, high=about 2\*\*16610; keep both"):
+        Int(0, 10**5000)
+
+
+def test_lists_in_a_list_are_values():
+    """Issue 22, point 4: they were taken for rows, and the report of a trained run was impossible."""
+    np.testing.assert_allclose(Choice([[1], [2]]).to_unit([[1], [2], [1]]), [0.25, 0.75, 0.25])

@@ -9,7 +9,7 @@ from deeds import MachineFailed, descend, jobs, obey, planned
 from hsicfast.errors import InputError
 from hsicfast.runs.results import read_results
 from hsicfast.training.executors import Local
-from hsicfast.training.worker import Job, accepts_report, accepts_seed, run_trial
+from hsicfast.training.worker import Job, NoResult, accepts_report, accepts_seed, run_trial
 from hsicfast.trials.trial import (
     DESIGN,
     DIVERGED,
@@ -189,6 +189,42 @@ class TestRunTrial:
 
         with pytest.raises(MachineFailed):
             run_trial(evaluate, False, jobs("a")[0], folder)
+        assert read_results(folder) == {}
+
+    def test_texts_are_capped_and_cleaned(self):
+        """Issue 22, points 2 and 9: one text of 2 MB cost 2.9 GB, and half a character broke the files."""
+
+        def evaluate(params):
+            if params["x"]:
+                raise ValueError("z" * 2_000_000 + "\x1b[31m\udc80")
+            return {"objective": 1.0, "note": "a\rb" + "z" * 2_000_000, "n" * 9999: 1}
+
+        trials = [run_trial(evaluate, False, Job(x, {"x": x}, 0, DESIGN), None) for x in (0, 1)]
+        assert trials[0].metrics["note"].startswith("a\nbzz")
+        assert trials[1].message.endswith("\\x1b[31m\\udc80")
+        texts = [*trials[0].metrics, trials[0].metrics["note"], trials[1].message, trials[1].trace]
+        assert max(map(len, texts)) < 10_100
+
+    def test_an_error_that_cannot_say_itself(self):
+        class Mute(Exception):
+            def __str__(self):
+                raise RuntimeError
+
+        def evaluate(params):
+            raise Mute
+
+        trial = run_trial(evaluate, False, Job(0, {"x": 1}, 0, DESIGN), None)
+        assert (trial.status, trial.message) == (DIVERGED, "Mute")
+
+    @pytest.mark.parametrize(
+        "outcome", [10**400, {"objective": 1.0, "m": 10**400}, {"objective": 1.0, "cost": 10**400}]
+    )
+    def test_a_number_that_no_table_holds_is_refused_before_it_is_written(self, folder, outcome):
+        """Issue 22, point 4."""
+        with pytest.raises(
+            NoResult, match=r"must be a number within 1.8e308, but got a larger one; return its logarithm"
+        ):
+            run_trial(lambda params: outcome, False, jobs("a")[0], folder)
         assert read_results(folder) == {}
 
     @pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])

@@ -1,7 +1,9 @@
 """The table of trials: types, statuses, missing values, files."""
 
+import csv
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 
 from hsicfast import Bool, Choice, Float, InputError, Int, SearchSpace, Trial, TrialTable
 from hsicfast.space.search_space import RESERVED
+from hsicfast.trials.entries import csv_text
 from hsicfast.trials.trial import COLUMNS, names_in
 
 SPACE = SearchSpace(
@@ -247,3 +250,29 @@ def test_lists_and_tuples_come_back(tmp_path, choices):
     assert [trial.params for trial in made] == params
     made.to_frame().to_csv(tmp_path / "t.csv", index=False)
     assert [trial.params for trial in TrialTable.from_csv(space, tmp_path / "t.csv")] == params
+
+
+def test_trials_csv_is_safe_and_comes_back(tmp_path):
+    """Issue 22, point 6: formulas of spreadsheets, carriage returns, and choices with the same text."""
+    choices = ["=cmd|'/C calc'!A0", "'=x", "+1", "a\rb", "-5", "@x", "plain", "1,2"]
+    space, path = SearchSpace({"=name": Choice(choices), "x": Float(-1, 1)}), tmp_path / "trials.csv"
+    values = {"=name": choices, "x": [-0.5] * len(choices)}
+    made = TrialTable.from_arrays(space, values, np.arange(len(choices)) - 3.5)
+    path.write_bytes(csv_text(made.to_frame()).encode())
+    back = TrialTable.from_csv(space, path)
+    assert back.values["=name"].tolist() == choices
+    assert back.objective.tolist() == made.objective.tolist()
+    with path.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    numbers = re.compile(r"-?[\d.]+")
+    assert not [cell for cell in cells if cell[:1] in set("=+-@\t\r") and not numbers.fullmatch(cell)]
+
+
+@pytest.mark.parametrize("choices", [[1, "1"], [1.0, "1"], [True, "true"], [None, ""]])
+def test_choices_that_a_csv_file_would_mix_up_are_refused(tmp_path, choices):
+    space, path = SearchSpace({"c": Choice(choices)}), tmp_path / "trials.csv"
+    TrialTable.from_arrays(space, {"c": choices}, [1, 2]).to_frame().to_csv(path, index=False)
+    with pytest.raises(
+        InputError, match="choices must differ as texts where trials are read from a CSV file, but 'c' has"
+    ):
+        TrialTable.from_csv(space, path)

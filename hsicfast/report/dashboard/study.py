@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hsicfast.conclusions.conclusions import Conclusions
 from hsicfast.errors import require
 from hsicfast.indices.verdicts import trial_notes
-from hsicfast.report.charts import charts
 from hsicfast.report.content import p_meaning
+from hsicfast.report.dashboard.charts import charts
 from hsicfast.text import one_line
 
 if TYPE_CHECKING:

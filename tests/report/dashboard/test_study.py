@@ -11,7 +11,7 @@ pytest.importorskip("optuna_dashboard")
 
 from optuna_dashboard import get_note, save_note
 
-from hsicfast.report.dashboard import BEGIN, END, note, push
+from hsicfast.report.dashboard.study import BEGIN, END, note, push
 
 
 @pytest.fixture

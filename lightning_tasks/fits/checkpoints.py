@@ -10,27 +10,28 @@ import hashlib
 import io
 import os
 import pickle
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
+import numpy as np
 import torch
-from lightning_fabric.plugins import CheckpointIO
 
-from lightning_tasks import module
-from lightning_tasks.callbacks import Reports
 from lightning_tasks.devices.errors import Lost
 from lightning_tasks.devices.ranks import ALONE, Ranks
+from lightning_tasks.fits.callbacks import Callback, ReportCallback
 
 _DIGEST = hashlib.sha256().digest_size
 # The key of our part in Lightning's dictionary.
 _KEY = "lightning_tasks"
 
 
-class WholeFile(CheckpointIO):
+class WholeFile:
     """Writes a checkpoint so that the file is the whole new one or the old one, whatever is killed when.
+
+    It is a `CheckpointIO` of either namespace, once it is registered there.
 
     Lightning's own writer copies over the old file if TMPDIR is on another file system. The file starts with the
     SHA-256 of its content, because torch's format does not notice a flipped bit.
@@ -82,6 +83,9 @@ class WholeFile(CheckpointIO):
         """Delete the file."""
         Path(path).unlink(missing_ok=True)
 
+    def teardown(self) -> None:
+        """Nothing to end."""
+
 
 def _sync_folder(folder: Path) -> None:
     # A rename is durable once its folder is; Windows cannot open a folder, and does not need to.
@@ -94,7 +98,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class Checkpoints(pl.Callback):
+class Checkpoints(Callback):
     """Saves a fit at the end of an epoch if at least `every` seconds have passed since the last save or the start.
 
     Parameters
@@ -105,8 +109,8 @@ class Checkpoints(pl.Callback):
         Seconds from one save to the next.
     owner
         What defines the fit: a checkpoint of another fit is not used.
-    shuffles
-        The generator of the order of the samples.
+    generators
+        The generators of the order of the samples, beside those of torch, numpy and Python.
     reports
         The callback that reports the learning curve, if there is one.
     ranks
@@ -123,14 +127,14 @@ class Checkpoints(pl.Callback):
         path: Path,
         every: float,
         owner: Mapping[str, Any],
-        shuffles: torch.Generator,
-        reports: Reports | None,
+        generators: Sequence[torch.Generator],
+        reports: ReportCallback | None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.path = path
         self.every = every
         self.owner = dict(owner)
-        self.shuffles = shuffles
+        self.generators = list(generators)
         self.reports = reports
         self.ranks = ranks
         self.seconds = 0.0
@@ -159,10 +163,10 @@ class Checkpoints(pl.Callback):
             return {"not_resumed": f"the checkpoint was not used: it is of other {', '.join(others)}"}
         self.seconds = state["seconds"]
         if self.reports is not None:
-            self.reports.replay(state["curve"])
+            self.reports.replay(state["curve"], self.ranks.rank == 0)
         return {"resumed_at": state["epochs"]}
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Lightning's hook, called after the validation if one was due."""
         over = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if over or not self.ranks.of_first(time.perf_counter() - self._last >= self.every):
@@ -170,39 +174,37 @@ class Checkpoints(pl.Callback):
         trainer.save_checkpoint(self.path, weights_only=False)
         self._last = time.perf_counter()
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: add the state that Lightning does not know."""
         checkpoint[_KEY] = {
             "owner": self.owner,
             "epochs": trainer.current_epoch + 1,
-            "steps": _training(pl_module).steps,
             "seconds": self.seconds + time.perf_counter() - self._start,
             "curve": [] if self.reports is None else self.reports.curve,
             "random": self.ranks.of_all(_random_state(pl_module.device)),
-            "shuffles": self.shuffles.get_state(),
+            "generators": [generator.get_state() for generator in self.generators],
         }
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook, called before it asks for the first shuffle."""
         state = checkpoint[_KEY]
-        _training(pl_module).steps = state["steps"]
-        self.shuffles.set_state(state["shuffles"])
-        random = state["random"][self.ranks.rank]
-        torch.set_rng_state(random["cpu"])
-        if "cuda" in random:
-            torch.cuda.set_rng_state(random["cuda"], pl_module.device)
+        for generator, kept in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(kept)
+        random_states = state["random"][self.ranks.rank]
+        torch.set_rng_state(random_states["cpu"])
+        if "cuda" in random_states:
+            torch.cuda.set_rng_state(random_states["cuda"], pl_module.device)
+        name, keys, *rest = random_states["numpy"]
+        np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+        random.setstate(random_states["python"])
 
 
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    own = {"cpu": torch.get_rng_state()}
+def _random_state(device: torch.device) -> dict[str, Any]:
+    name, keys, *rest = np.random.get_state(legacy=True)
+    # the file may hold tensors and plain values alone, and torch's safe loader knows no uint32
+    own = {
+        "cpu": torch.get_rng_state(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+        "python": random.getstate(),
+    }
     return {**own, "cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else own
-
-
-def _training(pl_module: pl.LightningModule) -> module.Training:
-    if not isinstance(pl_module, module.Training):
-        raise TypeError(f"a `module.Training` counts its steps, but got {type(pl_module).__name__}; fit one.")
-    return pl_module

@@ -9,7 +9,8 @@ from builders import NASTY, NETWORK, finished_run, too_small_to_judge
 
 from hsicfast import Choice, Float, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.indices.findings import Pair
-from hsicfast.report.charts import (
+from hsicfast.report.content import clearest_pairs, clearest_ranks, quadrant, relevance
+from hsicfast.report.dashboard.charts import (
     charts,
     cost_chart,
     goal_set_chart,
@@ -19,9 +20,8 @@ from hsicfast.report.charts import (
     ranking_chart,
     relevance_chart,
 )
-from hsicfast.report.content import clearest_pairs, clearest_ranks, quadrant, relevance
+from hsicfast.report.dashboard.plotly_style import escape
 from hsicfast.report.figures import cost_figure, pictures
-from hsicfast.report.plotly_style import escape
 from hsicfast.text import number, p_text, ratio
 
 

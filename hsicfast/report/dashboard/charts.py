@@ -22,14 +22,14 @@ from hsicfast.report.content import (
     Half,
     clearest,
     index_rows,
+    interval_seen,
     pair_matrix,
     pictured,
     rank_lines,
     relevance_map,
     where_text,
 )
-from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
-from hsicfast.report.plotly_style import (
+from hsicfast.report.dashboard.plotly_style import (
     chart,
     dress,
     escape,
@@ -43,6 +43,7 @@ from hsicfast.report.plotly_style import (
     template,
     value_axis,
 )
+from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
 from hsicfast.report.points import EDGE_LABEL, cloud, crowding, plane
 from hsicfast.report.style import BLUE, GREY, PALE, VERMILION
 from hsicfast.text import number, p_text, ratio, share_text
@@ -103,7 +104,7 @@ def indices_chart(sensitivity: Findings) -> Figure:
     looks = {True: look_of(INDEX_MARKS[True], 10), False: look_of(INDEX_MARKS[False], 8)}
     for matters in (True, False):
         those = [(y, index) for y, index in rows if index.matters == matters]
-        lows_highs = [x for _, index in those for x in (index.ci_low, index.ci_high, None)]
+        lows_highs = [x for _, index in those for x in (*interval_seen(index), None)]
         line = {"color": INDEX_MARKS[matters].colour, "width": 2}
         heights = [at for y, _ in those for at in (y, y, None)]
         figure.add_scatter(x=lows_highs, y=heights, mode="lines", line=line, hoverinfo="skip", showlegend=False)
@@ -122,7 +123,7 @@ def indices_chart(sensitivity: Findings) -> Figure:
             hoverinfo="text",
         )
     figure.update_layout(annotations=notes, margin={"r": 95})
-    ends = [at for _, i in rows for at in (i.hsic, i.ci_low, i.ci_high, i.noise_floor) if math.isfinite(at)]
+    ends = [at for _, i in rows for at in (i.hsic, *interval_seen(i), i.noise_floor) if math.isfinite(at)]
     least, most = min(ends, default=0.0), max(ends, default=0.0) or 1.0
     figure.update_xaxes(title=seen.across, range=[min(least, 0.0) - 0.015 * most, 1.04 * most], nticks=7)
     figure.update_yaxes(

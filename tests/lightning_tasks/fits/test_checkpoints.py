@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_tasks import checkpoints, module
+from lightning_tasks import module
 from lightning_tasks.devices.errors import Lost
+from lightning_tasks.fits import checkpoints
 
 NOISY = {"dropout": True, "dropout_rate": 0.3, "batch_norm": True, "learning_rate": 1e-2, "batch_size": 3}
 EPOCHS = 6

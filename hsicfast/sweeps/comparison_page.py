@@ -1,0 +1,105 @@
+"""The page of a comparison: who reached what at which cost, and the best so far after each trial; needs no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hsicfast.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, render, sheet, shorten, styled
+from hsicfast.report.style import legend as add_legend
+from hsicfast.text import number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hsicfast.sweeps.comparison import Kind
+
+# Colours and dashes of the kinds in turn: they tell apart on a grey print, too.
+LINES = [(BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), (PURPLE, "-"), (SKY, "--")]
+# A logarithmic axis shows best objectives that spread by more than this factor.
+SPREAD = 20
+
+
+def comparison_page(folder: Path, kinds: Sequence[Kind]) -> str:
+    """The page as HTML.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the multirun, relative to which the page links the reports.
+    kinds : sequence of Kind
+
+    Returns
+    -------
+    str
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from hsicfast.sweeps.comparison import HEADS, row_of
+
+    environment = Environment(
+        loader=PackageLoader("hsicfast.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": number}
+    tasks = [
+        {
+            "name": task,
+            "sentence": sentence(own),
+            "rows": [row_of(kind) for kind in own],
+            "runs": [
+                (kind.name, run, f"{run.folder.relative_to(folder)}/report.html") for kind in own for run in kind.runs
+            ],
+            "metric": own[0].runs[0].metric,
+            "picture": base64.b64encode(render(draw_curves(own), "svg")).decode(),
+        }
+        for task, own in _by_task(kinds)
+    ]
+    heads = [head.rstrip(">") for head in HEADS]
+    return environment.get_template("comparison.html.j2").render(title=folder.name, heads=heads, tasks=tasks)
+
+
+def sentence(kinds: Sequence[Kind]) -> str:
+    """Who won most, in a sentence.
+
+    `kinds` are those of one task.
+    """
+    if len(kinds) == 1:
+        runs = len(kinds[0].runs)
+        return f"{runs} runs of one kind: they differ in the seed alone, so that the quartiles are its scatter."
+    ahead = max(kinds, key=lambda kind: kind.wins / kind.pairs if kind.pairs else 0.0)
+    if not ahead.pairs:
+        return "No two kinds ran with the same seed, so that no pair can be compared."
+    seeds = len({run.seed for run in ahead.runs})
+    few = "" if seeds >= 5 else f" With {seeds} seed{'s' * (seeds > 1)} this may well be chance."
+    return f"{ahead.name} has the better best trial in {number(ahead.wins)} of {ahead.pairs} pairs of equal seed.{few}"
+
+
+@styled
+def draw_curves(kinds: Sequence[Kind]) -> Figure:
+    """The best so far after each trial: the median over the runs of each kind, in a band from quartile to quartile."""
+    figure = sheet(7.2, 4.2)
+    axes = figure.subplots()
+    shown: list[Any] = []
+    for place, kind in enumerate(kinds):
+        colour, dash = LINES[place % len(LINES)]
+        low, middle, high = kind.curves()
+        steps = range(1, len(middle) + 1)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0, step="post")
+        axes.step(steps, middle, where="post", color=colour, ls=dash, lw=1.8, label=shorten(kind.name, 40))
+        shown += [value for value in middle if value == value]
+    first = kinds[0].runs[0]
+    axes.set_xlabel("trials")
+    axes.set_ylabel(f"best {shorten(first.metric)} so far")
+    if shown and min(shown) > 0 and max(shown) > SPREAD * min(shown):
+        axes.set_yscale("log")
+    add_legend(figure)
+    return figure
+
+
+def _by_task(kinds: Sequence[Kind]) -> list[tuple[str, list[Kind]]]:
+    return [
+        (task, [kind for kind in kinds if kind.task == task]) for task in dict.fromkeys(kind.task for kind in kinds)
+    ]
