@@ -1,6 +1,5 @@
 """The documentation site: ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
 
-import re
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -23,6 +22,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "results",
     "outside",
+    "links",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "results", "_ext", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]

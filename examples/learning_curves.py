@@ -15,7 +15,7 @@ import hsicfast
 # %%
 # The rate decides how fast a trial learns, and the regularisation where it ends.
 random = np.random.default_rng(0)
-space = hsicfast.SearchSpace({"rate": hsicfast.Float(0, 1), "decay": hsicfast.Float(0, 1), "other": hsicfast.Float(0, 1)})
+space = hsicfast.SearchSpace({name: hsicfast.Float(0, 1) for name in ("rate", "decay", "other")})
 trials = []
 for place in range(200):
     params = space.from_unit(random.random(len(space)))

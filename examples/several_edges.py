@@ -15,7 +15,7 @@ import hsicfast
 # %%
 # A learning rate outside its range ruins a trial. Among the rest, the width decides who is best.
 random = np.random.default_rng(0)
-space = hsicfast.SearchSpace({"rate": hsicfast.Float(0, 1), "width": hsicfast.Float(0, 1), "seed": hsicfast.Float(0, 1)})
+space = hsicfast.SearchSpace({name: hsicfast.Float(0, 1) for name in ("rate", "width", "other")})
 columns = {name: random.random(400) for name in space}
 error = np.where(columns["rate"] > 0.6, 1.0, 0.4 * columns["width"]) + 0.1 * random.random(400)
 trials = hsicfast.TrialTable.from_arrays(space, columns, error)

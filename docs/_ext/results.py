@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -14,7 +14,11 @@ class Results(SphinxDirective):
     """A table of one result file; ``:table:`` is its place in the file, ``:columns:`` chooses some by comma."""
 
     required_arguments = 1
-    option_spec = {"table": directives.nonnegative_int, "columns": directives.unchanged, "quiet": directives.flag}
+    option_spec: ClassVar = {
+        "table": directives.nonnegative_int,
+        "columns": directives.unchanged,
+        "quiet": directives.flag,
+    }
 
     def run(self) -> list[nodes.Node]:
         path = Path(str(self.env.srcdir)) / "results" / f"{self.arguments[0]}.json"
@@ -34,7 +38,9 @@ class Results(SphinxDirective):
 
     def _table(self, head: list[str], lines: list[list[str]]) -> nodes.Node:
         group = nodes.tgroup(cols=len(head))
-        group += [nodes.colspec(colwidth=max(len(cell) for cell in column)) for column in zip(head, *lines, strict=True)]
+        group += [
+            nodes.colspec(colwidth=max(len(cell) for cell in column)) for column in zip(head, *lines, strict=True)
+        ]
         top, body = nodes.thead(), nodes.tbody()
         top += self._row(head)
         body += [self._row(line) for line in lines]
