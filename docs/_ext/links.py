@@ -31,7 +31,7 @@ class Page(HTMLParser):
 
 def broken(folder: Path) -> list[tuple[str, str]]:
     """The links of the site in `folder` that lead nowhere, each with its page."""
-    pages = {path.resolve(): Page(path) for path in folder.rglob("*.html")}
+    pages = {path.resolve(): Page(path) for path in folder.rglob("*.html") if "_static" not in path.parts}
     found = []
     for path, page in pages.items():
         for link in sorted(page.links):

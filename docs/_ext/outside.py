@@ -75,7 +75,13 @@ def included(app: Sphinx, relative_path: Path, parent_docname: str, content: lis
     )
 
 
+def skipped(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what Python itself says of the fields of a named tuple; the docstring of the class describes them."""
+    return True if str(getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", relink)
     app.connect("include-read", included)
+    app.connect("autodoc-skip-member", skipped)
     return {"version": "1", "parallel_read_safe": True}

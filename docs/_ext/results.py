@@ -10,6 +10,10 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 
+# Cells of at most so many characters are not broken.
+SHORT = 14
+
+
 class Results(SphinxDirective):
     """A table of one result file; ``:table:`` is its place in the file, ``:columns:`` chooses some by comma."""
 
@@ -34,6 +38,7 @@ class Results(SphinxDirective):
         made: list[nodes.Node] = [self._table([table["columns"][place] for place in places], lines)]
         if "quiet" not in self.options:
             made.append(self._origin(result))
+            made += [self._paragraph(remark) for remark in result.get("remarks", [])]
         return made
 
     def _table(self, head: list[str], lines: list[list[str]]) -> nodes.Node:
@@ -47,13 +52,16 @@ class Results(SphinxDirective):
         group += [top, body]
         return nodes.table("", group, classes=["results"])
 
+    def _paragraph(self, text: str) -> nodes.paragraph:
+        parsed, messages = self.parse_inline(text, lineno=self.lineno)
+        return nodes.paragraph("", "", *parsed, *messages)
+
     def _row(self, cells: list[str]) -> nodes.row:
         row = nodes.row()
         for cell in cells:
-            entry = nodes.entry()
+            entry = nodes.entry(classes=["short"] if len(cell) <= SHORT else [])
             # A cell may hold `names` and **stress**, as in Markdown.
-            parsed, _ = self.parse_inline(cell, lineno=self.lineno)
-            entry += nodes.paragraph("", "", *parsed)
+            entry += self._paragraph(cell)
             row += entry
         return row
 
