@@ -9,7 +9,6 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-
 # Cells of at most so many characters are not broken.
 SHORT = 14
 
