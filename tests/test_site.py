@@ -7,6 +7,7 @@ import shlex
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -55,8 +56,9 @@ def run_command(words):
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": page.stem}
-    monkeypatch.setitem(sys.modules, page.stem, type(sys)(page.stem))
+    module = ModuleType(f"page_{page.stem}")  # where classes of the page live, such as a LightningModule
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names = vars(module)
     for match in blocks(page):
         line = page.read_text()[: match.start("text")].count("\n")
         if match["kind"] == "python":
