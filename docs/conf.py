@@ -49,7 +49,7 @@ nitpick_ignore_regex = [
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": r"^(?!.*own_lightning_module).*\.py$",  # it trains for minutes
+    "filename_pattern": r"^(?!.*(own_lightning_module|lora)).*\.py$",  # these train for minutes
     "ignore_pattern": r"own_project|__init__",
     "within_subsection_order": "outside.GalleryOrder",
     "image_scrapers": ("outside.figures",),

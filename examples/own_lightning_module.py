@@ -6,16 +6,15 @@ Your own LightningModule
 ``minimize`` searches; the best network ends in a file. It takes some minutes, so that the site shows the script alone.
 """
 
-import lightning_tasks  # isort: skip -- before Lightning, where torch and torchvision are of different builds
-import optuna
+from lightning_tasks import Fit  # isort: skip -- before Lightning, if torch and torchvision are of different builds
 import pytorch_lightning as pl
 import torch
+from optuna.pruners import MedianPruner
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-import hsicfast
-from hsicfast import Choice, Float, Int
+from hsicfast import Choice, Float, Int, Result, minimize
 
 
 class Digits(pl.LightningModule):
@@ -50,19 +49,12 @@ def data(batch_size: int) -> tuple[DataLoader, DataLoader]:
     return DataLoader(train, batch_size, shuffle=True), DataLoader(validation, 597)
 
 
-def main(n_trials: int = 60, epochs: int = 10, folder: str = "best") -> hsicfast.Result:
-    space = {
-        "width": Int(4, 256, log=True),
-        "depth": Int(1, 4),
-        "activation": Choice(["ReLU", "Tanh", "Sigmoid"]),
-        "dropout": Float(0, 0.7),
-        "optimizer": Choice(["Adam", "SGD"]),
-        "rate": Float(1e-4, 1, log=True),
-        "batch_size": Int(16, 256, log=True),
-    }
-    fit = lightning_tasks.Fit(Digits, data, monitor="val_acc", trainer={"max_epochs": epochs})
-    pruner = optuna.pruners.MedianPruner()
-    result = hsicfast.minimize(fit, space, n_trials=n_trials, direction="maximize", pruner=pruner)
+def main(n_trials: int = 60, epochs: int = 10, folder: str = "best") -> Result:
+    space = {"width": Int(4, 256, log=True), "depth": Int(1, 4), "activation": Choice(["ReLU", "Tanh", "Sigmoid"])}
+    space |= {"dropout": Float(0, 0.7), "optimizer": Choice(["Adam", "SGD"]), "rate": Float(1e-4, 1, log=True)}
+    space |= {"batch_size": Int(16, 256, log=True)}  # an argument of `data`
+    fit = Fit(Digits, data, monitor="val_acc", trainer={"max_epochs": epochs})
+    result = minimize(fit, space, n_trials=n_trials, direction="maximize", pruner=MedianPruner())
     fit.save_best(result.best.params, result.best.seed, folder)  # Digits.load_from_checkpoint("best/network.pt")
     return result
 

@@ -11,6 +11,7 @@ one of the function.
 from __future__ import annotations
 
 import argparse
+import gc
 import inspect
 import sys
 import types
@@ -35,7 +36,7 @@ from hsicfast.report.summary import FULL, configuration_of, print_answer
 from hsicfast.report.tables import print_indices, print_pairs, print_table
 from hsicfast.sensitivity import PRUNED_OPTIONS, Sensitivity, analyse
 from hsicfast.space.formats import write_space
-from hsicfast.text import listed
+from hsicfast.text import listed, one_line
 from hsicfast.trials.goal import AUTO, Auto, Threshold
 from hsicfast.trials.parquet import is_large
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show("report", 0.0)
             _leave(sensitivity, reading, options)
     except InputError as error:
-        errors.print(Text(str(error)), soft_wrap=True)
+        errors.print(Text(one_line(str(error))), soft_wrap=True)
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         errors.print("stopped before the analysis ended")
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _print_guess(console, reading.guess)
         _print_findings(console, sensitivity, reading.objective)
         for note in _notes(reading):
-            console.print(Text(note))
+            console.print(Text(one_line(note)))
         return
     print_answer(
         console,
@@ -150,7 +151,7 @@ def _print_guess(console: Console, guess: Guess) -> None:
         console, "What the columns were taken for (--save-space, correct, --space)", ("name", "type", "why"), rows
     )
     if guess.left_out:
-        console.print(Text(f"left out: {_left_out(guess.left_out)}"))
+        console.print(Text(one_line(f"left out: {_left_out(guess.left_out)}")))
 
 
 def _guessed(guess: Guess) -> str:
@@ -174,10 +175,10 @@ def _left_out(reasons: Mapping[str, str]) -> str:
 def _print_findings(console: Console, sensitivity: Sensitivity, metric: str) -> None:
     """Print the headline and the tables of an analysis."""
     found = sensitivity.verdict_list
-    console.print(Text(sensitivity.headline, style="bold"))
-    console.print(Text(good_end(sensitivity, metric)))
+    console.print(Text(one_line(sensitivity.headline), style="bold"))
+    console.print(Text(one_line(good_end(sensitivity, metric))))
     for sentence in trial_notes(sensitivity):
-        console.print(Text(sentence))
+        console.print(Text(one_line(sentence)))
     rows = [(verdict.name, verdict.text, verdict.evidence) for verdict in found]
     print_table(console, "What to do", ("name", "verdict", "evidence"), rows)
     print_indices(console, "What decides", sensitivity.indices)
@@ -303,4 +304,7 @@ sys.modules[__name__].__class__ = _Callable
 __signature__ = inspect.signature(analyse)
 
 if __name__ == "__main__":
+    # Modules stay until the end: looking through them for garbage again and again took an eighth of a small analysis.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     main()

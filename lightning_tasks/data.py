@@ -16,6 +16,17 @@ _EVALUATION_SAMPLES = 1000
 Pair = tuple[Tensor, Tensor]
 
 
+def batch_sizes(samples: int, size: int) -> list[int]:
+    """The number of samples in each batch of an epoch; a last batch of one sample joins the batch before it.
+
+    >>> batch_sizes(11, 5), batch_sizes(11, 4), batch_sizes(3, 1), batch_sizes(3, 8)
+    ([5, 6], [4, 4, 3], [1, 1, 1], [3])
+    """
+    whole, rest = divmod(samples, size)
+    count = max(1, whole + (rest > 1) if size > 1 else whole)
+    return [size] * (count - 1) + [samples - size * (count - 1)]
+
+
 def to_device(pair: Pair, device: torch.device) -> Pair:
     """Inputs and targets on the device."""
     return pair[0].to(device), pair[1].to(device)
@@ -55,8 +66,7 @@ class Batches:
     @property
     def count(self) -> int:
         """The number of batches in an epoch."""
-        whole, rest = divmod(len(self.x), self.size)
-        return max(1, whole + (rest > 1) if self.size > 1 else whole)
+        return len(batch_sizes(len(self.x), self.size))
 
     def __len__(self) -> int:
         return -(-self.count // _BLOCK_BATCHES)

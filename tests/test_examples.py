@@ -1,5 +1,6 @@
 """The examples run, find what they say they find, and have a picture for the gallery."""
 
+import json
 import os
 import runpy
 import shutil
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# They train for minutes: the gallery shows their code, and their tests below call parts of them.
+TRAININGS = {"own_lightning_module", "lora"}
 
 
 def run(name):
@@ -28,8 +31,7 @@ def found(name):
 
 def test_each_has_a_test_here():
     text = Path(__file__).read_text()
-    elsewhere = {"own_lightning_module"}  # tests/lightning_tasks
-    assert {path.stem for path in EXAMPLES if f'("{path.stem}")' not in text} == elsewhere
+    assert {path.stem for path in EXAMPLES if f'("{path.stem}")' not in text} == TRAININGS
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -178,3 +180,44 @@ class TestOwnProject:
         run.main()
         assert "objective 0." in capfd.readouterr().out
         sys.modules.pop("mylib")
+
+
+def test_own_lightning_module(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    path = next(path for path in EXAMPLES if path.stem == "own_lightning_module")
+    names = runpy.run_path(str(path))
+    result = names["main"](n_trials=8, epochs=2, folder=str(tmp_path))
+    net = names["Digits"].load_from_checkpoint(tmp_path / "network.pt").eval()
+    x, y = next(iter(names["data"](64)[1]))
+    assert (net(x).argmax(1) == y).float().mean().item() == result.best.objective
+    assert torch.load(tmp_path / "network.pt")["metrics"]["objective"] == result.best.objective
+
+
+def test_the_notebook_of_a_module_of_ones_own(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("lightning_tasks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES[0].parent)
+    cells = json.loads((EXAMPLES[0].parent / "own_lightning_module.ipynb").read_text())["cells"]
+    search, shown, loaded = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert len([line for line in search.splitlines() if line]) <= 12
+    names = {}
+    exec(search.replace("n_trials=60", "n_trials=8").replace('"max_epochs": 10', '"max_epochs": 1'), names)
+    assert "8 trials" in repr(eval(shown, names))
+    *steps, same = loaded.splitlines()
+    exec("\n".join(steps), names)
+    assert eval(same, names)
+
+
+def test_lora(capsys):
+    pytest.importorskip("torch")
+    path = next(path for path in EXAMPLES if path.stem == "lora")
+    names = runpy.run_path(str(path))
+    result = names["main"](n_trials=8, epochs=1, base_steps=60)
+    assert result.best.objective < names["untuned"](60)
+    assert result.economical.cost <= result.best.cost
+    # two layers, each with A and B of 32 numbers a rank
+    smallest = [trial for trial in result.trials if trial.params["targets"] == "query"]
+    assert all(trial.cost == 2 * 2 * 32 * trial.params["rank"] for trial in smallest)
+    assert "as good and cheapest" in capsys.readouterr().out

@@ -42,7 +42,7 @@ class GalleryOrder:
     ORDER = (
         "own_csv", "reading_an_index", "noise_floor", "noise_only", "conditional_space", "exclusive_or",
         "several_edges", "safe_to_fix", "cost_against_error", "explain_the_best", "learning_curves", "optuna_study",
-        "toy_search", "going_on", "stream", "anova_shares", "two_samples",
+        "toy_search", "going_on", "stream", "anova_shares", "two_samples", "own_lightning_module", "lora",
     )  # fmt: skip
 
     def __init__(self, src_dir: str) -> None:

@@ -149,8 +149,8 @@ def _factor(a: torch.Tensor, b: torch.Tensor, code: int) -> Any:
 
 
 def _distances(x: torch.Tensor, start: int, stop: int) -> Any:
-    """Distances of the samples start to stop to all; by differences, for products of large numbers cancel."""
-    import torch
-
-    points = x.T.contiguous()
-    return torch.cdist(points[start:stop], points, compute_mode="donot_use_mm_for_euclid_dist")
+    """Distances of the samples start to stop to all."""
+    gaps = (c[start:stop, None] - c[None, :] for c in x)
+    if len(x) == 1:
+        return next(gaps).abs_()
+    return reduce(lambda total, gap: total.addcmul_(gap, gap), gaps, x.new_zeros(stop - start, x.shape[1])).sqrt_()

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats
 
@@ -20,6 +21,8 @@ from hsicfast.arrays import Floats
 LENGTH, NOISE = (math.log(0.5), 1.0), (math.log(1e-2), 2.0)
 # The noise has at least this share of the variance, so that equal rows do not make the matrix singular.
 LEAST_NOISE = 1e-6
+# A point is never known better than this, so that its standard deviation can be divided by.
+LEAST_VARIANCE = 1e-10
 # DRAWS: number of functions that are drawn from the process.
 DRAWS = 200
 _ROOT = math.sqrt(5)
@@ -33,7 +36,7 @@ class Process:
     ----------
     x : array (n, d)
     scales : array (d,)
-        Length scales.
+        Length scale of each column.
     factor : array (n, n)
         Lower Cholesky factor of the covariance of the losses.
     weights : array (n,)
@@ -47,26 +50,43 @@ class Process:
 
     def at(self, points: Floats) -> tuple[Floats, Floats]:
         """Means (m,) and covariances (m, m) of the loss at `points` (m, d), without noise."""
+        mean, own, part = self._seen(points)
+        return mean, _matern(_distances(own, own)) - part.T @ part
+
+    def each(self, points: Floats) -> tuple[Floats, Floats]:
+        """Means and standard deviations (m,) of the loss at each of the `points` (m, d), without noise."""
+        mean, _, part = self._seen(points)
+        return mean, np.sqrt(np.maximum(1 - (part**2).sum(axis=0), LEAST_VARIANCE))
+
+    def _seen(self, points: Floats) -> tuple[Floats, Floats, Floats]:
+        """Means (m,), scaled points (m, d), and what the trials tell of them (n, m)."""
         from scipy.linalg import solve_triangular
 
         own = points / self.scales
         cross = _matern(_distances(own, self.x / self.scales))
-        part = solve_triangular(self.factor, cross.T, lower=True)
-        return cross @ self.weights, _matern(_distances(own, own)) - part.T @ part
+        return cross @ self.weights, own, solve_triangular(self.factor, cross.T, lower=True)
 
 
-def fit(x: Floats, losses: Floats) -> Process:
-    """The process that has seen standardised `losses` (n,) at the rows of `x` (n, d) in [0, 1]."""
+def fit(x: Floats, losses: Floats, owners: NDArray[np.int64] | None = None) -> Process:
+    """The process that has seen standardised `losses` (n,) at the rows of `x` (n, c) in [0, 1].
+
+    Columns with the same number among `owners` (c,), which are 0, 1, ..., share a length scale; by default each column
+    has its own.
+    """
     from scipy.optimize import minimize
 
     squares = (x[:, None, :] - x[None, :, :]) ** 2
-    start = np.append(np.full(x.shape[1], LENGTH[0]), NOISE[0])
-    bounds = [(math.log(0.02), math.log(50))] * x.shape[1] + [(math.log(LEAST_NOISE), math.log(0.9))]
+    if owners is not None:
+        firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+        squares = np.add.reduceat(squares, firsts, axis=2)
+    d = squares.shape[2]
+    start = np.append(np.full(d, LENGTH[0]), NOISE[0])
+    bounds = [(math.log(0.02), math.log(50))] * d + [(math.log(LEAST_NOISE), math.log(0.9))]
     found = minimize(_objective, start, (squares, losses), jac=True, bounds=bounds, options={"maxiter": 60})
     scales, noise = np.exp(found.x[:-1]), float(np.exp(found.x[-1]))
     factor = np.linalg.cholesky(_matern(np.sqrt(squares @ scales**-2.0)) + noise * np.eye(len(x)))
     weights: Floats = np.linalg.solve(factor.T, np.linalg.solve(factor, losses))
-    return Process(x, scales, np.asarray(factor, dtype=np.float64), weights)
+    return Process(x, scales if owners is None else scales[owners], np.asarray(factor, dtype=np.float64), weights)
 
 
 def still_to_gain(x: Floats, losses: Floats, candidates: Floats, left: int, seed: int) -> float:

@@ -15,35 +15,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count as counter
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hsicfast.arrays import Floats
 from hsicfast.errors import InputError, require
-from hsicfast.proposals.transforms import BEST, Wish, bounded, log_excess, over_limit
+from hsicfast.proposals.coordinates import Coordinates
+from hsicfast.proposals.nested import FEWEST_KNOWN, NestedSearch, has_conditions
+from hsicfast.proposals.transforms import BEST, Lesson, Wish, log_excess, over_limit
 from hsicfast.space.distributions import position, quiet, searched, suggested
-from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.costs import MOST_DRAWN, CostLimit
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import PROPOSAL, SPARE, stream_seed
+from hsicfast.trials.trial import PROPOSAL, SPARE, Trial, stream_seed
 
 if TYPE_CHECKING:
     import optuna
 
 DESIGNS = ("random", "sobol")
-# FEWEST_KNOWN: with fewer trials a Gaussian process has learnt nothing. Optuna waits for 10, because its studies begin
-# without a design.
-FEWEST_KNOWN = 4
 OPTIMIZERS = ("gp", "tpe", "random")
 # MOST_ASKED: an optimiser whose proposals are too expensive this many times in a row has not learnt the limit.
 MOST_ASKED = 8
-
-# What can still be gained is judged at CANDIDATES points of the space, and as many near the LEADERS best trials.
-CANDIDATES, LEADERS = 256, 5
-# What harm another value does is judged at PLACES of its range, by up to MOST_SEEN trials.
-PLACES, MOST_SEEN = 8, 200
 
 
 def design(
@@ -153,8 +146,10 @@ def propose(
     turn : Turn
         The trials to propose.
     method : {"gp", "tpe", "random"}
-        Gaussian process (needs torch), tree-structured Parzen estimator, or random search. They search each range
-        uniformly, or uniformly in the logarithm; the distribution of a hyperparameter shapes the design only.
+        Gaussian process (needs torch), tree-structured Parzen estimator, or random search. The process is our own if
+        some hyperparameters exist only under a condition (:mod:`hsicfast.proposals.nested`), else Optuna's. They search
+        each range uniformly, or uniformly in the logarithm; the distribution of a hyperparameter shapes the design
+        only.
     wish : Wish
         What the optimiser is to look for; "random" ignores it.
     costs : CostLimit, optional
@@ -180,108 +175,24 @@ def propose(
     if left is None:
         alone = complete(space, fixed, {})
         return [alone if costs is None or costs.admits(alone) else next(spare) for _ in range(turn.count)]
+    seed = stream_seed(turn.seed, turn.index, PROPOSAL)
+    limits = [most for most in (wish.most, costs.most if costs else None) if most is not None]
+    seen = [(trial.params, lesson) for trial, lesson in _lessons(trials.evidence, wish, min(limits, default=None))]
+    search: Search
+    if method == "gp" and has_conditions(trials.space):
+        known = [(point, lesson) for params, lesson in seen if (point := _within(trials.space, params)) is not None]
+        random = np.random.default_rng(seed)
+        search = NestedSearch(Coordinates(trials.space), space, fixed, known, random)
+        return [_ask(search, wish, costs) or next(spare) for _ in range(turn.count)]
     import optuna
 
     if method == "gp":
         _import_torch()
     with quiet(optuna):
-        study = optuna.create_study(sampler=_sampler(optuna, method, stream_seed(turn.seed, turn.index, PROPOSAL)))
-        limits = [most for most in (wish.most, costs.most if costs else None) if most is not None]
-        study.add_trials(_seen(optuna, left, trials.evidence, wish, min(limits, default=None)))
-        return [_ask(study, space, fixed, left, wish, costs) or next(spare) for _ in range(turn.count)]
-
-
-def expected_gain(space: SearchSpace, trials: TrialTable, left: int, seed: int) -> float:
-    """What `left` further trials can be expected to gain on the best of `trials`, in the unit of the loss.
-
-    A Gaussian process sees the losses, those worse than the median as the median, because how bad a bad trial is says
-    nothing of what can be gained. A hyperparameter that does not exist in a trial has a position of its own. The
-    candidates are drawn from the space, half of them near the best trials.
-
-    Parameters
-    ----------
-    space : SearchSpace
-    trials : TrialTable
-        Points of the space, some of them done.
-    left : int
-    seed : int
-        Of the candidates.
-    """
-    from hsicfast.evidence.improvement import still_to_gain
-
-    seen = trials.evidence
-    losses = np.array(bounded(seen))
-    losses = np.minimum(losses, np.median(losses))
-    random = np.random.default_rng(seed)
-    wide = [space.from_unit(random.random(len(space))) for _ in range(CANDIDATES)]
-    units = positions(space, [trial.params for trial in seen])
-    leaders = [seen[row].params for row in np.argsort(losses, kind="stable")[:LEADERS]]
-    near = []
-    for turn in range(CANDIDATES):
-        leader = leaders[turn % len(leaders)]
-        moved = [name for name in space if random.random() < max(2 / len(space), 0.2)]
-        near.append(space.fill(lambda name: _moved(space, name, leader, moved, random)))  # noqa: B023
-    return still_to_gain(units, losses, positions(space, [*wide, *near]), left, seed)
-
-
-def expected_harm(space: SearchSpace, trials: TrialTable) -> dict[str, float]:
-    """How much worse the best of `trials` are expected to be with another value of one hyperparameter, by its name.
-
-    It is a guess, on which no finding may rest: the mean of a Gaussian process that has seen the losses, over the
-    LEADERS best trials and PLACES values all over the range, in standard deviations of the losses.
-    """
-    from hsicfast.evidence.improvement import fit
-
-    seen = trials.evidence
-    seen = seen.select(np.unique(np.linspace(0, len(seen) - 1, min(len(seen), MOST_SEEN)).astype(np.intp)))
-    losses = np.array(bounded(seen))
-    spread = float(losses.std())
-    if spread == 0:
-        return {}
-    process = fit(positions(space, [trial.params for trial in seen]), (losses - losses.mean()) / spread)
-    values = {name: [space[name].from_unit((place + 0.5) / PLACES) for place in range(PLACES)] for name in space}
-    harm = dict.fromkeys(space, 0.0)
-    for row in np.argsort(losses, kind="stable")[:LEADERS]:
-        best = seen[row].params
-        points = [(name, {**best, name: value}) for name in best for value in values[name] if value != best[name]]
-        means = process.at(positions(space, [best, *(point for _, point in points)]))[0]
-        names = [name for name, _ in points]
-        for (name, _), mean in zip(points, means[1:], strict=True):
-            harm[name] += float(mean - means[0]) / names.count(name)
-    return harm
-
-
-def _moved(
-    space: SearchSpace, name: str, leader: Mapping[str, Any], moved: Sequence[str], random: np.random.Generator
-) -> Any:
-    """The value of `leader`, or one a little away from it if the hyperparameter is `moved` or absent there."""
-    if name not in leader:
-        return space[name].from_unit(random.random())
-    if name not in moved:
-        return leader[name]
-    if not isinstance(space[name], Float | Int):
-        return space[name].from_unit(random.random())
-    at = float(space[name].to_unit([leader[name]])[0])
-    return space[name].from_unit(float(np.clip(at + 0.1 * random.standard_normal(), 0, 1)))
-
-
-def positions(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> Floats:
-    """Positions (n, d) of points in [0, 1]: a column for each number, and one for each value of a choice."""
-    columns = []
-    for name, kind in space.items():
-        own = [point.get(name) for point in points]
-        there = np.array([name in point for point in points])
-        if isinstance(kind, Float | Int):
-            unit = np.full(len(points), -0.5)
-            unit[there] = kind.to_unit(np.array([point[name] for point in points if name in point], dtype=np.float64))
-            columns.append(unit)
-        else:
-            values = kind.values if len(kind.values) > 2 else kind.values[:1]
-            columns += [
-                np.array([float(is_there and value == of) for value, is_there in zip(own, there, strict=True)])
-                for of in values
-            ]
-    return np.column_stack(columns)
+        known = [(point, lesson) for params, lesson in seen if (point := _within(left, params)) is not None]
+        study = optuna.create_study(sampler=_sampler(optuna, method, seed))
+        search = _StudySearch(study, space, fixed, left, known)
+        return [_ask(search, wish, costs) or next(spare) for _ in range(turn.count)]
 
 
 def check_method(role: str, method: str, methods: Sequence[str]) -> None:
@@ -298,37 +209,16 @@ def _sampler(optuna: Any, method: str, seed: int) -> optuna.samplers.BaseSampler
         return tree
     if method == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    # The Gaussian process models what every trial has; a tree-structured Parzen estimator proposes the values of
-    # hyperparameters that exist only under a condition.
-    return optuna.samplers.GPSampler(
-        seed=seed,
-        n_startup_trials=FEWEST_KNOWN,
-        independent_sampler=optuna.samplers.TPESampler(seed=seed),
-        warn_independent_sampling=False,
-    )
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=FEWEST_KNOWN)
 
 
-def _seen(
-    optuna: Any, space: SearchSpace, trials: TrialTable, wish: Wish, most: float | None
-) -> list[optuna.trial.FrozenTrial]:
-    """The trials that lie in `space`, as Optuna trials that teach an optimiser the `wish` and the limit `most`."""
-    distributions = {name: searched(space[name]) for name in space}
+def _lessons(trials: TrialTable, wish: Wish, most: float | None) -> list[tuple[Trial, Lesson]]:
+    """The trials that teach something, and what of the `wish` and of the limit `most` each of them teaches."""
     values, constraints = wish.lessons(trials)
     if most is not None:
         constraints = [own | {"cost": x} for own, x in zip(constraints, over_limit(trials.cost, most), strict=True)]
-    seen = []
-    for trial, value, own in zip(trials, values, constraints, strict=True):
-        known = _within(space, trial.params)
-        if known is not None and math.isfinite(value):
-            seen.append(
-                optuna.trial.create_trial(
-                    params={name: position(space[name], known[name]) for name in known},
-                    distributions={name: distributions[name] for name in known},
-                    value=value,
-                    constraints=own or None,
-                )
-            )
-    return seen
+    lessons = map(Lesson, values, constraints)
+    return [(trial, lesson) for trial, lesson in zip(trials, lessons, strict=True) if math.isfinite(lesson.value)]
 
 
 def _within(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -340,28 +230,72 @@ def _within(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any] | N
     return known if all(space[name].contains(value) for name, value in known.items()) else None
 
 
-def _ask(
-    study: optuna.Study,
-    space: SearchSpace,
-    fixed: Mapping[str, Any],
-    left: SearchSpace,
-    wish: Wish,
-    costs: CostLimit | None,
-) -> dict[str, Any] | None:
+class Search(Protocol):
+    """What proposes points one after another, and learns of each before the next."""
+
+    @property
+    def lessons(self) -> Sequence[Lesson]:
+        """Of the points that it knows."""
+
+    def ask(self) -> dict[str, Any]:
+        """The next proposal."""
+
+    def tell(self, point: Mapping[str, Any], lesson: Lesson) -> None:
+        """Learn the `lesson` of the latest proposal."""
+
+
+class _StudySearch:
+    """An Optuna study that searches what is `left` of the space, and has seen the points that are `known`."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: SearchSpace,
+        fixed: Mapping[str, Any],
+        left: SearchSpace,
+        known: Sequence[tuple[dict[str, Any], Lesson]],
+    ) -> None:
+        from optuna.trial import create_trial
+
+        self._study, self._space, self._fixed, self._left = study, space, fixed, left
+        distributions = {name: searched(left[name]) for name in left}
+        study.add_trials(
+            [
+                create_trial(
+                    params={name: position(left[name], point[name]) for name in point},
+                    distributions={name: distributions[name] for name in point},
+                    value=lesson.value,
+                    constraints=lesson.constraints or None,
+                )
+                for point, lesson in known
+            ]
+        )
+        self.lessons = [lesson for _, lesson in known]
+
+    def ask(self) -> dict[str, Any]:
+        """See :meth:`Search.ask`."""
+        self._trial = self._study.ask()
+        return complete(self._space, self._fixed, suggested(self._trial, self._left))
+
+    def tell(self, point: Mapping[str, Any], lesson: Lesson) -> None:
+        """See :meth:`Search.tell`."""
+        for name, constraint in lesson.constraints.items():
+            self._trial.set_constraint(name, constraint)
+        self._study.tell(self._trial, lesson.value)
+        self.lessons.append(lesson)
+
+
+def _ask(search: Search, wish: Wish, costs: CostLimit | None) -> dict[str, Any] | None:
     """The next proposal that may be trained; None if MOST_ASKED in a row are too expensive."""
     for _ in range(MOST_ASKED):
-        trial = study.ask()
-        params = complete(space, fixed, suggested(trial, left))
+        known = list(search.lessons)
+        params = search.ask()
         if costs is None or costs.admits(params):
             return params
         # The refused proposal counts as infeasible, so that the next one lies elsewhere.
-        known = [own for own in study.get_trials(deepcopy=False) if own.state.is_finished()]
         excess = float(log_excess([costs.price(params)], costs.most)[0])
         value, constraints = wish.refused(known, excess, costs.most)
-        for name, constraint in constraints.items():
-            trial.set_constraint(name, constraint)
-        trial.set_constraint("cost", excess)
-        study.tell(trial, value)
+        search.tell(params, Lesson(value, constraints | {"cost": excess}))
     return None
 
 

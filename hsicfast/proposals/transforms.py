@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,9 +14,6 @@ from hsicfast.arrays import Floats
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED
 
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
 # POWERS: the bounds of the power in the transform of losses. Power 1 leaves them as they are, power 0 is the logarithm.
 # A power below 0 would leave differences between the best few trials only, a power above 1 between the worst few.
 POWERS = (0.0, 1.0)
@@ -24,6 +21,14 @@ POWERS = (0.0, 1.0)
 FENCE = 3
 # MOST_EXCESS: a cost this many times too high, or too low, teaches an optimiser as much as any more extreme cost.
 MOST_EXCESS = 1e3
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a trial teaches: the value that is to be minimised, and constraints that are met if they are at most 0."""
+
+    value: float
+    constraints: dict[str, float]
 
 
 class Wish(Protocol):
@@ -44,13 +49,13 @@ class Wish(Protocol):
             By name; a constraint is met if it is at most 0.
         """
 
-    def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
+    def refused(self, known: Sequence[Lesson], excess: float, most: float) -> tuple[float, dict[str, float]]:
         """The value and the constraints of a proposal that is refused because its price is over the limit.
 
         Parameters
         ----------
-        known : sequence of FrozenTrial
-            The trials that the optimiser has seen.
+        known : sequence of Lesson
+            Of the trials that the optimiser has seen.
         excess : float
             Logarithm of the price over the limit.
         most : float
@@ -76,7 +81,7 @@ class Best:
         losses = bounded(trials)
         return warped(losses) if self.warp else losses, [{} for _ in losses]
 
-    def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
+    def refused(self, known: Sequence[Lesson], excess: float, most: float) -> tuple[float, dict[str, float]]:
         """See :meth:`Wish.refused`: its objective is unknown, and the mean of the known ones misleads least."""
         return _mean([own.value for own in known]), {}
 
@@ -126,7 +131,7 @@ class CheapAndAsGoodAs:
             *losses, limit = warped([*losses, limit])
         return log_costs(trials, self.least), [{"objective": loss - limit} for loss in losses]
 
-    def refused(self, known: Sequence[FrozenTrial], excess: float, most: float) -> tuple[float, dict[str, float]]:
+    def refused(self, known: Sequence[Lesson], excess: float, most: float) -> tuple[float, dict[str, float]]:
         """See :meth:`Wish.refused`: its price counts as its cost."""
         return excess + math.log(most), {"objective": _mean([own.constraints["objective"] for own in known])}
 

@@ -14,15 +14,15 @@ import numpy as np
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.conclusions.conclusions import Conclusions
 from hsicfast.indices.findings import ABOUT, ALPHA, JOINT, Findings, Index, Pair
-from hsicfast.indices.stability import Sweep
-from hsicfast.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Mark
+from hsicfast.report.ranking import clearest_ranks
+from hsicfast.report.style import BLUE, GREEN, GREY, INK, VERMILION, Mark
 from hsicfast.text import clip, share_text
 from hsicfast.trials.goal import AUTO, FEWEST_GOOD, USUAL_SHARE, Threshold, goal_text
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
-# A pair matrix shows up to MOST_PAIRED names, a ranking up to MOST_RANKED, as many as LINES has looks.
-MOST_PAIRED, MOST_RANKED = 15, 8
+# A pair matrix shows up to MOST_PAIRED names.
+MOST_PAIRED = 15
 # A dot on a cell is white if the cell is darker than this part of its colour scale.
 DARK = 0.55
 # The names of the highest marks need room above them, and the grey band of chance must not fill the picture.
@@ -31,10 +31,9 @@ ROOM_ABOVE_MARKS, ROOM_ABOVE_NOISE = 1.18, 2.5
 ROOM_BELOW = 0.06
 R2_TICKS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 
-# The keys of INDEX_ and RANK_ say whether there is evidence that a hyperparameter decides.
+# The keys of INDEX_ say whether there is evidence that a hyperparameter decides.
 INDEX_LABELS = {True: f"matters: adjusted p ≤ {ALPHA}", False: "no evidence either way"}
 INDEX_MARKS = {True: Mark("circle", BLUE), False: Mark("diamond", GREY, filled=False)}
-RANK_LABELS = {True: f"evidence that it decides: p ≤ {ALPHA}, not adjusted", False: "none seen"}
 FLOOR_LABEL = "noise floor: mean under independence"
 CHANCE_LABEL = "what chance alone gives on average"
 # The keys say whether there is evidence that a hyperparameter decides (error, cost).
@@ -50,15 +49,6 @@ QUADRANT_MARKS = {
     "only burns compute": Mark("square", VERMILION),
     "neither seen": Mark("diamond", GREY, filled=False),
 }
-# Colour, dash and shape of each line of the ranking; dash and shape tell the lines apart in a grey print.
-LINES = tuple(
-    zip(
-        (BLUE, VERMILION, GREEN, INK, ORANGE, PURPLE, SKY, GREY),
-        ("solid", "dash", "dashdot", "dot", "solid", "dash", "dashdot", "dot"),
-        ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "pentagon"),
-        strict=True,
-    )
-)
 
 
 class Heading(NamedTuple):
@@ -135,6 +125,8 @@ class RelevanceMap(NamedTuple):
     Attributes
     ----------
     at : array (m, 2)
+    ends : array (2, m, 2)
+        Low and high ends of their intervals, long for those that few trials have.
     noise, low, top : array (2,)
         What chance alone gives, and the ends of the axes.
     marks : list of tuple
@@ -145,6 +137,7 @@ class RelevanceMap(NamedTuple):
     """
 
     at: Floats
+    ends: Floats
     noise: Floats
     low: Floats
     top: Floats
@@ -153,48 +146,6 @@ class RelevanceMap(NamedTuple):
     corners: list[Corner]
     title: str
     note: str
-    across: str
-    up: str
-
-
-class RankLine(NamedTuple):
-    """One hyperparameter in the ranking: its look, and for each share its rank, R2, p-value and whether p is small."""
-
-    name: str
-    colour: str
-    dash: str
-    shape: str
-    rank: Rows
-    r2: Floats
-    pvalue: Floats
-    seen: Bools
-
-
-class RankLines(NamedTuple):
-    """How the ranking moves.
-
-    Attributes
-    ----------
-    x : array (P,)
-        Shares of good trials in percent; `shares` are their labels.
-    lines : list of RankLine
-    lowest : int
-        The lowest rank of these lines.
-    of : int
-        Hyperparameters in the ranking.
-    asked : float or None
-        The share of the analysis in percent; None if it lies beyond the shares.
-    goal, title, across, up : str
-    """
-
-    x: Floats
-    shares: list[str]
-    lines: list[RankLine]
-    lowest: int
-    of: int
-    asked: float | None
-    goal: str
-    title: str
     across: str
     up: str
 
@@ -404,8 +355,10 @@ def relevance_map(both: list[tuple[Index, Index]], cost: str) -> RelevanceMap:
         Corner(top[0], top[1], "right", "top", "buys error and burns compute"),
         Corner(top[0], noise[1], "right", "bottom", "only burns compute"),
     ]
+    spans = [[above_chance(c)[k], above_chance(e)[k]] for k in (1, 2) for e, c in both]
     return RelevanceMap(
         at=at,
+        ends=np.sqrt(np.nan_to_num(spans)).reshape(2, len(both), 2),
         noise=noise,
         low=low,
         top=top,
@@ -416,40 +369,4 @@ def relevance_map(both: list[tuple[Index, Index]], cost: str) -> RelevanceMap:
         note="axes by the square root of R²",
         across=f"R² for being among the cheapest by {clip(cost)}",
         up="R² for the goal",
-    )
-
-
-def clearest_ranks(sensitivity: Conclusions, most: int = MOST_RANKED) -> tuple[Sweep, list[int]] | None:
-    """The ranking against the goal, and up to `most` of its names: those seen to decide at some goal go first.
-
-    None if there is no ranking to move: one hyperparameter, or none that was judged.
-    """
-    sweep = sensitivity.sweep
-    if sweep is None or len(sweep.names) < 2:
-        return None
-    never = (sweep.pvalue > ALPHA).all(axis=0)
-    chosen = np.lexsort((sweep.rank.mean(axis=0), never))[:most]
-    return sweep, sorted(chosen.tolist())
-
-
-def rank_lines(sensitivity: Findings, sweep: Sweep, chosen: list[int]) -> RankLines:
-    """The lines of the `chosen` names of a ranking against the goal."""
-    x = 100 * np.array(sweep.shares)
-    lines = [
-        RankLine(sweep.names[k], *look, sweep.rank[:, k], sweep.r2[:, k], p := sweep.pvalue[:, k], p <= ALPHA)
-        for look, k in zip(LINES, chosen, strict=False)
-    ]
-    asked = 100 * float(sensitivity.met.mean())
-    left_out = len(sweep.names) - len(chosen)
-    return RankLines(
-        x=x,
-        shares=[share_text(share) for share in sweep.shares],
-        lines=lines,
-        lowest=int(sweep.rank[:, chosen].max()),
-        of=len(sweep.names),
-        asked=asked if asked <= x[-1] else None,
-        goal=goal_text(sensitivity.goal, sensitivity.question.minimize),
-        title="How the ranking moves with the goal" + (f" ({left_out} left out)" if left_out else ""),
-        across="share of trials that counts as good",
-        up="rank by the index",
     )

@@ -135,7 +135,9 @@ def together(findings: Findings, pair: Pair) -> Picture:
     index = findings.trials.index[seen.rows]
     for layer in seen.layers:
         frame.points(seen.first.at[layer.points], seen.second.at[layer.points], layer.mark, index[layer.points])
-    return Picture(frame.svg(f"{seen.title}; {seen.note}"), f"{clip(pair.first)} × {clip(pair.second)}", seen.note)
+    note = seen.note.replace("\n", "; ")
+    heading = f"{clip(pair.first)} × {clip(pair.second)}"
+    return Picture(frame.svg(f"{seen.title}; {note}"), heading, f"Triangles are good trials: {note}.")
 
 
 def against_cost(findings: Findings, trials: TrialTable, chosen: Chosen, metric: str, cost: str) -> Picture:

@@ -17,17 +17,16 @@ from hsicfast.report.content import (
     INDEX_LABELS,
     INDEX_MARKS,
     R2_TICKS,
-    RANK_LABELS,
     Half,
     index_rows,
     interval_seen,
     pair_matrix,
     pictured,
-    rank_lines,
     relevance_map,
 )
 from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
 from hsicfast.report.points import EDGE_LABEL, cloud, crowding, plane
+from hsicfast.report.ranking import RANK_LABELS, rank_lines
 from hsicfast.report.style import (
     BARS,
     BLUE,
@@ -239,6 +238,9 @@ def relevance_figure(both: list[tuple[Index, Index]], *, cost: str = "cost") -> 
     band: dict[str, Any] = {"color": PALE, "alpha": 0.5, "linewidth": 0, "zorder": 0}
     axes.axvspan(-top[0], seen.noise[0], **band)
     axes.axhspan(-top[1], seen.noise[1], label=CHANCE_LABEL, **band)
+    span: dict[str, Any] = {"color": GREY, "linewidth": 0.6, "alpha": 0.6, "zorder": 1}
+    axes.hlines(seen.at[:, 1], seen.ends[0, :, 0], seen.ends[1, :, 0], **span)
+    axes.vlines(seen.at[:, 0], seen.ends[0, :, 1], seen.ends[1, :, 1], **span)
     for kind, mark, dots in seen.marks:
         axes.plot(*seen.at[dots].T, label=kind, zorder=3, **look_of(mark, SIZES[mark.shape]))
     axes.set(xlim=(low[0], top[0]), ylim=(low[1], top[1]))

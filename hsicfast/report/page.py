@@ -29,21 +29,13 @@ from hsicfast.errors import require, writing
 from hsicfast.files import write_atomically
 from hsicfast.indices.findings import ALPHA
 from hsicfast.indices.stability import RankInterval
-from hsicfast.indices.verdicts import interacting, trial_notes
+from hsicfast.indices.verdicts import SAFE, interacting, trial_notes
 from hsicfast.reading.guess import Guess
 from hsicfast.report import drawings
-from hsicfast.report.content import (
-    clearest,
-    clearest_pairs,
-    clearest_ranks,
-    good_end,
-    group_goal,
-    in_groups,
-    p_meaning,
-    rank_lines,
-)
+from hsicfast.report.content import clearest, clearest_pairs, good_end, group_goal, in_groups, p_meaning
 from hsicfast.report.points import some_of
-from hsicfast.report.summary import Configuration, actions, configuration_of, others, without_verdict
+from hsicfast.report.ranking import clearest_ranks, rank_lines
+from hsicfast.report.summary import Action, Configuration, actions, configuration_of, others, without_verdict
 from hsicfast.space.search_space import Float, Hyperparameter, Int
 from hsicfast.text import number, p_text, ratio, share_text, value_text
 from hsicfast.trials.goal import Threshold, goal_text
@@ -58,6 +50,8 @@ TOOLS = ("matplotlib", "jinja2")
 AT_ONCE = 'document.documentElement.classList.add("js");'
 # Up to MOST_SHOWN rows stand in "what decides" before the folded rest; up to MOST_PAIRS pairs are listed at all.
 MOST_SHOWN, MOST_PAIRS = 12, 300
+# Up to MOST_SAFE that are safe to fix have a row each; of more the reasons are folded.
+MOST_SAFE = 4
 # The table of trials holds up to MOST_CELLS cells, some 300 KB.
 MOST_CELLS = 10_000
 # The numbers of an analysis depend on the versions of these packages.
@@ -208,7 +202,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         alpha=ALPHA,
         headline=findings.headline,
         chosen=content.chosen or configuration_of(findings, content.metric, content.cost),
-        actions=actions(findings),
+        **_what_to_do(findings),
         others=others(findings),
         open_ones=without_verdict(findings),
         trial_notes=trial_notes(findings),
@@ -230,6 +224,14 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         versions=_versions(),
         **rest,
     )
+
+
+def _what_to_do(findings: Conclusions) -> dict[str, list[Action]]:
+    """What to do, row by row; many that are safe to fix stand together."""
+    found = actions(findings)
+    safe = [action for action in found if action.kind == SAFE]
+    few = len(safe) <= MOST_SAFE
+    return {"actions": found if few else [a for a in found if a.kind != SAFE], "safe": [] if few else safe}
 
 
 def _pictures(content: PageContent) -> dict[str, Any]:

@@ -180,10 +180,10 @@ def print_answer(
     first = [line for text in before for line in _wrapped(text, width, 2)]
     told = _wrapped(findings.headline, width, MOST_OF_ONE)
     told += _wrapped(" ".join([good_end(findings, metric), *trial_notes(findings)]), width, MOST_OF_ONE)
-    used = [line for text in _chosen_texts(configuration) for line in _wrapped(text, width, MOST_OF_ONE)]
+    used = [line for text in _chosen_texts(configuration) for line in _wrapped(text, width, 2)]
     cautions = [line for text in notes for line in _wrapped(text, width, 2)]
     last = [line for text in after for line in _wrapped(text, width, 2)]
-    rest = _wrapped(others(findings), width, MOST_OF_ONE) if others(findings) else []
+    rest = _wrapped(others(findings), width, 2)
     room = lines - sum(map(len, (first, told, used, cautions, last, rest)))
     doing = _doing(findings, width, room)
     for line in first:
@@ -210,14 +210,14 @@ def _values(rows: Sequence[Sequence[Any]], column: int) -> str:
 def _doing(findings: Conclusions, width: int, room: int) -> list[str]:
     """Lines on what to do, in the room there is."""
     found = actions(findings)
+    told = found if len(found) <= room else found[: max(room - 1, 0)]
     lines: list[str] = []
-    for place, action in enumerate(found):
-        own = _wrapped(f"{clip(action.name)}: {action.do}; {action.why}", width, 2, hang=2)
-        left = len(found) - place
-        if len(lines) + len(own) + (left > 1) > room:
-            more = f"and {named((a.name for a in found[place:]), 4)}"
-            return [*lines, *_wrapped(more, width, 1)] if room > 0 else lines
-        lines += own
+    for place, action in enumerate(told, 1):
+        # Each of the rest needs a line, too.
+        most = 2 if room - len(lines) - (len(found) - place) >= 2 else 1
+        lines += _wrapped(f"{clip(action.name)}: {action.do}; {action.why}", width, most, hang=2)
+    if len(told) < len(found) and room > 0:
+        lines += _wrapped(f"and {named((action.name for action in found[len(told) :]), 4)}", width, 1)
     return lines
 
 

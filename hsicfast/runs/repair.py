@@ -10,20 +10,22 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsicfast.errors import InputError, RunError, first_line, unwritable
-from hsicfast.files import jsonable, numbered, put_aside
+from hsicfast.files import jsonable, numbered, parsed_json, put_aside
 from hsicfast.runs.folder import BROKEN, CHECKPOINTS, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.history import Chapter, index_name, joined, read_history
 from hsicfast.runs.lock import SILENCE, Lock, look
 from hsicfast.runs.results import read_result, result_files
 from hsicfast.runs.settings import FORMAT, NewerFormat
 from hsicfast.runs.study import Study
-from hsicfast.trials.trial import Trial
+from hsicfast.space.hyperparameters import Hyperparameter
+from hsicfast.text import clip
+from hsicfast.trials.trial import LOST, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -60,7 +62,7 @@ def inspect_run(folder: Path, elsewhere: bool = False) -> list[FolderCheck]:
     seen = look(folder)
     live = seen is not None and seen.alive
     kept, settings = _settings(folder)
-    trials, broken = _results(folder)
+    trials, broken = _results(folder, kept)
     lock = FolderCheck(LOCK, "nobody writes in the folder" if seen is None else seen.text)
     checks = [settings, lock, *_check_results(trials, broken, live, kept)]
     if not elsewhere:
@@ -108,7 +110,7 @@ def _rebuilt(folder: Path, aside: Path, elsewhere: bool) -> Iterator[str]:
             put_aside(folder / SETTINGS, folder, aside)
             state = f"was set aside: {state}"
         yield f"{SETTINGS} {state}; the run's command writes it again, and sees to the study"
-    trials, broken = _results(folder)
+    trials, broken = _results(folder, kept)
     for path, why in broken.items():
         put_aside(path, folder, aside)
         yield f"{RESULTS}/{path.name} was set aside: {why}; the run's command trains its trial again"
@@ -149,13 +151,22 @@ def _settings(folder: Path) -> tuple[list[Chapter] | None, FolderCheck]:
     return kept, FolderCheck(SETTINGS, f"format {FORMAT}, study {index_name(kept, shared=False)}")
 
 
-def _results(folder: Path) -> tuple[dict[int, Trial], dict[Path, str]]:
-    """The trials in the whole result files by index, and for each broken file the reason."""
+def _results(folder: Path, kept: Sequence[Chapter] | None) -> tuple[dict[int, Trial], dict[Path, str]]:
+    """The trials in the whole result files by index, and for each broken file the reason.
+
+    A trial with a value that no chapter's space has could not be analysed.
+    """
+    space: Mapping[str, Hyperparameter] = {}
+    with suppress(InputError):  # the settings are broken, which is said elsewhere
+        space = joined(kept)[0] if kept else space
     trials: dict[int, Trial] = {}
     broken: dict[Path, str] = {}
     for path in result_files(folder):
         try:
             trial = read_result(path)
+            for name, value in trial.params.items():
+                if name in space and trial.status != LOST and not space[name].contains(value):
+                    raise InputError(f"its {name!r} is {clip(repr(value))}, which is no value of the space")
             trials[trial.index] = trial
         except InputError as error:
             broken[path] = first_line(error)
@@ -332,7 +343,7 @@ def _check_report(folder: Path) -> FolderCheck:
 def _is_report(path: Path) -> bool:
     try:
         text = path.read_text(encoding="utf-8")
-        return bool(json.loads(text) if path.suffix == ".json" else text)
+        return bool(parsed_json(text) if path.suffix == ".json" else text)
     except (OSError, ValueError):
         return False
 

@@ -1,7 +1,7 @@
-"""Branches: the values of one hyperparameter that decide which others exist, and which of them are worth more trials.
+"""Branches: the ways through a tree of choices that decide which hyperparameters exist, and which of them to search on.
 
-A Gaussian process cannot handle hyperparameters that only some trials have. Inside a branch, every trial has the same
-ones.
+Inside a branch every trial has the same hyperparameters, as far as the tree goes. A good region of a branch may be
+small: whoever goes only where the best trial is would never see that of another branch.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import numpy as np
 
 from hsicfast.space.hyperparameters import Float, Hyperparameter
 from hsicfast.space.search_space import SearchSpace
-from hsicfast.text import number, p_text, value_text
+from hsicfast.text import p_text, value_text
 from hsicfast.trials.goal import best_fraction, losses_of
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DONE, LOST, Trial
+from hsicfast.trials.trial import DONE, Trial
 
-# A hyperparameter with more than MOST_BRANCHES values makes no branches: each would get too few trials.
+# There are at most MOST_BRANCHES branches: of more, each would get too few trials.
 MOST_BRANCHES = 8
+# FEWEST: before evidence is weighed, every branch gets so many trials. Two or three do not show what a branch is worth
+# that has ten hyperparameters.
+FEWEST = 4
 # GOOD: the best fifth of the trials counts as good when branches are compared. ALPHA: a branch is dropped if chance
 # alone would give it as few good trials, or fewer, with a probability of at most 5%.
 GOOD, ALPHA = 0.2, 0.05
@@ -29,143 +32,126 @@ GOOD, ALPHA = 0.2, 0.05
 
 @dataclass(frozen=True)
 class Branch:
-    """One branch of a space, or the whole space if no hyperparameter is given.
+    """A branch of a space: the values of the hyperparameters that decide which others exist.
 
     Attributes
     ----------
-    name : str, optional
-        The hyperparameter whose values are the branches.
-    value : value, optional
-        Its value in this branch.
+    fixed : dict
+        Name -> value, from the root of the tree; the whole space if it is empty.
     """
 
-    name: str | None = None
-    value: Any = None
+    fixed: dict[str, Any]
 
     @property
-    def fixed(self) -> dict[str, Any]:
-        """The hyperparameter that all trials of the branch share, with its value."""
-        return {} if self.name is None else {self.name: self.value}
+    def text(self) -> str:
+        """Its values, in words."""
+        return ", ".join(f"{name} {value_text(value)}" for name, value in self.fixed.items())
 
     def trials(self, trials: TrialTable) -> TrialTable:
         """The `trials` that lie in the branch."""
-        if self.name is None:
-            return trials
-        return trials.select(np.array([own == self.value for own in trials.values[self.name]], dtype=bool))
+        inside = np.ones(len(trials), dtype=bool)
+        for name, value in self.fixed.items():
+            inside &= np.array([own == value for own in trials.values[name]], dtype=bool)
+        return trials.select(inside)
 
 
-WHOLE_SPACE = Branch()
+WHOLE_SPACE = Branch({})
 
 
-@dataclass(frozen=True)
-class Branching:
-    """The hyperparameter whose values are the branches.
+def branches_of(space: SearchSpace) -> list[Branch]:
+    """The branches of a space, at most MOST_BRANCHES; the whole space if no hyperparameter depends on another.
 
-    Attributes
-    ----------
-    name : str
-    values : tuple
+    The tree grows level by level: a branch is divided by the hyperparameter, always active in it, on which the most
+    others depend, unless that would make too many.
+
+    Examples
+    --------
+    >>> from hsicfast import Bool, Choice
+    >>> kind, drop = Choice(["a", "b"]), Bool(active_if={"kind": "b"})
+    >>> space = SearchSpace({"kind": kind, "drop": drop, "rate": Float(0, 1, active_if={"drop": True})})
+    >>> [branch.text for branch in branches_of(space)]
+    ['kind a', 'kind b, drop False', 'kind b, drop True']
     """
+    grown, ready = [WHOLE_SPACE], list[Branch]()
+    while grown:
+        branch = grown.pop(0)
+        left = space.fix(branch.fixed) if branch.fixed else space
+        divided = None if left is None else branching(left)
+        if divided is None or len(grown) + len(ready) + len(divided[1]) > MOST_BRANCHES:
+            ready.append(branch)
+        else:
+            grown += [Branch(branch.fixed | {divided[0]: value}) for value in divided[1]]
+    return ready
 
-    name: str
-    values: tuple[Any, ...]
 
-    def branches(self, values: Sequence[Any]) -> list[Branch]:
-        """The branch of each of the `values`."""
-        return [Branch(self.name, value) for value in values]
-
-    def trials(self, value: Any, trials: TrialTable) -> TrialTable:
-        """The `trials` that lie in the branch of `value`."""
-        return Branch(self.name, value).trials(trials)
-
-
-def branching(space: SearchSpace) -> Branching | None:
-    """The hyperparameter, in every trial, on which the most others depend; None if no other depends on one.
+def branching(space: SearchSpace) -> tuple[str, tuple[Any, ...]] | None:
+    """The hyperparameter, in every trial, on which the most others depend, and its values; None if none has others.
 
     Examples
     --------
     >>> from hsicfast import Choice
     >>> space = SearchSpace({"kind": Choice(["a", "b"]), "inner": Float(0, 1, active_if={"kind": "a"})})
     >>> branching(space)
-    Branching(name='kind', values=('a', 'b'))
+    ('kind', ('a', 'b'))
     """
     ruled = {name: sum(space.depends(child, name) for child in space) for name in space if space.group(name) == "main"}
     able = [name for name, children in ruled.items() if children and 1 < len(_values(space[name])) <= MOST_BRANCHES]
     if not able:
         return None
     name = max(able, key=ruled.__getitem__)
-    return Branching(name, _values(space[name]))
+    return name, _values(space[name])
 
 
-def conditions_inside(space: SearchSpace) -> bool:
-    """Whether, inside the branches too, some hyperparameters exist only under a condition.
+def promising(branches: Sequence[Branch], trials: TrialTable) -> tuple[list[Branch], str]:
+    """The branches that are worth more trials, the one with the best trial first; and why.
 
-    Examples
-    --------
-    >>> from hsicfast import Bool, Choice
-    >>> kind, inner = Choice(["a", "b"]), Float(0, 1, active_if={"kind": "a"})
-    >>> conditions_inside(SearchSpace({"kind": kind, "inner": inner}))
-    False
-    >>> drop, rate = Bool(), Float(0, 1, active_if={"drop": True})
-    >>> conditions_inside(SearchSpace({"kind": kind, "inner": inner, "drop": drop, "rate": rate}))
-    True
-    """
-    branches = branching(space)
-    parents = {parent for name in space for parent in space[name].conditions}
-    return bool(parents - {branches.name if branches else None})
-
-
-def promising(branches: Branching, left: Sequence[Any], trials: TrialTable, keep: int) -> tuple[list[Any], str]:
-    """The branches of `left` that are worth more trials, at most `keep`, the most promising first; and why.
-
-    A branch is dropped if it has significantly few of the best fifth of the trials (hypergeometric test, p <= 5%). If
-    more than `keep` branches remain, those whose best trial is worst are dropped as well: a budget that is divided
-    among many similar branches would leave too few trials for each.
+    A branch is dropped if it has significantly few of the best fifth of the trials (hypergeometric test, p <= 5%), or
+    if none of FEWEST trials or more ended well.
 
     Parameters
     ----------
-    branches : Branching
-    left : sequence
-        Values of the branches that are still searched.
+    branches : sequence of Branch
     trials : TrialTable
         All trials so far.
-    keep : int >= 1
 
     Returns
     -------
-    kept : list
-        Values of the branches to search on.
+    kept : list of Branch
+        At least one.
     reason : str
-        Which branches stay, and why the others are dropped.
+        Which branches stay, and why the others get no trials of their own any more: only where the search of the whole
+        space goes there.
     """
     from scipy.stats import hypergeom
 
-    # Branches go by their places: a list, which has no hash, may be a value.
-    own = [branches.trials(value, trials) for value in left]
-    judged = [(place, trial) for place, tried in enumerate(own) for trial in tried if trial.status != LOST]
+    own = [branch.trials(trials.evidence) for branch in branches]
+    judged = [(place, trial) for place, tried in enumerate(own) for trial in tried]
     # A trial that was stopped early has an objective, its last value, but never counts among the best.
     ended = [trial.objective if trial.status == DONE else math.nan for _, trial in judged]
     met = best_fraction(losses_of(np.array(ended), trials.minimize), GOOD).met
-    leaders = map(best_of, own)
-    best = [math.nan if leader is None else leader.objective for leader in leaders]
+    best = [math.nan if (leader := best_of(tried)) is None else leader.objective for tried in own]
     order = sorted(
-        range(len(left)), key=lambda place: (math.isnan(best[place]), losses_of(best[place], trials.minimize))
+        range(len(branches)), key=lambda place: (math.isnan(best[place]), losses_of(best[place], trials.minimize))
     )
-    said, kept = [], [left[order[0]]]
+    said, kept = [], [branches[order[0]]]
     for place in order[1:]:
-        value = left[place]
-        n = sum(of == place for of, _ in judged)
+        n = len(own[place])
         good = sum(bool(z) for (of, _), z in zip(judged, met, strict=True) if of == place)
         pvalue = float(hypergeom.cdf(good, len(judged), int(met.sum()), n))
-        if pvalue > ALPHA and len(kept) < keep:
-            kept.append(value)
-        elif pvalue <= ALPHA:
-            said.append(f"{value_text(value)} has {good} of the best fifth in {n} trials (p {p_text(pvalue)})")
+        if n >= FEWEST and math.isnan(best[place]):
+            said.append(f"none of {n} trials in {branches[place].text} ended well")
+        elif pvalue > ALPHA:
+            kept.append(branches[place])
         else:
-            shown = "none" if math.isnan(best[place]) else number(best[place])
-            said.append(f"{value_text(value)} has a worse best ({shown})")
-    stays = f"{branches.name} {' or '.join(value_text(value) for value in kept)} is searched on"
+            said.append(f"{branches[place].text} has {good} of the best fifth in {n} trials (p {p_text(pvalue)})")
+    stays = f"{' or '.join(branch.text for branch in kept)} is visited further"
     return kept, f"{stays}: {'; '.join(said)}" if said else stays
+
+
+def least_tried(branches: Sequence[Branch], trials: TrialTable) -> tuple[Branch, int]:
+    """The branch with the fewest `trials`, the earliest of equals, and how many it has."""
+    counts = [len(branch.trials(trials.evidence)) for branch in branches]
+    return branches[int(np.argmin(counts))], min(counts)
 
 
 def best_of(trials: TrialTable) -> Trial | None:

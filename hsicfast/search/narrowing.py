@@ -31,7 +31,7 @@ _PARTS = {1 / 2: "half", 1 / 3: "third", 1 / 4: "quarter"}
 _DECIDING = _PARTS.get(DECIDING_GOAL) or share_text(DECIDING_GOAL)
 _OUTSIDE = f"a {_PARTS[OUTSIDE_SHARE]}" if OUTSIDE_SHARE in _PARTS else share_text(OUTSIDE_SHARE)
 RULE = (
-    f"By the trials drawn from the law of the space alone, whose better {_DECIDING} counts as good here. What is fixed "
+    f"By the trials drawn from the search space alone, whose better {_DECIDING} counts as good here. What is fixed "
     f"has an upper bound on its effect. A narrowed range leaves out no good trial, and {_OUTSIDE} of the search goes "
     "on outside it. What shows no evidence is searched as it is."
 )

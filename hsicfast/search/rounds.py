@@ -18,7 +18,8 @@ import numpy as np
 from hsicfast.errors import InputError
 from hsicfast.evidence.redraws import ASKED, Lots
 from hsicfast.indices.carried import Law
-from hsicfast.proposals.samplers import Turn, design, expected_gain, expected_harm, propose
+from hsicfast.proposals.prospects import expected_gain, expected_harm
+from hsicfast.proposals.samplers import Turn, design, propose
 from hsicfast.proposals.transforms import BEST, Wish
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
@@ -120,7 +121,7 @@ class Run:
         """Whether the search may end, because what it can still be expected to gain is below the tolerance.
 
         It is asked for with ``stop="enough"``. All but the `spared` trials that are left are then given up. The
-        gain (:func:`~hsicfast.proposals.samplers.expected_gain`) has to be too small at LOOKS looks
+        gain (:func:`~hsicfast.proposals.prospects.expected_gain`) has to be too small at LOOKS looks
         in a row, which are LOOK_EVERY trials apart.
         """
         left = self.left - spared
@@ -203,7 +204,6 @@ class Run:
         *,
         space: SearchSpace | None = None,
         method: str = "gp",
-        ahead: int = 0,
     ) -> list[dict[str, Any]]:
         """Proposals of an optimiser that has seen `trials`, see :func:`~hsicfast.proposals.samplers.propose`.
 
@@ -220,10 +220,8 @@ class Run:
         space : SearchSpace, optional
             The space of the run, by default, or the same with narrower ranges.
         method : {"gp", "tpe", "random"}
-        ahead : int
-            Number of trials that are to be planned before these.
         """
-        turn = Turn(self.plan.seed, self.planned + ahead, count)
+        turn = Turn(self.plan.seed, self.planned, count)
         return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
 
     def asked(self, proposals: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
@@ -346,7 +344,7 @@ class Run:
             # Fresh seeds of an earlier choice do not choose among the trials that are still to come.
             again = trial.origin == FINAL and self.left > 0
             self.ledger.write(replace(trial, origin=SEARCH) if again else trial)
-        note = f"of before, {self.given} of {len(earlier)} used, {drawn} of them as drawn from the law of the space"
+        note = f"of before, {self.given} of {len(earlier)} used, {drawn} of them as drawn from the search space"
         self._begin("earlier", 0, self.first, note + (f"; {left_out}" if left_out else ""), 0)
         for trial in points:
             self._watcher.on_trial(self.ledger[trial.index], True)

@@ -321,7 +321,7 @@ def _which_analysed(result: Result) -> list[str]:
         return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
     asked = " and ".join(
         f"{len(own.moved)} of the search for {own.name}, which was moved away from the value proposed in "
-        f"{int(own.moved.sum())} of them, drawn by lot (p {p_text(own.pvalue)} that these were no worse by chance)"
+        f"{int(own.moved.sum())} of them, drawn by lot (p {p_text(own.pvalue)} that they are as bad by chance)"
         for own in redraws
     )
     return [f"{said}, and {asked}; it leaves out the other {left} of the search, {why}."]

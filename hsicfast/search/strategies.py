@@ -5,7 +5,6 @@ Each has a method ``conduct`` that reads as its method, step by step.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
@@ -17,23 +16,21 @@ from hsicfast.errors import InputError, check_share, is_whole
 from hsicfast.indices.reduction import Reduction, reduce
 from hsicfast.proposals.samplers import DESIGNS, OPTIMIZERS, check_method
 from hsicfast.proposals.transforms import Best, BestBelow, CheapAndAsGoodAs, Wish
-from hsicfast.search.branches import WHOLE_SPACE, Branch, best_of, branching, conditions_inside, promising
+from hsicfast.search.branches import FEWEST, WHOLE_SPACE, Branch, best_of, branches_of, least_tried, promising
 from hsicfast.search.economy import CostBisection, at_expensive_ends, cheap_enough, decades, expensive_ends
 from hsicfast.search.finals import best_and_economical, final_plan, finalists, finals_of, tolerance_of
 from hsicfast.search.narrowing import DECIDING_GOAL, OUTSIDE_SHARE, as_it_is, decided, narrow
 from hsicfast.search.plan import Strategy
 from hsicfast.search.rounds import LEAST_TRIALS, LOOK_EVERY, Run
 from hsicfast.sensitivity import Sensitivity
-from hsicfast.text import value_text
+from hsicfast.text import share_text, value_text
 from hsicfast.trials.goal import as_good_as, losses_of
 from hsicfast.trials.trial import DESIGN, FINAL, SEARCH
 
 # LEAST_TWO_STEP: a strategy that analyses and then searches needs LEAST_TRIALS trials for each of the two.
 LEAST_TWO_STEP = 2 * LEAST_TRIALS
-# TREE_SHARE: this share of the proposals comes from a tree-structured Parzen estimator if some hyperparameters exist
-# only under a condition inside the branches. It models these, and a Gaussian process models only those that every
-# trial has.
-TREE_SHARE = 1 / 2
+# MOST_FIRST: until every branch has its first few trials, at most this share of the search is spent on them.
+MOST_FIRST = 1 / 2
 # MOST_ECONOMY: the search for cheaper trials gets at most this share of the budget, however widely the costs differ.
 MOST_ECONOMY = 0.2
 # Wording of the notes of a round.
@@ -68,7 +65,7 @@ class Random:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
         while run.left and not run.stopped() and not run.enough():
             portion = run.left if run.plan.stop is None else min(run.left, LOOK_EVERY)
-            run.draw(portion, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
+            run.draw(portion, self.design, f"drawn {_DRAWN[self.design]} from the search space")
         return run.analyse(), None
 
 
@@ -113,7 +110,7 @@ class TwoStep:
         # 1. Draw trials from the distributions of the space, and train them.
         run.recall()
         due = run.design_due(self.design_share)
-        run.draw(due, self.design, f"drawn {_DRAWN[self.design]} from the law of the space")
+        run.draw(due, self.design, f"drawn {_DRAWN[self.design]} from the search space")
         # 2. Find out which hyperparameters decide whether a trial ends among the best.
         sensitivity = run.analyse()
         if run.stopped():
@@ -132,14 +129,15 @@ class TwoStep:
 
 @dataclass(frozen=True)
 class Hsic:
-    """Search all branches together, then the promising ones; look for a cheaper one as good; train the best again.
+    """Visit every branch, search all of them at once; look for a cheaper one as good; train the best again.
 
     Parameters
     ----------
     design_share : float
         Share of the trials that are drawn from the distributions of the space before any search, in (0, 1).
-    shared_share : float
-        Share of the trials that search, over all branches, the hyperparameters that every trial has, in (0, 1).
+    branch_share : float
+        Share of the search that is spent on the promising branch with the fewest trials, in (0, 1). The rest goes
+        wherever the optimiser expects most.
     economy_share : float
         Share of the trials that look for cheaper ones as good as the winner, in (0, 1). It is multiplied by the number
         of factors of 10 that the costs of the design span; the product is at most a fifth of the trials.
@@ -147,7 +145,7 @@ class Hsic:
         Share of each search round that is drawn from the distributions of the space, in (0, 1), because the analysis
         uses only trials drawn from them.
     batch : int
-        Number of trials that are proposed together in each branch. The proposals do not depend on the number of
+        Number of trials that are proposed together. The proposals do not depend on the number of
         workers.
     final_share : float
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1). Each
@@ -160,7 +158,7 @@ class Hsic:
     """
 
     design_share: float = 0.2
-    shared_share: float = 0.3
+    branch_share: float = 0.25
     economy_share: float = 0.1
     honest_share: float = 0.1
     batch: int = 1
@@ -168,7 +166,7 @@ class Hsic:
     ask_share: float = 0.3
 
     def __post_init__(self) -> None:
-        for name, usual in (("design", 0.2), ("shared", 0.3), ("economy", 0.1), ("honest", 0.1)):
+        for name, usual in (("design", 0.2), ("branch", 0.25), ("economy", 0.1), ("honest", 0.1)):
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         check_share("strategy.ask_share", self.ask_share, usual=0.3, zero=True)
@@ -193,43 +191,21 @@ class Hsic:
         again = min(round(self.final_share * run.plan.n_trials), run.left // 2 if run.given else run.plan.n_trials)
         candidates, seeds = final_plan(again) if run.seeded else (0, 0)
         spared = min(economy + candidates * seeds, run.left)
-        # 2. If there are branches, search what every trial has over all of them, with a Gaussian process that has seen
-        #    every trial and therefore chooses among the branches, too.
-        branches = branching(run.space)
-        aside = ", half of them in all there is" if conditions_inside(run.space) else ""
-        if branches:
-            # Trials that are known from elsewhere have searched over all branches.
-            shared = max(round(self.shared_share * run.budget) - len(run.ledger.known), 0)
-            stop = run.left - min(shared, run.left - spared)
-            note = f"proposed in what every trial has, over all branches{aside}"
-            self._search(run, "shared", [WHOLE_SPACE], (stop, spared), reduction, note)
-            reduction = _learn(run, reduction)
+        # 2. Train a few trials in each branch, the most promising ones there by what all trials have shown.
+        branches = branches_of(run.space)
+        if len(branches) > 1:
+            self._visit(run, branches, spared, reduction)
+            branches, learnt = promising(branches, run.evidence)
+            run.learn(learnt)
         # 3. Find out whether higher cost helps: repeat the best trial of each branch at the expensive ends of the
         #    hyperparameters that drive the cost.
-        left = branches.branches(branches.values) if branches else [WHOLE_SPACE]
-        if branches and run.ledger.known:
-            # As many of them as this run has have been through the first rounds, which drop half.
-            many = len(run.ledger.known) >= run.budget
-            keep = math.ceil(len(branches.values) / 2) if many else len(branches.values)
-            values, learnt = promising(branches, branches.values, run.evidence, keep)
-            left = branches.branches(values)
-            run.learn(learnt)
-        self._spend(run, left, spared)
-        # 4. Search inside the branches, round by round. Branches take equal turns; each round but the last drops half.
-        rounds = math.ceil(math.log2(len(left))) + 1
-        note = f"proposed inside each {branches.name} in turns{aside}" if branches else "proposed in the whole space"
-        for number in range(rounds):
-            # The last round is twice as long as each of the others.
-            stop = spared if number + 1 == rounds else run.left - (run.left - spared) // (rounds - number + 1)
-            self._search(run, f"search {number + 1}", left, (stop, spared), reduction, note)
-            reduction = _learn(run, reduction)
-            if branches and number + 1 < rounds:
-                half, values = math.ceil(len(left) / 2), [branch.value for branch in left]
-                values, learnt = promising(branches, values, run.evidence, half)
-                left = branches.branches(values)
-                run.learn(learnt)
+        self._spend(run, branches, spared)
+        # 4. Search all branches at once. A share of the trials goes to the branch that has been tried least, because
+        #    its best ones may lie where nobody has looked.
+        self._search(run, branches, spared, reduction)
+        reduction = _learn(run, reduction)
         # 5. Economise: look for a cheaper trial that is as good as the best within the tolerance.
-        self._economise(run, branches.name if branches else None, reduction, candidates * seeds)
+        self._economise(run, reduction, candidates * seeds)
         # 6. Train the best few configurations again with fresh seeds, because the best of many trials was lucky as well
         #    as good. What economising has found is among them. The same trials show how far seeds scatter.
         if candidates:
@@ -254,8 +230,8 @@ class Hsic:
             note = f"that repeat the best of each branch at the dear end ({shown})"
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
-    def _economise(self, run: Run, branching_name: str | None, reduction: Reduction, spared: int) -> None:
-        """Look for cheaper trials in the branch of the cheapest one that is as good as the best; leave `spared` trials.
+    def _economise(self, run: Run, reduction: Reduction, spared: int) -> None:
+        """Look for cheaper trials that are as good as the best, in all branches; leave `spared` trials.
 
         Two wishes take turns: the cheapest trial that is expected to be as good, and the best trial at a lower cost
         (:class:`~hsicfast.search.economy.CostBisection`). The first wish suffices if the Gaussian process has learnt
@@ -267,13 +243,12 @@ class Hsic:
             tolerance = tolerance_of(able, ()) if run.plan.tolerance is None else run.plan.tolerance
             best, cheap = best_and_economical(able, (), tolerance)
             limit = as_good_as(losses_of(best.objective, run.plan.minimize), tolerance)
-            branch = WHOLE_SPACE if branching_name is None else Branch(branching_name, cheap.params[branching_name])
             wish: Wish
             if next(in_turns):
-                wish = CheapAndAsGoodAs(limit, cheap_enough(cheap.cost, branch.trials(trials)), warp=True)
+                wish = CheapAndAsGoodAs(limit, cheap_enough(cheap.cost, trials), warp=True)
             else:
                 wish = BestBelow(warp=True, most=bisection.most(cheap.cost, trials))
-            proposals = self._propose(run, branch, 1, reduction, wish=wish)
+            proposals = self._propose(run, WHOLE_SPACE, 1, reduction, wish)
             note = f"proposed to be cheap, with an objective as good as {losses_of(limit, run.plan.minimize):.6g}"
             run.train("economise", SEARCH, proposals, note)
 
@@ -299,49 +274,49 @@ class Hsic:
             else:
                 turns = known
 
-    def _search(
-        self, run: Run, name: str, left: list[Branch], until: tuple[int, int], reduction: Reduction, note: str
-    ) -> None:
-        """Conduct one round of search, `until` only its first number of trials is left.
+    def _visit(self, run: Run, branches: list[Branch], spared: int, reduction: Reduction) -> None:
+        """Train trials in the branch with the fewest, until each has FEWEST or half of the search is spent."""
+        most = round(MOST_FIRST * (run.left - spared))
+        stop = run.left - most
+        while run.left > stop and not run.stopped():
+            branch, tried = least_tried(branches, run.evidence)
+            if tried >= FEWEST:
+                return
+            count = min(self.batch, run.left - stop)
+            note = f"proposed in the branch with the fewest trials, until each has {FEWEST}"
+            run.train("branches", SEARCH, self._propose(run, branch, count, reduction), note)
 
-        Its second number is what is spared for the rounds after all searches, which take place even if the search has
-        found enough (:meth:`~hsicfast.search.rounds.Run.enough`). The first few trials are drawn from the distributions
-        of the space. The branches of `left` share the others in turns.
+    def _search(self, run: Run, branches: list[Branch], spared: int, reduction: Reduction) -> None:
+        """Search until only `spared` trials are left, or nothing more can be expected to be gained.
+
+        Those that are spared are for the rounds after the search, which take place even if it has found enough
+        (:meth:`~hsicfast.search.rounds.Run.enough`). The first few trials are drawn from the distributions of the
+        space.
         """
-        stop, spared = until
-        honest = max(round(self.honest_share * (run.left - stop)), 0)
+        several = len(branches_of(run.space)) > 1
+        note = "proposed in the whole space"
+        if several:
+            note += f", {share_text(self.branch_share)} of them in the branch with the fewest trials"
+        honest = round(self.honest_share * (run.left - spared))
         if any(trial.origin == DESIGN for trial in run.ledger.known):
             honest = 0  # the analysis has drawn ones enough
         if honest and not run.stopped():
-            run.train(name, DESIGN, run.design(honest, "random"), note)
-        while run.left > stop and not run.stopped() and not run.enough(spared):
-            turn = left[: run.left - stop]
-            count = min(self.batch, (run.left - stop) // len(turn))
-            proposals = [
-                params
-                for place, branch in enumerate(turn)
-                for params in self._propose(run, branch, count, reduction, place * count)
-            ]
-            run.train(name, SEARCH, run.asked(proposals, self.ask_share), note)
+            run.train("search", DESIGN, run.design(honest, "random"), note)
+        while run.left > spared and not run.stopped() and not run.enough(spared):
+            branch = WHOLE_SPACE
+            if several and np.random.default_rng([run.plan.seed, run.planned, 1]).random() < self.branch_share:
+                branch = least_tried(promising(branches, run.evidence)[0], run.evidence)[0]
+            count = min(self.batch, run.left - spared)
+            proposals = self._propose(run, branch, count, reduction)
+            run.train("search", SEARCH, run.asked(proposals, self.ask_share), note)
 
     def _propose(
-        self,
-        run: Run,
-        branch: Branch,
-        count: int,
-        reduction: Reduction,
-        ahead: int = 0,
-        wish: Wish = WARPED_BEST,
+        self, run: Run, branch: Branch, count: int, reduction: Reduction, wish: Wish = WARPED_BEST
     ) -> list[dict[str, Any]]:
-        """The `count` trials, after the next `ahead`, that an optimiser proposes by the trials of the `branch`."""
-        fixed = reduction.fixed | branch.fixed
-        seen = branch.trials(run.ledger.evidence)
-        draw = np.random.default_rng([run.plan.seed, run.planned + ahead])
+        """The next `count` trials, which an optimiser that has seen all others proposes in the `branch`."""
+        draw = np.random.default_rng([run.plan.seed, run.planned])
         space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
-        # A tree-structured Parzen estimator learns little from a wish for cheap trials, since few trials fulfil it.
-        of_any_cost = isinstance(wish, Best) and wish.most is None
-        trees = of_any_cost and conditions_inside(run.space) and draw.random() < TREE_SHARE
-        return run.propose(fixed, seen, count, wish, space=space, method="tpe" if trees else "gp", ahead=ahead)
+        return run.propose(reduction.fixed | branch.fixed, run.ledger.evidence, count, wish, space=space)
 
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:

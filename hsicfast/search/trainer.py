@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
 from hsicfast.search.ledger import Ledger
 from hsicfast.training.executors import Executor
+from hsicfast.training.groups import Group, grouped
 from hsicfast.training.worker import Evaluate, Job
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import EXCEPTION, LOST, Trial
@@ -67,7 +68,7 @@ class Trainer:
         """Train the `jobs` that are not stored already."""
         missing, waiting = self._after_stored(jobs), 0
         while missing:
-            claimed = self.store.claimed(missing)
+            claimed = self._claimed(missing)
             for trial in self._executor.run(self.evaluate, claimed, self.store.folder, self._should_stop):
                 self._end(trial, stored=False)
             self._accept()
@@ -92,6 +93,17 @@ class Trainer:
             f"at least one trial must end with a finite objective, but all {len(table)} {kind}, most often with "
             f"{commonest or 'no message'!r}; correct the space or the training{self.ledger.kept}"
         )
+
+    def _claimed(self, jobs: list[Job]) -> Iterator[Any]:
+        """The jobs that this process trains, in the groups that train together; claimed when they are taken."""
+        planned = grouped(self.evaluate, jobs) if getattr(self._executor, "takes_groups", False) else list(jobs)
+        if not any(isinstance(each, Group) for each in planned):
+            yield from self.store.claimed(jobs)
+            return
+        for each in planned:
+            own = tuple(self.store.claimed(each.jobs if isinstance(each, Group) else (each,)))
+            if own:
+                yield Group(own) if len(own) > 1 else own[0]
 
     def _after_stored(self, jobs: list[Job]) -> list[Job]:
         """Take the stored trials of `jobs` as ended; returns the jobs without one."""

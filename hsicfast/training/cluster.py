@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hsicfast.errors import InputError, RunError, first_line, require
 from hsicfast.runs.results import write_result
-from hsicfast.training.attempts import Loss, attempted, left_its_process, side_by_side
+from hsicfast.training.attempts import Loss, Outcome, Planned, attempted, left_its_process, side_by_side, trials_of
 from hsicfast.training.resources import THREAD_VARIABLES, VISIBLE, check_settings, cores, sigint_blocked
-from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
+from hsicfast.training.worker import Evaluate, accepts_seed, never
 from hsicfast.trials.trial import TIMED_OUT, Trial
 
 # Seconds from one look at nodes and deadlines to the next.
@@ -59,7 +59,8 @@ class Ray:
     workers : int, optional
         Most trials at once. By default as many as the nodes have room for, as nodes come and go.
     timeout : float, optional
-        Seconds of training after which a trial is killed and counts as lost; it is not tried again.
+        Seconds of training after which a trial is killed and counts as lost; it is not tried again. A group of trials
+        that train in one call has as many times this, and then each of them is tried alone.
     threads : int
         Threads of each worker.
     accelerator : {"cpu", "gpu"}
@@ -73,6 +74,7 @@ class Ray:
         If a value is out of range, or Ray is not installed.
     """
 
+    takes_groups: ClassVar[bool] = True
     address: str | None = None
     cpus: float | None = None
     gpus: float | None = None
@@ -107,7 +109,7 @@ class Ray:
     def run(
         self,
         evaluate: Evaluate,
-        jobs: Iterable[Job],
+        jobs: Iterable[Planned],
         folder: Path | None = None,
         should_stop: Callable[[], bool] = never,
     ) -> Iterator[Trial]:
@@ -122,12 +124,12 @@ class Ray:
             task = self._task(evaluate)
             with _marked(folder) as mark:
 
-                def launch(job: Job) -> _Attempt:
-                    attempt = _Attempt(task(ray.cloudpickle.dumps(job), folder, mark))
+                def launch(job: Planned) -> _Attempt:
+                    attempt = _Attempt(task(ray.cloudpickle.dumps(job), folder, mark), trials_of(job))
                     flying.add(attempt)
                     return attempt
 
-                def ended(attempts: list[_Attempt]) -> Iterator[tuple[_Attempt, Trial | Loss]]:
+                def ended(attempts: list[_Attempt]) -> Iterator[tuple[_Attempt, Outcome | Loss]]:
                     for attempt, outcome in self._ended(attempts, folder):
                         flying.discard(attempt)
                         yield attempt, outcome
@@ -212,7 +214,7 @@ class Ray:
             )
         return max(1, room if self.workers is None else min(room, self.workers))
 
-    def _ended(self, attempts: list[_Attempt], folder: Path | None) -> Iterator[tuple[_Attempt, Trial | Loss]]:
+    def _ended(self, attempts: list[_Attempt], folder: Path | None) -> Iterator[tuple[_Attempt, Outcome | Loss]]:
         import ray
 
         by_stream = {attempt.stream: attempt for attempt in attempts}
@@ -233,11 +235,12 @@ class Ray:
                 if report.moved:
                     ray.cancel(stream, force=True)
                 elif self.timeout is not None:
-                    attempt.deadline = time.monotonic() + self.timeout
+                    attempt.deadline = time.monotonic() + self.timeout * attempt.trials
                 continue
             outcome, durable = report
-            if folder is not None and isinstance(outcome, Trial) and not durable:
-                write_result(folder, outcome)
+            if folder is not None and not isinstance(outcome, Loss) and not durable:
+                for trial in outcome if isinstance(outcome, list) else [outcome]:
+                    write_result(folder, trial)
             yield attempt, outcome
 
     def _loss(self, attempt: _Attempt, error: Any) -> Loss:
@@ -287,6 +290,7 @@ class _Attempt:
     """A task in flight."""
 
     stream: Any
+    trials: int = 1
     begun: _Begun | None = None
     deadline: float = float("inf")
     overdue: bool = False

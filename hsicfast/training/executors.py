@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from hsicfast.errors import InputError
-from hsicfast.training.attempts import Loss, attempted, side_by_side
+from hsicfast.training.attempts import Loss, Outcome, Planned, attempted, side_by_side
 from hsicfast.training.cluster import Ray
 from hsicfast.training.processes import Processes
 from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
 from hsicfast.trials.trial import Trial
 
-Attempt = Callable[[], Trial | Loss]
+Attempt = Callable[[], Outcome | Loss]
 
 __all__ = ["Executor", "Local", "Processes", "Ray"]
 
@@ -41,7 +41,8 @@ class Executor(Protocol):
         evaluate : callable
             Trains one configuration.
         jobs : iterable of Job
-            The trials, taken one by one as there is room.
+            The trials, taken one by one as there is room. An executor whose attribute ``takes_groups`` is True also
+            gets a :class:`~hsicfast.training.groups.Group`, whose trials train in one call.
         folder : Path, optional
             The run folder, where each result becomes durable.
         should_stop : callable
@@ -88,20 +89,22 @@ def executor_of(given: Executor | str | None) -> Executor:
 class Local:
     """Trials one after the other in this process."""
 
+    takes_groups: ClassVar[bool] = True
+
     def run(
         self,
         evaluate: Evaluate,
-        jobs: Iterable[Job],
+        jobs: Iterable[Planned],
         folder: Path | None = None,
         should_stop: Callable[[], bool] = never,
     ) -> Iterator[Trial]:
         """See :meth:`Executor.run`."""
         seeded = accepts_seed(evaluate)
 
-        def launch(job: Job) -> Attempt:
+        def launch(job: Planned) -> Attempt:
             return partial(attempted, evaluate, seeded, job, folder)
 
-        def ended(attempts: list[Attempt]) -> Iterator[tuple[Attempt, Trial | Loss]]:
+        def ended(attempts: list[Attempt]) -> Iterator[tuple[Attempt, Outcome | Loss]]:
             for attempt in attempts:
                 yield attempt, attempt()
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hsicfast.errors import InputError, RunError
-from hsicfast.training.attempts import Loss, attempted, left_its_process, side_by_side
+from hsicfast.training.attempts import Loss, Outcome, Planned, attempted, left_its_process, side_by_side, trials_of
 from hsicfast.training.resources import THREAD_VARIABLES, check_settings, cores, shares, sigint_blocked, take_share
-from hsicfast.training.worker import Evaluate, Job, accepts_seed, never
+from hsicfast.training.worker import Evaluate, accepts_seed, never
 from hsicfast.trials.trial import TIMED_OUT, Trial
 
 # If the workers of a pool die BROKEN_STARTS times in a row before they take a trial, that is no accident.
@@ -44,7 +44,8 @@ class Processes:
         Number of trials at once. By default the number of GPUs over `devices`, or on CPUs the number of cores over
         `threads` times `devices`. More workers than that share the GPUs evenly, which pays for small networks.
     timeout : float, optional
-        Seconds after which a trial is killed and counts as lost; it is not tried again.
+        Seconds after which a trial is killed and counts as lost; it is not tried again. A group of trials that train
+        in one call has as many times this, and then each of them is tried alone.
     threads : int
         Threads of each worker. If all workers together have more threads than there are cores, all are many times
         slower.
@@ -60,6 +61,7 @@ class Processes:
         If a value is out of range, or one trial needs more GPUs than are visible.
     """
 
+    takes_groups: ClassVar[bool] = True
     workers: int | None = None
     timeout: float | None = None
     threads: int = 1
@@ -84,13 +86,13 @@ class Processes:
     def run(
         self,
         evaluate: Evaluate,
-        jobs: Iterable[Job],
+        jobs: Iterable[Planned],
         folder: Path | None = None,
         should_stop: Callable[[], bool] = never,
     ) -> Iterator[Trial]:
         """See :meth:`Executor.run`."""
 
-        def launch(job: Job) -> Any:
+        def launch(job: Planned) -> Any:
             return self._schedule(evaluate, job, folder)
 
         try:
@@ -108,13 +110,14 @@ class Processes:
             if self._slots is not None:
                 self._slots.cleanup()
 
-    def _schedule(self, evaluate: Evaluate, job: Job, folder: Path | None) -> Any:
+    def _schedule(self, evaluate: Evaluate, job: Planned, folder: Path | None) -> Any:
         with sigint_blocked():
             if self._pool is not None and (evaluate is not self._evaluate or not self._pool.active):
                 self.close()
             if self._pool is None:
                 self._pool, self._evaluate = self._started(evaluate), evaluate
-            return self._pool.schedule(_work, args=(job, folder), timeout=self.timeout)
+            timeout = None if self.timeout is None else self.timeout * trials_of(job)
+            return self._pool.schedule(_work, args=(job, folder), timeout=timeout)
 
     def _started(self, evaluate: Evaluate) -> Any:
         leave_a_start()
@@ -143,11 +146,11 @@ class Processes:
             context=_Spawn(),
         )
 
-    def _ended(self, futures: list[Any]) -> Iterator[tuple[Any, Trial | Loss]]:
+    def _ended(self, futures: list[Any]) -> Iterator[tuple[Any, Outcome | Loss]]:
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
             yield future, self._outcome(future)
 
-    def _outcome(self, future: Any) -> Trial | Loss:
+    def _outcome(self, future: Any) -> Outcome | Loss:
         from pebble import ProcessExpired
 
         error = future.exception()
@@ -257,7 +260,7 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _work(job: Job, folder: Path | None) -> Trial | Loss:
+def _work(job: Planned, folder: Path | None) -> Outcome | Loss:
     if "error" in _worker:
         raise _worker["error"]
     return attempted(_worker["evaluate"], _worker["seeded"], job, folder)

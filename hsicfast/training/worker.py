@@ -135,14 +135,28 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         # Any other error of a training means that these params do not train.
         if is_lost(error):
             raise
-        trial = replace(trial, **_raised(error))
+        trial = replace(trial, **_raised(error), curve=tuple(report.curve))
+        if report.error is not None:
+            raise report.error from error
     else:
-        trial = replace(trial, **_checked(outcome, job, report.message))
-    if report.error is not None:
-        raise report.error
-    trial = replace(trial, curve=tuple(report.curve))
+        trial = ended(job, outcome, report)
     if folder is not None:
         write_result(folder, trial)
+    return trial
+
+
+def ended(job: Job, outcome: Any, report: CurveReporter) -> Trial:
+    """The trial of which `evaluate` returned `outcome`, and reported to `report`.
+
+    Raises
+    ------
+    NoResult, InputError
+        If what it returned is no result, or what it reported no step or number.
+    """
+    trial = Trial(job.index, job.params, math.nan, job.price, DIVERGED, job.origin, job.seed)
+    trial = replace(trial, **_checked(outcome, job, report.message), curve=tuple(report.curve))
+    if report.error is not None:
+        raise report.error
     return trial
 
 

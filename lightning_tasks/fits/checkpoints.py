@@ -21,7 +21,7 @@ import torch
 
 from lightning_tasks.devices.errors import Lost
 from lightning_tasks.devices.ranks import ALONE, Ranks
-from lightning_tasks.fits.callbacks import Callback, ReportCallback
+from lightning_tasks.fits.callbacks import Callback, ReportCallback, light
 
 _DIGEST = hashlib.sha256().digest_size
 # The key of our part in Lightning's dictionary.
@@ -98,6 +98,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@light
 class Checkpoints(Callback):
     """Saves a fit at the end of an epoch if at least `every` seconds have passed since the last save or the start.
 

@@ -88,8 +88,7 @@ def versions() -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence Lightning's messages about every fit: its devices, why it stopped, its recommendations."""
-    names = [f"{root}.utilities.rank_zero" for pair in _PACKAGES.items() for root in pair]
-    loggers = [logging.getLogger(name) for name in names]
+    loggers = [logging.getLogger(root) for pair in _PACKAGES.items() for root in pair]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|lightning)\.")

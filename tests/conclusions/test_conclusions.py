@@ -11,7 +11,7 @@ from hsicfast.conclusions import conclusions
 from hsicfast.indices import findings
 from hsicfast.indices.stability import over_goals, rank_intervals
 from hsicfast.indices.verdicts import verdicts
-from hsicfast.report.content import clearest_ranks
+from hsicfast.report.ranking import clearest_ranks
 from hsicfast.search.narrowing import narrow
 
 

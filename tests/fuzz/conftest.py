@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Seconds for all tests of this folder together; with HSICFAST_FUZZ, for each of them, and with another seed each time.
-TOGETHER = 100
+TOGETHER = 80
 SECONDS = float(os.environ.get("HSICFAST_FUZZ", 0))
-EXAMPLES = int(SECONDS * 2000) or 120
+EXAMPLES = int(SECONDS * 30) or 80
 
 settings.register_profile(
     "fuzz",

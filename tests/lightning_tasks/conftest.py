@@ -52,7 +52,7 @@ def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trainee(mnist_root: Path, cifar_root: Path) -> Callable[..., Any]:
-    """`trainee(name, **evaluate)`: the Trainee of a yaml over tiny data."""
+    """`trainee(name, **evaluate)`: the Trainee of a yaml over tiny data, which trains plain networks."""
     data: dict[str, dict[str, Any]] = {
         "runge": {"points": 7, "validation_points": 5, "test_points": 5},
         "bateman": SIZES,
@@ -62,7 +62,7 @@ def trainee(mnist_root: Path, cifar_root: Path) -> Callable[..., Any]:
 
     def make(name: str, **evaluate: Any) -> Any:
         whole = config(name)
-        whole.merge_with({"task": {"data": data[name], "evaluate": {"epochs": 1, **evaluate}}})
+        whole.merge_with({"task": {"data": data[name], "evaluate": {"epochs": 1, "training": "plain", **evaluate}}})
         return instantiate(whole.task.evaluate)
 
     return make

@@ -10,9 +10,10 @@ import pytest
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Threshold, TrialTable, analyse
 from hsicfast.indices.findings import Pair
 from hsicfast.report.axes import fits_log_axis, levels, place_labels, ticks
-from hsicfast.report.content import clearest, clearest_pairs, clearest_ranks, group_goal, noise_r2, p_meaning
+from hsicfast.report.content import clearest, clearest_pairs, group_goal, noise_r2, p_meaning
 from hsicfast.report.marginals import bars
 from hsicfast.report.points import some_of
+from hsicfast.report.ranking import clearest_ranks
 
 
 def test_the_clearest_come_first_whatever_their_size():

@@ -10,15 +10,7 @@ from builders import NASTY, finished_run, too_small_to_judge
 
 from hsicfast import Choice, Float, SearchSpace
 from hsicfast.indices.findings import Pair
-from hsicfast.report.content import (
-    LINES,
-    MOST_RANKED,
-    clearest_pairs,
-    clearest_ranks,
-    interval_seen,
-    relevance,
-    strongest_paired,
-)
+from hsicfast.report.content import clearest_pairs, interval_seen, relevance, strongest_paired
 from hsicfast.report.figures import (
     cost_figure,
     draw_all,
@@ -29,6 +21,7 @@ from hsicfast.report.figures import (
     ranking_figure,
     relevance_figure,
 )
+from hsicfast.report.ranking import LINES, MOST_RANKED, clearest_ranks
 from hsicfast.report.style import render
 
 

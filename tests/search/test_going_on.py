@@ -65,7 +65,7 @@ class TestMoreTrials:
             result = minimize(evaluate, SPACE, n_trials=n, folder=tmp_path, seed=1)
             assert len(result.trials) == len(evaluate.trained) == len(set(evaluate.trained)) == n
         drawn = int((result.trials.origin[:24] == "design").sum())
-        assert result.rounds[0].note == f"of before, 24 of 24 used, {drawn} of them as drawn from the law of the space"
+        assert result.rounds[0].note == f"of before, 24 of 24 used, {drawn} of them as drawn from the search space"
 
     def test_what_was_found_is_not_lost(self, tmp_path):
         first = minimize(bowl, FLAT, n_trials=20, strategy=TPE, folder=tmp_path)
@@ -163,7 +163,7 @@ class TestAnotherSpace:
         wide = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
         result = minimize(evaluate, wide, n_trials=20, strategy=TPE, folder=tmp_path)
         assert (len(evaluate.trained), len(result.trials)) == (0, 20)
-        assert result.rounds[0].note == "of before, 20 of 20 used, 0 of them as drawn from the law of the space"
+        assert result.rounds[0].note == "of before, 20 of 20 used, 0 of them as drawn from the search space"
         assert set(result.trials.origin) == {"search"}
         # Those that were drawn from the narrower range are analysed by their ranks, for want of others.
         assert (result.sensitivity.question.law, len(result.sensitivity.trials)) == ("ranks", 10)
@@ -182,7 +182,7 @@ class TestAnotherSpace:
         # The uniform distribution, cut to a part of its range, is that of the part.
         drawn = sum(trial.origin == "design" for trial in inside)
         assert result.rounds[0].note == (
-            f"of before, {len(inside)} of 20 used, {drawn} of them as drawn from the law of the space; "
+            f"of before, {len(inside)} of 20 used, {drawn} of them as drawn from the search space; "
             f"{20 - len(inside)} have x outside 0 to 0.5"
         )
         assert whole(tmp_path) == []
@@ -202,7 +202,7 @@ class TestAnotherSpace:
         unnamed = minimize(bowl, more, n_trials=12, strategy=TPE, folder=tmp_path)
         assert unnamed.trials.index.tolist() == list(range(20, 32))
         assert unnamed.rounds[0].note == (
-            "of before, 0 of 20 used, 0 of them as drawn from the law of the space; 20 have no drop "
+            "of before, 0 of 20 used, 0 of them as drawn from the search space; 20 have no drop "
             "(pass had={'drop': ...} to say which value they had)"
         )
         assert whole(tmp_path) == []
@@ -366,6 +366,14 @@ class TestKnown:
         assert evaluate.trained == []
         more = minimize(evaluate, FLAT, n_trials=16, strategy=TPE, known=toy_table(40), folder=tmp_path)
         assert (len(evaluate.trained), len(more.trials)) == (4, 16)
+
+    def test_what_is_known_of_the_branches_spares_visits_and_draws(self):
+        rows = [params for params in design(SPACE, 40, 0) if params["rate"] <= 0.5]
+        table = TrialTable.from_trials(SPACE, [Trial(i, own, train(own, 0)["objective"]) for i, own in enumerate(rows)])
+        found = minimize(train, SPACE, n_trials=10, strategy=Hsic(final_share=0), known=table)
+        assert {"design", "branches"}.isdisjoint(r.name for r in found.rounds)
+        assert found.rounds[-1].name == "search"
+        assert set(found.trials.origin) == {"search"}
 
     def test_twenty_after_two_hundred_find_the_best(self):
         late = minimize(bowl, FLAT, n_trials=20, known=toy_table(200), seed=0)

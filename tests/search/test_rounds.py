@@ -84,7 +84,7 @@ class TestMaxCost:
         assert result.best.cost <= 1.4
         assert result.economical.cost <= 1.4
         assert result.best.objective == done.objective[done.cost <= 1.4].min()
-        assert len(result.sensitivity.trials) == result.rounds[0].last
+        assert len(result.sensitivity.trials) == (result.trials.origin == "design").sum()
         assert result.sensitivity.question.law == "space"
         assert all(part.story == part.note for part in result.rounds)
 
@@ -105,16 +105,17 @@ class TestMaxCost:
             dear = params["kind"] == "dear"
             return {"objective": params["x"] + (0 if dear else 1), "cost": 9.0 if dear else 1.0}
 
-        kinds = [
-            trial.params["kind"]
-            for trial in minimize(evaluate, space, n_trials=16, strategy=Hsic(), max_cost=2.0).trials
-        ]
-        assert set(kinds[-4:]) == {"cheap"}
+        limited = minimize(evaluate, space, n_trials=16, strategy=Hsic(), max_cost=2.0)
+        kinds = [trial.params["kind"] for trial in limited.trials]
+        assert kinds[-4:].count("cheap") >= 3
+        said = "kind cheap is visited further: none of 4 trials in kind dear ended well"
+        assert said in [learnt for part in limited.rounds for learnt in part.learnt]
         free = [
             trial.params["kind"]
             for trial in minimize(evaluate, space, n_trials=16, strategy=Hsic(economy_share=0.01)).trials
         ]
-        assert set(free[-4:]) == {"dear"}
+        # A quarter of the search goes to the branch with the fewest trials.
+        assert free[-4:].count("dear") >= 3
 
     @pytest.mark.parametrize("strategy", ["random", QUICK, Hsic()])
     def test_nothing_is_within_the_limit(self, strategy, tmp_path):

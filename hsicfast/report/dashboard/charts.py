@@ -18,14 +18,12 @@ from hsicfast.report.content import (
     INDEX_LABELS,
     INDEX_MARKS,
     R2_TICKS,
-    RANK_LABELS,
     Half,
     clearest,
     index_rows,
     interval_seen,
     pair_matrix,
     pictured,
-    rank_lines,
     relevance_map,
     where_text,
 )
@@ -45,6 +43,7 @@ from hsicfast.report.dashboard.plotly_style import (
 )
 from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
 from hsicfast.report.points import EDGE_LABEL, cloud, crowding, plane
+from hsicfast.report.ranking import RANK_LABELS, rank_lines
 from hsicfast.report.style import BLUE, GREY, PALE, VERMILION
 from hsicfast.text import number, p_text, ratio, share_text
 from hsicfast.trials.table import TrialTable
@@ -251,8 +250,20 @@ def relevance_chart(both: list[tuple[Index, Index]], *, cost: str = "cost") -> F
     # The chart is about 740 by 290 points; a letter is 7 points wide.
     sides = place_labels((at - low) / (top - low) * (740, 290), seen.names, (740.0, 290.0), (7.0, 15.0), 9.0)
     places = [side_of(side) for side in sides]
+    spans = np.abs(seen.ends - at)
     for kind, mark, dots in seen.marks:
+        errors = (
+            {
+                "array": spans[1, dots, axis],
+                "arrayminus": spans[0, dots, axis],
+                "thickness": 0.6,
+                "width": 0,
+                "color": GREY,
+            }
+            for axis in (0, 1)
+        )
         figure.add_scatter(
+            **dict(zip(("error_x", "error_y"), errors, strict=True)),
             x=at[dots, 0],
             y=at[dots, 1],
             mode="markers+text",

@@ -9,7 +9,7 @@ from builders import NASTY, NETWORK, finished_run, too_small_to_judge
 
 from hsicfast import Choice, Float, SearchSpace, Trial, TrialTable, analyse
 from hsicfast.indices.findings import Pair
-from hsicfast.report.content import clearest_pairs, clearest_ranks, quadrant, relevance
+from hsicfast.report.content import clearest_pairs, quadrant, relevance
 from hsicfast.report.dashboard.charts import (
     charts,
     cost_chart,
@@ -22,6 +22,7 @@ from hsicfast.report.dashboard.charts import (
 )
 from hsicfast.report.dashboard.plotly_style import escape
 from hsicfast.report.figures import cost_figure, pictures
+from hsicfast.report.ranking import clearest_ranks
 from hsicfast.text import number, p_text, ratio
 
 

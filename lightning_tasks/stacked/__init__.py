@@ -1,0 +1,1 @@
+"""Many small networks train at once, as one stack; each has the numbers that it would have alone."""
