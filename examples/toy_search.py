@@ -19,7 +19,7 @@ def train(params: dict[str, float]) -> dict[str, float]:
 
 # %%
 space = {"rate": hsicfast.Float(0, 1), "width": hsicfast.Int(1, 64, log=True), "unused": hsicfast.Float(0, 1)}
-found = hsicfast.minimize(train, space, n_trials=40, seed=0, progress=False)
+found = hsicfast.minimize(train, space, n_trials=30, seed=0, progress=False)
 
 # %%
 console = Console()

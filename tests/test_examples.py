@@ -115,12 +115,14 @@ def test_optuna_study():
     assert importances["lr"] > 0.5
 
 
+@pytest.mark.slow
 def test_toy_search():
     result = found("toy_search")
     assert abs(result.best.params["rate"] - 0.3) < 0.05
     assert result.economical.cost < result.best.cost
 
 
+@pytest.mark.slow
 def test_going_on():
     left = run("going_on")
     assert left["found"].best.objective <= left["earlier"].best().objective
