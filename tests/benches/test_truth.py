@@ -136,7 +136,7 @@ def test_the_sentence_that_names_an_effect_is_read():
         "values, would have been found with 90% power."
     )
     assert POWER_TEXT.search(text).groups() == ("85", "in one half of its values", "90")
-    assert POWER_TEXT.search("too few to see even the strongest effect for sure, every good trial in one half") is None
+    assert POWER_TEXT.search("too few to see even the strongest effect for sure (every good trial in one half)") is None
 
 
 @pytest.mark.parametrize("group", GROUPS)
