@@ -88,7 +88,7 @@ class TestHsic:
         monkeypatch.setattr(rounds, "propose", recorded)
         found = minimize(tree, TREE, n_trials=100, strategy=Hsic(final_share=0), seed=0)
         search = next(r for r in found.rounds if r.name == "search")
-        own = asked[-(search.last - search.first - 6) :]  # 6 are drawn from the law
+        own = asked[-(search.last - search.first - 6) :]  # 6 are drawn from the space
         # 3 standard deviations of a binomial of about 60 and a quarter are 10.
         assert abs(sum(fixed != {} for fixed in own) - len(own) / 4) < 10
 
