@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +52,14 @@ class Random:
     """
 
     design: str = "random"
-    grows: ClassVar[bool] = True  # see :class:`~hsicfast.search.plan.Strategy`
 
     def __post_init__(self) -> None:
         check_method("strategy.design", self.design, DESIGNS)
+
+    @property
+    def grows(self) -> bool:
+        """See :class:`~hsicfast.search.plan.Strategy`: the points of a Latin hypercube depend on their number."""
+        return self.design != "latin"
 
     def check(self, n_trials: int) -> None:
         """See :meth:`~hsicfast.search.plan.Strategy.check`."""
