@@ -22,6 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benches.results import add_json, write_results
 from hsicfast import Float, SearchSpace, minimize
 from hsicfast.runs.watcher import Watcher
 from hsicfast.training.executors import Local, Processes
@@ -113,6 +114,7 @@ def dispatch() -> Iterator[tuple[str, str, str, bool]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time what a run costs beside its trainings.")
     parser.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
+    add_json(parser)
     chosen = parser.parse_args()
     table = Table("what", "measured", "bar", "met", box=box.MARKDOWN if chosen.markdown else box.ROUNDED)
     missed = 0
@@ -122,6 +124,7 @@ def main() -> None:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     console = Console(width=200 if chosen.markdown or not sys.stdout.isatty() else None, highlight=False)
     console.print(table, f"load of the machine at the end: {load}")
+    write_results(chosen.json, [table], f"Load of the machine at the end: {load}.")
     sys.exit(1 if missed else 0)
 
 

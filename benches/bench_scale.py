@@ -26,6 +26,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benches.results import add_json, write_results
 from hsicfast import Float, Int, ParquetTrials, SearchSpace, analyse
 
 BAR, HELD_FROM, GROUPS = 3.0, 10_000_000, 20
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", choices=["ray"], help="portions as tasks of Ray")
     parser.add_argument("--markdown", action="store_true")
+    add_json(parser)
     options = parser.parse_args()
     lines = []
     with tempfile.TemporaryDirectory() as folder:
@@ -117,6 +119,7 @@ def main() -> None:
     for line in lines:
         table.add_row(*line)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+    write_results(options.json, [table], f"Medians of {options.repeats}, both sides in turn; {load}.")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benches.known import SIZES, Kept, Mean, known_answers
+from benches.results import add_json, write_results
 from hsicfast import Float, SearchSpace, TrialTable, analyse
 from hsicfast.dependence.inference import holm
 from hsicfast.optuna import HSICImportanceEvaluator
@@ -215,16 +216,23 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="keep the peers' known answers in this file (JSON lines)")
     parser.add_argument("--processes", type=int, help="for the known answers (default: one a core)")
     parser.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
+    add_json(parser)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     form = box.MARKDOWN if options.markdown else box.SIMPLE_HEAD
     console = Console(width=WIDTH if options.markdown else None)
     names = [name for name in QUESTIONS if options.only in (None, name)]
+    tables = []
     if names:
-        console.print(questions(names, options.studies, form))
+        tables.append(questions(names, options.studies, form))
+        console.print(tables[-1])
     if options.only in (None, KNOWN):
-        console.print(answers(options, form))
+        tables.append(answers(options, form))
+        console.print(tables[-1])
+    asked = f"{options.studies} studies a question, of which the evaluators judge {PEER_STUDIES}"
+    note = f"{asked}; {options.seeds} seeds a function."
+    write_results(options.json, tables, note)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from timeit import timeit
@@ -32,12 +31,14 @@ from rich.table import Table
 from scipy import optimize
 from scipy.spatial.distance import pdist, squareform
 
+from benches.results import add_json, machine, versions, write_results
 from hsicfast import Float, Int, SearchSpace, TrialTable, analyse, goal_hsic, hsic
 from hsicfast.engines.kernels import KERNELS
 from hsicfast.space.distributions import distribution
 from hsicfast.trials.goal import best_fraction
 
-OURS, PEERS = ("hsicfast", "numpy", "scipy", "numba", "optuna"), ("openturns", "hyppo", "SALib")
+PEERS = ("openturns", "hyppo", "SALib")
+DEFAULTS = "Peers with their defaults, threads included."
 ROUND = 0.05  # a round repeats a fast call until it has taken this many seconds
 
 
@@ -318,6 +319,7 @@ def reference(plan: Plan) -> Iterator[Line]:
 
 DATA = """
 import hashlib, time, numpy as np
+from benches.results import add_json, machine, versions, write_results
 from hsicfast import Float, Int, SearchSpace, TrialTable, analyse, goal_hsic, hsic
 u, y = np.random.default_rng(0).random((2, 1001))
 space = SearchSpace({"a": Float(0, 1), "b": Int(1, 8), "c": Float(0, 1)})
@@ -358,25 +360,23 @@ def starting(plan: Plan) -> Iterator[Line]:
 ROWS = {f.__name__: f for f in (permutation, sort, maximum, pair, memory, analysis, reference, threads, starting)}
 
 
-def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
-    model = next((line.split(":")[1].strip() for line in cpuinfo if "model name" in line), platform.processor())
-    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    versions = ", ".join(f"{name} {version(name)}" for name in (*OURS, *filter(find_spec, PEERS)))
+def place() -> str:
     absent = ", ".join(name for name in PEERS if not find_spec(name))
     advice = f" Not installed: {absent}; pip install -c constraints.txt -e '.[peers]' does it." if absent else ""
-    place = f"{model}, {os.cpu_count()} cores, {gibibytes:.0f} GiB; Python {platform.python_version()}, {versions}."
-    return f"{place} Peers with their defaults, threads included.{advice}"
+    named = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return f"{machine()}; {named}. {DEFAULTS}{advice}"
 
 
-def show(lines: list[Line], quick: bool, markdown: bool) -> None:
+def show(lines: list[Line], quick: bool, markdown: bool) -> Table:
+    """Print the lines, and return their table."""
     head = ("what", "ours", "peer", "theirs", "ratio", "bar", "met", "repeats, ours / theirs", "agreement")
     table = Table(*head, box=box.MARKDOWN if markdown else box.ROUNDED, show_lines=not markdown)
     for line in lines:
         table.add_row(*line[:6], "" if quick or line.met is None else "yes" if line.met else "NO", *line[7:])
     console = Console(width=10_000 if markdown else None if sys.stdout.isatty() else 200, highlight=False)
-    console.print(machine(), "Quick sizes: no bar is held.\n" if quick else "\n", markup=False)
+    console.print(place(), "Quick sizes: no bar is held.\n" if quick else "\n", markup=False)
     console.print(table)
+    return table
 
 
 def main() -> None:
@@ -385,6 +385,7 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS), help="names, by comma: %(default)s")
     parser.add_argument("--repeats", type=int, default=5, help="rounds of each measurement (default: %(default)s)")
     parser.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
+    add_json(parser)
     options = parser.parse_args()
     names = options.rows.split(",")
     if not set(names) <= set(ROWS) or options.repeats < 1:
@@ -393,7 +394,8 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = Plan(options.quick, 1 if options.quick else options.repeats)
     lines = [line for name in track(names, console=Console(stderr=True), transient=True) for line in ROWS[name](plan)]
-    show(lines, options.quick, options.markdown)
+    table = show(lines, options.quick, options.markdown)
+    write_results(options.json, [table], f"Medians of at least {plan.repeats}, both sides in turn. {DEFAULTS}")
 
 
 if __name__ == "__main__":

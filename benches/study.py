@@ -33,6 +33,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benches.problems import KINDS, TASKS, kind_of, problem_of, problems_of
+from benches.results import add_json, write_results
 from benches.standings import Plan, draw, floors, notes, paired, prices, ranks, read_all
 from benches.strategies import STRATEGIES, hindrance
 from hsicfast.files import jsonable, write_atomically
@@ -103,6 +104,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw the best so far, one file a kind of problem")
+    add_json(parser)
     chosen = parser.parse_args()
     if not 1 <= chosen.tasks <= TASKS:
         parser.error(f"`1 <= tasks <= {TASKS}` must hold, but got {chosen.tasks}: the others are kept unseen")
@@ -118,6 +120,7 @@ def main() -> None:
     runs = read_all(chosen.results)
     floor = floors(runs)
     style = box.MARKDOWN if chosen.markdown else box.ROUNDED
+    tables = []
     for kind in chosen.problems:
         own = paired(run for run in runs if kind_of(run.plan.problem) == kind and wanted(run.plan, chosen))
         if not any(own.values()):
@@ -126,12 +129,14 @@ def main() -> None:
         reference = chosen.reference or "hsic"
         reference = reference if reference in own else next(iter(own))
         for table in (ranks, prices):
-            console.print(table(kind, own, floor, reference, style), "")
+            tables.append(table(kind, own, floor, reference, style))
+            console.print(tables[-1], "")
         for line in notes(own, floor, reference):
             console.print(line, "", markup=False)
         if chosen.plots:
             chosen.plots.mkdir(parents=True, exist_ok=True)
             write_atomically(chosen.plots / f"{kind}.png", draw(kind, own, floor))
+    write_results(chosen.json, tables, f"{chosen.n_trials} trials a run, {chosen.seeds} seeds a problem.")
     for line in failed:
         console.print(f"failed, and runs again next time: {line}", markup=False)
     sys.exit(1 if failed else 0)

@@ -11,7 +11,6 @@ the configurations, of which "repeats" trains each 5 times.
 """
 
 import argparse
-import json
 import math
 import os
 import re
@@ -20,7 +19,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from itertools import product
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +31,7 @@ from scipy.special import ndtr
 from scipy.stats import binom
 
 from benches.functions import FUNCTIONS
+from benches.results import add_json, write_results
 from hsicfast import Bool, Choice, Float, Int, SearchSpace, Sensitivity, TrialTable, analyse
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -442,18 +441,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write all cells there, too")
+    add_json(parser)
     options = parser.parse_args(arguments)
     studies, most = (QUICK, QUICK_MOST) if options.quick else (options.studies, math.inf)
     console = Console(width=160, soft_wrap=True) if options.markdown else Console()
     lines: list[dict[str, Any]] = []
+    tables: list[Table] = []
     for group in GROUPS if options.only is None else (options.only,):
         chosen = {place: plan for place, plan in enumerate(plans()) if plan.group == group and plan.n <= most}
         counts = counted(chosen, studies, options.seed, options.processes)
-        console.print(tabulate(group, counts, box.MARKDOWN if options.markdown else box.SIMPLE_HEAD))
+        tables.append(tabulate(group, counts, box.MARKDOWN if options.markdown else box.SIMPLE_HEAD))
+        console.print(tables[-1])
         lines += rows(group, counts)
-        if options.json:
-            options.json.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+        write_results(options.json, tables, f"{studies} studies a cell.", cells=lines)
     console.print(f"{sum(not line['holds'] for line in lines)} of {len(lines)} cells break their claim")
 
 

@@ -1,4 +1,8 @@
-"""Fine-tune a language model by LoRA: what decides, and the cheapest adapter that is as good as the best.
+"""
+Fine-tuning by LoRA
+===================
+
+*What decides, and which is the cheapest adapter that is as good as the best?*
 
 The model is tiny and trained from nothing, on the documentation of Python that comes with it; then it is taught the
 source code of Python's standard library. An adapter adds `alpha / rank * B A x` to some of its linear layers and trains

@@ -1,21 +1,28 @@
-"""Trials that say nothing: the answer is "no evidence either way", not a ranking."""
+"""
+Trials that say nothing
+=======================
+
+*What if nothing matters?* Then the answer is "no evidence either way", and not a ranking of noise. It says which effect
+would have been found, for that depends on the number of trials.
+"""
 
 import numpy as np
 from rich.console import Console
 
 import hsicfast
 
+# %%
+random = np.random.default_rng(0)
+space = hsicfast.SearchSpace({f"h{i}": hsicfast.Float(0, 1) for i in range(8)})
+columns = {name: random.random(200) for name in space}
+found = hsicfast.analyse(space, hsicfast.TrialTable.from_arrays(space, columns, random.random(200)))
 
-def main() -> hsicfast.Sensitivity:
-    random = np.random.default_rng(0)
-    space = hsicfast.SearchSpace({f"h{i}": hsicfast.Float(0, 1) for i in range(8)})
-    columns = {name: random.random(200) for name in space}
-    found = hsicfast.analyse(space, hsicfast.TrialTable.from_arrays(space, columns, random.random(200)))
-    Console().print(found.headline)
-    for name, verdict in found.verdicts().iterrows():
-        Console().print(f"{name}: {verdict['text']}. {verdict['evidence']}")
-    return found
+# %%
+console = Console()
+console.print(found.headline)
+for name, verdict in found.verdicts().head(3).iterrows():
+    console.print(f"{name}: {verdict['text']}. {verdict['evidence']}")
 
-
-if __name__ == "__main__":
-    main()
+# %%
+# Each index lies about its noise floor.
+figure = found.plot("indices")

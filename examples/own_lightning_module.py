@@ -1,4 +1,10 @@
-"""Your own LightningModule, as it stands: which of its hyperparameters decide, and the best network in a file."""
+"""
+Your own LightningModule
+========================
+
+*Which hyperparameters of my module decide?* The module stays as it is. ``Fit`` trains one configuration of it, and
+``minimize`` searches; the best network ends in a file. It takes some minutes, so that the site shows the script alone.
+"""
 
 from lightning_tasks import Fit  # isort: skip -- before Lightning, if torch and torchvision are of different builds
 import pytorch_lightning as pl

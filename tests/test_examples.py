@@ -1,4 +1,4 @@
-"""The examples run, and find what they say they find."""
+"""The examples run, find what they say they find, and have a picture for the gallery."""
 
 import json
 import os
@@ -10,19 +10,36 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# They train for minutes: the gallery shows their code, and their tests below call parts of them.
+TRAININGS = {"own_lightning_module", "lora"}
+
+
+def run(name):
+    """What the script leaves: its names."""
+    left = runpy.run_path(str(next(path for path in EXAMPLES if path.stem == name)))
+    assert isinstance(left["figure"], Figure)
+    return left
 
 
 def found(name):
-    return runpy.run_path(str(next(path for path in EXAMPLES if path.stem == name)))["main"]()
+    return run(name)["found"]
 
 
 def test_each_has_a_test_here():
-    assert [path.stem for path in EXAMPLES] == [
-        "conditional_space", "exclusive_or", "lora", "noise_only", "optuna_study", "own_csv", "own_lightning_module",
-    ]  # fmt: skip
+    text = Path(__file__).read_text()
+    assert {path.stem for path in EXAMPLES if f'("{path.stem}")' not in text} == TRAININGS
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_each_begins_with_a_title_and_a_question(path):
+    first, title, line, _, text = path.read_text().split("\n", 4)
+    assert (first, len(line), set(line)) == ('"""', len(title), {"="})
+    assert text.startswith("*")
+    assert "?*" in text.split('"""')[0] or text.startswith("*I only need") or text.startswith("*My trials")
 
 
 def test_own_csv(capsys):
@@ -30,10 +47,22 @@ def test_own_csv(capsys):
     assert "evenly in their logarithms" in capsys.readouterr().out
 
 
-def test_optuna_study():
-    importances = found("optuna_study")
-    assert next(iter(importances)) == "lr"
-    assert importances["lr"] > 0.5
+def test_reading_an_index():
+    frame = found("reading_an_index").to_frame()
+    assert list(frame.index) == ["decides", "helps", "nothing"]
+    assert (frame["pvalue_holm"] <= 0.05).tolist() == [True, True, False]
+
+
+def test_noise_floor():
+    left = run("noise_floor")
+    floors = [one.null_mean for one in left["noise"]]
+    assert floors == sorted(floors, reverse=True)
+    assert left["signal"][-1].pvalue < 0.01 < left["noise"][-1].pvalue
+
+
+def test_noise_only(capsys):
+    assert found("noise_only").significant() == []
+    assert "no evidence either way with 200 trials" in " ".join(capsys.readouterr().out.split())
 
 
 def test_conditional_space():
@@ -42,17 +71,79 @@ def test_conditional_space():
     assert sensitivity["momentum"].group == "optimizer=sgd"
 
 
-def test_noise_only(capsys):
-    assert found("noise_only").significant() == []
-    assert "no evidence either way with 200 trials" in " ".join(capsys.readouterr().out.split())
-
-
 def test_exclusive_or():
     sensitivity = found("exclusive_or")
     assert sensitivity.significant() == []
     pairs = sensitivity.pairs.set_index(["first", "second"])
     assert pairs["pvalue_pure"].idxmin() == ("a", "b")
     assert pairs.loc[("a", "b"), "pvalue_pure"] < 0.01
+
+
+def test_several_edges():
+    assert set(found("several_edges").significant()) == {"rate", "width"}
+
+
+def test_safe_to_fix():
+    verdicts = found("safe_to_fix").verdicts()
+    assert verdicts.loc["rate", "kind"] == verdicts.loc["width", "kind"] == "matters"
+    assert verdicts.loc["layers", "text"] == "safe to fix: 1"
+
+
+def test_cost_against_error():
+    left = run("cost_against_error")
+    assert left["economical"].cost < left["best"].cost
+    assert left["best"].objective <= left["economical"].objective <= left["best"].objective + 0.03
+
+
+def test_explain_the_best():
+    kinds = run("explain_the_best")["told"].to_frame()["kind"]
+    assert kinds["lr"] == "carries"
+    assert kinds.get("layers", "unclear") == "unclear"
+
+
+def test_learning_curves():
+    curves = found("learning_curves").curves
+    assert "decay" in curves.clear_from
+    first, last = (dict(zip(curves.names, row, strict=True)) for row in (curves.r2[0], curves.r2[-1]))
+    assert first["rate"] > first["decay"]
+    assert last["decay"] > last["rate"]
+
+
+def test_optuna_study():
+    importances = found("optuna_study")
+    assert next(iter(importances)) == "lr"
+    assert importances["lr"] > 0.5
+
+
+@pytest.mark.slow
+def test_toy_search():
+    result = found("toy_search")
+    assert abs(result.best.params["rate"] - 0.3) < 0.05
+    assert result.economical.cost < result.best.cost
+
+
+@pytest.mark.slow
+def test_going_on():
+    left = run("going_on")
+    assert left["found"].best.objective <= left["earlier"].best().objective
+
+
+def test_stream():
+    left = run("stream")
+    assert left["found"].statistic == pytest.approx(left["everything"].statistic, rel=1e-12)
+
+
+def test_anova_shares():
+    shares = found("anova_shares")
+    assert shares.first[0] > 0.5
+    assert shares.total[1] - shares.first[1] > 0.2
+    assert shares.total[3] < 0.05
+
+
+def test_two_samples():
+    left = run("two_samples")
+    assert left["found"].pvalue < 0.01
+    assert left["pvalues"]["linear"] > 0.05
 
 
 class TestOwnProject:

@@ -400,7 +400,7 @@ def _power(index: Index, possible: Reach) -> str:
     """What these trials would have found."""
     start = f"adjusted p {p_text(index.pvalue_holm)} with {index.n:,} trials; "
     if math.isinf(possible.found):
-        return start + f"too few to see even the strongest effect for sure, every good trial {possible.part}."
+        return start + f"too few to see even the strongest effect for sure (every good trial {possible.part})."
     return start + (
         f"an effect above R² {number(possible.found_r2, 2)}, such as {percent(possible.found)} of the good trials "
         f"{possible.part}, would have been found with {share_text(POWER)} power."

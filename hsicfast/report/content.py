@@ -1,6 +1,6 @@
-"""Decides what the pictures of an analysis show, once for print and screen: rows, cells, marks, lines and their words.
+"""Decides what the pictures of an analysis show, once for print, page and dashboard: rows, cells, marks, words.
 
-Both backends, figures.py and charts.py, place what they get from here; they escape names and choose sizes.
+figures.py, drawings.py and dashboard/charts.py place what they get from here; they escape names and choose sizes.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def strip_top(indices: Sequence[Index]) -> float:
     """The end of the axis of :func:`strip` for these indices: all intervals, if they are not far longer than needed."""
     known = [above_chance(index) for index in indices if math.isfinite(index.r2)]
     points, ends = ([row[k] for row in known] for k in (0, 2))
-    return 1.03 * min(max(ends, default=1.0), LONGEST * max(points, default=1.0)) or 1.0
+    return min(1.03 * min(max(ends, default=1.0), LONGEST * max(points, default=1.0)), 1.0) or 1.0
 
 
 def parallel(findings: Findings, names: Sequence[str], metric: str) -> Picture:

@@ -41,6 +41,8 @@ from hsicfast.text import number, p_text, ratio, share_text, value_text
 from hsicfast.trials.goal import Threshold, goal_text
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from hsicfast.indices.findings import Index
     from hsicfast.trials.table import TrialTable
     from hsicfast.trials.trial import Trial
@@ -160,7 +162,7 @@ def write_page(
 
 
 def page(template: str, content: PageContent, **rest: Any) -> str:
-    """The page as HTML: the template filled with `content`, its charts and the `rest`.
+    """The page as HTML: the template filled with `content`, its pictures and the `rest`.
 
     Parameters
     ----------
@@ -174,18 +176,15 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
     -------
     str
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    # Names come from files and people: Jinja escapes everything that is not marked safe here.
-    environment = Environment(
-        loader=PackageLoader("hsicfast.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "p": p_text, "share": share_text, "value": value_text, "ratio": ratio}
+    environment = templates()
+    environment.filters |= {
+        "p": p_text,
+        "share": share_text,
+        "value": value_text,
+        "ratio": ratio,
+    }
     environment.filters |= {"goal": goal_text, "groups": in_groups, "rank": rank_text, "kind": kind_text}
     environment.filters |= {"strip_top": drawings.strip_top, "strip": lambda *row: Markup(drawings.strip(*row))}
     findings, question = content.findings, content.findings.question
@@ -218,12 +217,34 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         cheapest=findings.met.mean() if isinstance(question.goal, Threshold) else question.share(findings.n),
         table=_trials(content),
         **{name: _marked(Markup, picture) for name, picture in _pictures(content).items()},
-        style=Markup(_file("page.css")),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(f"'{fingerprint(script)}'" for script in scripts)),
         versions=_versions(),
         **rest,
     )
+
+
+def templates() -> Environment:
+    """The templates of all pages, with our style sheet.
+
+    Returns
+    -------
+    jinja2.Environment
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    # Names come from files and people: Jinja escapes everything that is not marked as safe.
+    environment = Environment(
+        loader=PackageLoader("hsicfast.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.globals["style"] = Markup(_file("page.css"))
+    return environment
 
 
 def _what_to_do(findings: Conclusions) -> dict[str, list[Action]]:

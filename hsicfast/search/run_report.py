@@ -319,12 +319,12 @@ def _which_analysed(result: Result) -> list[str]:
     said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the search space"
     if not redraws:
         return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
-    asked = " and ".join(
-        f"{len(own.moved)} of the search for {own.name}, which was moved away from the value proposed in "
-        f"{int(own.moved.sum())} of them, drawn by lot (p {p_text(own.pvalue)} that they are as bad by chance)"
+    asked = " ".join(
+        f"For {own.name} it also uses {len(own.moved)} of the search: in {own.moved.sum()} of these, drawn by lot, "
+        f"{own.name} was moved away from the value proposed (p {p_text(own.pvalue)} that they are as bad by chance)."
         for own in redraws
     )
-    return [f"{said}, and {asked}; it leaves out the other {left} of the search, {why}."]
+    return [f"{said}. {asked} It leaves out the other {left} of the search, {why}."]
 
 
 def _stopped_early(trials: TrialTable) -> str:

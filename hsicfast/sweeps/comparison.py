@@ -189,7 +189,7 @@ def print_kinds(console: Console, kinds: Sequence[Kind]) -> None:
         )
 
 
-HEADS = ("what", "runs>", "best>", "quartiles>", "its cost>", "economical>", "its cost>", "wins>")
+HEADS = ("what", "runs>", "best>", "quartiles", "its cost>", "economical>", "its cost>", "wins>")
 
 
 def row_of(kind: Kind) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hsicfast.report.page import templates
 from hsicfast.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, render, sheet, shorten, styled
 from hsicfast.report.style import legend as add_legend
 from hsicfast.text import number
@@ -35,15 +36,8 @@ def comparison_page(folder: Path, kinds: Sequence[Kind]) -> str:
     -------
     str
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from hsicfast.sweeps.comparison import HEADS, row_of
 
-    environment = Environment(
-        loader=PackageLoader("hsicfast.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"number": number}
     tasks = [
         {
             "name": task,
@@ -58,7 +52,7 @@ def comparison_page(folder: Path, kinds: Sequence[Kind]) -> str:
         for task, own in _by_task(kinds)
     ]
     heads = [head.rstrip(">") for head in HEADS]
-    return environment.get_template("comparison.html.j2").render(title=folder.name, heads=heads, tasks=tasks)
+    return templates().get_template("comparison.html.j2").render(title=folder.name, heads=heads, tasks=tasks)
 
 
 def sentence(kinds: Sequence[Kind]) -> str:

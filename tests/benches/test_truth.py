@@ -136,7 +136,7 @@ def test_the_sentence_that_names_an_effect_is_read():
         "values, would have been found with 90% power."
     )
     assert POWER_TEXT.search(text).groups() == ("85", "in one half of its values", "90")
-    assert POWER_TEXT.search("too few to see even the strongest effect for sure, every good trial in one half") is None
+    assert POWER_TEXT.search("too few to see even the strongest effect for sure (every good trial in one half)") is None
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -168,7 +168,11 @@ def test_what_always_goes_wrong_breaks_its_claim():
 def test_the_command_prints_and_writes(tmp_path, capsys):
     path = tmp_path / "cells.json"
     main(["--only", "many", "--studies", "2", "--markdown", "--json", str(path)])
-    lines = json.loads(path.read_text())
+    result = json.loads(path.read_text())
+    assert result["tables"][0]["columns"][:2] == ["cell", "claim"]
+    assert result["machine"]
+    assert result["versions"]["numpy"]
+    lines = result["cells"]
     assert {line["group"] for line in lines} == {"many"}
     assert all(line["n"] == 500 for line in lines)
     assert "60 columns, nothing matters: any inert one" in capsys.readouterr().out

@@ -5,6 +5,7 @@ Where no Chromium is found the measuring tests are skipped. `axe.js` beside this
 
 import html
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -133,10 +134,11 @@ def test_first_paint_takes_less_than_a_second(pages, tmp_path):
     path = tmp_path / "paint.html"
     source = pages["conditional"].read_text("utf-8")
     path.write_text(re.sub(r"<meta http-equiv[^>]*>", f"<script>{PAINT}</script>", source), encoding="utf-8")
-    painted = [re.search(r"<title>painted ([\d.]+)", chromium(path)) for _ in range(5)]
-    times = [float(found[1]) for found in painted if found]  # it may leave before it has painted
-    assert times
-    assert min(times) < 1000  # the machine may be busy
+    times = []
+    while not times or (min(times) >= 1000 and len(times) < 5):  # the machine may be busy
+        found = re.search(r"<title>painted ([\d.]+)", chromium(path))
+        times.append(float(found[1]) if found else math.inf)  # it may leave before it has painted
+    assert min(times) < 1000
 
 
 def test_pages_are_small(pages):

@@ -93,7 +93,7 @@ class TestKinds:
 
 class TestFiles:
     def test_terminal_csv_and_page(self, folder):
-        console = Console(record=True, width=100)
+        console = Console(record=True, width=80)
         leave_comparison(folder, console)
         said = console.export_text()
         assert "toy: 4 runs compared" in said

@@ -185,11 +185,11 @@ class TestProcesses:
         )  # fmt: skip
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-    def test_killed_and_started_again(self, project, program, tmp_path, launcher):
+    @pytest.mark.parametrize(("launcher", "counts"), [("basic", (3, 7)), ("joblib", (5,))])
+    def test_killed_and_started_again(self, project, program, tmp_path, launcher, counts):
         assert program(*RANDOM, "hydra.sweeper.n_trials=12", "hydra.sweep.dir=whole", "pause=0.0")[0] == 0
         slow = (*RANDOM, "hydra.sweeper.n_trials=12", f"hydra/launcher={launcher}", "hydra.sweep.dir=killed")
-        for count in (3, 7):
+        for count in counts:
             process = self.started(project, tmp_path, *slow, "pause=0.2")
             deadline = time.monotonic() + 90
             while len(list((tmp_path / "killed").glob("results/0*.json"))) < count:

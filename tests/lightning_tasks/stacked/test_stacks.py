@@ -19,7 +19,7 @@ from lightning_tasks.stacked.dropout import Dropout
 from lightning_tasks.stacked.layout import Layout, Member, sort
 from lightning_tasks.stacked.networks import NormBatch, Stack
 
-# What every network of the two spaces may be; each is met among the configurations of a test.
+# What every network of the two spaces may be; each is met among the networks that a test compares.
 KINDS = (
     "optimizer",
     "amsgrad",
@@ -65,10 +65,11 @@ def apart(stacked: Any, alone: Any, configurations: list[dict[str, Any]], sample
 @pytest.mark.parametrize("task", ["runge", "bateman"])
 def test_in_a_stack_and_alone_the_weights_are_the_same(task, trainee, space) -> None:
     configurations = drawn(space(task), 60, 1)
+    sample = list(range(0, 60, 5))
     for kind in KINDS:
-        assert len({params.get(kind) for params in configurations}) >= 2
+        assert len({configurations[place].get(kind) for place in sample}) >= 2
     stacked, alone = (trainee(task, epochs=4, training=training) for training in ("stacked", "solo"))
-    assert max(apart(stacked, alone, configurations, list(range(0, 60, 3)))) <= 1e-6
+    assert max(apart(stacked, alone, configurations, sample)) <= 1e-6
 
 
 @pytest.mark.slow
@@ -76,7 +77,7 @@ def test_in_a_stack_and_alone_the_weights_are_the_same(task, trainee, space) -> 
 def test_so_they_are_after_a_whole_training(task, epochs, trainee, space) -> None:
     configurations = drawn(space(task), 40, 2)
     stacked, alone = (trainee(task, epochs=epochs, training=training) for training in ("stacked", "solo"))
-    assert max(apart(stacked, alone, configurations, list(range(0, 40, 4)))) <= 1e-6
+    assert max(apart(stacked, alone, configurations, list(range(0, 40, 8)))) <= 1e-6
 
 
 @pytest.mark.parametrize("task", ["runge", "bateman"])
@@ -90,7 +91,7 @@ def test_a_plain_network_has_the_same_weights_up_to_rounding(task, trainee, spac
     double = {"precision": "64-true"}
     stacked, plain = (trainee(task, epochs=3, training=each, trainer=double) for each in ("stacked", "plain"))
     together = stacked.train_many(configurations, range(len(configurations)))
-    for place in range(0, 60, 2):
+    for place in range(0, 60, 4):
         own, its = together[place]
         result, weights = plain.train(configurations[place], place, None, test=False)
         assert own["status"] == result["status"]
