@@ -18,6 +18,7 @@ import numpy as np
 from hsicfast.errors import InputError
 from hsicfast.evidence.redraws import ASKED, Lots
 from hsicfast.indices.carried import Law
+from hsicfast.indices.pairs import MOST_OF_A_RUN
 from hsicfast.proposals.prospects import expected_gain, expected_harm
 from hsicfast.proposals.samplers import Turn, design, propose
 from hsicfast.proposals.transforms import BEST, Wish
@@ -313,7 +314,15 @@ class Run:
         law: Law = "ranks" if self.truncated or not self.decides else "space"
         # The answers to what a search has asked count at the end alone: what is asked must not depend on them.
         redraws = self._lots.redraws(self.ledger.table) if goal is None else ()
-        found = analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law, redraws=redraws)
+        found = analyse(
+            self.space,
+            drawn,
+            goal=goal or self.plan.goal,
+            seed=self.plan.seed,
+            pairs=math.comb(len(self.space), 2) <= MOST_OF_A_RUN,
+            law=law,
+            redraws=redraws,
+        )
         if goal is not None:
             self._decided = frozenset(found.significant())
         return found
