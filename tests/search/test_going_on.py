@@ -16,6 +16,7 @@ from hsicfast.runs.history import read_history
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import read_results
 from hsicfast.runs.store import Store
+from hsicfast.search import rounds
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.strategies import Hsic, Random, TwoStep
 from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
@@ -48,7 +49,7 @@ def whole(folder):
 
 
 class TestMoreTrials:
-    @pytest.mark.parametrize("strategy", [TPE, Random()], ids=["two_step", "random"])
+    @pytest.mark.parametrize("strategy", [TPE, Random(), Random("latin")], ids=["two_step", "random", "latin"])
     def test_each_is_trained_once(self, tmp_path, strategy):
         evaluate = Counted()
         for n in (12, 20, 36):
@@ -94,6 +95,22 @@ class TestMoreTrials:
             run("b", watcher=Stopper(after))
         assert len(read_results(tmp_path / "b")) == 12 + after
         same(undisturbed, run("b"))
+
+    @pytest.mark.parametrize("max_cost", [None, 1.7])
+    def test_interrupted_in_a_latin_hypercube_it_ends_as_uninterrupted(self, tmp_path, monkeypatch, max_cost):
+        # Hypercubes of 5 points, in both chapters; the interruption is in the second of the second chapter.
+        monkeypatch.setattr(rounds, "PORTION", 5)
+        limit = {} if max_cost is None else {"max_cost": max_cost, "price": lambda params: 1 + params["y"]}
+
+        def run(folder, n, **more):
+            return minimize(bowl, FLAT, n_trials=n, strategy=Random("latin"), folder=tmp_path / folder, **limit, **more)
+
+        run("a", 12)
+        undisturbed = run("a", 24)
+        run("b", 12)
+        with pytest.raises(Interrupted):
+            run("b", 24, watcher=Stopper(7))
+        same(undisturbed, run("b", 24))
 
     @pytest.mark.parametrize("place", ["write_history", "Store._open_study", "Store.earlier"])
     @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])

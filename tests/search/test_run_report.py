@@ -442,7 +442,7 @@ def test_terminal_has_the_answer_in_25_lines(run):
     assert f"validation RMSE at or below {number(run.sensitivity.threshold)} is good: {good}." in flat
     assert "learning_rate: tune it; adjusted p <0.001; " in flat
     assert "5 others: no evidence either way; in these 77 trials" in flat
-    assert "leaves out the 20 of the search" in flat
+    assert "uses the 77 trials drawn from the search space alone, and leaves out the 20 of the search" in flat
     assert "Rounds: design, 80 trials: drawn independently" in flat
 
 
