@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from hsicfast.errors import InputError
+from hsicfast.guard import foreign
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.training.pruning import CurveReporter
+from hsicfast.training.relaunch import Relaunched, no_relaunch
 from hsicfast.training.worker import (
     Evaluate,
     Job,
@@ -23,6 +25,7 @@ from hsicfast.training.worker import (
     accepts_seed,
     ended,
     is_lost,
+    own_params,
     run_trial,
 )
 from hsicfast.trials.trial import Trial
@@ -94,7 +97,7 @@ def run_group(evaluate: Any, group: Group, folder: Path | None) -> list[Trial]:
 
     Raises
     ------
-    NoResult, Exception
+    NoResult, Relaunched, Exception
         As :func:`~hsicfast.training.worker.run_trial`.
     """
     jobs = group.jobs
@@ -106,13 +109,14 @@ def run_group(evaluate: Any, group: Group, folder: Path | None) -> list[Trial]:
         if checkpoint is not None:
             checkpoint.parent.mkdir(exist_ok=True)
     try:
-        outcomes = evaluate.evaluate_many(
-            [dict(job.params) for job in jobs],
-            [job.seed for job in jobs],
-            [None if job.pruning is None else report for job, report in zip(jobs, reports, strict=True)],
-            **asked,
-        )
-    except NoResult:
+        with foreign(), no_relaunch():
+            outcomes = evaluate.evaluate_many(
+                [own_params(job) for job in jobs],
+                [job.seed for job in jobs],
+                [None if job.pruning is None else report for job, report in zip(jobs, reports, strict=True)],
+                **asked,
+            )
+    except (NoResult, Relaunched):
         raise
     except Exception as error:
         if is_lost(error):

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 
 from hsicfast import Float, Random, SearchSpace, minimize
@@ -37,6 +38,11 @@ class Pairs:
             raise RuntimeError("one of them is odd")
         if self.deed == "die" and any(params["x"] == 1 for params in configurations):
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.deed == "stray":
+            os.chdir("/")
+            np.seterr(all="raise")
+            for params in configurations:
+                params["sizes"].append(0)
         if self.deed == "forget":
             return [{"objective": 1.0}]
         return [self(*each) for each in zip(configurations, seeds, reports, strict=True)]
@@ -67,6 +73,16 @@ def test_groups_hold_every_place_once(groups):
     evaluate.groups = lambda configurations: groups
     with pytest.raises(InputError, match=r"evaluate.groups must hold each of the places 0 to 2 once, but got \[\["):
         grouped(evaluate, jobs(3))
+
+
+def test_what_a_group_changes_in_its_process_and_params_is_put_back(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    own = [Job(index, {"x": 0.5, "sizes": [4]}, index, DESIGN) for index in range(2)]
+    with np.errstate(all="warn"):
+        trials = run_group(Pairs("stray"), Group(tuple(own)), None)
+        assert os.getcwd() == str(tmp_path)
+        assert set(np.geterr().values()) == {"warn"}
+    assert [trial.params["sizes"] for trial in trials] == [[4], [4]]
 
 
 def test_the_results_are_those_of_trials_alone(folder):
