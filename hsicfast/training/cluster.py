@@ -345,7 +345,8 @@ def _train(pickled: list[Any], job: bytes, folder: Path | None, mark: str) -> It
 @contextmanager
 def _marked(folder: Path | None) -> Iterator[str]:
     """A file in the run folder that no other folder has: a worker that sees it sees this very folder."""
-    mark = f".{uuid.uuid4().hex}"
+    # Named as a half-written file of this process: what a kill leaves of it is found and removed as one.
+    mark = f".mark.{os.getpid()}.{uuid.uuid4().hex}.part"
     if folder is None:
         yield mark
         return
