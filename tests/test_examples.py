@@ -196,6 +196,37 @@ def test_own_lightning_module(tmp_path):
     assert torch.load(tmp_path / "network.pt")["metrics"]["objective"] == result.best.objective
 
 
+def test_own_lightning_module_is_short_beside_the_module():
+    lines = next(path for path in EXAMPLES if path.stem == "own_lightning_module").read_text().splitlines()
+    imports = [line for line in lines if line.startswith(("from lightning_tasks", "from hsicfast", "from optuna"))]
+    search = lines[next(i for i, line in enumerate(lines) if line.startswith("def main")) :]
+    search = search[: next(i for i, line in enumerate(search) if not line)]  # up to the main guard
+    assert len(imports) == 3
+    assert len(imports + search) <= 12
+
+
+ACCURACY = """
+import sys
+from own_lightning_module import Digits, data
+net = Digits.load_from_checkpoint(sys.argv[1]).eval()
+x, y = next(iter(data(64)[1]))
+print((net(x).argmax(1) == y).float().mean().item())
+"""
+
+
+@pytest.mark.slow
+def test_the_network_of_own_lightning_module_loads_in_a_fresh_process(tmp_path):
+    pytest.importorskip("sklearn")
+    path = next(path for path in EXAMPLES if path.stem == "own_lightning_module")
+    result = runpy.run_path(str(path))["main"](n_trials=8, epochs=2, folder=str(tmp_path))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(path.parent), *filter(None, sys.path)])}
+    said = subprocess.run(
+        [sys.executable, "-c", ACCURACY, str(tmp_path / "network.pt")],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert float(said.stdout) == result.best.objective > 0.2
+
+
 def test_the_notebook_of_a_module_of_ones_own(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     pytest.importorskip("lightning_tasks")
@@ -216,8 +247,8 @@ def test_lora(capsys):
     pytest.importorskip("torch")
     path = next(path for path in EXAMPLES if path.stem == "lora")
     names = runpy.run_path(str(path))
-    result = names["main"](n_trials=8, epochs=1, base_steps=60)
-    assert result.best.objective < names["untuned"](60)
+    result = names["main"](n_trials=8, steps=6, base_steps=20)
+    assert result.best.objective < names["untuned"](20)
     assert result.economical.cost <= result.best.cost
     # two layers, each with A and B of 32 numbers a rank
     smallest = [trial for trial in result.trials if trial.params["targets"] == "query"]

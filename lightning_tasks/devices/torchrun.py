@@ -70,7 +70,7 @@ def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threa
     """
     with tempfile.TemporaryDirectory(prefix="hsicfast-") as name:
         folder = Path(name)
-        assignment_path(folder).write_bytes(_pickled((trainee, assignment)))
+        assignment_path(folder).write_bytes(pickled((trainee, assignment)))
         code, log = _torchrun(folder, devices, threads)
         errors = {rank: _read(error_path(folder, rank)) for rank in range(devices)}
         outcome = _read(outcome_path(folder))
@@ -83,22 +83,27 @@ def train_together(trainee: Any, assignment: dict[str, Any], devices: int, threa
     raise _cause(code, log, errors, devices)
 
 
-def _pickled(content: Any) -> bytes:
-    way_out = "define it at the top of a module, or pass `trainer.devices=1`"
+def pickled(parts: Any) -> bytes:
+    """What several processes train, as they receive it.
+
+    Raises
+    ------
+    ValueError
+        If a part cannot be pickled, or is defined in the script that runs, which the ranks do not run.
+    """
+    way_out = "put it into a module of its own and import it from there, or train with devices=1"
     try:
-        pickled = pickle.dumps(content)
+        content = pickle.dumps(parts)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(
-            f"task and report must be picklable to train on several devices, but got: {lines[0]}; {way_out}"
-        ) from error
+        raise ValueError(f"what trains on several devices must be picklable, but got: {lines[0]}; {way_out}") from error
     # The main module of a rank is another one; in a worker the script has the second name.
-    if b"__main__" in pickled or b"__mp_main__" in pickled:
+    if b"__main__" in content or b"__mp_main__" in content:
         raise ValueError(
-            "task and report must be importable to train on several devices, but one is defined in the script that "
-            f"runs; {way_out}"
+            "what trains on several devices must be importable, but a part of it is defined in the script that runs; "
+            f"{way_out}"
         )
-    return pickled
+    return content
 
 
 def _torchrun(folder: Path, devices: int, threads: int) -> tuple[int, str]:

@@ -13,7 +13,7 @@ import torch
 
 from lightning_tasks.devices.machine import Machine, out_of_memory
 from lightning_tasks.devices.ranks import ALONE, Ranks
-from lightning_tasks.devices.torchrun import train_together
+from lightning_tasks.devices.torchrun import pickled, train_together
 from lightning_tasks.fits import parts
 from lightning_tasks.fits.callbacks import Diverged, Finite, Report, ReportCallback
 from lightning_tasks.fits.checkpoints import Checkpoints
@@ -125,6 +125,8 @@ class Fit:
         given = dict(trainer or {})
         machine = {name: given.pop(name) for name in ("accelerator", "devices", "precision") if name in given}
         self.machine = Machine(**machine, threads=threads)
+        if self.machine.devices > 1:
+            pickled((module, data))  # else every trial would be refused
         self.trainers = Trainers(self.machine, given)
         self._count = Counter(data)
         if checks is not None and given.get("max_epochs") is None:

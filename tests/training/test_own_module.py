@@ -57,3 +57,22 @@ def own_ddp(params):
 def test_a_trainer_that_starts_the_program_again_is_refused_in_one_sentence():
     with pytest.raises(Relaunched, match=r"^a trial must train in its own process, but evaluate started this program"):
         run_trial(own_ddp, False, JOB, None)
+
+
+def refused(executor):
+    """A trainer that starts the program again ends the run under this executor, too."""
+    try:
+        with pytest.raises(Relaunched, match=r"^a trial must train in its own process, but evaluate started this"):
+            list(executor.run(own_ddp, [JOB]))
+    finally:
+        executor.close()
+
+
+@pytest.mark.slow
+def test_so_it_is_in_processes():
+    refused(Processes(workers=1))
+
+
+@pytest.mark.slow
+def test_so_it_is_on_a_cluster(small_cluster):
+    refused(Ray(workers=1))

@@ -238,6 +238,19 @@ def test_what_cannot_be_is_refused_before_any_trial(values: dict[str, Any], text
         Fit(clouds.Clouds, clouds.loaders, **{"trainer": {"max_epochs": 1}, **values})
 
 
+def test_a_module_of_the_script_is_refused_before_any_trial_on_several_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfTheScript(clouds.Clouds):
+        pass
+
+    OfTheScript.__module__, OfTheScript.__qualname__ = "__main__", "OfTheScript"
+    monkeypatch.setattr(sys.modules["__main__"], "OfTheScript", OfTheScript, raising=False)
+    fit(OfTheScript)  # on one device it may be
+    with pytest.raises(ValueError, match="defined in the script that runs; put it into a module of its own and import"):
+        fit(OfTheScript, trainer={"devices": 2})
+    with pytest.raises(ValueError, match=r"must be picklable, but got: .*lambda.*; put it into a module of its own"):
+        fit(data=lambda: clouds.loaders(), trainer={"devices": 2})
+
+
 def test_what_is_no_module_and_no_data_is_named() -> None:
     with pytest.raises(TypeError, match="a fit needs a LightningModule, but got Linear; let `module` be one or return"):
         fit(torch.nn.Linear)
