@@ -9,6 +9,7 @@ from scipy.stats import norm
 from hsicfast import Choice, Float, Random, SearchSpace, TrialTable, analyse, minimize
 from hsicfast.errors import InputError
 from hsicfast.indices.verdicts import trial_notes, verdicts
+from hsicfast.search.run_report import leave_report
 
 SPACE = SearchSpace({name: Float(0, 1) for name in "abc"})
 
@@ -67,6 +68,7 @@ def test_300_hyperparameters_one_of_10_000_choices(tmp_path):
     space = {f"x{k}": Float(0, 1) for k in range(299)} | {"many": Choice([f"v{j}" for j in range(10_000)])}
     found = minimize(lambda params: int(params["many"][1:]), space, n_trials=20, strategy=Random(), folder=tmp_path)
     assert len(found.trials) == 20
+    leave_report(tmp_path, found)
     page = (tmp_path / "report.html").read_text()
     assert len(page) < 1_000_000
     assert "No pair was judged" in page
