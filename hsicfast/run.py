@@ -72,7 +72,7 @@ class CheckFirst(Callback):
             check_free(folder)
             _new_folders[:] = _missing(folder)
             check_writable(folder)
-        except InputError as error:
+        except (InputError, OmegaConfBaseException) as error:  # Hydra would warn, make the folder and go on
             _refuse(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -84,13 +84,13 @@ class CheckFirst(Callback):
             _check_task("task" in config or named)
             check_resume(config.resume, config.store)
             _check_passwords(config)
-        except InputError as error:
+        except (InputError, OmegaConfBaseException) as error:
             _refuse(error)
         _name_folders(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Compare the runs of a multirun."""
-        from hsicfast.sweeps.comparison import leave_comparison
+        from hsicfast.sweeps.comparison_page import leave_comparison
 
         try:
             leave_comparison(Path(config.hydra.sweep.dir), Console())
@@ -281,7 +281,7 @@ def _check_passwords(config: DictConfig) -> None:
 
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     held = {key: value for key, value in plain.items() if key != "hydra"}
-    for key, _, values in (override.partition("=") for override in config.hydra.overrides.task):
+    for key, _, values in (override.partition("=") for override in plain["hydra"]["overrides"]["task"]):
         held[key.lstrip("+~")] = values.split(",")  # a multirun has several values for a key
     for key, url in texts_with_secrets(held):
         raise InputError(

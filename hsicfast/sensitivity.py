@@ -376,7 +376,7 @@ def _warn_searched(searched: int, n: int, law: str) -> None:
     """Warn of trials that an optimiser proposed, if there are any."""
     if searched:
         fate = (
-            "do not follow the laws of the space; they are left out of the analysis"
+            "do not follow the distributions of the space; they are left out of the analysis"
             if law == "space"
             else "crowd where it expected good ones; what it chose and what came of it go together for that reason, too"
         )

@@ -392,6 +392,21 @@ class TestRefusals:
         texts = [out, err, *more, *(path.read_text() for path in tmp_path.rglob("*") if path.is_file())]
         assert not [text for text in texts if "secret" in text]
 
+    @pytest.mark.filterwarnings("error::UserWarning")
+    @pytest.mark.parametrize("wrong", ["goal=${gaol}", "store=${gaol}"])
+    def test_a_reference_to_nothing_is_one_line_and_leaves_no_folder(self, command, tmp_path, wrong):
+        code, out, err = command("+task=toy", wrong)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert f"Interpolation key 'gaol' not found; correct {wrong.partition('=')[0]}, which refers to it" in err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_reference_hides_no_password_and_is_none(self, command, monkeypatch):
+        code, _, err = command("+task=toy", "goal=${gaol}", "store=postgresql://me:secret@h/d")
+        assert (code, "must hold no password" in err, "secret" in err) == (2, True, False)
+        monkeypatch.setenv("TOY_STORE", "sqlite://me:secret@/shared.db")
+        code, _, err = command("+task=toy", "store=${oc.env:TOY_STORE}")
+        assert (code, "must hold no password" in err, "secret" in err) == (2, False, False)
+
     @pytest.mark.parametrize("arguments", [[], ["-m", "seed=1,2"], ["+task=nope"], ["+task=toy", "n_trails=3"]])
     def test_what_is_no_run_leaves_no_folder(self, command, tmp_path, arguments):
         assert command(*arguments)[0] == 2

@@ -6,8 +6,8 @@ a lot that knows nothing says in which of a dozen proposals a hyperparameter is 
 then, if it has no influence, these few are as good as the others, whatever the optimiser did. If it decides, they are
 the worst. The test compares the ranks of both (the rank sum of Wilcoxon, one side, exact).
 
-Which hyperparameter is asked for, when, and where it is moved to, may depend on all that was seen before: only the lot
-must not.
+Which hyperparameter is asked about, when, and where it is moved to, may depend on all that was seen before: only the
+lot must not.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import COIN, DONE, LOST, stream_seed
 
-# A hyperparameter is asked for in ASKED proposals, and moved away in MOVED of these: were it to have no influence, all
-# of them would be the worst with probability 1 / 220.
+# Each question takes ASKED proposals, in MOVED of which the hyperparameter is moved away. If it has no influence, these
+# are the worst of all with probability 1 / 220.
 ASKED, MOVED = 12, 3
 # With fewer on one side, because the run was cut short, no rank sum is rare enough.
 FEWEST_MOVED = 2
 # A number is moved by at least this share of its range.
 FAR = 1 / 3
-# A value that is no number is drawn until it is another one, at most so often.
+# A value that is no number is drawn until it is another one, at most MOST_DRAWN times.
 MOST_DRAWN = 64
 
 
 @dataclass(frozen=True)
 class Redraws:
-    """The trials of a search in which one hyperparameter was asked for.
+    """The trials of a search that ask about one hyperparameter.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Redraws:
     losses : float array (m,)
         Of the trials; NaN, the worst, for one that diverged.
     moved : bool array (m,)
-        In which of them the hyperparameter was moved away; each choice of as many was equally likely.
+        In which of them the hyperparameter was moved away; each choice of that many trials was equally likely.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Redraws:
 
 
 class Lots:
-    """Draws by lot which proposals of a search have a hyperparameter moved away, and keeps who was asked for.
+    """Draws by lot in which proposals of a search a hyperparameter is moved away, and keeps which trials ask about it.
 
     Parameters
     ----------
@@ -101,8 +101,13 @@ class Lots:
         self._drawn: dict[str, Bools] = {}
         self._asked: dict[str, list[int]] = {}
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The hyperparameters that were asked about so far."""
+        return frozenset(self._asked)
+
     def ask(self, index: int, params: dict[str, Any], most: int, choose: Callable[[], Sequence[str]]) -> dict[str, Any]:
-        """The `params` of trial `index`, if it falls to it with the hyperparameter that is asked for moved away.
+        """The `params` of trial `index`; if the lot falls on it, the hyperparameter that is asked about is moved away.
 
         Parameters
         ----------
@@ -110,9 +115,10 @@ class Lots:
         params : dict
             As they were proposed.
         most : int
-            How many hyperparameters may be asked for.
+            How many hyperparameters may be asked about.
         choose : callable
-            Returns the names that may be asked for, the most interesting first, when the one before has had its trials.
+            Returns the names that may be asked about, the most interesting first. It is called once the one before has
+            had its trials.
         """
         name = next((own for own, asked in self._asked.items() if len(asked) < ASKED and own in params), None)
         if name is None and len(self._asked) < most:
@@ -140,7 +146,7 @@ class Lots:
         return next((other for other in others if other != value), value)
 
     def redraws(self, table: TrialTable) -> tuple[Redraws, ...]:
-        """What the trials of `table` say of each hyperparameter that was asked for."""
+        """What the trials of `table` say about each hyperparameter that was asked about."""
         rows = {int(index): row for row, index in enumerate(table.index) if table.status[row] != LOST}
         found = []
         for name, asked in self._asked.items():

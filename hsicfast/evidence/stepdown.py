@@ -87,8 +87,8 @@ def adjusted_pvalues(statistics: Floats, beside: Sequence[Beside]) -> tuple[Floa
 def _largest(permuted: Floats, order: Rows, others: Mapping[int, Floats]) -> Floats:
     """For each place of the `order` the largest permuted statistic (q, B) among those from there on.
 
-    Who is asked for in a search is who looked likely, so that the evidence beside meets the largest statistics more
-    often than others. Here it always does, which can only make p-values larger.
+    A search asks about the hyperparameters that look likely to matter, so that the evidence beside meets the largest
+    statistics more often than others. Here it always does, which can only make p-values larger.
     """
     largest = np.maximum.accumulate(permuted[:, order[::-1]], axis=1)[:, ::-1].T.copy()
     for place in range(len(order)):

@@ -41,8 +41,8 @@ def read_folder(folder: Path) -> Found:
     readers: dict[str, Callable[[Path, list[Path]], Found]] = {
         "*/.hydra/overrides.yaml": _read_multirun,
         "trial_*/trial.json": _read_keras,
-        HISTORY: lambda folder, files: read_history(_json(files[0]), files[0]),
-        f"*/{HISTORY}": lambda folder, files: read_history(_json(files[0]), _only(folder, files)),
+        HISTORY: lambda folder, files: read_history(read_json(files[0]), files[0]),
+        f"*/{HISTORY}": lambda folder, files: read_history(read_json(files[0]), _only(folder, files)),
         "*/params.json": _read_ray,
     }
     for pattern, reader in readers.items():
@@ -63,13 +63,8 @@ def _only(folder: Path, files: list[Path]) -> Path:
     return files[0]
 
 
-def _json(path: Path) -> Any:
-    """What a JSON file holds; a ValueError or an OSError if it cannot be read."""
-    return read_json(path)
-
-
 def _mapping(path: Path) -> dict[str, Any]:
-    content = _json(path)
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError("it holds no mapping")
     return content
@@ -146,7 +141,7 @@ def _read_multirun(folder: Path, jobs: list[Path]) -> Found:
     import pandas as pd
 
     def read(result: Path) -> Any:
-        return _json(result) if result.is_file() else {}
+        return read_json(result) if result.is_file() else {}
 
     rule = f"a job's {RESULT} must hold JSON"
     results, notes = _whole([job.parents[1] / RESULT for job in jobs], read, "jobs", rule)
@@ -224,7 +219,7 @@ def _keras_direction(folder: Path, trials: list[dict[str, Any]]) -> bool | None:
     """Whether a large score is good: as the oracle says, or as the metric that has the scores for its best values."""
     found, said = None, None
     with contextlib.suppress(OSError, ValueError):  # many versions write no objective, and some files are cut off
-        oracle = _json(folder / "oracle.json")
+        oracle = read_json(folder / "oracle.json")
         found = oracle.get("objective") if isinstance(oracle, dict) else None
         said = found.get("direction") if isinstance(found, dict) else None
     metrics = [_keras_metrics(trial) for trial in trials if trial.get("score") is not None]
@@ -336,7 +331,7 @@ def _ray_states(folder: Path) -> dict[str, str]:
     """How Ray says that its trials ended, by their folders; from its newest note of the experiment."""
     for path in sorted(folder.glob("experiment_state-*.json"), reverse=True):
         try:
-            content = _json(path)
+            content = read_json(path)
             held = [entry if isinstance(entry, str) else entry[0] for entry in content.get("trial_data") or ()]
             trials = [parsed_json(text) for text in held]
             begun = [trial for trial in trials if trial.get("relative_logdir")]

@@ -16,6 +16,10 @@ from hsicfast.indices.findings import Pair, Question
 from hsicfast.indices.streaming import MIN_TRIALS
 from hsicfast.trials.table import TrialTable
 
+# MOST_OF_A_RUN: the report of a run judges up to so many pairs, those of 100 hyperparameters. Of 300 they would take
+# minutes at its end, and few trials cannot tell one of so many from chance.
+MOST_OF_A_RUN = 4950
+
 
 def judged_pairs(table: TrialTable, question: Question, progress: Callable[[str, float], None]) -> tuple[Pair, ...]:
     """All pairs that exist together in at least 4 trials, unless one decides whether the other exists.

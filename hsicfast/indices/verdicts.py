@@ -24,6 +24,7 @@ from hsicfast.evidence.interactions import DEPENDENT
 from hsicfast.evidence.joint import Detector
 from hsicfast.indices.carried import few_features
 from hsicfast.indices.findings import ALPHA, Findings, Index, Pair
+from hsicfast.indices.pairs import MOST_OF_A_RUN
 from hsicfast.indices.places import percent, where_good
 from hsicfast.indices.reduction import cheap_good_value
 from hsicfast.space.search_space import Bool, Choice
@@ -175,6 +176,12 @@ def trial_notes(findings: Findings) -> list[str]:
         said.append(
             f"The indices and their tests are of all {findings.n:,} trials; pairs, pictures, where the good trials "
             f"lie, what to fix a value to and the best trial are of {len(findings.trials):,} drawn from them at random."
+        )
+    pairs = math.comb(len(findings.trials.space), 2)
+    if pairs > MOST_OF_A_RUN and not findings.pair_indices:
+        said.append(
+            f"No pair was judged: a run judges up to {MOST_OF_A_RUN:,}, and these hyperparameters have {pairs:,}; "
+            "hsicfast.analyse, or python -m hsicfast.analyze, judges them all."
         )
     if findings.streamed is not None and findings.streamed.rank_error > 0:
         said.append(f"Ranks are known to {findings.streamed.rank_error:.1g} of their range.")

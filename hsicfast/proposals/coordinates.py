@@ -1,8 +1,8 @@
 """Coordinates: points of a space as rows of numbers, of which some exist only under a condition.
 
 A point has a coordinate in [0, 1] for each hyperparameter, uniform in its values or in their logarithms, whatever its
-law. The coordinate of one that does not exist is hidden: it comes to light if the point moves to where it exists. A
-Gaussian process sees columns instead, in which all points without a hyperparameter are the same.
+distribution. The coordinate of one that does not exist is hidden: it comes to light if the point moves to where it
+exists. A Gaussian process sees columns instead, in which all points without a hyperparameter are the same.
 """
 
 from __future__ import annotations

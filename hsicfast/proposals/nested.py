@@ -115,7 +115,7 @@ class NestedSearch:
         return self._placed(low + (high - low) * self._random.random((n, len(low))))
 
     def _moved(self, rows: Floats, step: float, times: int) -> Floats:
-        """Neighbours of `rows`, so many `times` each: numbers move by about `step`, choices to any value."""
+        """Neighbours of `rows`, as many `times` each: numbers move by about `step`, choices to any value."""
         rows = np.repeat(rows, times, axis=0)
         exists = self._coordinates.active(rows).sum(axis=1)
         share = np.array(AT_ONCE)[self._random.integers(len(AT_ONCE), size=len(rows))] / np.maximum(exists, 1)

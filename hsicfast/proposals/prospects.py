@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hsicfast.arrays import Floats
+from hsicfast.evidence.improvement import fit, still_to_gain
 from hsicfast.proposals.transforms import bounded
 from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
@@ -35,8 +36,6 @@ def expected_gain(space: SearchSpace, trials: TrialTable, left: int, seed: int) 
     seed : int
         Of the candidates.
     """
-    from hsicfast.evidence.improvement import still_to_gain
-
     seen = trials.evidence
     losses = np.array(bounded(seen))
     losses = np.minimum(losses, np.median(losses))
@@ -58,8 +57,6 @@ def expected_harm(space: SearchSpace, trials: TrialTable) -> dict[str, float]:
     It is a guess, on which no finding may rest: the mean of a Gaussian process that has seen the losses, over the
     LEADERS best trials and PLACES values all over the range, in standard deviations of the losses.
     """
-    from hsicfast.evidence.improvement import fit
-
     seen = trials.evidence
     seen = seen.select(np.unique(np.linspace(0, len(seen) - 1, min(len(seen), MOST_SEEN)).astype(np.intp)))
     losses = np.array(bounded(seen))

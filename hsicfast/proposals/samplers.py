@@ -1,4 +1,4 @@
-"""What to try next: a design, drawn from the distributions of the space, or the proposals of Optuna's optimisers.
+"""What to try next: a design, drawn from the distributions of the space, or the proposals of an optimiser.
 
 Everything here is a pure function of its arguments. A proposal depends on the trials that are passed and on (seed,
 index), never on a sampler's memory or on the order in which workers finish, so that an interrupted run ends as an
@@ -44,7 +44,8 @@ def design(
 ) -> list[dict[str, Any]]:
     """Params of the trials ``start, ..., start + n - 1``, drawn from the distributions of `space`.
 
-    If no point is too expensive, trial i is the same whatever `n` and `start` are, but for a Latin hypercube.
+    If no point is too expensive, trial i is the same whatever `n` and `start` are. This is not so in a Latin hypercube,
+    whose points depend on both.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def _points(d: int, seed: int, method: str, start: int, n: int) -> Iterator[Floa
     elif method == "latin":
         from scipy.stats import qmc
 
-        for cube in counter():  # others follow if points of the first are too expensive
+        for cube in counter():  # further ones follow if points of the first are too expensive
             yield from qmc.LatinHypercube(d, seed=np.random.default_rng([seed, start, cube, n])).random(max(n, 1))
     else:
         from scipy.stats import qmc

@@ -37,6 +37,9 @@ MOST_LOCK = 1 << 16
 # No process starts later than on 1 January 2200: a lock that says so is not whole.
 LATEST_START = 7258118400.0
 
+# The tokens of locks that this process has given back, but could not remove.
+_left_behind: set[str] = set()
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -157,7 +160,8 @@ class Lock:
         if self._ended.is_set() or os.getpid() != self._own.pid:
             return
         self._ended.set()
-        # A lock that cannot be removed is left as one of a dead holder, which the next run replaces.
+        # A lock that cannot be removed is left as one of a dead holder: the next run replaces it, in this process, too.
+        _left_behind.add(self._own.token)
         with suppress(OSError), _alone(self._path) as there:
             if there and self._is_own():
                 self._path.unlink()
@@ -259,6 +263,8 @@ def _look(path: Path, now: float) -> Look:
             break
         time.sleep(0.05)
     alive = holder.is_running() if holder is not None and holder.is_here else silent <= SILENCE
+    if holder is not None and holder.token in _left_behind:
+        alive = False
     return Look(holder, alive, silent)
 
 

@@ -73,10 +73,12 @@ class Study:
             direction="minimize" if minimize else "maximize",
             load_if_exists=True,
         )
+        # We read and write the storage itself, because the study keeps a copy of every trial that passes through it.
+        self._id = self._storage.get_study_id_from_name(name)
 
     def refresh(self) -> None:
         """Read the trials of the study again."""
-        trials = self._study.get_trials(deepcopy=False)
+        trials = self._storage.get_all_trials(self._id, deepcopy=False)
         self._known = {(trial.user_attrs.get("index"), trial.user_attrs.get("status")) for trial in trials}
 
     @property
@@ -100,7 +102,8 @@ class Study:
         states = self._optuna.trial.TrialState
         names = [key for key in self._space if key in trial.params]
         self._in_doubt = True  # a connection may break after the database has stored the trial
-        self._study.add_trial(
+        self._storage.create_new_trial(
+            self._id,
             self._optuna.trial.create_trial(
                 state={DONE: states.COMPLETE, PRUNED: states.PRUNED}.get(trial.status, states.FAIL),
                 value=trial.objective if math.isfinite(trial.objective) else None,
@@ -108,7 +111,7 @@ class Study:
                 distributions={key: self._distributions[key] for key in names},
                 user_attrs=jsonable({key: getattr(trial, key) for key in names_in("study")}),
                 intermediate_values=dict(trial.curve),
-            )
+            ),
         )
         self._known.add((trial.index, trial.status))
         self._in_doubt = False

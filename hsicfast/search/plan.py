@@ -22,6 +22,8 @@ from hsicfast.trials.goal import AUTO, Auto, check_share_or_auto
 if TYPE_CHECKING:
     import optuna
 
+# MOST_CHOICES: Optuna keeps all choices of a hyperparameter beside each value of it: with so many a trial takes 1 MB.
+MOST_CHOICES = 100_000
 DIRECTIONS = ("minimize", "maximize")
 
 
@@ -119,6 +121,12 @@ class RunPlan:
 
     def __post_init__(self) -> None:
         check_share_or_auto(self.goal)
+        choices = sum(len(getattr(self.space[name], "choices", ())) for name in self.space)
+        if choices > MOST_CHOICES:
+            raise InputError(
+                f"a run has at most {MOST_CHOICES:,} choices in all, as each trial in the study names "
+                f"them, but got {choices:,}; make them the numbers of an Int, and look them up in evaluate"
+            )
         if self.direction not in DIRECTIONS:
             raise InputError(f"direction must be minimize or maximize, but got {self.direction!r}; choose one of them")
         check_seed(self.seed)

@@ -18,6 +18,7 @@ import numpy as np
 from hsicfast.errors import InputError
 from hsicfast.evidence.redraws import ASKED, Lots
 from hsicfast.indices.carried import Law
+from hsicfast.indices.pairs import MOST_OF_A_RUN
 from hsicfast.proposals.prospects import expected_gain, expected_harm
 from hsicfast.proposals.samplers import Turn, design, propose
 from hsicfast.proposals.transforms import BEST, Wish
@@ -45,8 +46,8 @@ PORTION = 1000
 # A run with stop="enough" looks every LOOK_EVERY trials at what can still be gained, if FEWEST_LOOKED_AT or more ended
 # well, and stops after LOOKS looks in a row at which it was too little.
 LOOK_EVERY, FEWEST_LOOKED_AT, LOOKS = 5, 20, 2
-# In a search, hyperparameters are asked for (hsicfast.evidence.redraws) from this share of the trials on, because the
-# optimiser must have seen some to guess whom to ask for.
+# A search asks whether a hyperparameter matters (hsicfast.evidence.redraws) from this share of the trials on, because
+# only then a Gaussian process has seen enough to guess which ones are worth the question.
 ASK_FROM = 1 / 3
 
 
@@ -227,14 +228,15 @@ class Run:
     def asked(self, proposals: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
         """The next trials of a search, in a few of which a hyperparameter is moved away to see whether it matters.
 
-        Asked for is what an optimiser expects to do most harm if it is moved, unless the design alone has shown that
-        it matters. Where the cost is limited, nobody is asked for: the lot must not depend on what may be trained.
+        The hyperparameters that a Gaussian process expects to do most harm if they are moved come first; those that
+        the design alone has shown to matter are left out. If the cost is limited, none is moved, because the lot must
+        not depend on what may be trained.
 
         Parameters
         ----------
         proposals : list of dict
         share : float in [0, 1)
-            Of the budget, in which hyperparameters may be asked for.
+            Share of the budget that may be spent on such questions.
         """
         most = int(share * self.plan.n_trials / ASKED)
         if self.costs or self.planned < ASK_FROM * self.plan.n_trials:
@@ -243,10 +245,13 @@ class Run:
         return [self._lots.ask(start + place, own, most, self._likely) for place, own in enumerate(proposals)]
 
     def _likely(self) -> list[str]:
-        """The hyperparameters that may be asked for, the most harmful first."""
-        harm = expected_harm(self.space, self.evidence)
+        """The hyperparameters that may be asked about and were not yet, the most harmful first."""
         parents = {parent for name in self.space for parent in self.space[name].conditions}
-        return sorted(harm.keys() - parents - self._decided, key=lambda name: (-harm[name], name))
+        able = set(self.space) - parents - self._decided - self._lots.asked
+        if not able:  # a guess takes a Gaussian process, and this is asked before each trial
+            return []
+        harm = expected_harm(self.space, self.evidence)
+        return sorted(harm.keys() & able, key=lambda name: (-harm[name], name))
 
     def train(self, name: str, origin: Origin, proposals: list[dict[str, Any]], note: str) -> None:
         """Plan `proposals` as the next trials, and train those that are not stored already.
@@ -307,9 +312,17 @@ class Run:
             raise self.ledger.nothing_within(done, self.interrupted)
         # If the design passed over expensive points, its trials no longer follow the distributions of the space.
         law: Law = "ranks" if self.truncated or not self.decides else "space"
-        # What a search has asked for speaks at the end alone: nobody may stop asking because of what was answered.
+        # The answers to what a search has asked count at the end alone: what is asked must not depend on them.
         redraws = self._lots.redraws(self.ledger.table) if goal is None else ()
-        found = analyse(self.space, drawn, goal=goal or self.plan.goal, seed=self.plan.seed, law=law, redraws=redraws)
+        found = analyse(
+            self.space,
+            drawn,
+            goal=goal or self.plan.goal,
+            seed=self.plan.seed,
+            pairs=math.comb(len(self.space), 2) <= MOST_OF_A_RUN,
+            law=law,
+            redraws=redraws,
+        )
         if goal is not None:
             self._decided = frozenset(found.significant())
         return found

@@ -34,7 +34,7 @@ MOST_FIRST = 1 / 2
 # MOST_ECONOMY: the search for cheaper trials gets at most this share of the budget, however widely the costs differ.
 MOST_ECONOMY = 0.2
 # Wording of the notes of a round.
-_METHOD = {"gp": "a Gaussian process", "tpe": "a tree of Parzen estimators", "random": "random search"}
+_METHOD = {"gp": "a Gaussian process", "tpe": "a tree-structured Parzen estimator", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence", "latin": "as a Latin hypercube"}
 # WARPED_BEST: the strategy hsic looks for the best loss. The optimiser sees the losses after the power transform that
 # makes them most normal.
@@ -146,19 +146,18 @@ class Hsic:
         Share of the trials that look for cheaper ones as good as the winner, in (0, 1). It is multiplied by the number
         of factors of 10 that the costs of the design span; the product is at most a fifth of the trials.
     honest_share : float
-        Share of each search round that is drawn from the distributions of the space, in (0, 1), because the analysis
-        uses only trials drawn from them.
+        Share of the search that is drawn from the distributions of the space before an optimiser proposes the rest, in
+        (0, 1), because the analysis describes these distributions.
     batch : int
-        Number of trials that are proposed together. The proposals do not depend on the number of
-        workers.
+        Number of trials that are proposed together. The proposals do not depend on the number of workers.
     final_share : float
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1). Each
         configuration gets two seeds if there are at least 4 such trials, else one. There are no such trials if they
         would suffice for fewer than two configurations, or if `evaluate` takes no seed.
     ask_share : float
-        Share of the trials, in [0, 1), in which the search asks whether a hyperparameter matters, one after another in
-        12 trials each. In 3 of these, drawn by lot, its value is moved away from the one proposed, so that these trials
-        count in the analysis, too (:mod:`hsicfast.evidence.redraws`).
+        Share of the trials, in [0, 1), in which the search asks whether a hyperparameter matters, one hyperparameter
+        after another, in 12 trials each. In 3 of these, drawn by lot, its value is moved away from the one proposed, so
+        that these trials count in the analysis, too (:mod:`hsicfast.evidence.redraws`).
     """
 
     design_share: float = 0.2
@@ -183,9 +182,9 @@ class Hsic:
 
     def conduct(self, run: Run) -> tuple[Sensitivity, Reduction | None]:
         """See :meth:`~hsicfast.search.plan.Strategy.conduct`."""
-        # 1. Train a design; its analysis decides which hyperparameters to fix or to narrow. In a Latin
-        #    hypercube hyperparameters are independent. Along a Sobol sequence a few points of some two go together, and
-        #    one that does nothing is named for the other.
+        # 1. Train a design; its analysis decides which hyperparameters to fix or to narrow. In a Latin hypercube
+        #    hyperparameters are independent. In the first points of a Sobol sequence some two of them go together, and
+        #    the one that does nothing would be named for the other.
         run.recall()
         due = run.design_due(self.design_share)
         run.draw(due, "latin", f"drawn {_DRAWN['latin']} from the search space")
@@ -195,7 +194,7 @@ class Hsic:
         again = min(round(self.final_share * run.plan.n_trials), run.left // 2 if run.given else run.plan.n_trials)
         candidates, seeds = final_plan(again) if run.seeded else (0, 0)
         spared = min(economy + candidates * seeds, run.left)
-        # 2. Train a few trials in each branch, the most promising ones there by what all trials have shown.
+        # 2. Train a few trials in each branch: in each the most promising ones, by what all trials have shown.
         branches = branches_of(run.space)
         if len(branches) > 1:
             self._visit(run, branches, spared, reduction)
@@ -297,13 +296,13 @@ class Hsic:
         (:meth:`~hsicfast.search.rounds.Run.enough`). The first few trials are drawn from the distributions of the
         space.
         """
-        several = len(branches_of(run.space)) > 1
+        several = branches != [WHOLE_SPACE]
         note = "proposed in the whole space"
         if several:
             note += f", {share_text(self.branch_share)} of them in the branch with the fewest trials"
         honest = round(self.honest_share * (run.left - spared))
         if any(trial.origin == DESIGN for trial in run.ledger.known):
-            honest = 0  # the analysis has drawn ones enough
+            honest = 0  # enough trials for the analysis are known
         if honest and not run.stopped():
             run.train("search", DESIGN, run.design(honest, "random"), note)
         while run.left > spared and not run.stopped() and not run.enough(spared):

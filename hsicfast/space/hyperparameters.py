@@ -339,7 +339,7 @@ class Choice(Hyperparameter):
                 f"a Choice needs at least 2 choices, but got {self.choices!r}; leave a constant out of the space"
             )
         object.__setattr__(self, "choices", tuple(self.choices))
-        if any(a == b for i, a in enumerate(self.choices) for b in self.choices[:i]):
+        if _repeats(self.choices):
             raise InputError(f"choices must differ from each other, but got {list(self.choices)}; remove the repeated")
         check_texts(self.choices)
         check_weights(self.law, self.levels)
@@ -447,6 +447,16 @@ def step_of(level: Floats, levels: int, law: Sequence[float] | None) -> tuple[Fl
     edges = _edges(law)
     position = level.astype(np.intp)
     return edges[position], edges[position + 1]
+
+
+def _repeats(choices: Sequence[Any]) -> bool:
+    """Whether two choices are equal."""
+    try:
+        if len(set(choices)) == len(choices):
+            return False
+    except TypeError:  # lists have no hash
+        pass
+    return any(a == b for i, a in enumerate(choices) for b in choices[:i])
 
 
 def _edges(law: Sequence[float]) -> Floats:

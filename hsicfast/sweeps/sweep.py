@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,8 @@ def sweep(program: Program, knobs: Mapping[str, Any], arguments: Sequence[str]) 
     most = knobs["max_batch_size"] or (1 if isinstance(program.launcher, BasicLauncher) else None)
     executor = Launched(program.launcher, program.durable, most)
     settings = {"program": program.name, **({"overrides": fixed} if fixed else {})}
-    bar = usual_progress(None, minimized, plan.max_cost)
-    with bar or _Quiet() as watcher:
+    shown: AbstractContextManager[Watcher] = usual_progress(None, minimized, plan.max_cost) or nullcontext(Watcher())
+    with shown as watcher:
         try:
             result = execute(
                 plan, _configured(swept, knobs["seed_key"]), executor,
@@ -139,16 +140,6 @@ def sweep(program: Program, knobs: Mapping[str, Any], arguments: Sequence[str]) 
         Console(stderr=True).print(Text(problem), soft_wrap=True)
         sys.exit(SIGNALLED + number)
     return result
-
-
-class _Quiet(Watcher):
-    """Shows nothing."""
-
-    def __enter__(self) -> Watcher:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        return None
 
 
 def _configured(swept: SweptSpace, seed_key: str | None) -> Callable[..., list[str]]:

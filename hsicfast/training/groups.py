@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from hsicfast.errors import InputError
+from hsicfast.guard import foreign
 from hsicfast.runs.results import checkpoint_path, write_result
 from hsicfast.training.pruning import CurveReporter
+from hsicfast.training.relaunch import Relaunched, no_relaunch
 from hsicfast.training.worker import (
     Evaluate,
     Job,
@@ -23,6 +25,7 @@ from hsicfast.training.worker import (
     accepts_seed,
     ended,
     is_lost,
+    own_params,
     run_trial,
 )
 from hsicfast.trials.trial import Trial
@@ -80,7 +83,8 @@ def grouped(evaluate: Evaluate, jobs: Sequence[Job]) -> list[Job | Group]:
     """
     if not isinstance(evaluate, Together) or len(jobs) < 2:
         return list(jobs)
-    groups = [list(places) for places in evaluate.groups([job.params for job in jobs])]
+    with foreign():
+        groups = [list(places) for places in evaluate.groups([own_params(job) for job in jobs])]
     if sorted(place for places in groups for place in places) != list(range(len(jobs))):
         raise InputError(
             f"evaluate.groups must hold each of the places 0 to {len(jobs) - 1} once, but got {groups}; correct it"
@@ -94,7 +98,7 @@ def run_group(evaluate: Any, group: Group, folder: Path | None) -> list[Trial]:
 
     Raises
     ------
-    NoResult, Exception
+    NoResult, Relaunched, Exception
         As :func:`~hsicfast.training.worker.run_trial`.
     """
     jobs = group.jobs
@@ -106,13 +110,14 @@ def run_group(evaluate: Any, group: Group, folder: Path | None) -> list[Trial]:
         if checkpoint is not None:
             checkpoint.parent.mkdir(exist_ok=True)
     try:
-        outcomes = evaluate.evaluate_many(
-            [dict(job.params) for job in jobs],
-            [job.seed for job in jobs],
-            [None if job.pruning is None else report for job, report in zip(jobs, reports, strict=True)],
-            **asked,
-        )
-    except NoResult:
+        with foreign(), no_relaunch():
+            outcomes = evaluate.evaluate_many(
+                [own_params(job) for job in jobs],
+                [job.seed for job in jobs],
+                [None if job.pruning is None else report for job, report in zip(jobs, reports, strict=True)],
+                **asked,
+            )
+    except (NoResult, Relaunched):
         raise
     except Exception as error:
         if is_lost(error):

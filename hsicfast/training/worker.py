@@ -125,10 +125,8 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
         if folder is not None:
             asked["checkpoint"].parent.mkdir(exist_ok=True)
     try:
-        # Its own lists, too: what it does to them is not what was tried.
-        own = {name: list(value) if isinstance(value, list) else value for name, value in job.params.items()}
         with foreign(), no_relaunch():
-            outcome = evaluate(own, **asked)
+            outcome = evaluate(own_params(job), **asked)
     except (NoResult, Relaunched):  # every other trial would end the same way
         raise
     except Exception as error:
@@ -143,6 +141,11 @@ def run_trial(evaluate: Evaluate, seeded: bool, job: Job, folder: Path | None) -
     if folder is not None:
         write_result(folder, trial)
     return trial
+
+
+def own_params(job: Job) -> dict[str, Any]:
+    """The params of a job for its training alone, lists too: what it does to them is not what was tried."""
+    return {name: list(value) if isinstance(value, list) else value for name, value in job.params.items()}
 
 
 def ended(job: Job, outcome: Any, report: CurveReporter) -> Trial:

@@ -99,6 +99,7 @@ class TestLots:
             on = index % 2 == 0
             params = {key: value for key, value in PARAMS.items() if key != "inner" or on} | {"on": on}
             lots.ask(index, params, 2, lambda: ["inner", "rate", "size"])
+        assert lots.asked == {"inner", "rate"}
         table = TrialTable.from_trials(SPACE, [Trial(i, PARAMS, float(i)) for i in range(40)], True)
         first, second = lots.redraws(table)
         assert (first.name, second.name) == ("inner", "rate")

@@ -154,12 +154,14 @@ class TestSpaces:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The files of a run folder."""
+    """The files of a run folder; nobody reads its figures for print, which take most of the time."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     space = SearchSpace({"x": Float(0, 1), "o": Choice(["a", "b"])})
-    minimize(
-        lambda params: {"objective": params["x"], "note": "n"}, space, n_trials=8, strategy="random", folder=folder
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hsicfast.search.run_report.draw_all", lambda *_, **__: {})
+        minimize(
+            lambda params: {"objective": params["x"], "note": "n"}, space, n_trials=8, strategy="random", folder=folder
+        )
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

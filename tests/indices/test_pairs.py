@@ -3,10 +3,13 @@
 import math
 
 import numpy as np
+import pytest
 from scipy.stats import norm
 
-from hsicfast import Float, SearchSpace, TrialTable, analyse
-from hsicfast.indices.verdicts import verdicts
+from hsicfast import Choice, Float, Random, SearchSpace, TrialTable, analyse, minimize
+from hsicfast.errors import InputError
+from hsicfast.indices.verdicts import trial_notes, verdicts
+from hsicfast.search.run_report import leave_report
 
 SPACE = SearchSpace({name: Float(0, 1) for name in "abc"})
 
@@ -48,3 +51,31 @@ def test_independent_hyperparameters_hardly_ever_move_together():
         for found in studies(lambda a, b, c: a, 0.0, 0.0, seeds=range(40))
     ]
     assert sum(said) <= 3
+
+
+def test_a_run_judges_no_pairs_of_more_than_a_hundred_hyperparameters():
+    space = {f"x{k}": Float(0, 1) for k in range(101)}
+    found = minimize(lambda params: params["x0"], space, n_trials=8, strategy=Random(), goal=0.5).sensitivity
+    assert found.pair_indices == ()
+    assert trial_notes(found) == [
+        "No pair was judged: a run judges up to 4,950, and these hyperparameters have 5,050; hsicfast.analyse, or "
+        "python -m hsicfast.analyze, judges them all."
+    ]
+
+
+@pytest.mark.slow
+def test_300_hyperparameters_one_of_10_000_choices(tmp_path):
+    space = {f"x{k}": Float(0, 1) for k in range(299)} | {"many": Choice([f"v{j}" for j in range(10_000)])}
+    found = minimize(lambda params: int(params["many"][1:]), space, n_trials=20, strategy=Random(), folder=tmp_path)
+    assert len(found.trials) == 20
+    leave_report(tmp_path, found)
+    page = (tmp_path / "report.html").read_text()
+    assert len(page) < 1_000_000
+    assert "No pair was judged" in page
+
+
+def test_300_hyperparameters_of_10_000_choices_are_refused(tmp_path):
+    space = {f"x{k}": Choice(range(10_000)) for k in range(300)}
+    with pytest.raises(InputError, match=r"at most 100,000 choices in all, .* but got 3,000,000; make"):
+        minimize(lambda params: 0.0, space, n_trials=8, strategy=Random(), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -5,6 +5,7 @@ after a rebuild, and ends as an uninterrupted run.
 """
 
 import errno
+import io
 import json
 import os
 import re
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import builders
 import pytest
+import sqlalchemy.exc
 from builders import CONDITIONAL, SMALL_N, After, small_run, small_train
+from sqlalchemy.orm import Session
 
-from hsicfast.errors import InputError
+from hsicfast.errors import InputError, RunError
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import read_result, read_results
 from hsicfast.search.orchestrator import minimize
@@ -90,6 +93,33 @@ def refusing(monkeypatch, module, function, number, path=""):
     with monkeypatch.context() as patch:
         patch.setattr(module, function, refused)
         yield
+
+
+def become_read_only(monkeypatch, folder):
+    """From now on no file of the folder can be written, made, renamed or removed."""
+    own = str(folder)
+
+    def guarded(module, function, writes):
+        before = getattr(module, function)
+
+        def call(target, *rest, **more):
+            if str(target).startswith(own) and writes(*rest, **more):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(target))
+            return before(target, *rest, **more)
+
+        monkeypatch.setattr(module, function, call)
+
+    guarded(io, "open", lambda mode="r", *_, **__: set(mode) & set("wax+"))
+    guarded(os, "open", lambda flags, *_, **__: flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    for function in ("replace", "unlink", "mkdir", "rmdir", "link", "rename", "utime"):
+        guarded(os, function, lambda *_, **__: True)
+
+    def commit(*_, **__):
+        raise sqlalchemy.exc.OperationalError(
+            "INSERT", {}, sqlite3.OperationalError("attempt to write a readonly database")
+        )
+
+    monkeypatch.setattr(Session, "commit", commit)
 
 
 @contextmanager
@@ -212,6 +242,26 @@ class TestReadOnly:
                 ) as error:
                     refused()
                 said(error)
+
+    @pytest.mark.parametrize("when", ["during a trial", "after a trial"])
+    def test_that_comes_in_mid_run(self, whole, tmp_path, monkeypatch, when):
+        """A disk with errors becomes read only while files are open, which a remount by hand refuses."""
+        calls = []
+
+        def evaluate(params, seed):
+            calls.append(params)
+            if when == "during a trial" and len(calls) == 5:
+                become_read_only(monkeypatch, tmp_path)
+            return small_train(params, seed)
+
+        watcher = After(4, lambda: become_read_only(monkeypatch, tmp_path)) if when == "after a trial" else None
+        with pytest.raises(RunError, match=r"must be writable, but .* gave: Read-only file system; make room") as error:
+            small_run(tmp_path, train=evaluate, watcher=watcher)
+        said(error)
+        assert len(calls) in (4, 5)
+        monkeypatch.undo()
+        assert sorted(read_results(tmp_path)) == [0, 1, 2, 3]
+        ends_as(whole, tmp_path)
 
 
 class TestResult:

@@ -186,14 +186,14 @@ class TestIndex:
         assert sorted(trial.state.name for trial in study_of(folder).trials) == ["COMPLETE", "FAIL"]
 
     def test_a_connection_that_breaks_once_the_trial_is_taken_up_adds_it_once(self, study, folder, monkeypatch):
-        real = optuna.Study.add_trial
+        real = optuna.storages.RDBStorage.create_new_trial
 
-        def taken_and_broken(self, trial):
-            real(self, trial)
+        def taken_and_broken(self, *trial, **more):
+            real(self, *trial, **more)
             raise sql.exc.OperationalError("insert", {}, sqlite3.OperationalError("database is locked"))
 
         with monkeypatch.context() as patch:
-            patch.setattr(optuna.Study, "add_trial", taken_and_broken)
+            patch.setattr(optuna.storages.RDBStorage, "create_new_trial", taken_and_broken)
             with pytest.raises(InputError, match=r"study must be writable, but .*study\.db gave: .*is locked"):
                 study.add(GOOD)
         study.add(GOOD)
