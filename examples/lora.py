@@ -11,6 +11,10 @@ A and B alone: its cost is the number of its parameters.
 Strategy and tolerance are the defaults, which nobody chose by the outcome: an adapter is as good as the best if it is
 behind by at most a tenth of the way from the best to a good random trial (the median of their better third), or by what
 the finalists scatter between seeds if that is more.
+
+What came out of 60 trials: the loss fell from 2.242 to 2.068 (seed 0) and 2.060 (seed 1), both times by an adapter at
+every layer and the highest rate, of 9,216 and 18,432 parameters; no cheaper one was as good. With the 16 trials of its
+design, seed 1 found that the targets decide, and seed 0 found no evidence for any hyperparameter.
 """
 
 import lightning_tasks  # isort: skip -- before Lightning, where torch and torchvision are of different builds

@@ -90,7 +90,7 @@ class CheckFirst(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Compare the runs of a multirun."""
-        from hsicfast.sweeps.comparison import leave_comparison
+        from hsicfast.sweeps.comparison_page import leave_comparison
 
         try:
             leave_comparison(Path(config.hydra.sweep.dir), Console())

@@ -102,6 +102,7 @@ def smaller(arguments):
         return [*arguments, "--cfg", "job"]
     # Another folder than that of the run which the README looks at.
     kept = [word for word in arguments if not word.startswith(("n_trials=", "executor", "hydra.run.dir="))]
+    kept = [re.sub(r"^(seed=\d+,\d+)(,\d+)+$", r"\1", word) for word in kept]  # two seeds of a multirun
     strategy = [] if any(word.startswith("strategy") for word in kept) else ["strategy=random"]
     return [*kept, *strategy, "n_trials=8", "executor=local", "task.evaluate.epochs=1"]
 

@@ -6,7 +6,6 @@ the same seed: the better best trial wins, and a tie is half a win for each.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -16,20 +15,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
-from rich.text import Text
 
 from hsicfast.arrays import Floats
-from hsicfast.errors import writing
-from hsicfast.files import write_atomically
+from hsicfast.files import parsed_yaml, read_json, read_small
 from hsicfast.report.tables import print_table
 from hsicfast.runs.folder import ANALYSIS, BEST, SETTINGS, TRIALS
 from hsicfast.text import number
 from hsicfast.trials.trial import DONE, FINAL
 
-CSV, PAGE = "comparison.csv", "comparison.html"
 # Where Hydra keeps the overrides of a job, in the job's folder.
 OVERRIDES = ".hydra/overrides.yaml"
 SEED, TASK = "seed", "task"
@@ -48,8 +43,8 @@ class EndedRun:
         What it trained, and what else sets it apart from the others.
     seed : str
         As the command said it.
-    metric, cost_name : str
-        Names of the objective and the cost.
+    metric : str
+        Name of the objective.
     minimize : bool
     best, cost, economical, economical_cost : float
         Objective and cost of the best and of the economical trial.
@@ -62,7 +57,6 @@ class EndedRun:
     kind: str
     seed: str
     metric: str
-    cost_name: str
     minimize: bool
     best: float
     cost: float
@@ -80,7 +74,7 @@ class Kind:
     task, name : str
     runs : tuple of EndedRun
     wins, pairs : float, int
-        Pairs with other kinds that it won, ties as halves, of so many.
+        Number of pairs with other kinds that it won, a tie counting half, and number of pairs.
     """
 
     task: str
@@ -90,7 +84,7 @@ class Kind:
     pairs: int
 
     def quartiles(self, attribute: str) -> tuple[float, float, float]:
-        """Lower quartile, median and upper quartile of an attribute of the runs; NaN if nobody knows it."""
+        """Lower quartile, median and upper quartile of an attribute of the runs; NaN if no run has it."""
         values = np.array([getattr(run, attribute) for run in self.runs], dtype=float)
         values = values[np.isfinite(values)]
         low, middle, high = np.percentile(values, [25, 50, 75]) if len(values) else [math.nan] * 3
@@ -153,33 +147,6 @@ def kinds_of(runs: Sequence[EndedRun]) -> list[Kind]:
     return kinds
 
 
-def leave_comparison(folder: Path, console: Console) -> None:
-    """Compare the runs in the folder of a multirun, if they are several: on the terminal, as CSV and as a page.
-
-    Parameters
-    ----------
-    folder : Path
-    console : Console
-        Where to print.
-
-    Raises
-    ------
-    RunError
-        If the folder cannot be written.
-    """
-    from hsicfast.sweeps.comparison_page import comparison_page
-
-    runs = read_runs(folder)
-    if len(runs) < 2:
-        return
-    kinds = kinds_of(runs)
-    print_kinds(console, kinds)
-    for name, content in ((CSV, _csv(folder, runs)), (PAGE, comparison_page(folder, kinds))):
-        with writing("the folder of a multirun", folder / name, "make room, the runs themselves are kept"):
-            write_atomically(folder / name, content)
-    console.print(Text(f"the comparison is {folder / PAGE}"), soft_wrap=True)
-
-
 def print_kinds(console: Console, kinds: Sequence[Kind]) -> None:
     """Print a table for each task: what each kind reached, at what cost, and how often it was better."""
     for task in dict.fromkeys(kind.task for kind in kinds):
@@ -209,15 +176,13 @@ def _win(one: EndedRun, other: EndedRun) -> float:
 
 def _said(folder: Path) -> dict[str, str]:
     """The overrides of a job as a mapping."""
-    words = yaml.safe_load((folder / OVERRIDES).read_text(encoding="utf-8")) or []
+    words = parsed_yaml(read_small(folder / OVERRIDES)) or []
     parted = (str(word).lstrip("+").partition("=") for word in words)
     return {key: value for key, _, value in parted}
 
 
 def _run(folder: Path, said: dict[str, str], differ: Sequence[str]) -> EndedRun:
-    best, settings, analysis = (
-        json.loads((folder / name).read_text(encoding="utf-8")) for name in (BEST, SETTINGS, ANALYSIS)
-    )
+    best, settings, analysis = (read_json(folder / name) for name in (BEST, SETTINGS, ANALYSIS))
     minimize = bool(analysis["minimize"])
     apart = [f"{key}={said.get(key, 'default')}" for key in differ if key not in (SEED, TASK)]
     # A choice such as strategy=random speaks for itself.
@@ -230,7 +195,6 @@ def _run(folder: Path, said: dict[str, str], differ: Sequence[str]) -> EndedRun:
         kind=kind or str(settings["strategy"]["name"]),
         seed=said.get(SEED, "0"),
         metric=best["metric"],
-        cost_name=best["cost"] if isinstance(best["cost"], str) else "cost",
         minimize=minimize,
         best=_number(best["objective"]),
         cost=_number(best["cost"]),
@@ -255,21 +219,3 @@ def _so_far(trials: pd.DataFrame, minimize: bool) -> Floats:
     values = np.where(trials["status"] == DONE, trials["objective"], worst)
     found = (np.minimum if minimize else np.maximum).accumulate(values)
     return np.where(np.isfinite(found), found, np.nan)
-
-
-def _csv(folder: Path, runs: Sequence[EndedRun]) -> str:
-    rows = [
-        {
-            "folder": str(run.folder.relative_to(folder)),
-            "task": run.task,
-            "what": run.kind,
-            "seed": run.seed,
-            "best": run.best,
-            "cost": run.cost,
-            "economical": run.economical,
-            "economical_cost": run.economical_cost,
-            "trials": len(run.so_far),
-        }
-        for run in runs
-    ]
-    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")

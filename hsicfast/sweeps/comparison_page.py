@@ -1,4 +1,4 @@
-"""The page of a comparison: who reached what at which cost, and the best so far after each trial; needs no network."""
+"""What a comparison leaves: a table, and a page with the best so far after each trial, which needs no network."""
 
 from __future__ import annotations
 
@@ -7,20 +7,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from hsicfast.errors import writing
+from hsicfast.files import write_atomically
 from hsicfast.report.page import templates
 from hsicfast.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, render, sheet, shorten, styled
 from hsicfast.report.style import legend as add_legend
+from hsicfast.runs.folder import PAGE
+from hsicfast.sweeps.comparison import HEADS, EndedRun, Kind, kinds_of, print_kinds, read_runs, row_of
 from hsicfast.text import number
+from hsicfast.trials.entries import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hsicfast.sweeps.comparison import Kind
+CSV, COMPARISON = "comparison.csv", "comparison.html"
 
 # Colours and dashes of the kinds in turn: they tell apart on a grey print, too.
 LINES = [(BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), (PURPLE, "-"), (SKY, "--")]
 # A logarithmic axis shows best objectives that spread by more than this factor.
 SPREAD = 20
+
+
+def leave_comparison(folder: Path, console: Console) -> None:
+    """Compare the runs in the folder of a multirun, if they are several: on the terminal, as CSV and as a page.
+
+    Parameters
+    ----------
+    folder : Path
+    console : Console
+        Where to print.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written.
+    """
+    runs = read_runs(folder)
+    if len(runs) < 2:
+        return
+    kinds = kinds_of(runs)
+    print_kinds(console, kinds)
+    for name, content in ((CSV, _csv(folder, runs)), (COMPARISON, comparison_page(folder, kinds))):
+        with writing("the folder of a multirun", folder / name, "make room, the runs themselves are kept"):
+            write_atomically(folder / name, content)
+    console.print(Text(f"the comparison is {folder / COMPARISON}"), soft_wrap=True)
 
 
 def comparison_page(folder: Path, kinds: Sequence[Kind]) -> str:
@@ -36,16 +70,12 @@ def comparison_page(folder: Path, kinds: Sequence[Kind]) -> str:
     -------
     str
     """
-    from hsicfast.sweeps.comparison import HEADS, row_of
-
     tasks = [
         {
             "name": task,
             "sentence": sentence(own),
             "rows": [row_of(kind) for kind in own],
-            "runs": [
-                (kind.name, run, f"{run.folder.relative_to(folder)}/report.html") for kind in own for run in kind.runs
-            ],
+            "runs": [(kind.name, run, f"{run.folder.relative_to(folder)}/{PAGE}") for kind in own for run in kind.runs],
             "metric": own[0].runs[0].metric,
             "picture": base64.b64encode(render(draw_curves(own), "svg")).decode(),
         }
@@ -97,3 +127,21 @@ def _by_task(kinds: Sequence[Kind]) -> list[tuple[str, list[Kind]]]:
     return [
         (task, [kind for kind in kinds if kind.task == task]) for task in dict.fromkeys(kind.task for kind in kinds)
     ]
+
+
+def _csv(folder: Path, runs: Sequence[EndedRun]) -> str:
+    rows = [
+        {
+            "folder": str(run.folder.relative_to(folder)),
+            "task": run.task,
+            "what": run.kind,
+            "seed": run.seed,
+            "best": run.best,
+            "cost": run.cost,
+            "economical": run.economical,
+            "economical_cost": run.economical_cost,
+            "trials": len(run.so_far),
+        }
+        for run in runs
+    ]
+    return csv_text(pd.DataFrame(rows))

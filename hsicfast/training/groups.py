@@ -83,7 +83,8 @@ def grouped(evaluate: Evaluate, jobs: Sequence[Job]) -> list[Job | Group]:
     """
     if not isinstance(evaluate, Together) or len(jobs) < 2:
         return list(jobs)
-    groups = [list(places) for places in evaluate.groups([job.params for job in jobs])]
+    with foreign():
+        groups = [list(places) for places in evaluate.groups([own_params(job) for job in jobs])]
     if sorted(place for places in groups for place in places) != list(range(len(jobs))):
         raise InputError(
             f"evaluate.groups must hold each of the places 0 to {len(jobs) - 1} once, but got {groups}; correct it"

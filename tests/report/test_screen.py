@@ -52,14 +52,21 @@ const wait = () => new Promise((done) => setTimeout(done, 50));
   document.querySelector("pre").textContent = JSON.stringify(found);
 })();
 """
+# Chromium leaves once the page is loaded, which an image that is still to come puts off: one follows another until the
+# first paint is known.
 PAINT = """
-const asked = setInterval(() => {
+let turn = 0;
+const ask = () => {
   const [first] = performance.getEntriesByType("paint");
   if (first) {
     document.title = "painted " + first.startTime;
-    clearInterval(asked);
+  } else {
+    const image = new Image();
+    image.onload = image.onerror = ask;
+    image.src = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='1' height='" + ++turn + "'/>";
   }
-}, 20);
+};
+ask();
 """
 # Stands in front of everything on the page, which has no policy then: the markup itself must be harmless.
 LISTEN = """
@@ -160,7 +167,7 @@ def test_first_paint_takes_less_than_a_second(pages, tmp_path):
     times = []
     while not times or (min(times) >= 1000 and len(times) < 5):  # the machine may be busy
         found = re.search(r"<title>painted ([\d.]+)", chromium(path))
-        times.append(float(found[1]) if found else math.inf)  # it may leave before it has painted
+        times.append(float(found[1]) if found else math.inf)
     assert min(times) < 1000
 
 

@@ -109,7 +109,7 @@ class TestHsic:
     def test_searches_in_the_narrowed_ranges_and_goes_on_testing_outside(self):
         space = SearchSpace({"rate": Float(0, 1), "other": Float(0, 1)})
         found = minimize(
-            lambda p: p["rate"] + 0.001 * p["other"], space, n_trials=80, strategy=Hsic(design_share=0.5), seed=0
+            lambda p: p["rate"] + 0.001 * p["other"], space, n_trials=60, strategy=Hsic(design_share=0.5), seed=0
         )
         low, high = next(d.value for d in found.reduction.decisions if d.name == "rate")
         assert (low, found.reduction.space["rate"].high) == (0, high)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from hsicfast.sweeps.comparison import folder_name, kinds_of, leave_comparison, read_runs
-from hsicfast.sweeps.comparison_page import sentence
+from hsicfast.sweeps.comparison import folder_name, kinds_of, read_runs
+from hsicfast.sweeps.comparison_page import leave_comparison, sentence
 
 
 def leave_run(folder, number, objectives, overrides, *, cost=10.0, minimize=True, task="toy", origins=None):

@@ -28,7 +28,15 @@ class Pairs:
                 return {"objective": params["x"] / step, "cost": 1.0, "metric": seed}
         return {"objective": params["x"] / 3, "cost": 1.0, "metric": seed}
 
+    def stray(self, configurations):
+        os.chdir("/")
+        np.seterr(all="raise")
+        for params in configurations:
+            params["sizes"].append(0)
+
     def groups(self, configurations):
+        if self.deed == "stray":
+            self.stray(configurations)
         places = range(len(configurations))
         return [list(places[start : start + self.size]) for start in range(0, len(places), self.size)]
 
@@ -39,10 +47,7 @@ class Pairs:
         if self.deed == "die" and any(params["x"] == 1 for params in configurations):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.deed == "stray":
-            os.chdir("/")
-            np.seterr(all="raise")
-            for params in configurations:
-                params["sizes"].append(0)
+            self.stray(configurations)
         if self.deed == "forget":
             return [{"objective": 1.0}]
         return [self(*each) for each in zip(configurations, seeds, reports, strict=True)]
@@ -79,7 +84,8 @@ def test_what_a_group_changes_in_its_process_and_params_is_put_back(monkeypatch,
     monkeypatch.chdir(tmp_path)
     own = [Job(index, {"x": 0.5, "sizes": [4]}, index, DESIGN) for index in range(2)]
     with np.errstate(all="warn"):
-        trials = run_group(Pairs("stray"), Group(tuple(own)), None)
+        (group,) = grouped(Pairs("stray"), own)
+        trials = run_group(Pairs("stray"), group, None)
         assert os.getcwd() == str(tmp_path)
         assert set(np.geterr().values()) == {"warn"}
     assert [trial.params["sizes"] for trial in trials] == [[4], [4]]
