@@ -201,7 +201,7 @@ def test_what_is_three_times_as_likely_in_one_half_is_never_called_safe():
 def test_what_is_twice_as_likely_in_one_half_is_safe_only_by_a_bound_that_covers_it(no_pair_found):
     studies = [verdicts(with_half(1000, 0.1, 2 / 3, seed, pairs=True, test="joint", d=3)) for seed in range(30)]
     safe = [one.evidence for study in studies for one in study if (one.name, one.kind) == ("h0", "safe")]
-    bounds = [int(re.search(r"with (\d+)% of the good trials", why)[1]) for why in safe]
+    bounds = [int(re.search(r"more than (\d+)% of the good trials", why)[1]) for why in safe]
     assert bounds  # 67% is less than what counts
     assert max(bounds) <= 100 * NEGLIGIBLE
     # A bound fails in at most 5% of studies; in more than these in one of 10,000 simulations.
