@@ -212,8 +212,8 @@ class TestAnswer:
         assert str(page) in "".join(line.strip() for line in lines)
 
     def test_many_that_decide_leave_room_for_the_rest(self, capsys, tmp_path):
-        x = np.random.default_rng(0).random((3000, 12))
-        frame = pd.DataFrame(x, columns=[f"a_hyperparameter_with_a_long_name_{k}" for k in range(12)])
+        x = np.random.default_rng(0).random((3000, 20))
+        frame = pd.DataFrame(x, columns=[f"a_hyperparameter_with_a_long_name_{k}" for k in range(20)])
         frame.assign(val_error=x.sum(axis=1)).to_csv(tmp_path / "many.csv", index=False)
         lines = answered(capsys, str(tmp_path / "many.csv"), "--objective", "val_error", "--no-pairs")
         assert len(lines) <= 25
