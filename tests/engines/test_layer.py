@@ -16,6 +16,7 @@ U = np.linspace(0, 1, 100)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="plain Python has no parallel regions")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_fork_after_a_parallel_region_is_one_sentence():
     goal_hsic(U, U, goal=0.1)
