@@ -536,11 +536,11 @@ class TestSignals:
     @pytest.mark.slow
     def test_ends_a_multirun(self, toy, tmp_path):
         process = started(toy, tmp_path, "-m", *QUICK, "seed=1,2", "hydra.sweep.dir=side", "task.evaluate.pause=0.1")
-        wait_for_results(tmp_path / "side" / "0_toy_seed1", 5, process)
+        wait_for_results(tmp_path / "side" / "0_seed1", 5, process)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == 130
-        assert not (tmp_path / "side" / "1_toy_seed2").exists()
+        assert not (tmp_path / "side" / "1_seed2").exists()
 
     @pytest.mark.slow
     @pytest.mark.parametrize("executor", ["local", "processes"])

@@ -59,7 +59,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             made_together(lambda: self._open(name, minimize), self._broken, tries=1 if url is None else 10)
-            self.refresh()
+            self._read()
         except (*self._broken, RuntimeError) as error:
             raise self._explained(error) from error
         finally:
@@ -77,7 +77,13 @@ class Study:
         self._id = self._storage.get_study_id_from_name(name)
 
     def refresh(self) -> None:
-        """Read the trials of the study again."""
+        """Read the trials of the study again; wait while the server is away."""
+        try:
+            patiently(self._read, self._url)
+        except self._broken as error:
+            raise self._explained(error) from error
+
+    def _read(self) -> None:
         trials = self._storage.get_all_trials(self._id, deepcopy=False)
         self._known = {(trial.user_attrs.get("index"), trial.user_attrs.get("status")) for trial in trials}
 
@@ -95,7 +101,7 @@ class Study:
 
     def _add(self, trial: Trial) -> None:
         if self._in_doubt:
-            self.refresh()
+            self._read()
         self._in_doubt = False
         if (trial.index, trial.status) in self._known:
             return
