@@ -118,7 +118,9 @@ def sweep(program: Program, knobs: Mapping[str, Any], arguments: Sequence[str]) 
     )
     folder, number, problem = program.folder, 0, ""
     fixed = {key: value for key, _, value in (override.partition("=") for override in swept.fixed)}
-    most = knobs["max_batch_size"] or (1 if isinstance(program.launcher, BasicLauncher) else None)
+    # By name: if Hydra is started once more in a process, it loads its plugins again, and the class is another one.
+    one_by_one = type(program.launcher).__name__ == BasicLauncher.__name__
+    most = knobs["max_batch_size"] or (1 if one_by_one else None)
     executor = Launched(program.launcher, program.durable, most)
     settings = {"program": program.name, **({"overrides": fixed} if fixed else {})}
     shown: AbstractContextManager[Watcher] = usual_progress(None, minimized, plan.max_cost) or nullcontext(Watcher())
