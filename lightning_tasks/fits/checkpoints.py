@@ -98,6 +98,26 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def kept_state(path: Path, key: str, owner: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Our part, under `key`, of the checkpoint at `path`, and no words; or None, and why there is none to go on from.
+
+    The words are empty if there is no file; not_resumed if there is one that cannot be used, or is of another `owner`.
+    """
+    for part in path.parent.glob(f".{path.name}.*.part"):  # an attempt was killed while it wrote this
+        part.unlink(missing_ok=True)
+    try:
+        state = WholeFile().load_checkpoint(path)[key]
+    except FileNotFoundError:
+        return None, {}
+    except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        return None, {"not_resumed": f"the checkpoint was not used: {lines[0]}"}
+    others = [name for name, value in owner.items() if state["owner"].get(name) != value]
+    if others:
+        return None, {"not_resumed": f"the checkpoint was not used: it is of other {', '.join(others)}"}
+    return state, {}
+
+
 @light
 class Checkpoints(Callback):
     """Saves a fit at the end of an epoch if at least `every` seconds have passed since the last save or the start.
@@ -150,18 +170,9 @@ class Checkpoints(Callback):
             resumed_at (finished epochs) if there is one, not_resumed (the reason) if there is one that cannot be used,
             or else nothing.
         """
-        for part in self.path.parent.glob(f".{self.path.name}.*.part"):  # an attempt was killed while it wrote this
-            part.unlink(missing_ok=True)
-        try:
-            state = WholeFile().load_checkpoint(self.path)[_KEY]
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-            lines = str(error).splitlines() or [type(error).__name__]
-            return {"not_resumed": f"the checkpoint was not used: {lines[0]}"}
-        others = [name for name, value in self.owner.items() if state["owner"].get(name) != value]
-        if others:
-            return {"not_resumed": f"the checkpoint was not used: it is of other {', '.join(others)}"}
+        state, said = kept_state(self.path, _KEY, self.owner)
+        if state is None:
+            return said
         self.seconds = state["seconds"]
         if self.reports is not None:
             self.reports.replay(state["curve"], self.ranks.rank == 0)

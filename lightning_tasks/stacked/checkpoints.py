@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_tasks.fits.checkpoints import WholeFile
+from lightning_tasks.fits.checkpoints import kept_state
 from lightning_tasks.stacked.training import StackedTraining
 
 # The key of our part in Lightning's dictionary.
@@ -49,18 +48,9 @@ class StackCheckpoints(pl.Callback):
             resumed_at (finished epochs) if there is one, not_resumed (the reason) if there is one that cannot be used,
             or else nothing.
         """
-        for part in self.path.parent.glob(f".{self.path.name}.*.part"):  # an attempt was killed while it wrote this
-            part.unlink(missing_ok=True)
-        try:
-            state = WholeFile().load_checkpoint(self.path)[_KEY]
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-            lines = str(error).splitlines() or [type(error).__name__]
-            return {"not_resumed": f"the checkpoint was not used: {lines[0]}"}
-        others = [name for name, value in self.owner.items() if state["owner"].get(name) != value]
-        if others:
-            return {"not_resumed": f"the checkpoint was not used: it is of other {', '.join(others)}"}
+        state, said = kept_state(self.path, _KEY, self.owner)
+        if state is None:
+            return said
         self.seconds = state["seconds"]
         for course, report in zip(state["courses"], training.reports, strict=True):
             if report is not None:
