@@ -10,7 +10,10 @@ import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Files of settings and results are read up to this size (64 MiB); larger ones are not what they seem.
 MOST_READ = 1 << 26
@@ -31,6 +34,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def read_table(source: Any, **options: Any) -> pd.DataFrame:
+    """``pandas.read_csv`` with all digits of a number: before pandas 3.1 it loses the last ones unless it is told."""
+    import pandas as pd
+
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
+        options["float_precision"] = "round_trip"
+    return pd.read_csv(source, **options)
 
 
 def read_small(path: Path, most: int = MOST_READ) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsicfast.errors import InputError, first_line
-from hsicfast.files import parsed_json, parsed_yaml, read_json, read_small
+from hsicfast.files import parsed_json, parsed_yaml, read_json, read_small, read_table
 from hsicfast.formats.found import PREFIX, READABLE, Found, flat, spread
 from hsicfast.formats.records import read_history
 from hsicfast.runs import history
@@ -317,10 +317,8 @@ def _last_result(trial: Path) -> dict[str, Any]:
             result = result if isinstance(result, dict) else {}
             return flat(result, "/")
     if (trial / "progress.csv").is_file():
-        import pandas as pd
-
         try:
-            rows = pd.read_csv(trial / "progress.csv")
+            rows = read_table(trial / "progress.csv")
         except ValueError:  # an empty file
             return {}
         return {} if rows.empty else {str(name): own for name, own in rows.iloc[-1].to_dict().items()}

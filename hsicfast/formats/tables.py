@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hsicfast.errors import InputError, first_line, require
+from hsicfast.files import read_table
 from hsicfast.formats.found import check_names, unreadable
 from hsicfast.trials.parquet import check_fits
 
@@ -123,7 +124,7 @@ def read_csv(content: bytes, path: Path) -> pd.DataFrame:
     separator, decimal = _dialect(content)
     try:
         names = _check_rows(path, content, separator)
-        frame = pd.read_csv(
+        frame = read_table(
             io.BytesIO(content),
             sep=separator,
             decimal=decimal,

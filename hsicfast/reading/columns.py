@@ -181,7 +181,7 @@ def typed(column: pd.Series[Any]) -> pd.Series[Any]:
         return column
     if pd.api.types.infer_dtype(column, skipna=True) == "string":
         # Numbers written as texts mostly all differ: converting the column at once is faster than one by one.
-        whole = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        whole = as_numbers(column)
         others = column[whole.isna() & column.notna()].unique()
         if whole.notna().any() and all(str(text).strip().lower() in GAPS for text in others):
             return whole
@@ -196,6 +196,25 @@ def typed(column: pd.Series[Any]) -> pd.Series[Any]:
         plain = numbers
     gap = np.array([np.nan if plain is numbers else None], dtype=plain.dtype)
     return pd.Series(np.concatenate((plain, gap))[place], index=column.index, name=column.name)
+
+
+def as_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The column as floats, missing for whatever is no number; texts keep the digits that pandas before 3.1 loses.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> as_numbers(pd.Series(["0.14285714285714285", 2, "two", None], dtype=object)).tolist()
+    [0.14285714285714285, 2.0, nan, nan]
+    """
+    import pandas as pd
+
+    whole = pd.to_numeric(column, errors="coerce")
+    numbers = pd.Series(whole.to_numpy(dtype=np.float64, na_value=np.nan), column.index, name=column.name, copy=True)
+    if column.dtype.kind not in "biuf":
+        texts = numbers.notna() & column.map(lambda value: isinstance(value, str)).astype(bool)
+        numbers[texts] = [float(text) for text in column[texts]]
+    return numbers
 
 
 def columns_of(space: SearchSpace, column_of: Callable[[str], pd.Series[Any]]) -> dict[str, pd.Series[Any]]:
@@ -229,9 +248,7 @@ def _has_number(kind: Hyperparameter) -> bool:
 
 def _finite(column: pd.Series[Any]) -> pd.Series[Any]:
     """The finite numbers of a column, also those written as texts; missing for whatever is none."""
-    import pandas as pd
-
-    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    numbers = as_numbers(column)
     return numbers.where(np.isfinite(numbers))
 
 
@@ -251,7 +268,7 @@ def _numbers(kinds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     import pandas as pd
 
     plain = [None if isinstance(kind, bool) else kind for kind in kinds]
-    return pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+    return as_numbers(pd.Series(plain, dtype=object)).to_numpy()
 
 
 def kind_of(column: pd.Series[Any]) -> tuple[Hyperparameter | None, str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats
 from hsicfast.errors import InputError
-from hsicfast.reading.columns import GAPS
+from hsicfast.reading.columns import GAPS, as_numbers
 from hsicfast.reading.conventions import CONVENTIONS, RUNS, large_is_good, normal, words
 from hsicfast.reading.roles import Roles
 from hsicfast.text import listed
@@ -339,14 +339,12 @@ def spoken(name: str) -> str:
 
 def numbers_in(frame: pd.DataFrame, label: str, role: str) -> Floats:
     """A column (n,) as numbers, NaN for gaps; durations in seconds."""
-    import pandas as pd
-
     column = frame[label]
     if column.dtype.kind == "M":
         raise InputError(f"the {role} must be a number, but {label!r} holds dates; name another column")
     if column.dtype.kind == "m":
         column = column.dt.total_seconds()
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = as_numbers(column).to_numpy()
     wrong = np.isnan(numbers) & column.notna().to_numpy()
     wrong[wrong] = ~column[wrong].astype(str).str.strip().str.lower().isin(GAPS).to_numpy()
     if wrong.any():

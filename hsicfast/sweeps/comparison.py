@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
 from hsicfast.arrays import Floats
-from hsicfast.files import parsed_yaml, read_json, read_small
+from hsicfast.files import parsed_yaml, read_json, read_small, read_table
 from hsicfast.report.tables import print_table
 from hsicfast.runs.folder import ANALYSIS, BEST, SETTINGS, TRIALS
 from hsicfast.text import number
@@ -200,7 +200,7 @@ def _run(folder: Path, said: dict[str, str], differ: Sequence[str]) -> EndedRun:
         cost=_number(best["cost"]),
         economical=_number(economical["objective"]),
         economical_cost=_number(economical["cost"]),
-        so_far=_so_far(pd.read_csv(folder / TRIALS), minimize),
+        so_far=_so_far(read_table(folder / TRIALS), minimize),
     )
 
 

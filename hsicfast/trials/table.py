@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsicfast.arrays import Bools, Floats
 from hsicfast.errors import InputError
+from hsicfast.files import read_table
 from hsicfast.space.search_space import RESERVED, Hyperparameter, SearchSpace
 from hsicfast.trials.costs import meets
 from hsicfast.trials.entries import (
@@ -325,11 +326,9 @@ class TrialTable:
     @classmethod
     def from_csv(cls, space: SearchSpace, path: str | Path, minimize: bool = True) -> TrialTable:
         """The table in a CSV file as written by ``table.to_frame().to_csv(path, index=False)``."""
-        import pandas as pd
-
         # Choices such as "None" or "nan" are values here, not gaps: only an empty field is missing.
         check_told_apart(space)
-        read = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        read = read_table(path, keep_default_na=False, na_values=[""])
         return cls.from_frame(space, unguarded(read), minimize)
 
     @classmethod
