@@ -31,6 +31,7 @@ from hsicfast.runs.results import read_results, result_files, result_path, write
 from hsicfast.runs.settings import NewerFormat, as_kept, differences, refusal, study_name
 from hsicfast.runs.study import Study
 from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.trial import Trial
 from hsicfast.urls import checked_url
 
@@ -105,6 +106,7 @@ class Store:
         self._lock: Lock | None = None
         self._aside: Path | None = None
         kept = as_kept(settings)
+        self._objectives = Objectives.of(kept.get("objectives"))
         self.history, self.place, self._n_trials = [Chapter(kept, n_trials)], 0, n_trials
         if folder is None:
             if url is not None:
@@ -119,7 +121,7 @@ class Store:
             self.trials = read_results(folder)
             if url is not None:
                 name = study_name(before[0].settings if before else kept)
-                Study(space, minimize, name, folder, url).close()  # refuses a URL that does not work
+                Study(space, minimize, name, folder, url, self._objectives).close()  # refuses a URL that does not work
                 self._claims = Claims(url, name)
                 known = {trial.index for trial in self.elsewhere()}
                 for index in self.trials.keys() - known:  # this host was killed before it sent them
@@ -290,12 +292,12 @@ class Store:
         name = index_name(self.history, shared=url is not None)
         if len(self.history) > 1:
             space, minimize = joined(self.history)
-        self._study = Study(space, minimize, name, folder, url)
+        self._study = Study(space, minimize, name, folder, url, self._objectives)
         if url is None and not self._study.indices <= set(self.trials):
             # The study holds trials whose files are gone: they run again, and may end otherwise.
             self._study.close()
             self._put_aside(folder, folder / STUDY)
-            self._study = Study(space, minimize, name, folder, url)
+            self._study = Study(space, minimize, name, folder, url, self._objectives)
         if url is None:
             for trial, _ in self.earlier():
                 self._study.add(trial)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from hsicfast.report.drawings import Picture, front
 from hsicfast.text import number, share_text, value_text
 from hsicfast.trials.trial import Trial
 
@@ -28,6 +31,9 @@ def best_sentence(result: Result, metric: str, test_metric: str | None, cost: st
     tests : mapping of int to float
         The test metric of the best and the economical trial, by the index of the trial; empty if it was not read.
     """
+    if result.objectives is not None:
+        several = f"{n_trials_text(len(result.front))} on the front of {result.objectives.text}"
+        return f"{several}; a compromise: {_reached(result, result.best, metric, test_metric, cost, tests)}."
     sentences = [f"Best: {_reached(result, result.best, metric, test_metric, cost, tests)}."]
     if result.economical.index != result.best.index:
         sentences.append(f"Economical: {_reached(result, result.economical, metric, test_metric, cost, tests)}.")
@@ -59,6 +65,8 @@ def chosen(
     both = [result.best] if result.economical.index == result.best.index else [result.best, result.economical]
     fresh = [fresh_of(result, trial) for trial in both]
     rows: list[tuple[str, list[str]]] = [(metric, [number(trial.objective) for trial in both])]
+    if result.objectives is not None:
+        rows = [(name, [number(result.best.metrics[name])]) for name in result.objectives.names]
     if any(fresh):
         means = ["unknown" if final is None else number(final.mean) for final in fresh]
         rows = [(f"{metric}, mean over fresh seeds", means), (f"{metric}, when it was chosen", rows[0][1])]
@@ -68,7 +76,8 @@ def chosen(
         rows.append((cost, [number(trial.cost) for trial in both]))
     if len(both) == 1:
         values = [(name, value_text(value)) for name, value in result.best.params.items()]
-        return "Best configuration", ("name", "value"), [*((name, *texts) for name, texts in rows), *values]
+        title = "Best configuration" if result.objectives is None else "A compromise on the front"
+        return title, ("name", "value"), [*((name, *texts) for name, texts in rows), *values]
     title = f"Best configuration, and the cheapest within {number(result.tolerance_used)} of it"
     every: list[Sequence[Any]] = [(name, *texts, "") for name, texts in rows]
     differ = {name for name, *_ in values_of(result, True)}
@@ -96,7 +105,7 @@ def _reached(
         own = f"{number(fresh.mean)}, the mean of {n_trials_text(fresh.n)} with fresh seeds ({own} when it was chosen)"
     elif fresh_of(result, result.best) is not None:  # so that nobody compares it with the mean of the best
         own = f"{own} when it was chosen"
-    parts = [f"{metric} {own}"]
+    parts = [f"{metric} {own}" if result.objectives is None else result.objectives.reached(trial)]
     if test_metric is not None:
         parts.append(f"{test_metric} {read_test(trial, tests)}")
     if math.isfinite(trial.cost):
@@ -133,3 +142,64 @@ def read_test(trial: Trial, tests: Mapping[int, float]) -> str:
 def n_trials_text(n: int) -> str:
     """A number of trials, in words."""
     return f"{n} trial" if n == 1 else f"{n} trials"
+
+
+class Front(NamedTuple):
+    """The front of several objectives, as page and terminal show it.
+
+    Attributes
+    ----------
+    title : str
+    names : tuple of str
+        Of the objectives.
+    heads : tuple of str
+    rows : list of tuple
+        Trial, its objectives, its cost if one is known, and its values, the best in the first objective first.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    heads: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def some(self, most: int) -> list[tuple[Any, ...]]:
+        """At most `most` rows, evenly spaced from one end of the front to the other."""
+        places = np.unique(np.linspace(0, len(self.rows) - 1, min(most, len(self.rows))).round().astype(int))
+        return [self.rows[place] for place in places]
+
+
+def front_shown(result: Result, cost: str) -> Front | None:
+    """The front of a run with several objectives; None if it has one."""
+    if result.objectives is None:
+        return None
+    trials, names = list(result.front), result.objectives.names
+    priced = any(math.isfinite(trial.cost) for trial in trials) and cost not in names
+    rows = [
+        (
+            trial.index,
+            *(number(trial.metrics[name]) for name in names),
+            *([number(trial.cost)] if priced else []),
+            ", ".join(f"{name}={value_text(value)}" for name, value in trial.params.items()),
+        )
+        for trial in trials
+    ]
+    title = f"The front of {result.objectives.text}: {n_trials_text(len(trials))}"
+    return Front(title, names, ("trial", *names, *([cost] if priced else []), "configuration"), rows)
+
+
+def front_on_page(result: Result, cost: str) -> dict[str, Any] | None:
+    """What the page shows of the front: beside the table what decides each objective."""
+    shown = front_shown(result, cost)
+    if shown is None or result.objectives is None:
+        return None
+    found = [{index.name: index.pvalue_holm for index in own.indices} for own in result.sensitivities.values()]
+    deciding = [(name, [own.get(name, math.nan) for own in found]) for name in result.trials.space]
+    deciding.sort(key=lambda row: min((p for p in row[1] if not math.isnan(p)), default=math.inf))
+    return shown._asdict() | {"deciding": deciding}
+
+
+def front_picture(result: Result) -> Picture | None:
+    """The picture of the front; None if there is a single objective."""
+    if result.objectives is None:
+        return None
+    return front(result.objectives, result.trials.within(result.max_cost), result.best)

@@ -18,12 +18,16 @@ from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
 from hsicfast.report.summary import MOST_LINES, Configuration, of_rows, print_answer
-from hsicfast.runs.folder import AGAIN, ANALYSIS, BEST, FIGURES, PAGE, SETTINGS, TRIALS
+from hsicfast.report.tables import print_table
+from hsicfast.runs.folder import AGAIN, ANALYSIS, BEST, FIGURES, FRONT, PAGE, SETTINGS, TRIALS
 from hsicfast.search.chosen import (
     best_sentence,
     chosen,
     finalist_rows,
     fresh_of,
+    front_on_page,
+    front_picture,
+    front_shown,
     n_trials_text,
     read_test,
     saving_sentence,
@@ -46,6 +50,8 @@ PLAIN: dict[str, Any] = {
 }
 # Lines of the terminal that are not the answer's: the title, and where the networks and the page lie.
 BESIDE = 4
+# The terminal shows up to MOST_OF_FRONT trials of the front of several objectives.
+MOST_OF_FRONT = 5
 # From a warning to whoever called minimize: this module, minimize, and the two that keyword_only_after adds.
 CALLER = 5
 
@@ -93,9 +99,12 @@ def write_report(
         If the folder cannot be written.
     """
     check_report_tools()
+    metric = metric_of(result, metric)
     names = {"title": title, "metric": metric, "test_metric": test_metric, "cost": cost}
     contents: dict[str, str | bytes] = dict(_tables(result, names, tests, planned))
     figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
+    if result.objectives is not None:
+        figures["front"] = result.plot("front")
     contents |= {f"{FIGURES}/{name}.png": render(figure, "png") for name, figure in figures.items()}
     contents[PAGE] = _page(result, names, tests, planned, folder)
     return tuple(_write(folder / name, content) for name, content in contents.items())
@@ -124,7 +133,8 @@ def leave_report(
     RunError
         If the folder cannot be written.
     """
-    names = {"title": title or folder.resolve().name or PLAIN["title"], "metric": "objective", "cost": "cost"}
+    metric = metric_of(result, PLAIN["metric"])
+    names = {"title": title or folder.resolve().name or PLAIN["title"], "metric": metric, "cost": "cost"}
     chosen_ones = (("best", result.best), ("economical", result.economical))
     for name, text in (again or {AGAIN[name]: values_yaml(trial.params) for name, trial in chosen_ones}).items():
         _write(folder / name, text)
@@ -163,8 +173,13 @@ def write_run_page(path: Path, result: Result, *, title: str, metric: str, cost:
         If the page cannot be written.
     """
     check_report_tools()
-    names = PLAIN | {"title": title, "metric": metric, "cost": cost}
+    names = PLAIN | {"title": title, "metric": metric_of(result, metric), "cost": cost}
     return _write(path, _page(result, names, {}, _planned(result), None))
+
+
+def metric_of(result: Result, metric: str) -> str:
+    """What the objective of the tables is called: as people do, or as what stands for several."""
+    return metric if result.objectives is None else result.objectives.metric
 
 
 def _planned(result: Result) -> int:
@@ -174,12 +189,15 @@ def _planned(result: Result) -> int:
 def _tables(result: Result, names: Mapping[str, Any], tests: Mapping[int, float], planned: int) -> dict[str, str]:
     """The files of a report that need no tool: the trials, the analysis and the best trial."""
     called = {key: names[key] for key in ("metric", "test_metric", "cost")}
-    return {
+    several = {} if result.objectives is None else {"objectives": dict(result.objectives.directions)}
+    front = {} if result.objectives is None else {FRONT: csv_text(result.front.to_frame())}
+    return front | {
         TRIALS: csv_text(result.trials.to_frame()),
         ANALYSIS: _json(_analysis(result, planned, chapters(result))),
         BEST: _json(
             called
             | _trial(result, result.best, tests)
+            | several
             | {
                 "economical": _trial(result, result.economical, tests),
                 "differs": {name: {"best": best, "economical": cheap} for name, best, cheap in values_of(result, True)},
@@ -220,6 +238,8 @@ def _page(
         fresh=fresh_of(result, result.best),
         network=network_to_keep(result.trials, result.best),
         finalists=finalist_rows(result),
+        front=front_on_page(result, cost),
+        front_picture=front_picture(result),
         commands={} if folder is None else _commands(folder),
         counts=_counts(result, planned),
         chapters=chapters(result),
@@ -248,6 +268,8 @@ def print_report(
 ) -> None:
     """Print the answer in at most 25 lines that fit 80 columns; the page and the files have the rest.
 
+    Of several objectives a few trials of the front come first, as a table.
+
     Parameters
     ----------
     result : Result
@@ -261,6 +283,13 @@ def print_report(
         As in :func:`write_report`.
     """
     console.print(Text(one_line(title), style="bold"))
+    front = front_shown(result, cost)
+    if front is not None:
+        shown = front.some(MOST_OF_FRONT)
+        part = "" if len(shown) == len(front.rows) else f", {len(shown)} of them"
+        console.print(Text(front.title + part))
+        print_table(console, "", [f"{head}>" for head in front.heads[:-1]], [row[:-1] for row in shown])
+    metric = metric_of(result, metric)
     print_answer(
         console,
         result.sensitivity,
@@ -359,9 +388,22 @@ def _analysis(result: Result, planned: int, rounds: Sequence[Chapter]) -> dict[s
         "interrupted": result.interrupted,
         "indices": [asdict(index) for index in sensitivity.indices],
         "cost_indices": [asdict(index) for index in sensitivity.cost_indices],
+        **({} if result.objectives is None else {"objectives": _each_objective(result)}),
         "pairs": [asdict(pair) for pair in sensitivity.pair_indices],
         "rounds": [asdict(chapter) for chapter in rounds],
         "decisions": [asdict(decision) for decision in (result.reduction.decisions if result.reduction else ())],
+    }
+
+
+def _each_objective(result: Result) -> dict[str, Any]:
+    """The indices of each of several objectives, and what the goal came to."""
+    return {
+        name: {
+            "minimize": own.question.minimize,
+            "threshold": own.threshold,
+            "indices": [asdict(index) for index in own.indices],
+        }
+        for name, own in result.sensitivities.items()
     }
 
 

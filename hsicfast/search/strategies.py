@@ -153,7 +153,8 @@ class Hsic:
     final_share : float
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1). Each
         configuration gets two seeds if there are at least 4 such trials, else one. There are no such trials if they
-        would suffice for fewer than two configurations, or if `evaluate` takes no seed.
+        would suffice for fewer than two configurations, if `evaluate` takes no seed, or if there are several
+        objectives, whose front has no single winner.
     ask_share : float
         Share of the trials, in [0, 1), in which the search asks whether a hyperparameter matters, one hyperparameter
         after another, in 12 trials each. In 3 of these, drawn by lot, its value is moved away from the one proposed, so
@@ -189,7 +190,9 @@ class Hsic:
         due = run.design_due(self.design_share)
         run.draw(due, "latin", f"drawn {_DRAWN['latin']} from the search space")
         reduction = _learn(run)
-        economy = round(min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY) * run.budget)
+        # Of several objectives the cost may be one; what is left for it otherwise goes to the front.
+        share = 0.0 if run.plan.objectives else min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY)
+        economy = round(share * run.budget)
         # The finals judge all trials, those of earlier chapters among them.
         again = min(round(self.final_share * run.plan.n_trials), run.left // 2 if run.given else run.plan.n_trials)
         candidates, seeds = final_plan(again) if run.seeded else (0, 0)

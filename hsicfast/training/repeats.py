@@ -28,6 +28,8 @@ class Repeated:
         ``evaluate(params, seed=...)``, picklable if the trials run in processes.
     repeats : int
         Number of seeds, at least 2.
+    objectives : tuple of str
+        The names of several objectives, of which each has its mean, and its standard deviation such as ``error_sd``.
 
     Examples
     --------
@@ -40,31 +42,39 @@ class Repeated:
 
     evaluate: Callable[..., Any]
     repeats: int
+    objectives: tuple[str, ...] = ()
 
     def __call__(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """Train with each seed of a trial."""
         trials = []
         for own in seeds_of(seed, self.repeats):
-            trial = run_trial(self.evaluate, True, Job(0, dict(params), own, DESIGN), folder=None)
+            job = Job(0, dict(params), own, DESIGN, objectives=self.objectives)
+            trial = run_trial(self.evaluate, True, job, folder=None)
             trials.append(trial)
             if trial.status != DONE:
                 break
         last = trials[-1]
         metrics = _agreed([trial.metrics for trial in trials])
         cost = _mean(trial.cost for trial in trials)
+        means = {name: metrics.pop(name, math.nan) for name in self.objectives}
         if last.status != DONE:
             message = f"with seed {last.seed}, {len(trials)} of {self.repeats}: {last.message}"
-            ended = {"objective": math.nan, "cost": cost, "status": last.status, "message": message}
+            ended = {"cost": cost, "status": last.status, "message": message}
             if last.failure == INFEASIBLE:
                 metrics |= {key: last.metrics[key] for key in (INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT)}
                 ended["failure"] = INFEASIBLE
-            return ended | metrics
+            return {"objectives": means} | ended | metrics if means else {"objective": math.nan} | ended | metrics
+        if means:
+            scatter = {f"{name}_sd": stdev(trial.metrics[name] for trial in trials) for name in means}
+            return {"objectives": means, "cost": cost, **metrics, **scatter}
         objectives = [trial.objective for trial in trials]
         return {"objective": fmean(objectives), "cost": cost, **metrics, "objective_sd": stdev(objectives)}
 
 
-def repeated(evaluate: Callable[..., Any], repeats: int) -> Callable[..., Any]:
+def repeated(evaluate: Callable[..., Any], repeats: int, objectives: tuple[str, ...] = ()) -> Callable[..., Any]:
     """`evaluate` with `repeats` seeds for each trial; `evaluate` itself if there is one.
+
+    `objectives` as in :class:`Repeated`.
 
     Raises
     ------
@@ -79,7 +89,7 @@ def repeated(evaluate: Callable[..., Any], repeats: int) -> Callable[..., Any]:
             f"repeats above 1 need an evaluate that takes a seed, but got repeats={repeats} and an evaluate of the "
             "params alone; give it a parameter `seed`, or leave repeats out"
         )
-    return Repeated(evaluate, repeats)
+    return Repeated(evaluate, repeats, objectives)
 
 
 def seeds_of(seed: int, repeats: int) -> list[int]:
