@@ -41,8 +41,7 @@ class Result:
         scaled by its range on the front (:meth:`~hsicfast.trials.objectives.Objectives.compromise`).
     trials : TrialTable
         All trials of the run folder that are points of the space, those of earlier calls among them. If there are
-        several objectives, they are metrics, and ``objective`` is the number of trials that dominate each: 0 on the
-        front.
+        several objectives, they are metrics, and ``objective`` is the number of all trials that dominate each.
     sensitivity : Sensitivity
         Which hyperparameters decide; of several objectives, whether a trial ends near the front.
     reduction : Reduction or None
@@ -107,7 +106,12 @@ class Result:
 
     @property
     def tolerance_used(self) -> float:
-        """How far from the best the economical trial may be; see :func:`~hsicfast.search.finals.tolerance_of`."""
+        """How far from the best the economical trial may be; see :func:`~hsicfast.search.finals.tolerance_of`.
+
+        NaN of several objectives, whose distance has no unit.
+        """
+        if self.objectives is not None:
+            return math.nan
         if self.tolerance is not None:
             return self.tolerance
         return tolerance_of(self.trials.within(self.max_cost), self.finals)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,12 @@ from pages import Page, sketched
 from rich.console import Console
 from toys import Stopper, cut_short, same
 
-from hsicfast import Choice, Float, InputError, Known, SearchSpace, TrialTable, minimize, read_trials
+from hsicfast import Choice, Float, InputError, Known, SearchSpace, TrialTable, minimize, read_trials, run
 from hsicfast.runs.repair import inspect_run, rebuild
 from hsicfast.runs.results import read_results
 from hsicfast.search.run_report import print_report, write_report
 from hsicfast.search.strategies import Hsic, Random, TwoStep
+from hsicfast.text import number
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL
 
 SPACE = SearchSpace(
@@ -236,6 +238,105 @@ class TestKept:
         result = trained(n_trials=8, evaluate=noisy, repeats=2, strategy=Random())
         assert set(result.trials.metrics) == {"error", "speed", "error_sd", "speed_sd"}
         assert (result.trials.metrics["error"] % 0.5 == 0).all()
+
+
+class Together:
+    """Trains all configurations of a batch in one call."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def __call__(self, params, seed):
+        return train(params, seed)
+
+    def groups(self, configurations):
+        return [range(len(configurations))]
+
+    def evaluate_many(self, configurations, seeds, reports):
+        self.sizes.append(len(configurations))
+        return [train(params, seed) for params, seed in zip(configurations, seeds, strict=True)]
+
+
+def test_trained_together_the_same():
+    def gentle(params):
+        return params | {"depth": 0.4} if "depth" in params else params
+
+    class Gentle(Together):
+        def __call__(self, params, seed):
+            return train(gentle(params), seed)
+
+        def evaluate_many(self, configurations, seeds, reports):
+            return super().evaluate_many(list(map(gentle, configurations)), seeds, reports)
+
+    together = Gentle()
+    result = trained(evaluate=together)
+    assert max(together.sizes) > 1
+    same(result, trained(evaluate=lambda params, seed: train(gentle(params), seed)))
+
+
+class TestCommand:
+    TASK = """
+name: both
+n_trials: 12
+cost: memory
+objectives: {error: minimize, speed: maximize}
+evaluate: {_target_: both.train, _partial_: true}
+space:
+  _target_: hsicfast.SearchSpace
+  _convert_: all
+  hyperparameters:
+    width: {_target_: hsicfast.Float, low: 0.0, high: 1.0}
+    unused: {_target_: hsicfast.Float, low: 0.0, high: 1.0}
+"""
+    MODULE = """
+def train(params):
+    width = params["width"]
+    waste = 0.3 * params["unused"]
+    return {"objectives": {"error": (1 - width) ** 2 + waste, "speed": 1 - width**2 - waste}, "cost": 1 + width}
+"""
+
+    @pytest.fixture
+    def command(self, tmp_path, monkeypatch, capfd):
+        (tmp_path / "conf" / "task").mkdir(parents=True)
+        (tmp_path / "conf" / "task" / "both.yaml").write_text(self.TASK)
+        (tmp_path / "both.py").write_text(self.MODULE)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+        def call(*arguments):
+            given = ["+task=both", "strategy=random", "executor=local", "hydra.run.dir=run", *arguments]
+            monkeypatch.setattr("sys.argv", ["hsicfast", "--config-dir", "conf", *given])
+            capfd.readouterr()
+            try:
+                run.main()
+            except SystemExit as ended:
+                return ended.code, *capfd.readouterr()
+            return 0, *capfd.readouterr()
+
+        sketched(monkeypatch)
+        yield call
+        sys.modules.pop("both", None)
+
+    def test_a_run_and_its_compromise_again(self, command, tmp_path):
+        code, out, err = command()
+        assert code == 0, err
+        front = len(pd.read_csv(tmp_path / "run" / "front.csv"))
+        assert f"The front of error and speed: {front} trials" in out
+        assert f"{front} on the front" in err
+        best = json.loads((tmp_path / "run" / "best.json").read_text())
+        once = ", ".join(f"{name}: {value}" for name, value in best["params"].items())
+        code, out, err = command(f"params={{{once}}}", "hydra.run.dir=once")
+        assert code == 0, err
+        assert f"error {number(best['metrics']['error'])}, speed {number(best['metrics']['speed'])}" in out
+
+    def test_refused_in_a_line(self, command):
+        code, _, err = command("tolerance=0.1")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "tolerance= needs a single objective, but the run has error and speed" in err
+        code, _, err = command("task.objectives.speed=large")
+        assert code == 2
+        assert "the direction of an objective must be minimize or maximize, but that of 'speed' is 'large'" in err
 
 
 class TestRefused:
