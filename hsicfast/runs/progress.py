@@ -51,7 +51,7 @@ class ProgressBar(Watcher):
         objectives: Objectives | None = None,
     ) -> None:
         self._console, self._metric, self._minimize, self._max_cost = console, metric, minimize, max_cost
-        self._objectives, self._front = objectives, list[list[float]]()  # the losses of the trials on the front
+        self._objectives, self._front = objectives, list[tuple[float, ...]]()  # the losses of the trials on the front
         self._best = math.nan
         self._ended = dict.fromkeys(STATUSES, 0)
         self._planned = self._stored = 0
@@ -95,9 +95,8 @@ class ProgressBar(Watcher):
         # A final trial has a fresh seed and counts only in the mean of its configuration, never by itself.
         eligible = trial.status == DONE and trial.origin != FINAL and meets(trial.cost, self._max_cost)
         if eligible and self._objectives is not None:
-            self._front.append(self._objectives.losses_of(trial))
-            beaten = dominated_by(self._front)
-            self._front = [own for own, by in zip(self._front, beaten, strict=True) if not by]
+            known = list(dict.fromkeys([*self._front, self._objectives.losses_of(trial)]))
+            self._front = [own for own, beaten_by in zip(known, dominated_by(known), strict=True) if not beaten_by]
         elif eligible and not self._is_worse(trial.objective):
             self._best = trial.objective
         rate = f"{60 * self._rate:.3g}/min"

@@ -1,4 +1,4 @@
-"""What a run chose, for people: the best and the economical configuration side by side, and the finalists."""
+"""What a run chose, for people: best and economical configuration, finalists, the front; and what to be cautious of."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hsicfast.report.drawings import Picture, front
-from hsicfast.text import number, share_text, value_text
-from hsicfast.trials.trial import Trial
+from hsicfast.text import number, p_text, share_text, value_text
+from hsicfast.trials.costs import meets
+from hsicfast.trials.table import TrialTable
+from hsicfast.trials.trial import DONE, PRUNED, SEARCH, Trial
 
 if TYPE_CHECKING:
     from hsicfast.search.finals import Final
@@ -203,3 +205,65 @@ def front_picture(result: Result) -> Picture | None:
     if result.objectives is None:
         return None
     return front(result.objectives, result.trials.within(result.max_cost), result.best)
+
+
+def cautions(result: Result) -> list[str]:
+    """Sentences on what a reader must know before believing the numbers."""
+    sentences = []
+    if result.interrupted:
+        sentences.append(
+            "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
+            "folder goes on."
+        )
+    never_trained = sum(part.too_dear for part in result.rounds)
+    if never_trained:
+        sentences.append(
+            f"Configurations never trained, since they are known to cost more than {number(result.max_cost)}: "
+            f"{never_trained:,}."
+        )
+    if result.max_cost is not None and result.sensitivity.question.law == "ranks":
+        sentences.append(
+            "The analysis speaks of the configurations within that cost; hyperparameters that decide the cost go "
+            "together there, which may look like an interaction."
+        )
+    too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
+    if too_dear:
+        sentences.append(
+            f"{n_trials_text(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
+            f"{number(result.max_cost)}: evidence in the analysis, but not the best."
+        )
+    sentences += _which_analysed(result)
+    if (result.trials.status == PRUNED).any():
+        sentences.append(_stopped_early(result.trials))
+    return sentences
+
+
+def _which_analysed(result: Result) -> list[str]:
+    """A sentence on which trials the analysis uses, if an optimiser has proposed some."""
+    searched, redraws = int((result.trials.origin == SEARCH).sum()), result.sensitivity.redraws
+    left = searched - sum(len(own.moved) for own in redraws)
+    if not searched:
+        return []
+    why = "which were not drawn from the search space"
+    said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the search space"
+    if not redraws:
+        return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
+    asked = " ".join(
+        f"For {own.name} it also uses {len(own.moved)} of the search: in {own.moved.sum()} of these, drawn by lot, "
+        f"{own.name} was moved away from the value proposed (p {p_text(own.pvalue)} that they are as bad by chance)."
+        for own in redraws
+    )
+    return [f"{said}. {asked} It leaves out the other {left} of the search, {why}."]
+
+
+def _stopped_early(trials: TrialTable) -> str:
+    """A sentence on the trials that were stopped early: how many they are, and how many training steps that saved."""
+    early = trials.select(trials.status == PRUNED)
+    whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
+    left = [whole - curve[-1][0] for curve in early.curve if curve]
+    text = (
+        f"{n_trials_text(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
+    )
+    if sum(left) > 0:
+        text += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
+    return f"{text}; no such trial is called the best."

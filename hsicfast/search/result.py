@@ -16,10 +16,10 @@ from hsicfast.indices.reduction import Reduction
 from hsicfast.search.finals import Final, best_and_economical, front_of, tolerance_of
 from hsicfast.search.rounds import Round
 from hsicfast.sensitivity import Sensitivity, analyse
-from hsicfast.text import named, number
+from hsicfast.text import html_table, named, number
 from hsicfast.trials.goal import Auto
 from hsicfast.trials.objectives import Objectives
-from hsicfast.trials.shown import in_a_table
+from hsicfast.trials.shown import ROWS, in_a_table
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, Trial
 
@@ -96,6 +96,11 @@ class Result:
         return f"{name} {reached}{cost} (trial {trial.index})"
 
     def _repr_html_(self) -> str:
+        from hsicfast.search.chosen import front_shown
+
+        front = front_shown(self, "cost")
+        if front is not None:
+            return html_table(repr(self), front.heads, front.some(ROWS))
         both = [self.best] if self.economical.index == self.best.index else [self.best, self.economical]
         return in_a_table(repr(self), self.trials.space, both)
 

@@ -22,6 +22,7 @@ from hsicfast.report.tables import print_table
 from hsicfast.runs.folder import AGAIN, ANALYSIS, BEST, FIGURES, FRONT, PAGE, SETTINGS, TRIALS
 from hsicfast.search.chosen import (
     best_sentence,
+    cautions,
     chosen,
     finalist_rows,
     fresh_of,
@@ -35,11 +36,9 @@ from hsicfast.search.chosen import (
 )
 from hsicfast.search.finals import network_to_keep
 from hsicfast.search.result import Chapter, Result, chapters, values_yaml
-from hsicfast.text import number, one_line, p_text
-from hsicfast.trials.costs import meets
+from hsicfast.text import one_line
 from hsicfast.trials.entries import csv_text
-from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials.trial import PRUNED, STATUSES, Trial
 
 # What things are called if nobody says: a plain function has no metric on test data.
 PLAIN: dict[str, Any] = {
@@ -305,68 +304,6 @@ def _rounds_text(result: Result) -> str:
     """How the run went, in one sentence."""
     parts = (f"{part.name}, {n_trials_text(part.last - part.first)}: {part.did}" for part in chapters(result))
     return f"Rounds: {'; '.join(parts)}."
-
-
-def cautions(result: Result) -> list[str]:
-    """Sentences on what a reader must know before believing the numbers."""
-    sentences = []
-    if result.interrupted:
-        sentences.append(
-            "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
-            "folder goes on."
-        )
-    never_trained = sum(part.too_dear for part in result.rounds)
-    if never_trained:
-        sentences.append(
-            f"Configurations never trained, since they are known to cost more than {number(result.max_cost)}: "
-            f"{never_trained:,}."
-        )
-    if result.max_cost is not None and result.sensitivity.question.law == "ranks":
-        sentences.append(
-            "The analysis speaks of the configurations within that cost; hyperparameters that decide the cost go "
-            "together there, which may look like an interaction."
-        )
-    too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
-    if too_dear:
-        sentences.append(
-            f"{n_trials_text(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
-            f"{number(result.max_cost)}: evidence in the analysis, but not the best."
-        )
-    sentences += _which_analysed(result)
-    if (result.trials.status == PRUNED).any():
-        sentences.append(_stopped_early(result.trials))
-    return sentences
-
-
-def _which_analysed(result: Result) -> list[str]:
-    """A sentence on which trials the analysis uses, if an optimiser has proposed some."""
-    searched, redraws = int((result.trials.origin == SEARCH).sum()), result.sensitivity.redraws
-    left = searched - sum(len(own.moved) for own in redraws)
-    if not searched:
-        return []
-    why = "which were not drawn from the search space"
-    said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the search space"
-    if not redraws:
-        return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
-    asked = " ".join(
-        f"For {own.name} it also uses {len(own.moved)} of the search: in {own.moved.sum()} of these, drawn by lot, "
-        f"{own.name} was moved away from the value proposed (p {p_text(own.pvalue)} that they are as bad by chance)."
-        for own in redraws
-    )
-    return [f"{said}. {asked} It leaves out the other {left} of the search, {why}."]
-
-
-def _stopped_early(trials: TrialTable) -> str:
-    """A sentence on the trials that were stopped early: how many they are, and how many training steps that saved."""
-    early = trials.select(trials.status == PRUNED)
-    whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
-    left = [whole - curve[-1][0] for curve in early.curve if curve]
-    text = (
-        f"{n_trials_text(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
-    )
-    if sum(left) > 0:
-        text += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
-    return f"{text}; no such trial is called the best."
 
 
 def _counts(result: Result, planned: int) -> dict[str, int]:

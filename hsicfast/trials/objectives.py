@@ -121,9 +121,9 @@ class Objectives:
         """What a trial reached in each objective, in words."""
         return ", ".join(f"{name} {number(trial.metrics[name])}" for name in self.names)
 
-    def losses_of(self, trial: Trial) -> list[float]:
+    def losses_of(self, trial: Trial) -> tuple[float, ...]:
         """What a done trial reached in each objective, as losses (q,)."""
-        return [losses_of(float(trial.metrics[name]), self.minimizes(name)) for name in self.names]
+        return tuple(losses_of(float(trial.metrics[name]), self.minimizes(name)) for name in self.names)
 
     def losses(self, table: TrialTable) -> Floats:
         """The objectives (n, q) as losses, which are small if they are good; NaN in trials that are not done."""

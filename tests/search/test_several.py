@@ -21,7 +21,7 @@ from hsicfast.runs.results import read_results
 from hsicfast.search.run_report import print_report, write_report
 from hsicfast.search.strategies import Hsic, Random, TwoStep
 from hsicfast.text import number
-from hsicfast.trials.trial import DIVERGED, DONE, FINAL
+from hsicfast.trials.trial import DIVERGED, DONE, FINAL, PRUNED
 
 SPACE = SearchSpace(
     {
@@ -104,7 +104,8 @@ class TestResult:
         assert repr(result).startswith(f"Result(40 trials; {len(result.front)} on the front of error and speed; ")
         assert "compromise error 0." in repr(result)
         assert len(repr(result)) < 300
-        assert "<table>" in result._repr_html_()
+        assert "<th>error</th><th>speed</th><th>cost</th>" in result._repr_html_()
+        assert result._repr_html_().count("<tr>") == 6
 
     @pytest.mark.parametrize("strategy", [Random(), QUICK, TwoStep(optimizer="random"), Hsic(design_share=0.3)])
     def test_every_strategy_spends_its_trials(self, strategy):
@@ -230,6 +231,20 @@ class TestKept:
         frame = pd.DataFrame(columns | {"error": range(4)})
         with pytest.raises(InputError, match="known trials must have the objectives error and speed among their"):
             trained(known=Known(frame, objective="error"))
+
+    def test_one_that_its_training_gave_up(self, tmp_path):
+        def evaluate(params):
+            return {
+                "objectives": {"error": params["width"], "speed": 1.0},
+                "status": "pruned" if "depth" in params else DONE,
+            }
+
+        result = trained(n_trials=12, evaluate=evaluate, strategy=Random(), folder=tmp_path)
+        early = result.trials.status == PRUNED
+        assert early.any()
+        assert np.isnan(result.trials.objective[early]).all()
+        assert not np.isin(result.front.index, result.trials.index[early]).any()
+        assert [check for check in inspect_run(tmp_path) if not check.whole] == []
 
     def test_several_seeds_a_trial(self):
         def noisy(params, seed):

@@ -10,8 +10,8 @@ from hsicfast.errors import InputError
 from hsicfast.proposals.samplers import design
 from hsicfast.search import rounds
 from hsicfast.search.branches import branches_of
+from hsicfast.search.chosen import cautions
 from hsicfast.search.orchestrator import minimize
-from hsicfast.search.run_report import cautions
 from hsicfast.search.strategies import Hsic, TwoStep
 from hsicfast.space.search_space import Bool, Choice, Float, SearchSpace
 from hsicfast.trials.trial import trial_seed
