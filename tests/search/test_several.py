@@ -147,6 +147,11 @@ class TestResult:
 
 
 class TestKept:
+    @pytest.fixture(autouse=True)
+    def _without_figures(self, monkeypatch):
+        sketched(monkeypatch)
+        monkeypatch.setattr("hsicfast.search.run_report.draw_all", lambda *_, **__: {})
+
     def test_stopped_and_resumed_it_ends_as_uninterrupted(self, whole, tmp_path):
         for after in (7, 22):
             cut_short(
@@ -166,10 +171,10 @@ class TestKept:
                 trained(n_trials=40, folder=whole[1], objectives=other)
 
     def test_more_trials_take_up_the_earlier_ones(self, tmp_path):
-        first = trained(folder=tmp_path, strategy=Random())
-        more = trained(n_trials=30, folder=tmp_path, strategy=Random())
-        assert np.array_equal(more.trials.metrics["error"][:24], first.trials.metrics["error"], equal_nan=True)
-        assert len(more.trials) == 30
+        first = trained(n_trials=8, folder=tmp_path, strategy=Random())
+        more = trained(n_trials=12, folder=tmp_path, strategy=Random())
+        assert np.array_equal(more.trials.metrics["error"][:8], first.trials.metrics["error"], equal_nan=True)
+        assert len(more.trials) == 12
 
     def test_files(self, whole):
         result, folder = whole
