@@ -34,17 +34,16 @@ from hsicfast.proposals.samplers import design  # noqa: E402
 BARS = {"runge": 10.0, "bateman": 5.0}
 
 
-def trainee(task: str, training: str, epochs: int | None = None, **trainer: Any) -> Any:
-    """The evaluator of a task as its YAML file says, with other epochs if they are given."""
-    return _instantiated(task, training, trainer, epochs).evaluate
-
-
 def configurations(task: str, n: int, seed: int = 0) -> list[dict[str, Any]]:
     """Random configurations of the space of a task."""
-    return design(_instantiated(task, "solo", {}).space, n, seed, "random", 0, None)
+    from hydra.utils import instantiate
+
+    space = OmegaConf.load(_ROOT / "conf" / "task" / f"{task}.yaml").space
+    return design(instantiate(space, _convert_="all"), n, seed, "random", 0, None)
 
 
-def _instantiated(task: str, training: str, trainer: dict[str, Any], epochs: int | None = None) -> Any:
+def trainee(task: str, training: str, epochs: int | None = None, **trainer: Any) -> Any:
+    """The evaluator of a task as its YAML file says, with other epochs if they are given."""
     from hydra.utils import instantiate
 
     conf = _ROOT / "conf"
@@ -57,9 +56,7 @@ def _instantiated(task: str, training: str, trainer: dict[str, Any], epochs: int
     whole.task.training = training
     if epochs is not None:
         whole.task.evaluate.epochs = epochs
-    return argparse.Namespace(
-        evaluate=instantiate(whole.task.evaluate, _convert_="all"), space=instantiate(whole.task.space, _convert_="all")
-    )
+    return instantiate(whole.task.evaluate, _convert_="all")
 
 
 def machine() -> dict[str, str]:
