@@ -4,7 +4,7 @@
     python benches/ranking.py runge runs/large
 
 analyses the first 300, 1,000, 3,000 and 10,000 trials of a run of random trials, and prints the index of each
-hyperparameter with its interval, and the interval of its rank. Ranks are among those that are active in the same trials.
+hyperparameter with its interval, and the interval of its rank among those that are active in the same trials.
 """
 
 import argparse
