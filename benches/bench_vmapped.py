@@ -12,27 +12,29 @@ which no padding slows down. A step is forward, backward and Adam.
 - graph (CUDA alone): one network alone, its step recorded once and replayed as a CUDA graph.
 
 On a CPU the time is that of the process, so that others on the machine count little. Last it says how many of the
-configurations of a run share a shape at all. With --out it also writes what it prints.
+configurations of a run share a shape at all.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from bench_stacked import configurations, machine, relative
+from bench_stacked import configurations, relative  # which finds the packages, and sets the threads
+from rich import box
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn import functional as F
 
+from benches.results import add_json, write_results
 from lightning_tasks import module, nets
 
 SHAPES = {"mnist": (1, 28, 28), "cifar": (3, 32, 32)}
@@ -202,75 +204,75 @@ def shape_of(task: str, settings: dict[str, Any], multiple: int) -> tuple[Any, .
     return *found, rows if multiple == 1 else 2 ** int(np.ceil(np.log2(rows)))
 
 
-def groups(task: str, counts: tuple[int, ...] = (100, 1000)) -> list[dict[str, Any]]:
-    """How many of so many random configurations share their shape with others."""
-    found = []
+def groups(task: str, counts: tuple[int, ...] = (100, 1000)) -> Table:
+    """How many of so many random configurations share their shape with others, a row for each way to pad."""
+    table = Table(
+        "configurations", "padding", "stacks", "networks in the stack of a network", "alone", box=box.SIMPLE, title=task
+    )
+    ways = {
+        1: "none",
+        8: "maps to multiples of 8, batches to powers of 2",
+        1024: "maps at will, batches to powers of 2",
+    }
     for n in counts:
         tried = [settings_of(params, dropout=True) for params in configurations(task, n)]
-        for multiple in (1, 8, 1024):
-            sizes = Counter(Counter(shape_of(task, each, multiple) for each in tried).values())
-            held = {size: size * times for size, times in sizes.items()}
-            found.append(
-                {
-                    "configurations": n,
-                    "maps padded to a multiple of": multiple if multiple < 1024 else "any",
-                    "stacks": sum(sizes.values()),
-                    "networks in a stack, of the mean network": sum(s * k for s, k in held.items()) / n,
-                    "share alone": held.get(1, 0) / n,
-                }
-            )
-    return found
+        for multiple, way in ways.items():
+            sizes = Counter(shape_of(task, each, multiple) for each in tried).values()
+            alone = sum(size == 1 for size in sizes)
+            mean = sum(size * size for size in sizes) / n
+            table.add_row(f"{n:,}", way, f"{len(sizes):,}", f"{mean:.1f}", f"{alone / n:.0%}")
+    return table
 
 
-def measured(task: str, settings: dict[str, Any], sizes: list[int], device: torch.device, budget: float) -> Any:
-    """Milliseconds of a step of one network: alone, in stacks of these sizes, and as a CUDA graph."""
-    names = ("stem", "stages", "filters", "filter_growth", "kernel_size", "pool_size", "batch_norm", "dropout")
+def measured(task: str, settings: dict[str, Any], sizes: list[int], device: torch.device, budget: float) -> list[str]:
+    """A row of the table: a network, milliseconds of its step alone, and how many times as fast other ways are."""
     rows = settings["batch_size"]
     x, y = data(task, 1, rows, device)
     by_itself = alone(networks(task, settings, 1, device), [1e-3], x, y)
-    before = 1e3 * seconds(by_itself, device, budget)
-    found: dict[str, Any] = {"network": {name: settings[name] for name in names}, "batch": rows}
+    before = seconds(by_itself, device, budget)
+    each = []
     for n in sizes:
         rates = np.geomspace(1e-4, 1e-2, n).tolist()
         step, _ = stacked(networks(task, settings, n, device), rates, *data(task, n, rows, device))
-        found[f"stack of {n}, ms a network"] = 1e3 * seconds(step, device, budget) / n
-    own = found["alone, ms"] = min(before, 1e3 * seconds(by_itself, device, budget))
-    for n in sizes:
-        found[f"stack of {n}, times as fast"] = own / found[f"stack of {n}, ms a network"]
-    found["weights apart after 10 steps"] = apart(task, settings, device)
+        each.append(seconds(step, device, budget) / n)
+    own = min(before, seconds(by_itself, device, budget))
+    first, growth, inner = settings["filters"], settings["filter_growth"], settings["kernel_size"]
+    net = f"{settings['stem']}; {settings['stages']} stages of {first} x {growth:.1f}^i maps, kernel {inner}"
+    extras = [name for name in ("batch_norm", "dropout") if settings[name]]
+    found = [", ".join([net, *extras]).replace("batch_norm", "batch norm"), str(rows), f"{1e3 * own:.2f}"]
+    found += [f"{own / its:.2f}" for its in each]
     if device.type == "cuda":
-        (net,) = networks(task, settings, 1, device)
+        (net_of_graph,) = networks(task, settings, 1, device)
         try:
-            found["graph, ms"] = 1e3 * seconds(graph(net, 1e-3, x[0], y[0]), device, budget)
-            found["graph, times as fast"] = own / found["graph, ms"]
+            found.append(f"{own / seconds(graph(net_of_graph, 1e-3, x[0], y[0]), device, budget):.2f}")
         except RuntimeError as error:  # a step that cannot be recorded costs the rest of the bench nothing
-            found["graph"] = str(error).splitlines()[0]
-    return found
+            found.append(str(error).splitlines()[0])
+    return [*found, f"{apart(task, settings, device):.1e}"]
 
 
 def main() -> None:
-    """Run the bench, print its numbers, and write them beside the machine and the versions."""
+    """Run the bench, print its tables, and write them beside the machine and the versions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--tasks", nargs="*", choices=tuple(SHAPES), default=["mnist"])
     parser.add_argument("--stack", nargs="*", type=int, default=[4, 16], help="networks in a stack")
-    parser.add_argument("--networks", type=int, default=6, help="random configurations that are measured")
+    parser.add_argument("--networks", type=int, default=8, help="random configurations that are measured")
     parser.add_argument("--budget", type=float, default=1.0, help="seconds of a measurement")
-    parser.add_argument("--out", type=Path)
+    add_json(parser)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    device, found = torch.device(given.device), {}
+    device, console, tables = torch.device(given.device), Console(width=160), []
     for task in given.tasks:
-        tried = [settings_of(params, dropout=True) for params in configurations(task, given.networks)]
-        rows = []
-        for settings in tried:
-            rows.append(measured(task, settings, given.stack, device, given.budget))
-            print(json.dumps(rows[-1]), flush=True)
-        found[task] = {"networks": rows, "groups": groups(task)}
-    result = {"machine": machine(), "device": given.device, "result": found}
-    if given.out is not None:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        heads = ["network", "batch", "alone, ms a step", *(f"stack of {n}: times as fast" for n in given.stack)]
+        graphs = ["CUDA graph: times as fast"] if device.type == "cuda" else []
+        table = Table(*heads, *graphs, "weights apart after 10 steps", box=box.SIMPLE, title=task)
+        for params in configurations(task, given.networks):
+            table.add_row(*measured(task, settings_of(params, dropout=True), given.stack, device, given.budget))
+        tables += [table, groups(task)]
+        for made in tables[-2:]:
+            console.print(made)
+    on = torch.cuda.get_device_name() if device.type == "cuda" else "one thread, in processor time"
+    write_results(given.json, tables, f"On {on}. A step is forward, backward and Adam; all in one run.")
 
 
 if __name__ == "__main__":
