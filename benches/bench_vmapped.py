@@ -212,15 +212,15 @@ def groups(task: str, counts: tuple[int, ...] = (100, 1000)) -> Table:
     ways = {
         1: "none",
         8: "maps to multiples of 8, batches to powers of 2",
-        1024: "maps at will, batches to powers of 2",
+        1024: "maps to the largest, batches to powers of 2",
     }
     for n in counts:
         tried = [settings_of(params, dropout=True) for params in configurations(task, n)]
         for multiple, way in ways.items():
             sizes = Counter(shape_of(task, each, multiple) for each in tried).values()
-            alone = sum(size == 1 for size in sizes)
+            single = sum(size == 1 for size in sizes)
             mean = sum(size * size for size in sizes) / n
-            table.add_row(f"{n:,}", way, f"{len(sizes):,}", f"{mean:.1f}", f"{alone / n:.0%}")
+            table.add_row(f"{n:,}", way, f"{len(sizes):,}", f"{mean:.1f}", f"{single / n:.0%}")
     return table
 
 
@@ -236,8 +236,8 @@ def measured(task: str, settings: dict[str, Any], sizes: list[int], device: torc
         step, _ = stacked(networks(task, settings, n, device), rates, *data(task, n, rows, device))
         each.append(seconds(step, device, budget) / n)
     own = min(before, seconds(by_itself, device, budget))
-    first, growth, inner = settings["filters"], settings["filter_growth"], settings["kernel_size"]
-    net = f"{settings['stem']}; {settings['stages']} stages of {first} x {growth:.1f}^i maps, kernel {inner}"
+    depth, first, growth, inner = (settings[name] for name in ("stages", "filters", "filter_growth", "kernel_size"))
+    net = f"{settings['stem']}; {depth} stage{'s' * (depth > 1)} of {first} x {growth:.1f}^i maps, kernel {inner}"
     extras = [name for name in ("batch_norm", "dropout") if settings[name]]
     found = [", ".join([net, *extras]).replace("batch_norm", "batch norm"), str(rows), f"{1e3 * own:.2f}"]
     found += [f"{own / its:.2f}" for its in each]

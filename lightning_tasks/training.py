@@ -131,11 +131,11 @@ class Trainee(Fit):
         Seconds between two checkpoints of a trial, from 0; each is written at the end of an epoch.
     training
         How several configurations train (`groups`): "stacked", those of one padded shape in one fit; "solo", each in a
-        fit of its own; "auto", as is measured to be faster. The numbers of a configuration are the same to the bit. A
-        network that no stack can train (it is no MLP of one width, or trains on several devices or in mixed precision)
-        trains as a plain one; "stacked" refuses several devices, and "auto" warns if they cost stacks. "plain" trains
-        all so, by autograd and torch's own optimisers: the same up to rounding, which a long training magnifies, and to
-        dropout.
+        fit of its own; "auto", as is measured to be faster. The numbers of a configuration are the same to the bit, on
+        a GPU up to rounding. A network that no stack can train (it is no MLP of one width, or trains on several devices
+        or in mixed precision) trains as a plain one; "stacked" refuses several devices, and "auto" warns if they cost
+        stacks. "plain" trains all so, by autograd and torch's own optimisers: the same up to rounding, which a long
+        training magnifies, and to dropout.
 
     Raises
     ------
@@ -143,7 +143,7 @@ class Trainee(Fit):
         If a value is impossible or the data are absent.
     """
 
-    # Values of an argument that give every trial the same numbers: a run may go on with another of them.
+    # Values that give a trial the same numbers, on a GPU up to rounding: a run may go on with another of them.
     alike: ClassVar[Mapping[str, Sequence[str]]] = {"training": ("auto", "stacked", "solo")}
     knobs: ClassVar[Mapping[str, str]] = {
         "cost": "`task.cost=flops`",
