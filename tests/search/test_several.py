@@ -277,7 +277,8 @@ class Together:
         return [train(params, seed) for params, seed in zip(configurations, seeds, strict=True)]
 
 
-def test_trained_together_the_same():
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_trained_together_the_same(repeats):
     def gentle(params):
         return params | {"depth": 0.4} if "depth" in params else params
 
@@ -289,9 +290,9 @@ def test_trained_together_the_same():
             return super().evaluate_many(list(map(gentle, configurations)), seeds, reports)
 
     together = Gentle()
-    result = trained(evaluate=together)
+    result = trained(evaluate=together, repeats=repeats)
     assert max(together.sizes) > 1
-    same(result, trained(evaluate=lambda params, seed: train(gentle(params), seed)))
+    same(result, trained(evaluate=lambda params, seed: train(gentle(params), seed), repeats=repeats))
 
 
 class TestCommand:
