@@ -6,8 +6,8 @@ on the front. For a proposal it is the augmented Chebyshev distance of ParEGO (K
 
     max_k w_k y_k + 0.05 sum_k w_k y_k,
 
-in which w are weights that are drawn anew for each proposal, and y_k is objective k as a loss, scaled so that the best
-value seen is 0 and the worst on the front is 1.
+in which w are weights that are drawn anew for each proposal, and y_k is objective k as a loss, scaled so that the
+trials, but for extreme outliers, reach from 0 to 1.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ Direction = Literal["minimize", "maximize"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 # AUGMENT: the share of the weighted sum, by which a trial that another dominates is never as good (Knowles, 2006).
 AUGMENT = 0.05
+# FENCE: a loss this many interquartile ranges above the upper quartile is an extreme outlier (Tukey's outer fence).
+FENCE = 3
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,15 @@ class Objectives:
         rows = np.sort(_front(losses))
         if not len(rows):
             return table.best()  # which says how the trials ended
-        equal = np.full(len(self.names), 1 / len(self.names))
-        return table[int(rows[np.argmin(_distances(losses, equal)[rows])])]
+        front, equal = losses[rows], np.full(len(self.names), 1 / len(self.names))
+        return table[int(rows[np.argmin(_distances(front, equal, np.ptp(front, axis=0)))])]
 
     def weighed(self, table: TrialTable, weights: Floats) -> TrialTable:
         """The table whose objective is the augmented Chebyshev distance with these `weights` (q,), which sum to 1."""
-        return replace(table, objective=_distances(self.losses(table), weights), minimize=True)
+        losses = self.losses(table)
+        known = losses[_known(losses)]
+        distances = _distances(losses, weights, _spread(known)) if len(known) else np.full(len(losses), np.nan)
+        return replace(table, objective=distances, minimize=True)
 
     def weights(self, seed: int, index: int) -> Floats:
         """The weights (q,) of the proposal for trial `index`: uniform among those that sum to 1."""
@@ -201,15 +206,14 @@ def _front(losses: Floats) -> NDArray[np.intp]:
     return best[np.unique(losses[best], axis=0, return_index=True)[1]]
 
 
-def _distances(losses: Floats, weights: Floats) -> Floats:
-    """The augmented Chebyshev distance (n,) of the losses (n, q) to the best values; NaN where there are none.
+def _spread(losses: Floats) -> Floats:
+    """The range (q,) of losses (n, q) up to Tukey's outer fence, beyond which a loss is an extreme outlier."""
+    lower, upper = np.percentile(losses, [25, 75], axis=0)
+    least = losses.min(axis=0)
+    return np.asarray(np.minimum(losses.max(axis=0), upper + FENCE * (upper - lower)) - least)
 
-    An objective in which the front has a single value is scaled by the range of all trials.
-    """
-    known, front = losses[_known(losses)], losses[_front(losses)]
-    if not len(known):
-        return np.full(len(losses), np.nan)
-    spread = np.ptp(front, axis=0)
-    spread = np.where(spread > 0, spread, np.ptp(known, axis=0))
-    parts = weights * (losses - known.min(axis=0)) / np.where(spread > 0, spread, 1.0)
+
+def _distances(losses: Floats, weights: Floats, spread: Floats) -> Floats:
+    """The augmented Chebyshev distance (n,) of losses (n, q), over their `spread` (q,), to the best values."""
+    parts = weights * (losses - np.nanmin(losses, axis=0)) / np.where(spread > 0, spread, 1.0)
     return np.asarray(parts.max(axis=1) + AUGMENT * parts.sum(axis=1))

@@ -87,10 +87,16 @@ class TestByHand:
     def test_the_weighted_distance(self):
         weights = np.array([0.25, 0.75])
         table = BOTH.weighed(table_of(BOTH, [(0, 0), (10, 10), (20, 5)]), weights)
-        # Of the third, the error lies at 2 of the front's range from the best, and the speed at 1/2.
-        wanted = [0.75 * (1 + AUGMENT), 0.25 * (1 + AUGMENT), 0.5 + AUGMENT * (0.5 + 0.375)]
+        # The errors reach from 0 to 20 and the speeds from 0 to 10.
+        wanted = [0.75 * (1 + AUGMENT), 0.125 * (1 + AUGMENT), 0.375 + AUGMENT * (0.25 + 0.375)]
         np.testing.assert_allclose(table.objective, wanted)
         assert table.minimize
+
+    def test_an_extreme_outlier_does_not_hide_the_others(self):
+        reached = [(error, 10.0 * (error % 2)) for error in range(10)]
+        table = BOTH.weighed(table_of(BOTH, [*reached, (1e9, 0)]), np.array([1.0, 0.0]))
+        assert table.objective[9] - table.objective[0] > 0.3
+        assert np.isfinite(table.objective).all()
 
     def test_weights_depend_on_seed_and_index_alone(self):
         drawn = np.array([THREE.weights(3, index) for index in range(200)])
