@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from hsicfast.errors import InputError, RunError, first_line, unwritable
 from hsicfast.files import jsonable, numbered, parsed_json, put_aside
-from hsicfast.runs.folder import BROKEN, CHECKPOINTS, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
+from hsicfast.runs.folder import BROKEN, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.history import Chapter, index_name, joined, read_history
 from hsicfast.runs.lock import SILENCE, Lock, look
-from hsicfast.runs.results import read_result, result_files
+from hsicfast.runs.results import first_of, kept_states, read_result, result_files
 from hsicfast.runs.settings import FORMAT, NewerFormat
 from hsicfast.runs.study import Study
 from hsicfast.space.hyperparameters import Hyperparameter
@@ -304,17 +304,18 @@ def _build_study(folder: Path, kept: Sequence[Chapter], trials: Mapping[int, Tri
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    """Half-written files of dead writers, and checkpoints of trials that have a result."""
-    parts = [path for path in folder.rglob(".*.part") if _is_left(path)]
-    ended = {path.stem for path in result_files(folder)}
-    return parts + [path for path in (folder / CHECKPOINTS).glob("*.ckpt") if path.stem in ended]
+    """Half-written files of dead writers, and checkpoints of trials and groups that have a result."""
+    parts = sorted(path for path in folder.rglob(".*.part") if _is_left(path))
+    ended = {int(path.stem) for path in result_files(folder)}
+    return parts + sorted(path for path in kept_states(folder) if first_of(path) in ended)
 
 
 def _is_left(part: Path) -> bool:
     """Whether a half-written file is ours and nobody is about to finish it."""
     import psutil
 
-    named = re.fullmatch(r"\..+\.(\d+)\.[0-9a-f]+\.part", part.name)
+    # A training's checkpoint has no token behind the process: `.000012.ckpt.4711.part`.
+    named = re.fullmatch(r"\..+?\.(\d+)(?:\.[0-9a-f]+)?\.part", part.name)
     if named is None:
         return False
     try:

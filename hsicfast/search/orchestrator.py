@@ -104,7 +104,8 @@ def minimize(
         stays one if its distribution, cut to the space, is that of the space; otherwise the search alone learns from
         it. A dropped hyperparameter counts as chance, unless `had` says which of its values trials must have.
     settings : mapping, optional
-        Everything else that the results depend on; a folder refuses to go on with other settings.
+        Everything else that the results depend on; a folder refuses to go on with other settings. If `evaluate` has an
+        attribute ``alike``, such as ``{"training": ("stacked", "solo")}``, a setting of this name may be any of these.
     watcher : Watcher, optional
         Is notified of every trial when it ends.
     tolerance : float, optional
@@ -256,10 +257,13 @@ def execute(
     check_fork()
     plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
     described = dict(settings or {}) | plan.description
-    kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent)
+    alike = getattr(evaluate, "alike", None)
+    kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent, alike)
     run: Run | None = None
     try:
         watcher.on_start(plan.n_trials)
+        for change in kept.changed:
+            watcher.on_learnt(f"{change}, which trains the same trials")
         run = Run(plan, evaluate, executor, kept, watcher)
         with stop_on_signals(run, watcher), neutral():
             result = _result(run, kept)
