@@ -91,7 +91,8 @@ def alone(own: list[nn.Sequential], rates: list[float], x: Tensor, y: Tensor) ->
 def stacked(own: list[nn.Sequential], rates: list[float], x: Tensor, y: Tensor) -> tuple[Step, Callable[[], Any]]:
     """A step of all networks at once, and a function that returns their stacked weights and buffers."""
     params, buffers = stack_module_state(own)  # type: ignore[arg-type]
-    params = {name: value.detach() for name, value in params.items()}
+    # Under vmap, batch norm cannot follow convolutions with the channels last, as those on CUDA then are.
+    params = {name: value.detach().contiguous() for name, value in params.items()}
     base = copy.deepcopy(own[0]).to("meta")
     first = {name: torch.zeros_like(value) for name, value in params.items()}
     second = {name: torch.zeros_like(value) for name, value in params.items()}
@@ -230,24 +231,30 @@ def measured(task: str, settings: dict[str, Any], sizes: list[int], device: torc
     x, y = data(task, 1, rows, device)
     by_itself = alone(networks(task, settings, 1, device), [1e-3], x, y)
     before = seconds(by_itself, device, budget)
-    each = []
+    each: list[float | str] = []
     for n in sizes:
         rates = np.geomspace(1e-4, 1e-2, n).tolist()
         step, _ = stacked(networks(task, settings, n, device), rates, *data(task, n, rows, device))
-        each.append(seconds(step, device, budget) / n)
+        each.append(or_reason(lambda step=step, n=n: seconds(step, device, budget) / n))
+    if device.type == "cuda":
+        (net_of_graph,) = networks(task, settings, 1, device)
+        each.append(or_reason(lambda: seconds(graph(net_of_graph, 1e-3, x[0], y[0]), device, budget)))
     own = min(before, seconds(by_itself, device, budget))
     depth, first, growth, inner = (settings[name] for name in ("stages", "filters", "filter_growth", "kernel_size"))
     net = f"{settings['stem']}; {depth} stage{'s' * (depth > 1)} of {first} x {growth:.1f}^i maps, kernel {inner}"
     extras = [name for name in ("batch_norm", "dropout") if settings[name]]
     found = [", ".join([net, *extras]).replace("batch_norm", "batch norm"), str(rows), f"{1e3 * own:.2f}"]
-    found += [f"{own / its:.2f}" for its in each]
-    if device.type == "cuda":
-        (net_of_graph,) = networks(task, settings, 1, device)
-        try:
-            found.append(f"{own / seconds(graph(net_of_graph, 1e-3, x[0], y[0]), device, budget):.2f}")
-        except RuntimeError as error:  # a step that cannot be recorded costs the rest of the bench nothing
-            found.append(str(error).splitlines()[0])
-    return [*found, f"{apart(task, settings, device):.1e}"]
+    found += [its if isinstance(its, str) else f"{own / its:.2f}" for its in each]
+    distance = or_reason(lambda: apart(task, settings, device))
+    return [*found, distance if isinstance(distance, str) else f"{distance:.1e}"]
+
+
+def or_reason(measure: Callable[[], float]) -> float | str:
+    """What was measured, or why it cannot be: a layer that vmap or a graph does not know costs the rest nothing."""
+    try:
+        return measure()
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
 
 
 def main() -> None:

@@ -207,7 +207,7 @@ class Hsic:
         #    hyperparameters that drive the cost.
         self._spend(run, branches, spared)
         # 4. Search all branches at once. A share of the trials goes to the branch that has been tried least, because
-        #    its best ones may lie where nobody has looked.
+        #    its best ones may lie where nobody has looked. Half way through, find out again whether higher cost helps.
         self._search(run, branches, spared, reduction)
         reduction = _learn(run, reduction)
         # 5. Economise: look for a cheaper trial that is as good as the best within the tolerance.
@@ -297,7 +297,8 @@ class Hsic:
 
         Those that are spared are for the rounds after the search, which take place even if it has found enough
         (:meth:`~hsicfast.search.rounds.Run.enough`). The first few trials are drawn from the distributions of the
-        space.
+        space. Half way through, higher cost is tried again: the best trials are others by then, more trials show what
+        drives the cost, and a process that has seen cheap trials around the best is sure of the expensive end, too.
         """
         several = branches != [WHOLE_SPACE]
         note = "proposed in the whole space"
@@ -308,7 +309,12 @@ class Hsic:
             honest = 0  # enough trials for the analysis are known
         if honest and not run.stopped():
             run.train("search", DESIGN, run.design(honest, "random"), note)
+        half = (run.left + spared) // 2
         while run.left > spared and not run.stopped() and not run.enough(spared):
+            if run.left <= half:
+                half = 0
+                self._spend(run, promising(branches, run.evidence)[0], spared)
+                continue
             branch = WHOLE_SPACE
             if several and np.random.default_rng([run.plan.seed, run.planned, 1]).random() < self.branch_share:
                 branch = least_tried(promising(branches, run.evidence)[0], run.evidence)[0]
