@@ -14,23 +14,22 @@ J. Sci. Comput. 94:45 (2023).
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hsicfast.dependence.anova import AnovaIndices, anova_indices
-from hsicfast.dependence.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
-from hsicfast.errors import InputError, RunError
-from hsicfast.sensitivity import Sensitivity, analyse
-from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
-from hsicfast.trials.goal import Threshold
-from hsicfast.trials.parquet import ParquetTrials
-from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import Trial
-
 if TYPE_CHECKING:
+    from hsicfast.dependence.anova import AnovaIndices, anova_indices
+    from hsicfast.dependence.hsic import HSICResult, Spectrum, center, goal_hsic, gram, hsic
+    from hsicfast.errors import InputError, RunError
     from hsicfast.reading.known import Known
     from hsicfast.reading.sources import Reading, read_trials
     from hsicfast.search.ledger import Interrupted
     from hsicfast.search.orchestrator import Result, minimize
     from hsicfast.search.strategies import Hsic, Random, TwoStep
+    from hsicfast.sensitivity import Sensitivity, analyse
+    from hsicfast.space.search_space import Bool, Choice, Float, Int, SearchSpace
     from hsicfast.training.executors import Local, Processes, Ray
+    from hsicfast.trials.goal import Threshold
+    from hsicfast.trials.parquet import ParquetTrials
+    from hsicfast.trials.table import TrialTable
+    from hsicfast.trials.trial import Trial
 
     __version__: str
 
@@ -71,15 +70,26 @@ __all__ = [
     "read_trials",
 ]
 
-# Names that are imported when somebody asks for them: whoever only measures needs no pools, stores or formats.
-_LAZY = {
-    "Interrupted": "hsicfast.search.ledger",
-    **dict.fromkeys(("Result", "minimize"), "hsicfast.search.orchestrator"),
-    **dict.fromkeys(("Hsic", "Random", "TwoStep"), "hsicfast.search.strategies"),
-    **dict.fromkeys(("Local", "Processes", "Ray"), "hsicfast.training.executors"),
-    "Known": "hsicfast.reading.known",
-    **dict.fromkeys(("Reading", "read_trials"), "hsicfast.reading.sources"),
+# Where each name comes from, once somebody asks for it: who only measures needs no pools, stores or formats, who only
+# trains no compiled loops, and a command says first how it wants to import.
+_PLACES = {
+    "hsicfast.dependence.anova": ("AnovaIndices", "anova_indices"),
+    "hsicfast.dependence.hsic": ("HSICResult", "Spectrum", "center", "goal_hsic", "gram", "hsic"),
+    "hsicfast.errors": ("InputError", "RunError"),
+    "hsicfast.reading.known": ("Known",),
+    "hsicfast.reading.sources": ("Reading", "read_trials"),
+    "hsicfast.search.ledger": ("Interrupted",),
+    "hsicfast.search.orchestrator": ("Result", "minimize"),
+    "hsicfast.search.strategies": ("Hsic", "Random", "TwoStep"),
+    "hsicfast.sensitivity": ("Sensitivity", "analyse"),
+    "hsicfast.space.search_space": ("Bool", "Choice", "Float", "Int", "SearchSpace"),
+    "hsicfast.training.executors": ("Local", "Processes", "Ray"),
+    "hsicfast.trials.goal": ("Threshold",),
+    "hsicfast.trials.parquet": ("ParquetTrials",),
+    "hsicfast.trials.table": ("TrialTable",),
+    "hsicfast.trials.trial": ("Trial",),
 }
+_LAZY = {name: place for place, names in _PLACES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
@@ -91,7 +101,8 @@ def __getattr__(name: str) -> Any:
     if name == "analyze":  # the module of the command, which can be called
         return import_module("hsicfast.analyze")
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

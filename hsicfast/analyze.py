@@ -11,6 +11,7 @@ one of the function.
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import inspect
 import sys
@@ -18,6 +19,12 @@ import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
+
+if __name__ == "__main__":
+    # Modules stay until the end and go with the process: to look through them for garbage again and again, and a last
+    # time at the end, took a fifth of a small analysis.
+    gc.set_threshold(100_000, 50, 100)
+    atexit.register(gc.freeze)
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -304,7 +311,4 @@ sys.modules[__name__].__class__ = _Callable
 __signature__ = inspect.signature(analyse)
 
 if __name__ == "__main__":
-    # Modules stay until the end: looking through them for garbage again and again took an eighth of a small analysis.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
     main()

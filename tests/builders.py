@@ -2,7 +2,6 @@
 
 import math
 
-import numba
 import numpy as np
 import optuna
 import pandas as pd
@@ -128,10 +127,7 @@ def finished_run(
             )
         )
     table = TrialTable.from_trials(space, trials, sign > 0)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)  # starting threads costs more than these few trials, ten times so on a busy machine
     found = analyse(space, table.design, goal=0.2, n_permutations=n_permutations)
-    numba.set_num_threads(threads)
     rounds = (Round(1, "design", 0, n, "drawn independently"), Round(2, "optimise", n, n + searched, "proposed by x"))
     return Result(
         best=table.best(),

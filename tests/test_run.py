@@ -84,8 +84,10 @@ def toy(tmp_path_factory):
 
 
 @pytest.fixture
-def command(toy, tmp_path, monkeypatch, capfd):
-    """Run the command in this process: exit code, stdout, stderr."""
+def command(request, toy, tmp_path, monkeypatch, capfd):
+    """Run the command in this process: exit code, stdout, stderr. One test has the pictures, which take 3 s a run."""
+    if request.function is not TestWholeRun.test_leaves_everything_behind:
+        monkeypatch.setattr("hsicfast.search.run_report.draw_all", lambda *_, **__: {})
 
     def call(*arguments, alone=False):
         place = [] if alone else ["--config-dir", str(toy / "conf")]
@@ -544,11 +546,10 @@ class TestSignals:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("executor", ["local", "processes"])
-    def test_killed_and_started_again(self, toy, tmp_path, executor):
+    def test_killed_and_started_again(self, command, toy, tmp_path, executor):
+        code, _, err = command(*QUICK, "hydra.run.dir=whole")
+        assert code == 0, err
         arguments = ("+task=toy", *TREES, f"executor={executor}", "task.evaluate.pause=0.15")
-        whole = started(toy, tmp_path, *arguments, "hydra.run.dir=whole")
-        _, err = whole.communicate(timeout=120)
-        assert whole.returncode == 0, err
         for count in (3, 11):
             process = started(toy, tmp_path, *arguments, "hydra.run.dir=killed")
             wait_for_results(tmp_path / "killed", count, process)

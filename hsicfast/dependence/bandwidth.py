@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hsicfast.arrays import Floats
 from hsicfast.engines import distances, distances_1d
 from hsicfast.engines.kernels import Kernel
+from hsicfast.engines.layer import threads_for
 from hsicfast.errors import InputError
 
 # Up to FEW_PAIRS pairs we keep every distance; beyond that, at most 16 * CAPACITY squared distances (4 MiB).
@@ -22,6 +23,8 @@ FEWEST_DRAWS, MOST_DRAWS = 20_000, 200_000
 # From more than MIN_THINNED values every THIN-th one alone says first where to look for the median.
 MIN_THINNED, THIN = 64, 8
 MOST_STEPS, MOST_GUESSES = 30, 4
+# About as many comparisons a value take the passes of one dimension.
+COMPARISONS = 100
 # Among ties, up to LEVEL_PAIRS pairs of different values for each sample are sorted: it takes as long as sorting these.
 LEVEL_PAIRS = 1
 # A guess is near enough once the pairs between it and the median are at most the larger of FEW_MISSING and a
@@ -50,7 +53,9 @@ def resolve(x: Floats, kernel: Kernel, bandwidth: str | float) -> float:
         if bandwidth != "median":
             raise InputError(f"a bandwidth must be 'median', 'max' (goal_hsic) or a number, but got {bandwidth!r}")
         # Values that lie far closer together than others may have a median distance whose square is 0.
-        return max(median_distance(x), SMALLEST)
+        d, n = x.shape
+        with threads_for(n * COMPARISONS if d == 1 else n**2 * d):
+            return max(median_distance(x), SMALLEST)
     if isinstance(bandwidth, bool) or not (math.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"`bandwidth > 0` must hold, but got bandwidth={bandwidth}; try 'median'")
     # Beyond these bounds its square is no double, and the kernel of any two doubles is the same as at the bounds.

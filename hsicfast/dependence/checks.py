@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from hsicfast.arrays import Floats
 from hsicfast.engines import scans
+from hsicfast.engines.layer import threads_for
 from hsicfast.errors import InputError, check_one_of, check_share
 
 KernelName = Literal["gaussian", "laplace", "matern32", "matern52", "energy", "linear", "dirac", "sobolev"]
@@ -55,7 +56,9 @@ def samples(x: ArrayLike, name: str, finite: bool = True) -> Floats:
 def carried(u: ArrayLike) -> Floats:
     """`u` (n,) or (n, d) in the unit interval, as (d, n)."""
     x = samples(u, "u", finite=False)
-    if not scans.all_within(x.reshape(-1), 0.0, 1.0):  # false for NaN, too
+    with threads_for(x.size):
+        within = scans.all_within(x.reshape(-1), 0.0, 1.0)
+    if not within:  # of a NaN, too
         numbers(u, "u")
         raise InputError(
             f"carried values must lie in [0, 1], but u runs from {x.min():.6g} to {x.max():.6g}; "

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hsicfast.arrays import Floats
 from hsicfast.engines import spectral
+from hsicfast.engines.layer import threads_for
 
 # exp(-TAIL^2 / 2) is 1e-16: beyond TAIL bandwidths a Gaussian is zero in double precision.
 TAIL = 8.6
@@ -166,7 +167,8 @@ def carried_features(u: Floats, width: Floats, h: float, limit: float = LEAST_EI
         Coordinates whose eigenvalue is below it are left out, see :func:`gaussian_features`.
     """
     feature_map = gaussian_features(float(h), limit)
-    return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
+    with threads_for(len(u) * (feature_map.even.size + feature_map.odd.size)):
+        return spectral.features(u, width, feature_map.omega, feature_map.even, feature_map.odd)
 
 
 def product_features(first: Floats, second: Floats) -> Floats:

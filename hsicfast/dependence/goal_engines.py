@@ -32,6 +32,7 @@ from hsicfast.dependence.gram import anchored, dot, eigenvalues, entry_rounding,
 from hsicfast.dependence.spectrum import MOST_TERMS, goal_estimate
 from hsicfast.engines import gpu, kernels, ordered, spectral, tiles
 from hsicfast.engines.kernels import Kernel
+from hsicfast.engines.layer import threads_for
 
 # Measured, in nanoseconds of one core: a kernel value of the tile engine, and what each coordinate adds to it; a kernel
 # value of a window; a sample added to moments; a frequency of a spectrum with its squares; a product of features; a
@@ -200,7 +201,7 @@ class Spectral:
         """Statistics (n_permutations,) of permuted goals at bandwidth `h`."""
         psi = self.features(h)
         offsets = np.array([0, psi.shape[1]])
-        return spectral.permuted_statistics(psi, offsets, self.sample.met, n_permutations, np.uint64(seed))[:, 0]
+        return permuted_statistics(psi, offsets, self.sample.met, n_permutations, seed)[:, 0]
 
     def features(self, h: float) -> Floats:
         """Features (n, r) of the sample; of two hyperparameters, the products of theirs."""
@@ -227,7 +228,8 @@ class Windows:
     def estimate(self, h: float) -> Estimate:
         """Statistic and moments at bandwidth `h`."""
         values, w = self.sample.along
-        rows = spectral.window_rows(values, w, h, TAIL * h)
+        with threads_for(self.cost(h)):
+            rows = spectral.window_rows(values, w, h, TAIL * h)
         return _from_rows(self.name, self.sample, (h, 0.0), rows, in_order=True)
 
     def permutation_cost(self, h: float, n_permutations: int) -> float:
@@ -262,7 +264,8 @@ class Ordered:
         """Statistic and moments at bandwidth `h`."""
         sample = self.sample
         shift = typical(sample.x, sample.kernel, h)
-        rows = ordered.goal_sums(*sample.along, sample.kernel.code, h, shift)
+        with threads_for(self.cost(h)):
+            rows = ordered.goal_sums(*sample.along, sample.kernel.code, h, shift)
         return _from_rows(self.name, sample, (h, shift), rows, in_order=True)
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
@@ -290,7 +293,8 @@ class Tiles:
     def estimate(self, h: float) -> Estimate:
         """Statistic and moments at bandwidth `h`."""
         code, h, shift = self._kernel(h)
-        rows = self.sums.weighted_rows(self.x, self.sample.w, code, h, shift)
+        with threads_for(self.cost(h)):
+            rows = self.sums.weighted_rows(self.x, self.sample.w, code, h, shift)
         return _from_rows(self.name, self.sample, (h, shift), rows)
 
     def permuted(self, h: float, n_permutations: int, seed: int) -> Floats:
@@ -314,6 +318,12 @@ class Gpu(Tiles):
 
     name = "gpu"
     sums = gpu
+
+
+def permuted_statistics(psi: Floats, offsets: Rows, met: int, n_permutations: int, seed: int) -> Floats:
+    """:func:`hsicfast.engines.spectral.permuted_statistics` (n_permutations, q) of goals that `met` samples meet."""
+    with threads_for(n_permutations * min(met, len(psi) - met) * psi.shape[1]):
+        return spectral.permuted_statistics(psi, offsets, met, n_permutations, np.uint64(seed))
 
 
 def _from_rows(

@@ -29,6 +29,7 @@ from hsicfast.dependence.goal_engines import (
     Spectral,
     Tiles,
     Windows,
+    permuted_statistics,
 )
 from hsicfast.dependence.gram import ENTRY_ROUNDING
 from hsicfast.dependence.spectrum import statistics
@@ -242,7 +243,7 @@ def permutation_pvalues(features: Sequence[Floats], z: Bools, n_permutations: in
     offsets = np.concatenate(([0], np.cumsum([columns.shape[1] for columns in features])))
     w = z - z.mean()
     reached = np.add.reduceat((w @ psi) ** 2, offsets[:-1]) / len(z) ** 2
-    permuted = spectral.permuted_statistics(psi, offsets, int(z.sum()), n_permutations, np.uint64(seed))
+    permuted = permuted_statistics(psi, offsets, int(z.sum()), n_permutations, seed)
     rounding = float(np.abs(w).mean() ** 2) * ENTRY_ROUNDING
     return [
         inference.permutation_pvalue(float(s), drawn, rounding) for s, drawn in zip(reached, permuted.T, strict=True)

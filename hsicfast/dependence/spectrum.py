@@ -26,6 +26,7 @@ from hsicfast.dependence.estimate import Estimate, ceiling, influence, unbiased
 from hsicfast.dependence.features import TAIL, TERMS, gaussian_coefficients
 from hsicfast.dependence.gram import dot
 from hsicfast.engines import fourier
+from hsicfast.engines.layer import threads_for
 from hsicfast.errors import InputError
 
 # In a spectrum to frequency K = 1.37 P / h from C cells, half a cell is an angle of pi 1.37 / (h C): 0.6 with C = CELLS
@@ -131,7 +132,8 @@ class SpectralMoments:
 
 def moments_of(u: Floats, w: NDArray[Any], cells: int) -> Floats:
     """Moments (cells, POWERS) of samples with weights `w`, or 1 if `w` is empty."""
-    return fourier.cell_moments(u, w, cells, _slots(len(u), cells))
+    with threads_for(len(u) * fourier.POWERS):
+        return fourier.cell_moments(u, w, cells, _slots(len(u), cells))
 
 
 def _slots(n: int, cells: int) -> int:
@@ -163,7 +165,7 @@ def goal_estimate(u: Floats, z: Bools, h: float, edge: Rows | None, ordered: Flo
     if edge is not None and len(edge):
         weights.append(np.zeros(n))
         weights[2][edge] = 1 / len(edge)
-    centred, ones, *rest = fourier.spectra(u, np.stack(weights), 2 * math.pi / period, terms)
+    centred, ones, *rest = _spectra(u, np.stack(weights), period, terms)
     # A goal less its mean takes two values, 1 - p and -p: its square is linear in it.
     squared = (1 - 2 * share) * centred + share * (1 - share) * ones
     return _estimate(h, n, n * share * (1 - share), ceiling(share), period, np.stack((centred, ones, squared, *rest)))
@@ -182,12 +184,18 @@ def statistics(u: Floats, w: Floats, low: float, high: float) -> Callable[[Float
     period = 1 + TAIL * high
     terms = _terms(period, low, 1)
     if len(u) * terms <= MOST_TURNS:
-        (spectrum,) = fourier.spectra(u, w[None], 2 * math.pi / period, terms)
+        (spectrum,) = _spectra(u, w[None], period, terms)
     else:
         cells = max(math.ceil(CELLS / low), FEWEST_CELLS)
         period, (spectrum,) = read(moments_of(u, w, cells)[None], low, high, 1)
     powers = np.abs(spectrum) ** 2 / len(u) ** 2
     return lambda bandwidths: np.asarray(fourier.cosine_sums(powers, bandwidths, period))
+
+
+def _spectra(u: Floats, weights: Floats, period: float, terms: int) -> Complexes:
+    """Spectra (T, terms) of samples (n,) with weights (T, n), sample by sample."""
+    with threads_for(weights.size * terms):
+        return fourier.spectra(u, weights, 2 * math.pi / period, terms)
 
 
 def _terms(period: float, h: float, times: int) -> int:

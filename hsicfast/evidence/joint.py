@@ -28,6 +28,7 @@ import numpy as np
 
 from hsicfast.arrays import Bools, Floats, Rows
 from hsicfast.engines import spectral
+from hsicfast.engines.layer import threads_for
 from hsicfast.evidence.stepdown import Beside, adjusted_pvalues
 from hsicfast.trials.goal import best_fraction
 
@@ -305,15 +306,17 @@ def _permuted(samples: list[_Sample], n_permutations: int, seed: int) -> list[Fl
     """Statistics (B, q, G, H) of each group under the same permutations of all trials."""
     n_goals = max(len(sample.sizes) for sample in samples)
     sizes = np.array([np.pad(sample.sizes, (n_goals - len(sample.sizes), 0)) for sample in samples])
-    found = spectral.nested_statistics(
-        _side_by_side(samples),
-        _WEIGHTS,
-        np.array([sample.exists for sample in samples]),
-        np.repeat(np.arange(len(samples)), [sample.q for sample in samples]),
-        sizes,
-        n_permutations,
-        np.uint64(seed),
-    )
+    psi = _side_by_side(samples)
+    with threads_for(n_permutations * float(sizes.max()) * psi.shape[1]):
+        found = spectral.nested_statistics(
+            psi,
+            _WEIGHTS,
+            np.array([sample.exists for sample in samples]),
+            np.repeat(np.arange(len(samples)), [sample.q for sample in samples]),
+            sizes,
+            n_permutations,
+            np.uint64(seed),
+        )
     return [
         found[:, own, n_goals - len(sample.sizes) :] for sample, own in zip(samples, _places(samples, 1), strict=True)
     ]

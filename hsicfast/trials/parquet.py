@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numba
 
+from hsicfast.engines.layer import threads
 from hsicfast.errors import InputError, check_one_of, first_line, require
 
 if TYPE_CHECKING:
@@ -231,20 +231,9 @@ def of_each(
     # The other half of the cores reads ahead; if kernels took all cores, each waited for the reader (twice as slow).
     half = max(numba.get_num_threads() // 2, 1)
     for portion, own in groupby(batches, key=lambda both: both[0]):
-        with _threads(half):
+        with threads(half):
             made = function(portion, (batch for _, batch in own))
         yield made
-
-
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """Context manager: compiled kernels use `n` threads; their numbers do not depend on it."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(n)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
@@ -283,5 +272,5 @@ def _on_ray(
 
 
 def _task(function: Callable[[Portion, Iterator[pa.RecordBatch]], T], portion: Portion, names: Sequence[str]) -> T:
-    with _threads(1):  # a task has one core
+    with threads(1):  # a task has one core
         return function(portion, read(portion, names, threads=False))

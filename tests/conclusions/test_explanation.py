@@ -320,13 +320,13 @@ class TestLaws:
         found = analysed(ONE_IN_TEN, values, np.random.default_rng(3).random(100))
         best = found.trials.best()
         told = found.explain(best, HIGH)
-        assert told == found.explain(best.params, HIGH)
+        assert repr(told) == repr(found.explain(best.params, HIGH))  # shares may be NaN
         a = values["a"].astype(float)
         half = 99 ** (-1 / 3) / 2
         centre = min(max(best.params["a"], half), 1 - half)
         near = (np.abs(a - centre) <= half) & ((a < (best.params["a"] + 0.8) / 2) == (best.params["a"] < 0.8))
         assert told["a"].n_after == np.count_nonzero(near) - 1
-        assert found.explain(Trial(500, best.params, 0.0), HIGH) == told
+        assert repr(found.explain(Trial(500, best.params, 0.0), HIGH)) == repr(told)
 
     def test_of_many_trials_with_the_values_only_the_one_meant_is_left_out(self):
         found = bools({(True,): (12, 31), (False,): (1, 20)})

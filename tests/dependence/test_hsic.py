@@ -459,9 +459,10 @@ class TestCorners:
             hsicfast.center(np.eye(3, dtype=np.float32))
 
 
-def test_one_and_two_threads_give_the_same_bits():
+def test_one_and_two_threads_give_the_same_bits(monkeypatch):
     import numba
 
+    monkeypatch.setattr("hsicfast.engines.layer.WORTH_THREADS", 0)  # as many loops as there are
     u, y = np.random.default_rng(15).random((2, 5000))
     results = []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 import pytest
 
-from hsicfast import RunError, goal_hsic
-from hsicfast.engines import layer
+from hsicfast import Float, RunError, SearchSpace, TrialTable, analyse, goal_hsic
+from hsicfast.engines import layer, spectral
 
 U = np.linspace(0, 1, 100)
 
@@ -51,6 +51,35 @@ def test_one_at_a_time_where_the_layer_needs_it(monkeypatch):
     for thread in threads:
         thread.join()
     assert most == [1] * 8
+
+
+class TestThreads:
+    def test_a_short_loop_takes_one_and_leaves_the_number_as_it_was(self):
+        before = numba.get_num_threads()
+        with layer.threads_for(layer.WORTH_THREADS - 1):
+            assert numba.get_num_threads() == 1
+        with layer.threads_for(layer.WORTH_THREADS):
+            assert numba.get_num_threads() == before
+        with pytest.raises(KeyError), layer.threads_for(0):
+            raise KeyError
+        assert numba.get_num_threads() == before
+
+    def test_a_loop_never_takes_more_than_it_is_given(self):
+        with layer.threads(1), layer.threads_for(layer.WORTH_THREADS):
+            assert numba.get_num_threads() == 1
+
+    @pytest.mark.parametrize(("worth", "threads"), [(layer.WORTH_THREADS, 1), (0, numba.get_num_threads())])
+    def test_120_trials_say_the_same_whatever_it_takes(self, monkeypatch, worth, threads):
+        space = SearchSpace({name: Float(0, 1) for name in "abcdefgh"})
+        columns = dict(zip(space, np.random.default_rng(0).random((8, 120)), strict=True))
+        table = TrialTable.from_arrays(space, columns, columns["a"])
+        expected, taken = analyse(space, table).to_frame(), set()
+        for name in ("features", "nested_statistics", "permuted_statistics"):
+            kernel = getattr(spectral, name)
+            monkeypatch.setattr(spectral, name, lambda *a, own=kernel: taken.add(numba.get_num_threads()) or own(*a))
+        monkeypatch.setattr(layer, "WORTH_THREADS", worth)
+        assert analyse(space, table).to_frame().equals(expected)
+        assert taken == {threads}
 
 
 @pytest.mark.slow

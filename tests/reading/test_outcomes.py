@@ -195,7 +195,7 @@ class TestDirection:
             assert analyse(reading, goal=5, pairs=False, minimize=True).threshold == np.sort(RATE)[4]
             assert analyse(reading, goal=5, pairs=False, law="space").question.law == "space"
             same = analyse(reading.space, reading.trials, goal=5, pairs=False, minimize=reading.minimize, law="ranks")
-            assert same.indices == found.indices
+            assert repr(same.indices) == repr(found.indices)  # trials in files have importances of NaN
 
     def test_other_trials_keep_their_direction(self):
         reading = read_trials(pd.DataFrame({"rate": RATE, "val_acc": LEVEL}), "val_acc")

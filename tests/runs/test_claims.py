@@ -28,7 +28,9 @@ HOST = textwrap.dedent("""
     import os, sys, time
     from hsicfast import Float, SearchSpace, minimize
     from hsicfast.runs import claims
+    from hsicfast.search import orchestrator
     claims.BEAT, claims.LEASE = 1, 8
+    orchestrator.leave_report = lambda folder, result: None  # as in the suite's own process
     url, folder, notes, n, pause = sys.argv[1:]
 
     def evaluate(params, seed):

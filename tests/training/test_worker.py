@@ -128,7 +128,8 @@ class TestRunTrial:
         assert trial.metrics == {"largest_constraint": most}
 
     def test_no_constraints(self):
-        assert finished({"objective": 5, "constraints": []}) == finished(5)
+        # As text: from Python 3.13 on no two dataclasses with a NaN, such as an unknown cost, are equal.
+        assert repr(finished({"objective": 5, "constraints": []})) == repr(finished(5))
 
     @pytest.mark.parametrize(
         ("outcome", "failure"),
