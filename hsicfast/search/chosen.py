@@ -250,7 +250,8 @@ def _which_analysed(result: Result) -> list[str]:
         return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
     asked = " ".join(
         f"For {own.name} it also uses {len(own.moved)} of the search: in {own.moved.sum()} of these, drawn by lot, "
-        f"{own.name} was moved away from the value proposed (p {p_text(own.pvalue)} that they are as bad by chance)."
+        f"{own.name} was moved away from the value proposed; if {own.name} had no influence, these would come out as "
+        f"badly as they did with p {p_text(own.pvalue)}."
         for own in redraws
     )
     return [f"{said}. {asked} It leaves out the other {left} of the search, {why}."]

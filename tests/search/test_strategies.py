@@ -151,6 +151,7 @@ class TestHsic:
         assert found.sensitivity.significant() == ["rate"]
         assert not minimize(lambda p: p["rate"], space, n_trials=12, strategy=Hsic(), seed=0).sensitivity.redraws
         own = "For rate it also uses 12 of the search: in 3 of these, drawn by lot, rate was moved away from the value "
+        own += "proposed; if rate had no influence, these would come out as badly as they did with p 0.0"
         assert own in " ".join(cautions(found))
 
     def test_a_maximum_is_a_minimum_mirrored(self, economised):
