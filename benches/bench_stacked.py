@@ -11,9 +11,7 @@ against one CPU core, and compares networks of the stack with the same ones trai
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -27,24 +25,27 @@ sys.path.insert(0, str(_ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
+from rich import box  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
 
 import lightning_tasks  # noqa: E402, F401 -- declares torchvision's operators before Lightning imports it
+from benches.results import add_json, write_results  # noqa: E402
 from hsicfast.proposals.samplers import design  # noqa: E402
 
 BARS = {"runge": 10.0, "bateman": 5.0}
 
 
-def trainee(task: str, training: str, epochs: int | None = None, **trainer: Any) -> Any:
-    """The evaluator of a task as its YAML file says, with other epochs if they are given."""
-    return _instantiated(task, training, trainer, epochs).evaluate
-
-
 def configurations(task: str, n: int, seed: int = 0) -> list[dict[str, Any]]:
     """Random configurations of the space of a task."""
-    return design(_instantiated(task, "solo", {}).space, n, seed, "random", 0, None)
+    from hydra.utils import instantiate
+
+    space = OmegaConf.load(_ROOT / "conf" / "task" / f"{task}.yaml").space
+    return design(instantiate(space, _convert_="all"), n, seed, "random", 0, None)
 
 
-def _instantiated(task: str, training: str, trainer: dict[str, Any], epochs: int | None = None) -> Any:
+def trainee(task: str, training: str, epochs: int | None = None, **trainer: Any) -> Any:
+    """The evaluator of a task as its YAML file says, with other epochs if they are given."""
     from hydra.utils import instantiate
 
     conf = _ROOT / "conf"
@@ -57,31 +58,7 @@ def _instantiated(task: str, training: str, trainer: dict[str, Any], epochs: int
     whole.task.training = training
     if epochs is not None:
         whole.task.evaluate.epochs = epochs
-    return argparse.Namespace(
-        evaluate=instantiate(whole.task.evaluate, _convert_="all"), space=instantiate(whole.task.space, _convert_="all")
-    )
-
-
-def machine() -> dict[str, str]:
-    """The machine and the versions that a result belongs to."""
-    import pytorch_lightning
-
-    cpu = platform.processor() or platform.machine()
-    listed = Path("/proc/cpuinfo")
-    if listed.exists():
-        names = [
-            line.split(":")[1].strip() for line in listed.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {
-        "cpu": f"{cpu}, {len(os.sched_getaffinity(0))} cores",
-        "gpu": gpu,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pytorch_lightning": pytorch_lightning.__version__,
-        "numpy": np.__version__,
-    }
+    return instantiate(whole.task.evaluate, _convert_="all")
 
 
 def on_cuda(networks: int, alone: int, cores: int) -> dict[str, Any]:
@@ -94,7 +71,6 @@ def on_cuda(networks: int, alone: int, cores: int) -> dict[str, Any]:
     stacked = gpu.evaluate_many(tried, seeds)
     torch.cuda.synchronize()
     gpu_seconds = time.perf_counter() - start
-    print(f"{networks} networks on {torch.cuda.get_device_name()}: {gpu_seconds:.1f} s", flush=True)
     cpu(tried[0], 0)
     start = time.perf_counter()
     plain = [cpu(tried[place], seeds[place]) for place in range(cores)]
@@ -168,10 +144,6 @@ def on_processes(task: str, n: int, solo: int) -> dict[str, Any]:
         seconds = time.perf_counter() - start
         workers.close()
         found[training] = {"trials": len(ended), "seconds": seconds, "trials per second": len(ended) / seconds}
-        print(task, training, found[training], flush=True)
-    rates = {name: each["trials per second"] for name, each in found.items() if isinstance(each, dict)}
-    found["ratio to plain"] = rates["auto"] / max(rates["plain"], rates["plain again"])
-    found["ratio to solo"] = rates["auto"] / rates["solo"]
     found["bar"] = BARS[task]
     return found
 
@@ -196,8 +168,32 @@ class TimeStacked:
         self.trainee.evaluate_many(self.tried[:1], [0])
 
 
+def beside_solo(found: list[dict[str, Any]]) -> Table:
+    """A row for each way to train a task in two workers."""
+    table = Table("task", "how", "networks", "seconds", "a second", "stacks against it", "wanted", box=box.SIMPLE)
+    ways = {"auto": "in stacks", "solo": "one by one", "plain": "by autograd", "plain again": "by autograd, again"}
+    for each in found:
+        rate = each["auto"]["trials per second"]
+        for way, text in ways.items():
+            own = each[way]
+            ratio = "" if way == "auto" else f"{rate / own['trials per second']:.1f}"
+            wanted = f"{each['bar']:.0f}" if way == "solo" else ""
+            seconds, second = f"{own['seconds']:.0f}", f"{own['trials per second']:.1f}"
+            table.add_row(each["task"], text, str(own["trials"]), seconds, second, ratio, wanted)
+    return table
+
+
+def beside_a_core(found: dict[str, Any]) -> Table:
+    """A row for each number that was measured on CUDA."""
+    table = Table("what", "seen", box=box.SIMPLE)
+    for what, seen in found.items():
+        text = ", ".join(f"{name} {value:.3g}" for name, value in seen.items()) if isinstance(seen, dict) else ""
+        table.add_row(what, text or f"{seen:,.4g}")
+    return table
+
+
 def main() -> None:
-    """Run the bench, print its numbers, and write them beside the machine and the versions."""
+    """Run the bench, print its table, and write it beside the machine and the versions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--networks", type=int, default=4096, help="at once on CUDA")
@@ -206,17 +202,17 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", choices=tuple(BARS), default=list(BARS))
     parser.add_argument("--n", type=int, default=512, help="configurations of each task on two CPU workers")
     parser.add_argument("--solo", type=int, default=128, help="of them in solo workers, twice")
-    parser.add_argument("--out", type=Path, default=Path("bench_stacked.json"))
+    add_json(parser)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.device == "cuda":
-        found: Any = on_cuda(given.networks, given.alone, given.cores)
+        device = torch.cuda.get_device_name()
+        table, note = beside_a_core(on_cuda(given.networks, given.alone, given.cores)), f"Device: {device}."
     else:
         found = [on_processes(task, given.n, given.solo) for task in given.tasks]
-    result = {"machine": machine(), "result": found}
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        table, note = beside_solo(found), "Two workers of one thread each; all in one run."
+    Console(width=120).print(table)
+    write_results(given.json, [table], note)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python benches/ranking.py runge runs/large
 
 analyses the first 300, 1,000, 3,000 and 10,000 trials of a run of random trials, and prints the index of each
-hyperparameter with its interval, and the interval of its rank.
+hyperparameter with its interval, and the interval of its rank among those that are active in the same trials.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benches.results import add_json, write_results
 from hsicfast import SearchSpace, Sensitivity, TrialTable, analyse
 from hsicfast.runs.results import read_results
 
@@ -55,10 +56,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task")
     parser.add_argument("folder", type=Path)
+    add_json(parser)
     given = parser.parse_args()
     whole = OmegaConf.create({"task": OmegaConf.load(CONF / "task" / f"{given.task}.yaml")})
     space = instantiate(whole.task.space, _convert_="all")
-    Console(width=160).print(table(analyses(space, given.folder, SIZES)))
+    shown = table(analyses(space, given.folder, SIZES))
+    Console(width=160).print(shown)
+    note = "Indices with their 95% intervals; ranks are among the hyperparameters that are active in the same trials."
+    write_results(given.json, [shown], note)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from importlib.util import find_spec
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from hsicfast.files import jsonable, write_atomically
 
 # Distribution names of what the numbers depend on, where they are installed.
 PACKAGES = ("hsicfast", "numpy", "scipy", "numba", "optuna", "torch", "openturns", "hyppo", "SALib", "scikit-learn")
-IMPORTED = {"scikit-learn": "sklearn"}
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +40,11 @@ def machine() -> str:
 
 def versions() -> dict[str, str]:
     """Python's version, and those of PACKAGES that are installed."""
-    found = {name: version(name) for name in PACKAGES if find_spec(IMPORTED.get(name, name))}
-    return {"Python": platform.python_version()} | found
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def content_of(table: Table) -> dict[str, Any]:

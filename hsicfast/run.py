@@ -45,6 +45,7 @@ USER_ERROR, INTERRUPTED, SIGNALLED = 2, 130, 128
 # The keys that a task must have, and those that it may leave out, with their defaults.
 REQUIRED = ("name", "space", "evaluate", "n_trials")
 OPTIONAL = {"metric": "objective", "test_metric": None, "cost": "cost", "minimize": True, "goal": "auto"}
+OPTIONAL |= {"objectives": None}
 
 _HERE = Path(__file__).resolve().parent
 # CONF: in a repository the folder conf/ lies beside the package, in an installed wheel inside it.
@@ -108,6 +109,7 @@ def conduct(cfg: DictConfig) -> int:
     from hsicfast.search.orchestrator import execute
     from hsicfast.search.plan import RunPlan
     from hsicfast.search.run_report import check_report_tools, print_report, write_report
+    from hsicfast.trials.objectives import Objectives
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_knobs(cfg, _knobs(), (*REQUIRED, *OPTIONAL))
@@ -121,6 +123,7 @@ def conduct(cfg: DictConfig) -> int:
     # 1. Build the plan, which refuses wrong settings before data are loaded or trials are trained.
     check_report_tools()
     space, had = _made(cfg, "task.space"), cast(dict[str, Any], OmegaConf.to_container(cfg.had, resolve=True))
+    several = Objectives.of(task["objectives"], space)
     plan = RunPlan(
         space=space,
         n_trials=n_trials,
@@ -137,11 +140,13 @@ def conduct(cfg: DictConfig) -> int:
         stop=cfg.stop,
         known=known_trials(_sources(cfg), space, task["minimize"], had),
         had=had,
+        objectives=several,
     )
     executor, evaluate = _made(cfg, "executor"), _made(cfg, "task.evaluate")
     # 2. Train and analyse, round by round.
-    with ProgressBar(Console(stderr=True), metric, plan.minimize, plan.max_cost) as progress:
-        settings = {"task": {key: value for key, value in task.items() if key not in ("space", "n_trials", "goal")}}
+    with ProgressBar(Console(stderr=True), metric, plan.minimize, plan.max_cost, several) as progress:
+        own = ("space", "n_trials", "goal", "objectives")  # which the plan describes
+        settings = {"task": {key: value for key, value in task.items() if key not in own}}
         number = 0
         try:
             result = execute(
@@ -190,18 +195,22 @@ def _write_again(cfg: DictConfig, folder: Path, name: str, params: dict[str, Any
 def _train_once(cfg: DictConfig, task: dict[str, Any], folder: Path) -> None:
     """Train the configuration `cfg.params` with the seed of `cfg`; print and write what it reached."""
     from hsicfast.training.worker import Job, accepts_seed, run_trial
+    from hsicfast.trials.objectives import Objectives
     from hsicfast.trials.trial import DONE, SEARCH
 
+    several = Objectives.of(task["objectives"])
+    job = partial(Job, 0, objectives=several.names if several else ())
     evaluate, params = _made(cfg, "task.evaluate"), cast(dict[str, Any], OmegaConf.to_container(cfg.params))
     if hasattr(evaluate, "save_best"):
         again = partial(evaluate.save_best, folder=folder)
-        trained = run_trial(again, True, Job(0, params, cfg.seed, SEARCH), folder=None)
+        trained = run_trial(again, True, job(params, cfg.seed, SEARCH), folder=None)
     else:
-        trained = run_trial(evaluate, accepts_seed(evaluate), Job(0, params, cfg.seed, SEARCH), folder=None)
+        trained = run_trial(evaluate, accepts_seed(evaluate), job(params, cfg.seed, SEARCH), folder=None)
     if trained.status != DONE:
         raise InputError(f"a configuration must train to its end, but got {trained.message}; change params= or seed=")
     write_atomically(folder / TRAINED, json.dumps(jsonable(asdict(trained)), indent=2, allow_nan=False) + "\n")
-    reached = {task["metric"]: trained.objective, task["test_metric"]: trained.metrics.get("test")}
+    main = {name: trained.metrics[name] for name in several.names} if several else {task["metric"]: trained.objective}
+    reached = main | {task["test_metric"]: trained.metrics.get("test")}
     reached[task["cost"]] = trained.cost
     texts = [f"{name} {number(value)}" for name, value in reached.items() if name is not None and value is not None]
     Console().print(Text(f"{', '.join(texts)}; everything is in {folder}"), soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -130,10 +131,11 @@ class Trainee(Fit):
         Seconds between two checkpoints of a trial, from 0; each is written at the end of an epoch.
     training
         How several configurations train (`groups`): "stacked", those of one padded shape in one fit; "solo", each in a
-        fit of its own; "auto", as is measured to be faster. The numbers of a configuration are the same to the bit. A
-        network that no stack can train (it is no MLP of one width, or trains on several devices or in mixed precision)
-        trains as a plain one. "plain" trains all so, by autograd and torch's own optimisers: the same up to rounding,
-        which a long training magnifies, and to dropout.
+        fit of its own; "auto", as is measured to be faster. The numbers of a configuration are the same to the bit, on
+        a GPU up to rounding. A network that no stack can train (it is no MLP of one width, or trains on several devices
+        or in mixed precision) trains as a plain one; "stacked" refuses several devices, and "auto" warns if they cost
+        stacks. "plain" trains all so, by autograd and torch's own optimisers: the same up to rounding, which a long
+        training magnifies, and to dropout.
 
     Raises
     ------
@@ -141,6 +143,8 @@ class Trainee(Fit):
         If a value is impossible or the data are absent.
     """
 
+    # Values that give a trial the same numbers, on a GPU up to rounding: a run may go on with another of them.
+    alike: ClassVar[Mapping[str, Sequence[str]]] = {"training": ("auto", "stacked", "solo")}
     knobs: ClassVar[Mapping[str, str]] = {
         "cost": "`task.cost=flops`",
         "checks": "`+task.evaluate.checks=10`",
@@ -184,6 +188,24 @@ class Trainee(Fit):
         self.epochs = epochs
         self.test_every_trial = test_every_trial
         task.prepare()
+        self._check_devices()
+
+    def _check_devices(self) -> None:
+        """Refuse several devices for stacks, and warn where `auto` would stack networks on one."""
+        devices = self.machine.devices
+        if devices == 1 or self.training not in ("auto", "stacked"):
+            return
+        instead = f"`trainer.devices=1 executor=processes executor.workers={devices}` trains a stack in each worker"
+        if self.training == "stacked":
+            raise ValueError(f"a stack trains on one device, but got training='stacked' and {devices=}; {instead}.")
+        with torch.device("meta"):
+            usual = self.task.network(self._settings({}))
+        if fit.form_of(usual) is not None:
+            warnings.warn(
+                f"with {devices=} each trial starts {devices} processes, which takes seconds, and trains by itself; "
+                f"{instead}, and `task.training=plain` says that this is meant",
+                stacklevel=3,
+            )
 
     def groups(self, configurations: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         """Which of the configurations should train together, by their places; each group is one stack.

@@ -95,6 +95,17 @@ def test_cost_against_error():
     assert left["best"].objective <= left["economical"].objective <= left["best"].objective + 0.03
 
 
+def test_several_objectives():
+    left = run("several_objectives")
+    result = left["result"]
+    fast = [trial.params["library"] == "fast" for trial in left["front"]]
+    assert len(fast) >= 8
+    assert sum(fast) >= 0.7 * len(fast)
+    assert sum(0.002 < trial.params["rate"] < 0.2 for trial in left["front"]) >= 0.7 * len(fast)
+    assert left["decides"].keys() == {"error", "latency"}
+    assert result.best.index in left["front"].index
+
+
 def test_explain_the_best():
     kinds = run("explain_the_best")["told"].to_frame()["kind"]
     assert kinds["lr"] == "carries"

@@ -55,6 +55,10 @@ class TestCommand:
         (done / "checkpoints").mkdir()
         (done / "checkpoints" / "000003.ckpt").touch()
         (done / "checkpoints" / "000009.ckpt").touch()
+        (done / "checkpoints" / "000004.3f0a.ckpt").touch()  # of a group whose first trial has a result
+        (done / "checkpoints" / "000009.3f0a.ckpt").touch()
+        (done / "checkpoints" / ".000009.ckpt.4194305.part").touch()
+        (done / "checkpoints" / ".000009.12.ckpt.4194305.part").touch()
         (done / "results" / ".000007.json.4194305.ab.part").touch()
         (done / "best.json").touch()
         code, out, err = told("check", done)
@@ -67,7 +71,9 @@ class TestCommand:
         ]
         assert lines[5:7] == [
             "NOT     study.db: is missing",
-            "whole   leftovers: results/.000007.json.4194305.ab.part, checkpoints/000003.ckpt: 2 in all, harmless",
+            "whole   leftovers: checkpoints/.000009.12.ckpt.4194305.part, checkpoints/.000009.ckpt.4194305.part, "
+            "results/.000007.json.4194305.ab.part, checkpoints/000003.ckpt, checkpoints/000004.3f0a.ckpt: 5 in all, "
+            "harmless",
         ]
         assert (
             lines[8]

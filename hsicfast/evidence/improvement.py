@@ -89,7 +89,9 @@ def fit(x: Floats, losses: Floats, owners: NDArray[np.int64] | None = None) -> P
     return Process(x, scales if owners is None else scales[owners], np.asarray(factor, dtype=np.float64), weights)
 
 
-def still_to_gain(x: Floats, losses: Floats, candidates: Floats, left: int, seed: int) -> float:
+def still_to_gain(
+    x: Floats, losses: Floats, candidates: Floats, left: int, seed: int, owners: NDArray[np.int64] | None = None
+) -> float:
     """What `left` further trials can be expected to gain, in the unit of the losses.
 
     Parameters
@@ -102,6 +104,8 @@ def still_to_gain(x: Floats, losses: Floats, candidates: Floats, left: int, seed
     left : int
     seed : int
         Of the functions that are drawn.
+    owners : int array (d,), optional
+        Of the columns, as in :func:`fit`.
 
     Examples
     --------
@@ -116,7 +120,7 @@ def still_to_gain(x: Floats, losses: Floats, candidates: Floats, left: int, seed
     spread = float(losses.std())
     if spread == 0:
         return 0.0
-    process = fit(x, (losses - losses.mean()) / spread)
+    process = fit(x, (losses - losses.mean()) / spread, owners)
     mean, covariance = process.at(np.concatenate((x, candidates)))
     best = float(mean[: len(x)].min())
     mean, covariance = mean[len(x) :], covariance[len(x) :, len(x) :]

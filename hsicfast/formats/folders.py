@@ -18,6 +18,7 @@ from hsicfast.runs.folder import RESULTS, SETTINGS
 from hsicfast.runs.results import read_result, result_files
 from hsicfast.runs.settings import space_and_direction
 from hsicfast.space.search_space import Bool, Choice, Float, Hyperparameter, Int
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, LOST
 
 if TYPE_CHECKING:
@@ -96,7 +97,12 @@ def _read_run(folder: Path) -> Found:
     """The trials in a run folder of this package, which says everything about them."""
     import pandas as pd
 
-    space, minimize = space_and_direction(history.read_history(folder)[-1].settings)
+    settled = history.read_history(folder)[-1].settings
+    space, minimize = space_and_direction(settled)
+    several = Objectives.of(settled.get("objectives"))
+    maximized = (
+        {name: not several.minimizes(name) for name in several.names} if several else {"objective": not minimize}
+    )
     if not (files := result_files(folder)):
         raise InputError(f"a run needs trials that ended, but {folder} has none; wait for some, or run it")
     results, notes = _whole(files, read_result, "results", "a result file must hold one whole trial")
@@ -119,9 +125,12 @@ def _read_run(folder: Path) -> Found:
     known = any(math.isfinite(trial.cost) for trial in trials)
     return Found(
         pd.DataFrame(columns, index=[trial.index for trial in trials]),
-        {"objective": not minimize},
+        maximized,
         stated={f"{PREFIX}{name}": _written(kind) for name, kind in space.items() if f"{PREFIX}{name}" in columns},
-        beside=beside | dict.fromkeys(metrics, "another metric of the run") | {"cost": "what a trial costs"},
+        beside=beside
+        | dict.fromkeys(metrics, "another metric of the run")
+        | {"cost": "what a trial costs"}
+        | ({"objective": "the first of the objectives"} if several else {}),
         notes=tuple(notes),
         cost="cost" if known else None,
     )

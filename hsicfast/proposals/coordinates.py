@@ -25,6 +25,8 @@ from hsicfast.trials.entries import objects
 AWAY = 0.5
 # APART: two different values of a choice are as far apart as the ends of a range.
 APART = math.sqrt(1 / 2)
+# HAIR: the part of half a step that is left out at either end, lest rounding lead to the next value.
+HAIR = 1e-6
 
 
 class Coordinates:
@@ -80,14 +82,19 @@ class Coordinates:
         return self.space.from_unit(row)
 
     def within(self, part: SearchSpace, fixed: Mapping[str, Any]) -> tuple[Floats, Floats]:
-        """The lowest and the highest coordinates (d,) of points with the `fixed` values in a `part` of the space."""
+        """The lowest and the highest coordinates (d,) of points with the `fixed` values in a `part` of the space.
+
+        Those of a discrete hyperparameter are the ends of its outer steps, so that all its values are equally likely.
+        """
         low, high = np.zeros(len(self.names)), np.ones(len(self.names))
         for place, name in enumerate(self.names):
             whole, own = self.space[name], part[name]
             if name in fixed:
                 low[place] = high[place] = float(whole.to_unit(objects([fixed[name]]))[0])
             elif isinstance(own, Float | Int) and (own.low, own.high) != (whole.low, whole.high):  # type: ignore[attr-defined]
-                low[place], high[place] = whole.to_unit([own.low, own.high])
+                ends = [own.low, own.high]
+                (first, last), halves = whole.to_unit(ends), whole.width(ends) / 2 * (1 - HAIR)
+                low[place], high[place] = first - halves[0], last + halves[1]
         return low, high
 
     def active(self, units: Floats) -> Bools:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
-from hsicfast.arrays import Floats
 from hsicfast.evidence.improvement import fit, still_to_gain
+from hsicfast.proposals.coordinates import Coordinates
 from hsicfast.proposals.transforms import bounded
-from hsicfast.space.hyperparameters import Float, Int
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.trials.table import TrialTable
 
-# What can still be gained is judged at CANDIDATES points of the space, and as many near the LEADERS best trials.
-CANDIDATES, LEADERS = 256, 5
+# What can still be gained is judged at CANDIDATES points of the space, and as many near the LEADERS best trials: two of
+# their hyperparameters or AT_LEAST a fifth are moved, numbers by about STEP of their range.
+CANDIDATES, LEADERS, AT_LEAST, STEP = 256, 5, 0.2, 0.1
 # What harm another value does is judged at PLACES of its range, by up to MOST_SEEN trials.
 PLACES, MOST_SEEN = 8, 200
 
@@ -24,8 +21,7 @@ def expected_gain(space: SearchSpace, trials: TrialTable, left: int, seed: int) 
     """What `left` further trials can be expected to gain on the best of `trials`, in the unit of the loss.
 
     A Gaussian process sees the losses, those worse than the median as the median, because how bad a bad trial is says
-    nothing of what can be gained. A hyperparameter that does not exist in a trial has a position of its own. The
-    candidates are drawn from the space, half of them near the best trials.
+    nothing of what can be gained. The candidates are drawn from the space, half of them near the best trials.
 
     Parameters
     ----------
@@ -39,23 +35,24 @@ def expected_gain(space: SearchSpace, trials: TrialTable, left: int, seed: int) 
     seen = trials.evidence
     losses = np.array(bounded(seen))
     losses = np.minimum(losses, np.median(losses))
-    random = np.random.default_rng(seed)
-    wide = [space.from_unit(random.random(len(space))) for _ in range(CANDIDATES)]
-    units = positions(space, [trial.params for trial in seen])
-    leaders = [seen[row].params for row in np.argsort(losses, kind="stable")[:LEADERS]]
-    near = []
-    for turn in range(CANDIDATES):
-        leader = leaders[turn % len(leaders)]
-        moved = [name for name in space if random.random() < max(2 / len(space), 0.2)]
-        near.append(space.fill(lambda name: _moved(space, name, leader, moved, random)))  # noqa: B023
-    return still_to_gain(units, losses, positions(space, [*wide, *near]), left, seed)
+    random, coordinates = np.random.default_rng(seed), Coordinates(space)
+    units = coordinates.units([trial.params for trial in seen], random)
+    leaders = units[np.argsort(losses, kind="stable")[:LEADERS]]
+    near = leaders[np.arange(CANDIDATES) % len(leaders)]
+    moved = near + STEP * random.standard_normal(near.shape)
+    moved = np.where(coordinates.numeric, np.clip(moved, 0, 1), random.random(near.shape))
+    near = np.where(random.random(near.shape) < max(2 / len(space), AT_LEAST), moved, near)
+    candidates = coordinates.snapped(np.concatenate((random.random(near.shape), near)))
+    columns, owners = coordinates.columns, coordinates.owners
+    return still_to_gain(columns(units), losses, columns(candidates), left, seed, owners)
 
 
 def expected_harm(space: SearchSpace, trials: TrialTable) -> dict[str, float]:
     """How much worse the best of `trials` are expected to be with another value of one hyperparameter, by its name.
 
     It is a guess, on which no finding may rest: the mean of a Gaussian process that has seen the losses, over the
-    LEADERS best trials and PLACES values all over the range, in standard deviations of the losses.
+    LEADERS best trials and PLACES values all over the range, in standard deviations of the losses. One on which others
+    depend has none, because another value of it makes another configuration altogether.
     """
     seen = trials.evidence
     seen = seen.select(np.unique(np.linspace(0, len(seen) - 1, min(len(seen), MOST_SEEN)).astype(np.intp)))
@@ -63,47 +60,21 @@ def expected_harm(space: SearchSpace, trials: TrialTable) -> dict[str, float]:
     spread = float(losses.std())
     if spread == 0:
         return {}
-    process = fit(positions(space, [trial.params for trial in seen]), (losses - losses.mean()) / spread)
-    values = {name: [space[name].from_unit((place + 0.5) / PLACES) for place in range(PLACES)] for name in space}
-    harm = dict.fromkeys(space, 0.0)
+    coordinates = Coordinates(space)
+    units = coordinates.snapped(coordinates.units([trial.params for trial in seen], np.random.default_rng(0)))
+    process = fit(coordinates.columns(units), (losses - losses.mean()) / spread, coordinates.owners)
+    parents = {parent for name in space for parent in space[name].conditions}
+    harm = {name: 0.0 for name in space if name not in parents}
+    exists = coordinates.active(units)
     for row in np.argsort(losses, kind="stable")[:LEADERS]:
-        best = seen[row].params
-        points = [(name, {**best, name: value}) for name in best for value in values[name] if value != best[name]]
-        means = process.at(positions(space, [best, *(point for _, point in points)]))[0]
-        names = [name for name, _ in points]
-        for (name, _), mean in zip(points, means[1:], strict=True):
-            harm[name] += float(mean - means[0]) / names.count(name)
+        for place, name in enumerate(coordinates.names):
+            if name not in harm or not exists[row, place]:
+                continue
+            others = np.repeat(units[row : row + 1], PLACES + 1, axis=0)
+            others[1:, place] = (np.arange(PLACES) + 0.5) / PLACES
+            others = coordinates.snapped(others)
+            means = process.each(coordinates.columns(others))[0]
+            away = others[1:, place] != others[0, place]
+            if away.any():
+                harm[name] += float((means[1:][away] - means[0]).mean())
     return harm
-
-
-def _moved(
-    space: SearchSpace, name: str, leader: Mapping[str, Any], moved: Sequence[str], random: np.random.Generator
-) -> Any:
-    """The value of `leader`, or one a little away from it if the hyperparameter is `moved` or absent there."""
-    if name not in leader:
-        return space[name].from_unit(random.random())
-    if name not in moved:
-        return leader[name]
-    if not isinstance(space[name], Float | Int):
-        return space[name].from_unit(random.random())
-    at = float(space[name].to_unit([leader[name]])[0])
-    return space[name].from_unit(float(np.clip(at + 0.1 * random.standard_normal(), 0, 1)))
-
-
-def positions(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> Floats:
-    """Positions (n, d) of points in [0, 1]: a column for each number, and one for each value of a choice."""
-    columns = []
-    for name, kind in space.items():
-        own = [point.get(name) for point in points]
-        there = np.array([name in point for point in points])
-        if isinstance(kind, Float | Int):
-            unit = np.full(len(points), -0.5)
-            unit[there] = kind.to_unit(np.array([point[name] for point in points if name in point], dtype=np.float64))
-            columns.append(unit)
-        else:
-            values = kind.values if len(kind.values) > 2 else kind.values[:1]
-            columns += [
-                np.array([float(is_there and value == of) for value, is_there in zip(own, there, strict=True)])
-                for of in values
-            ]
-    return np.column_stack(columns)

@@ -16,9 +16,10 @@ from hsicfast.indices.verdicts import interacting
 from hsicfast.report.axes import SPREAD, few_ticks, level_of, levels, scale, ticks
 from hsicfast.report.content import above_chance, clearest
 from hsicfast.report.marginals import Bars, bars, judged_where
-from hsicfast.report.points import GOOD, OTHER, Layer, cloud, plane, some_of, some_text
+from hsicfast.report.points import GOOD, OTHER, Layer, cloud, front_plane, plane, some_of, some_text
 from hsicfast.report.svg import Axis, Frame, number_axis, scale_axis, short
 from hsicfast.text import clip, number, p_text, share_text, value_text
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
@@ -143,6 +144,17 @@ def together(findings: Findings, pair: Pair) -> Picture:
 def against_cost(findings: Findings, trials: TrialTable, chosen: Chosen, metric: str, cost: str) -> Picture:
     """The objective of each trial against its cost."""
     return _plane(findings, trials, chosen, metric, cost, by_cost=True)
+
+
+def front(objectives: Objectives, trials: TrialTable, compromise: Trial) -> Picture:
+    """The second of several objectives against the first, with the front and the compromise on it."""
+    seen = front_plane(objectives, trials, compromise)
+    frame = Frame(number_axis(seen.along_x, seen.log_x), number_axis(seen.along_y, seen.log_y), seen.across, seen.up)
+    for layer in seen.layers:
+        frame.points(seen.x[layer.points], seen.y[layer.points], layer.mark, trials.index[layer.points])
+    if seen.best is not None:
+        frame.stars([(*seen.best, "compromise")])
+    return Picture(frame.svg(f"{seen.title}; {seen.note}"), seen.title, f"Triangles are the front: {seen.note}.")
 
 
 def course(findings: Findings, trials: TrialTable, chosen: Chosen, metric: str) -> Picture:

@@ -25,7 +25,7 @@ from hsicfast.report.content import (
     relevance_map,
 )
 from hsicfast.report.marginals import SHARE_LABEL, Bars, marginals
-from hsicfast.report.points import EDGE_LABEL, cloud, crowding, plane
+from hsicfast.report.points import EDGE_LABEL, Plane, cloud, crowding, front_plane, plane
 from hsicfast.report.ranking import RANK_LABELS, rank_lines
 from hsicfast.report.style import (
     BARS,
@@ -46,6 +46,7 @@ from hsicfast.report.style import (
     styled,
 )
 from hsicfast.text import p_text
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import Trial
 
@@ -314,7 +315,16 @@ def cost_figure(
     sensitivity: Findings, trials: TrialTable, best: Trial, *, metric: str = "objective", cost: str = "cost"
 ) -> Figure:
     """Objective against cost, with the goal set and the best trial; against trial number if no cost is known."""
-    seen = plane(sensitivity, trials, best, metric, cost)
+    return _plane_figure(plane(sensitivity, trials, best, metric, cost), "best")
+
+
+@styled
+def front_figure(objectives: Objectives, trials: TrialTable, compromise: Trial) -> Figure:
+    """The second of several objectives against the first, with the front and the compromise on it."""
+    return _plane_figure(front_plane(objectives, trials, compromise), "compromise")
+
+
+def _plane_figure(seen: Plane, star: str) -> Figure:
     figure = sheet(7.4, 4.8)
     axes = figure.add_subplot()
     for label, mark, those in seen.layers:
@@ -322,7 +332,7 @@ def cost_figure(
     if seen.edge is not None:
         axes.axhline(seen.edge, color=BLUE, linewidth=1, linestyle="--", label=EDGE_LABEL)
     if seen.best is not None:
-        axes.plot(*seen.best, zorder=5, label="best", **STAR)
+        axes.plot(*seen.best, zorder=5, label=star, **STAR)
     axes.set_xscale("log" if seen.log_x else "linear")
     axes.set_yscale("log" if seen.log_y else "linear")
     axes.set_xlabel(escape(seen.across))

@@ -220,7 +220,7 @@ def page(template: str, content: PageContent, **rest: Any) -> str:
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(f"'{fingerprint(script)}'" for script in scripts)),
         versions=_versions(),
-        **rest,
+        **{name: _marked(Markup, value) for name, value in rest.items()},
     )
 
 

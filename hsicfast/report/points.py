@@ -12,6 +12,7 @@ from hsicfast.indices.findings import Findings, Pair
 from hsicfast.report.axes import Scale, fits_log_axis, scale
 from hsicfast.report.style import BLUE, GREY, Mark
 from hsicfast.text import clip, p_text
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, Trial
 
@@ -215,6 +216,36 @@ def plane(
         note=plane_note(trials, good, able, shown, sensitivity.n_met),
         across=across if known or by_cost is not None else "trial number (costs are unknown)",
         up=clip(metric, 60),
+    )
+
+
+def front_plane(objectives: Objectives, trials: TrialTable, compromise: Trial) -> Plane:
+    """The second of several objectives against the first, with the front and the compromise on it."""
+    across, up = objectives.names[:2]
+    able = objectives.done(trials)
+    x, y = (np.where(able, trials.metrics[name].astype(np.float64), np.nan) for name in (across, up))
+    front = np.isin(trials.index, objectives.front(trials).index)
+    shown = np.flatnonzero(able)[some_of(front[able], seed=0)]
+    ends = {name: "small" if objectives.minimizes(name) else "large" for name in (across, up)}
+    good = " and ".join(f"{end} {clip(name, 30)}" for name, end in ends.items())
+    layers = [Layer("other trials", OTHER, shown[~front[shown]]), Layer("the front", GOOD, shown[front[shown]])]
+    said = f"{len(shown):,} of {np.count_nonzero(able):,} trials, {np.count_nonzero(front):,} on the front"
+    return Plane(
+        x=x,
+        y=y,
+        layers=[layer for layer in layers if len(layer.points)],
+        n_shown=len(shown),
+        known=True,
+        along_x=x[able],
+        along_y=y[able],
+        log_x=fits_log_axis(x[able]),
+        log_y=fits_log_axis(y[able]),
+        edge=None,
+        best=(float(compromise.metrics[across]), float(compromise.metrics[up])),
+        title=f"{clip(up, 40)} against {clip(across, 40)}",
+        note=f"{said}; {good} are good",
+        across=clip(across, 60),
+        up=clip(up, 60),
     )
 
 

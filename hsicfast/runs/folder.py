@@ -10,6 +10,8 @@ LOCK, LOG = "lock", "log.jsonl"
 REPLACED, BROKEN = "replaced", "broken"
 # The report at the end of a run; its pictures lie in FIGURES.
 TRIALS, ANALYSIS, BEST, PAGE, FIGURES = "trials.csv", "sensitivity.json", "best.json", "report.html", "figures"
+# A run with several objectives leaves its front as well.
+FRONT = "front.csv"
 REPORT_FILES = (TRIALS, ANALYSIS, BEST, PAGE)
 # The chosen configurations, as files of the command that train them again.
 AGAIN = {"best": "best.yaml", "economical": "economical.yaml"}

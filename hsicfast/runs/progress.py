@@ -15,7 +15,8 @@ from rich.text import Text
 
 from hsicfast.runs.watcher import Watcher
 from hsicfast.trials.costs import meets
-from hsicfast.trials.goal import losses_of
+from hsicfast.trials.goal import dominated_by, losses_of
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.trial import DONE, FINAL, STATUSES, Trial
 
 # Not on a terminal, a run prints about PLAIN_LINES lines.
@@ -37,10 +38,20 @@ class ProgressBar(Watcher):
         Whether a small objective is good.
     max_cost : float, optional
         Limit of the cost; a trial that is not known to be within it is never the best.
+    objectives : Objectives, optional
+        Of several, the number of trials on the front is shown instead of the best.
     """
 
-    def __init__(self, console: Console, metric: str, minimize: bool, max_cost: float | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        metric: str,
+        minimize: bool,
+        max_cost: float | None = None,
+        objectives: Objectives | None = None,
+    ) -> None:
         self._console, self._metric, self._minimize, self._max_cost = console, metric, minimize, max_cost
+        self._objectives, self._front = objectives, list[tuple[float, ...]]()  # the losses of the trials on the front
         self._best = math.nan
         self._ended = dict.fromkeys(STATUSES, 0)
         self._planned = self._stored = 0
@@ -83,7 +94,10 @@ class ProgressBar(Watcher):
         self._stored += stored
         # A final trial has a fresh seed and counts only in the mean of its configuration, never by itself.
         eligible = trial.status == DONE and trial.origin != FINAL and meets(trial.cost, self._max_cost)
-        if eligible and not self._is_worse(trial.objective):
+        if eligible and self._objectives is not None:
+            known = list(dict.fromkeys([*self._front, self._objectives.losses_of(trial)]))
+            self._front = [own for own, beaten_by in zip(known, dominated_by(known), strict=True) if not beaten_by]
+        elif eligible and not self._is_worse(trial.objective):
             self._best = trial.objective
         rate = f"{60 * self._rate:.3g}/min"
         self._bar.update(self._task, completed=self._total, state=f"{self._state}, {rate}")
@@ -111,6 +125,7 @@ class ProgressBar(Watcher):
     @property
     def _state(self) -> str:
         parts = [f"best {self._metric} {self._best:.4g}"] if math.isfinite(self._best) else []
+        parts += [f"{len(self._front)} on the front"] if self._front else []
         parts += [f"{self._ended[status]} {status}" for status in STATUSES[1:] if self._ended[status]]
         return ", ".join(parts) or "no result yet"
 
@@ -143,12 +158,20 @@ class ProgressLine(ProgressBar):
     ----------
     file : text stream
         Where the line goes.
-    metric, minimize, max_cost
+    metric, minimize, max_cost, objectives
         As in :class:`ProgressBar`.
     """
 
-    def __init__(self, file: TextIO, metric: str, minimize: bool, max_cost: float | None = None) -> None:
-        super().__init__(Console(file=file, force_terminal=False, force_jupyter=False), metric, minimize, max_cost)
+    def __init__(
+        self,
+        file: TextIO,
+        metric: str,
+        minimize: bool,
+        max_cost: float | None = None,
+        objectives: Objectives | None = None,
+    ) -> None:
+        console = Console(file=file, force_terminal=False, force_jupyter=False)
+        super().__init__(console, metric, minimize, max_cost, objectives)
         self._file, self._width, self._told = file, 0, -math.inf
 
     def __exit__(self, *_: Any) -> None:
@@ -169,19 +192,23 @@ class ProgressLine(ProgressBar):
         self._width = len(text)
 
 
-def usual_progress(wanted: bool | None, minimize: bool, max_cost: float | None = None) -> ProgressBar | None:
+def usual_progress(
+    wanted: bool | None, minimize: bool, max_cost: float | None = None, objectives: Objectives | None = None
+) -> ProgressBar | None:
     """What shows the progress of a call from Python; None if nothing does.
 
     Parameters
     ----------
     wanted : bool or None
         Whether to show it; None shows it in a notebook and on a terminal, by the standard error.
-    minimize, max_cost
+    minimize, max_cost, objectives
         As in :class:`ProgressBar`.
     """
     if wanted is False:
         return None
     console = Console(stderr=True)
     if console.is_jupyter:
-        return ProgressLine(sys.stderr, "objective", minimize, max_cost)
-    return ProgressBar(console, "objective", minimize, max_cost) if wanted or console.is_terminal else None
+        return ProgressLine(sys.stderr, "objective", minimize, max_cost, objectives)
+    if not wanted and not console.is_terminal:
+        return None
+    return ProgressBar(console, "objective", minimize, max_cost, objectives)

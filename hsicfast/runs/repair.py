@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 
 from hsicfast.errors import InputError, RunError, first_line, unwritable
 from hsicfast.files import jsonable, numbered, parsed_json, put_aside
-from hsicfast.runs.folder import BROKEN, CHECKPOINTS, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
+from hsicfast.runs.folder import BROKEN, LOCK, REPORT_FILES, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.history import Chapter, index_name, joined, read_history
 from hsicfast.runs.lock import SILENCE, Lock, look
-from hsicfast.runs.results import read_result, result_files
+from hsicfast.runs.results import first_of, kept_states, read_result, result_files
 from hsicfast.runs.settings import FORMAT, NewerFormat
-from hsicfast.runs.study import Study
+from hsicfast.runs.study import Study, values_of
 from hsicfast.space.hyperparameters import Hyperparameter
 from hsicfast.text import clip
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.trial import LOST, Trial
 
 if TYPE_CHECKING:
@@ -206,7 +207,8 @@ def _study_fault(folder: Path, kept: Sequence[Chapter], trials: Mapping[int, Tri
         return "is missing"
     with _copied(folder) as copy:
         try:
-            return _sqlite_fault(copy) or _index_fault(_loaded(copy, index_name(kept, shared=False)), trials)
+            found = None if (fault := _sqlite_fault(copy)) else _loaded(copy, index_name(kept, shared=False))
+            return fault or _index_fault(found, trials, _objectives(kept))
         except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
             return f"cannot be read ({first_line(error)})"
         except (ValueError, TypeError, KeyError) as error:  # a row holds no JSON, no state or no date
@@ -261,7 +263,14 @@ def _loaded(path: Path, name: str) -> list[optuna.trial.FrozenTrial] | None:
         storage.engine.dispose()
 
 
-def _index_fault(found: Sequence[optuna.trial.FrozenTrial] | None, trials: Mapping[int, Trial]) -> str:
+def _objectives(kept: Sequence[Chapter]) -> Objectives | None:
+    """The objectives of a run that has several; every chapter has the same."""
+    return Objectives.of(kept[-1].settings.get("objectives"))
+
+
+def _index_fault(
+    found: Sequence[optuna.trial.FrozenTrial] | None, trials: Mapping[int, Trial], objectives: Objectives | None
+) -> str:
     if found is None:
         return "holds no study of these settings"
     times = Counter(int(frozen.user_attrs.get("index", -1)) for frozen in found)
@@ -269,7 +278,9 @@ def _index_fault(found: Sequence[optuna.trial.FrozenTrial] | None, trials: Mappi
     foreign = sum(index not in trials for index in times)
     twice = sorted(index for index, count in times.items() if count > 1 and index in trials)
     index_of = [(frozen, trials.get(int(frozen.user_attrs.get("index", -1)))) for frozen in found]
-    others = [trial.index for frozen, trial in index_of if trial is not None and not _is_index_of(frozen, trial)]
+    others = [
+        trial.index for frozen, trial in index_of if trial is not None and not _is_index_of(frozen, trial, objectives)
+    ]
     faults = [
         f"lacks {_named(lacking)}" if lacking else "",
         f"holds {_named(twice)} more than once" if twice else "",
@@ -279,13 +290,13 @@ def _index_fault(found: Sequence[optuna.trial.FrozenTrial] | None, trials: Mappi
     return ", ".join(filter(None, faults))
 
 
-def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
+def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial, objectives: Objectives | None) -> bool:
     """Whether a trial of the study agrees with the result file."""
     attributes = {key: value for key, value in frozen.user_attrs.items() if hasattr(trial, key)}
     # The study stores a choice that is no scalar under its name.
     params = jsonable(trial.params)
     return (
-        jsonable(frozen.value if frozen.values else None) == jsonable(trial.objective)
+        frozen.values == values_of(trial, objectives)
         and attributes == {key: jsonable(getattr(trial, key)) for key in attributes}
         and frozen.params.keys() == params.keys()
         and all(value in (params[name], json.dumps(params[name])) for name, value in frozen.params.items())
@@ -295,7 +306,7 @@ def _is_index_of(frozen: optuna.trial.FrozenTrial, trial: Trial) -> bool:
 
 def _build_study(folder: Path, kept: Sequence[Chapter], trials: Mapping[int, Trial]) -> None:
     space, minimize = joined(kept)
-    study = Study(space, minimize, index_name(kept, shared=False), folder, None)
+    study = Study(space, minimize, index_name(kept, shared=False), folder, None, _objectives(kept))
     try:
         for index in sorted(trials):
             study.add(trials[index])
@@ -304,17 +315,18 @@ def _build_study(folder: Path, kept: Sequence[Chapter], trials: Mapping[int, Tri
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    """Half-written files of dead writers, and checkpoints of trials that have a result."""
-    parts = [path for path in folder.rglob(".*.part") if _is_left(path)]
-    ended = {path.stem for path in result_files(folder)}
-    return parts + [path for path in (folder / CHECKPOINTS).glob("*.ckpt") if path.stem in ended]
+    """Half-written files of dead writers, and checkpoints of trials and groups that have a result."""
+    parts = sorted(path for path in folder.rglob(".*.part") if _is_left(path))
+    ended = {int(path.stem) for path in result_files(folder)}
+    return parts + sorted(path for path in kept_states(folder) if first_of(path) in ended)
 
 
 def _is_left(part: Path) -> bool:
     """Whether a half-written file is ours and nobody is about to finish it."""
     import psutil
 
-    named = re.fullmatch(r"\..+\.(\d+)\.[0-9a-f]+\.part", part.name)
+    # A training's checkpoint has no token behind the process: `.000012.ckpt.4711.part`.
+    named = re.fullmatch(r"\..+?\.(\d+)(?:\.[0-9a-f]+)?\.part", part.name)
     if named is None:
         return False
     try:

@@ -33,8 +33,27 @@ def write_result(folder: Path, trial: Trial) -> Path:
     path = result_path(folder, trial.index)
     with writing("the run folder", path, "make room"):
         write_atomically(path, json.dumps(sealed(jsonable(asdict(trial))), indent=1, allow_nan=False) + "\n")
-    checkpoint_path(folder, trial.index).unlink(missing_ok=True)
+    for left in kept_states(folder):
+        if first_of(left) == trial.index:
+            left.unlink(missing_ok=True)
     return path
+
+
+def kept_states(folder: Path) -> list[Path]:
+    """Every file in which a training of the run folder keeps its state."""
+    return list((folder / CHECKPOINTS).glob("*.ckpt"))
+
+
+def first_of(checkpoint: Path) -> int | None:
+    """The trial that a checkpoint belongs to, the first one of a group; None if it has another name.
+
+    Once this trial has a result no training needs the checkpoint: its group will not train again as it was.
+
+    >>> first_of(Path("000012.ckpt")), first_of(Path("000012.0a3f.ckpt")), first_of(Path("mine.ckpt"))
+    (12, 12, None)
+    """
+    index = checkpoint.name.partition(".")[0]
+    return int(index) if index.isdecimal() else None
 
 
 def read_result(path: Path) -> Trial:

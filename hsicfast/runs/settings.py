@@ -88,6 +88,37 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{name} was {was} and is {is_now} now" for name, was, is_now in pairs if was != is_now]
 
 
+def as_before(
+    before: Mapping[str, Any], now: Mapping[str, Any], alike: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """The settings `now`, with the value of `before` where both values give the same trials; and what that changed.
+
+    Parameters
+    ----------
+    before, now : mapping
+        Settings as :func:`as_kept` returns them.
+    alike : mapping
+        For the last part of a name, the values that give the same trials, whichever of them is set.
+
+    Examples
+    --------
+    >>> as_before({"task": {"how": "slow", "n": 1}}, {"task": {"how": "fast", "n": 2}}, {"how": ("slow", "fast")})
+    ({'task': {'how': 'slow', 'n': 2}}, ['task.how was "slow" and is "fast" now'])
+    """
+    settled: dict[str, Any] = {}
+    changes: list[str] = []
+    for name, value in now.items():
+        was = settled[name] = before.get(name, value)
+        if isinstance(value, Mapping) and isinstance(was, Mapping):
+            settled[name], inner = as_before(was, value, alike)
+            changes += [f"{name}.{change}" for change in inner]
+        elif was != value and was in alike.get(name, ()) and value in alike[name]:
+            changes += differences({name: was}, {name: value})
+        else:
+            settled[name] = value
+    return settled, changes
+
+
 def refusal(folder: Path, changes: list[str]) -> InputError:
     """The error for a folder that was started with other settings; `changes` are those of :func:`differences`."""
     named, rest = changes[:MOST_DIFFERENCES], len(changes) - MOST_DIFFERENCES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +28,10 @@ from hsicfast.runs.history import (
 )
 from hsicfast.runs.lock import Lock
 from hsicfast.runs.results import read_results, result_files, result_path, write_result
-from hsicfast.runs.settings import NewerFormat, as_kept, differences, refusal, study_name
+from hsicfast.runs.settings import NewerFormat, as_before, as_kept, differences, refusal, study_name
 from hsicfast.runs.study import Study
 from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.trial import Trial
 from hsicfast.urls import checked_url
 
@@ -66,6 +67,9 @@ class Store:
         ``replaced/``.
     n_trials : int, optional
         The budget; another one opens a new chapter. None if the plan of a trial does not depend on it.
+    alike : mapping, optional
+        Settings by the last part of their name, each with values that give the same trials: a folder that was started
+        with one of them goes on with another.
 
     Attributes
     ----------
@@ -74,6 +78,8 @@ class Store:
     history : list of Chapter
     place : int
         Of this run's chapter in the history.
+    changed : list of str
+        In words, the settings that differ from the folder's, but give the same trials.
 
     Raises
     ------
@@ -93,6 +99,7 @@ class Store:
         url: str | None = None,
         resume: str | None = None,
         n_trials: int | None = None,
+        alike: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         check_resume(resume, url)
         url = None if url is None else checked_url(url)  # before a folder is made
@@ -105,6 +112,9 @@ class Store:
         self._lock: Lock | None = None
         self._aside: Path | None = None
         kept = as_kept(settings)
+        self._objectives = Objectives.of(kept.get("objectives"))
+        self.changed: list[str] = []
+        self._alike = alike or {}
         self.history, self.place, self._n_trials = [Chapter(kept, n_trials)], 0, n_trials
         if folder is None:
             if url is not None:
@@ -119,7 +129,7 @@ class Store:
             self.trials = read_results(folder)
             if url is not None:
                 name = study_name(before[0].settings if before else kept)
-                Study(space, minimize, name, folder, url).close()  # refuses a URL that does not work
+                Study(space, minimize, name, folder, url, self._objectives).close()  # refuses a URL that does not work
                 self._claims = Claims(url, name)
                 known = {trial.index for trial in self.elsewhere()}
                 for index in self.trials.keys() - known:  # this host was killed before it sent them
@@ -233,6 +243,8 @@ class Store:
         kept = self.chapter.settings
         try:
             history = read_history(folder)
+            kept, self.changed = as_before(history[-1].settings, kept, self._alike)
+            self.history = [replace(self.chapter, settings=kept)]
             changes = differences(bound(history[-1].settings), bound(kept))
         except NewerFormat:
             raise
@@ -290,12 +302,12 @@ class Store:
         name = index_name(self.history, shared=url is not None)
         if len(self.history) > 1:
             space, minimize = joined(self.history)
-        self._study = Study(space, minimize, name, folder, url)
+        self._study = Study(space, minimize, name, folder, url, self._objectives)
         if url is None and not self._study.indices <= set(self.trials):
             # The study holds trials whose files are gone: they run again, and may end otherwise.
             self._study.close()
             self._put_aside(folder, folder / STUDY)
-            self._study = Study(space, minimize, name, folder, url)
+            self._study = Study(space, minimize, name, folder, url, self._objectives)
         if url is None:
             for trial, _ in self.earlier():
                 self._study.add(trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hsicfast.runs.folder import STUDY
 from hsicfast.runs.results import rebuild_command
 from hsicfast.space.distributions import distribution
 from hsicfast.space.search_space import SearchSpace
+from hsicfast.trials.objectives import Direction, Objectives
 from hsicfast.trials.trial import DONE, PRUNED, Trial, names_in
 from hsicfast.urls import shown_url
 
@@ -36,6 +38,8 @@ class Study:
         The run folder.
     url : str, optional
         Optuna storage; None is ``study.db`` in the run folder.
+    objectives : Objectives, optional
+        Of a run with several, whose study has as many values and directions.
 
     Raises
     ------
@@ -45,11 +49,19 @@ class Study:
         If the disk or another process is in the way.
     """
 
-    def __init__(self, space: SearchSpace, minimize: bool, name: str, folder: Path, url: str | None) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        minimize: bool,
+        name: str,
+        folder: Path,
+        url: str | None,
+        objectives: Objectives | None = None,
+    ) -> None:
         import optuna
         import sqlalchemy.exc
 
-        self._optuna, self._space = optuna, space
+        self._optuna, self._space, self._objectives = optuna, space, objectives
         self._distributions = {key: _named(optuna, space, key) for key in space}
         self._own = folder / STUDY if url is None else None
         self._url = f"sqlite:///{self._own}" if url is None else url
@@ -67,12 +79,18 @@ class Study:
 
     def _open(self, name: str, minimize: bool) -> None:
         self._storage = self._optuna.storages.RDBStorage(self._url, engine_kwargs=engine_options(self._url))
+        directions: list[Direction] = ["minimize" if minimize else "maximize"]
+        if self._objectives:
+            directions = list(self._objectives.directions.values())
         self._study = self._optuna.create_study(
             study_name=name,
             storage=self._storage,
-            direction="minimize" if minimize else "maximize",
+            directions=directions,
             load_if_exists=True,
         )
+        if self._objectives:
+            with warnings.catch_warnings(category=self._optuna.exceptions.ExperimentalWarning, action="ignore"):
+                self._study.set_metric_names([*self._objectives.names])
         # We read and write the storage itself, because the study keeps a copy of every trial that passes through it.
         self._id = self._storage.get_study_id_from_name(name)
 
@@ -112,7 +130,7 @@ class Study:
             self._id,
             self._optuna.trial.create_trial(
                 state={DONE: states.COMPLETE, PRUNED: states.PRUNED}.get(trial.status, states.FAIL),
-                value=trial.objective if math.isfinite(trial.objective) else None,
+                values=values_of(trial, self._objectives),
                 params={key: _named_value(self._space, key, trial.params[key]) for key in names},
                 distributions={key: self._distributions[key] for key in names},
                 user_attrs=jsonable({key: getattr(trial, key) for key in names_in("study")}),
@@ -150,6 +168,13 @@ class Study:
             f"store= must be the URL of a database that answers, but {shown_url(self._url)} gave "
             f"{type(error.__cause__ or error).__name__}; correct it, or leave store= out for a file in the run folder"
         )
+
+
+def values_of(trial: Trial, objectives: Objectives | None) -> list[float] | None:
+    """The values of a trial as its study has them; None if it has none."""
+    if not math.isfinite(trial.objective):
+        return None
+    return [trial.objective] if objectives is None else [float(trial.metrics[name]) for name in objectives.names]
 
 
 def _named(optuna: Any, space: SearchSpace, name: str) -> Any:

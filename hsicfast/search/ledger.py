@@ -17,6 +17,7 @@ from hsicfast.runs.watcher import Watcher
 from hsicfast.space.search_space import SearchSpace
 from hsicfast.text import number
 from hsicfast.trials.costs import meets
+from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL, Trial
 
@@ -84,6 +85,8 @@ class Ledger:
         Where the results are kept; error messages name it.
     known : sequence of Trial
         Trials from elsewhere. They are evidence, but no trials of the run.
+    objectives : Objectives, optional
+        If there are several, the objective of a trial in a table is the number of trials that dominate it.
     """
 
     def __init__(
@@ -93,8 +96,10 @@ class Ledger:
         max_cost: float | None = None,
         folder: Path | None = None,
         known: Sequence[Trial] = (),
+        objectives: Objectives | None = None,
     ) -> None:
         self.space, self.minimize, self.max_cost, self.folder, self.known = space, minimize, max_cost, folder, known
+        self.objectives = objectives
         self.rounds: list[Round] = []
         self._trials: dict[int, Trial] = {}
         self._table: TrialTable | None = None  # of the trials; None if one was added since
@@ -126,7 +131,7 @@ class Ledger:
     def table(self) -> TrialTable:
         """The trials that have ended, as a table."""
         if self._table is None:
-            self._table = TrialTable.from_trials(self.space, self.in_order(), self.minimize)
+            self._table = self.tabled(self.in_order())
         return self._table
 
     @property
@@ -135,8 +140,13 @@ class Ledger:
         if not self.known:
             return self.table
         if self._evidence is None:
-            self._evidence = TrialTable.from_trials(self.space, [*self.known, *self.in_order()], self.minimize)
+            self._evidence = self.tabled([*self.known, *self.in_order()])
         return self._evidence
+
+    def tabled(self, trials: Sequence[Trial]) -> TrialTable:
+        """These trials as a table; of several objectives, the fewer dominate a trial the better it is."""
+        table = TrialTable.from_trials(self.space, trials, self.minimize)
+        return table if self.objectives is None else self.objectives.judged(table)
 
     @property
     def judged(self) -> TrialTable:
@@ -151,7 +161,9 @@ class Ledger:
         """The trials of `table`, those without an objective that are not known to be within the limit of the cost."""
         over = (table.status == DONE) & (table.origin != FINAL) & ~meets(table.cost, self.max_cost)
         status = np.where(over, DIVERGED, table.status)
-        return replace(table, objective=np.where(over, np.nan, table.objective), status=status)
+        judged = replace(table, objective=np.where(over, np.nan, table.objective), status=status)
+        # Whom an expensive trial dominates may be on the front of the others.
+        return self.objectives.judged(judged) if self.objectives is not None and over.any() else judged
 
     def affordable(self, interrupted: bool = False) -> TrialTable:
         """The trials that have ended and are known to be within the limit of the cost; the best is chosen among them.

@@ -7,7 +7,7 @@ round are in :mod:`hsicfast.search.rounds`.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from hsicfast.training.executors import Executor, Local, Processes, executor_of
 from hsicfast.training.processes import leave_a_start
 from hsicfast.trials.costs import Price
 from hsicfast.trials.goal import AUTO, Auto
+from hsicfast.trials.objectives import Objectives
 
 if TYPE_CHECKING:
     import optuna
@@ -65,17 +66,19 @@ def minimize(
     known: Any = None,
     had: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    objectives: Mapping[str, str] | Sequence[str] | None = None,
 ) -> Result:
     """Find good, cheap hyperparameters, and which of them decide.
 
     Parameters
     ----------
     evaluate : callable
-        ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective``
-        and, if you like, ``cost``, ``constraints``, ``status`` ("done", "diverged" or "pruned"), ``message`` and
-        further numbers or texts. If it raises, or if the objective is NaN or infinite, the trial diverged. The
-        constraints are a number or a list of them, such as the memory in use less the limit: if one is above 0 or NaN,
-        the trial is infeasible, which is never the best, and counts as diverged with the failure "infeasible".
+        ``evaluate(params)`` or ``evaluate(params, seed=...)`` returns the objective, or a dict with ``objective`` (or
+        ``objectives``, see there) and, if you like, ``cost``, ``constraints``, ``status`` ("done", "diverged" or
+        "pruned"), ``message`` and further numbers or texts. If it raises, or if the objective is NaN or infinite, the
+        trial diverged. The constraints are a number or a list of them, such as the memory in use less the limit: if one
+        is above 0 or NaN, the trial is infeasible, which is never the best, and counts as diverged with the failure
+        "infeasible".
     space : SearchSpace or dict
         The hyperparameters and their ranges.
     n_trials : int
@@ -104,7 +107,8 @@ def minimize(
         stays one if its distribution, cut to the space, is that of the space; otherwise the search alone learns from
         it. A dropped hyperparameter counts as chance, unless `had` says which of its values trials must have.
     settings : mapping, optional
-        Everything else that the results depend on; a folder refuses to go on with other settings.
+        Everything else that the results depend on; a folder refuses to go on with other settings. If `evaluate` has an
+        attribute ``alike``, such as ``{"training": ("stacked", "solo")}``, a setting of this name may be any of these.
     watcher : Watcher, optional
         Is notified of every trial when it ends.
     tolerance : float, optional
@@ -150,6 +154,14 @@ def minimize(
     progress : bool, optional
         Whether to show how far the run is, on the standard error. By default a terminal has a live bar, a notebook a
         line without a widget, and anything else nothing; with True it has a line for every tenth of the trials.
+    objectives : dict of str to {"minimize", "maximize"}, or list of str, optional
+        The names of several objectives, and which end of each is good; of names alone small is good. `evaluate` returns
+        a dict such as ``{"objectives": {"error": 0.1, "latency": 3.0}}``, all finite in a trial that is done. The
+        search looks for the whole front: the trials that no other dominates, which is nowhere worse and somewhere
+        better (:attr:`Result.front`); what a trial costs counts there only if it is named. The analysis then says what
+        decides whether a trial ends near the front, and :attr:`Result.sensitivities` what decides each objective.
+        `direction`, `tolerance`, `pruner` and ``stop="enough"`` need a single objective, and the strategy "hsic" has no
+        rounds that economise or choose a winner.
 
     Returns
     -------
@@ -181,6 +193,7 @@ def minimize(
     if isinstance(executor, Processes):
         leave_a_start()
     evidence = known_trials(known, space, direction == "minimize", had)
+    several = Objectives.of(objectives, space)
     plan = RunPlan(
         space=space,
         n_trials=n_trials,
@@ -198,8 +211,9 @@ def minimize(
         stop=stop,
         known=evidence,
         had=had or {},
+        objectives=several,
     )
-    bar = None if isinstance(watcher, ProgressBar) else usual_progress(progress, plan.minimize, max_cost)
+    bar = None if isinstance(watcher, ProgressBar) else usual_progress(progress, plan.minimize, max_cost, several)
     seen = [one for one in (bar, watcher) if one is not None]
     try:
         with bar or nullcontext():
@@ -256,10 +270,13 @@ def execute(
     check_fork()
     plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
     described = dict(settings or {}) | plan.description
-    kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent)
+    alike = getattr(evaluate, "alike", None)
+    kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent, alike)
     run: Run | None = None
     try:
         watcher.on_start(plan.n_trials)
+        for change in kept.changed:
+            watcher.on_learnt(f"{change}, which trains the same trials")
         run = Run(plan, evaluate, executor, kept, watcher)
         with stop_on_signals(run, watcher), neutral():
             result = _result(run, kept)
@@ -289,7 +306,10 @@ def _result(run: Run, store: Store) -> Result:
     affordable = run.affordable()
     # If the run was stopped, some finalists have had more seeds than others, so that their means do not compare.
     finals = () if run.stopped() else finals_of(run.ledger.judged)
-    best, economical = best_and_economical(affordable, finals, plan.tolerance)
+    if plan.objectives is None:
+        best, economical = best_and_economical(affordable, finals, plan.tolerance)
+    else:
+        best = economical = plan.objectives.compromise(affordable)
     return Result(
         best=best,
         trials=run.ledger.table,
@@ -304,6 +324,7 @@ def _result(run: Run, store: Store) -> Result:
         tolerance=plan.tolerance,
         ended=run.ended,
         planned=plan.n_trials,
+        objectives=plan.objectives,
     )
 
 

@@ -18,15 +18,14 @@ from hsicfast.training.repeats import repeated
 from hsicfast.training.worker import accepts_report
 from hsicfast.trials.costs import CostLimit, Price, check_max_cost
 from hsicfast.trials.goal import AUTO, Auto, check_share_or_auto
+from hsicfast.trials.objectives import DIRECTIONS, Objectives
+from hsicfast.trials.trial import DONE
 
 if TYPE_CHECKING:
     import optuna
 
 # MOST_CHOICES: Optuna keeps all choices of a hyperparameter beside each value of it: with so many a trial takes 1 MB.
 MOST_CHOICES = 100_000
-DIRECTIONS = ("minimize", "maximize")
-
-
 # STOPS: what stops a run before its budget is spent, besides the time.
 STOPS = ("enough",)
 
@@ -88,6 +87,8 @@ class RunPlan:
         Trials from elsewhere, as points of the space (:func:`hsicfast.reading.known.known_trials`).
     had : mapping of str to value
         For a hyperparameter that earlier trials do not name, the value that they had.
+    objectives : Objectives, optional
+        Several objectives, if there is more than one.
 
     Raises
     ------
@@ -118,6 +119,7 @@ class RunPlan:
     stop: str | None = None
     known: Evidence | None = None
     had: Mapping[str, Any] = field(default_factory=dict)
+    objectives: Objectives | None = None
 
     def __post_init__(self) -> None:
         check_share_or_auto(self.goal)
@@ -154,7 +156,26 @@ class RunPlan:
                     f"had= gives a value of the space, but {name!r} is {self.space[name]!r} and got {value!r}; widen "
                     "the range, or correct the value"
                 )
+        self._check_objectives()
         self.strategy.check(self.n_trials)
+
+    def _check_objectives(self) -> None:
+        """Raise an InputError if something is asked for that only a single objective has."""
+        if self.objectives is None:
+            return
+        usual = {"direction": "minimize", "tolerance": None, "pruner": None, "stop": None}
+        for name in (name for name, value in usual.items() if getattr(self, name) != value):
+            raise InputError(
+                f"{name}= needs a single objective, but the run has {self.objectives.text}; leave it out"
+                + (", and give each its direction in objectives=" if name == "direction" else "")
+            )
+        for trial in self.known.trials if self.known else ():
+            missing = [name for name in self.objectives.names if name not in trial.metrics]
+            if missing and trial.status == DONE:
+                raise InputError(
+                    f"known trials must have the objectives {self.objectives.text} among their metrics, but some lack "
+                    f"{', '.join(missing)}; pass a run folder, a Result or a TrialTable that has them"
+                )
 
     @property
     def minimize(self) -> bool:
@@ -183,6 +204,8 @@ class RunPlan:
             known["known"] = self.known.digest
         if self.had:
             known["had"] = dict(self.had)
+        if self.objectives is not None:
+            known["objectives"] = dict(self.objectives.directions)
         return known
 
     @property
@@ -203,7 +226,7 @@ class RunPlan:
                 "a pruner needs an evaluate that takes `report` beside the params, but this one does not; add it, call "
                 "`report(step, value)` as the training goes on, and return once it answers False"
             )
-        return repeated(evaluate, self.repeats)
+        return repeated(evaluate, self.repeats, self.objectives.names if self.objectives else ())
 
     def cost_limit(self, evaluate: Callable[..., Any]) -> CostLimit | None:
         """The limit of the cost, with the function that prices a configuration before training; None without one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from hsicfast.files import jsonable
 from hsicfast.indices.reduction import Reduction
 from hsicfast.search.finals import Final, best_and_economical, front_of, tolerance_of
 from hsicfast.search.rounds import Round
-from hsicfast.sensitivity import Sensitivity
-from hsicfast.text import named, number
+from hsicfast.sensitivity import Sensitivity, analyse
+from hsicfast.text import html_table, named, number
 from hsicfast.trials.goal import Auto
-from hsicfast.trials.shown import in_a_table
+from hsicfast.trials.objectives import Objectives
+from hsicfast.trials.shown import ROWS, in_a_table
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, Trial
 
@@ -34,11 +36,14 @@ class Result:
     ----------
     best : Trial
         A trial of the design or the search that no cheaper one beats. If finalists were trained again with fresh seeds,
-        it is the trial by which the winner was chosen (:func:`~hsicfast.search.finals.best_and_economical`).
+        it is the trial by which the winner was chosen (:func:`~hsicfast.search.finals.best_and_economical`). Of several
+        objectives it is a compromise: the trial on the front that comes closest to the best values of all at once, each
+        scaled by its range on the front (:meth:`~hsicfast.trials.objectives.Objectives.compromise`).
     trials : TrialTable
-        All trials of the run folder that are points of the space, those of earlier calls among them.
+        All trials of the run folder that are points of the space, those of earlier calls among them. If there are
+        several objectives, they are metrics, and ``objective`` is the number of all trials that dominate each.
     sensitivity : Sensitivity
-        Which hyperparameters decide.
+        Which hyperparameters decide; of several objectives, whether a trial ends near the front.
     reduction : Reduction or None
         What was fixed or narrowed for the search.
     rounds : tuple of Round
@@ -56,6 +61,8 @@ class Result:
         Why the run ended before `n_trials` were spent: `timeout` or `stop`; empty if it did not.
     planned : int, optional
         The budget of the run; that of its trials if nobody says.
+    objectives : Objectives or None
+        The names and directions of several objectives.
     """
 
     best: Trial
@@ -71,19 +78,29 @@ class Result:
     tolerance: float | None = None
     ended: str = ""
     planned: int | None = None
+    objectives: Objectives | None = None
 
     def __repr__(self) -> str:
         decide = named(self.sensitivity.significant()) or "nothing that was found"
         parts = [f"{len(self.trials):,} trials; {self._reached('best', self.best)}"]
+        if self.objectives is not None:
+            parts = [f"{len(self.trials):,} trials; {len(self.front)} on the front of {self.objectives.text}"]
+            parts.append(self._reached("compromise", self.best))
         if self.economical.index != self.best.index:
             parts.append(self._reached("economical", self.economical))
         return f"Result({'; '.join([*parts, f'decide: {decide}'])}{'; interrupted' if self.interrupted else ''})"
 
     def _reached(self, name: str, trial: Trial) -> str:
         cost = f" at cost {number(trial.cost)}" if math.isfinite(trial.cost) else ""
-        return f"{name} {number(trial.objective)}{cost} (trial {trial.index})"
+        reached = number(trial.objective) if self.objectives is None else self.objectives.reached(trial)
+        return f"{name} {reached}{cost} (trial {trial.index})"
 
     def _repr_html_(self) -> str:
+        from hsicfast.search.chosen import front_shown
+
+        front = front_shown(self, "cost")
+        if front is not None:
+            return html_table(repr(self), front.heads, front.some(ROWS))
         both = [self.best] if self.economical.index == self.best.index else [self.best, self.economical]
         return in_a_table(repr(self), self.trials.space, both)
 
@@ -94,15 +111,56 @@ class Result:
 
     @property
     def tolerance_used(self) -> float:
-        """How far from the best the economical trial may be; see :func:`~hsicfast.search.finals.tolerance_of`."""
+        """How far from the best the economical trial may be; see :func:`~hsicfast.search.finals.tolerance_of`.
+
+        NaN of several objectives, whose distance has no unit.
+        """
+        if self.objectives is not None:
+            return math.nan
         if self.tolerance is not None:
             return self.tolerance
         return tolerance_of(self.trials.within(self.max_cost), self.finals)
 
     @property
     def front(self) -> TrialTable:
-        """The Pareto front of objective and cost, see :func:`~hsicfast.search.finals.front_of`; within `max_cost`."""
-        return front_of(self.trials.within(self.max_cost), self.finals)
+        """The Pareto front of objective and cost, see :func:`~hsicfast.search.finals.front_of`; within `max_cost`.
+
+        Of several objectives, the trials that no other dominates in these, the best in the first objective first
+        (:meth:`~hsicfast.trials.objectives.Objectives.front`).
+
+        Examples
+        --------
+        >>> from hsicfast import Float, SearchSpace, minimize
+        >>> def evaluate(params):
+        ...     return {"objectives": {"near 0": params["x"] ** 2, "near 1": (params["x"] - 1) ** 2}}
+        >>> space = SearchSpace({"x": Float(-2, 3), "unused": Float(0, 1)})
+        >>> result = minimize(evaluate, space, n_trials=30, strategy="random", objectives=["near 0", "near 1"])
+        >>> all(-0.2 < trial.params["x"] < 1.2 for trial in result.front), 0.3 < result.best.params["x"] < 0.7
+        (True, True)
+        """
+        affordable = self.trials.within(self.max_cost)
+        return front_of(affordable, self.finals) if self.objectives is None else self.objectives.front(affordable)
+
+    @cached_property
+    def sensitivities(self) -> dict[str, Sensitivity]:
+        """Which hyperparameters decide each objective, by its name; a single one is called ``objective``.
+
+        They are analyses of the same trials as `sensitivity`, with the same goal.
+        """
+        if self.objectives is None:
+            return {"objective": self.sensitivity}
+        asked, trials = self.sensitivity.question, self.sensitivity.trials
+        return {
+            name: analyse(
+                trials.space,
+                self.objectives.alone(trials, name),
+                goal=self.goal,
+                seed=asked.seed,
+                pairs=False,
+                law=asked.law,
+            )
+            for name in self.objectives.names
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """All trials as a pandas frame, see :meth:`~hsicfast.TrialTable.to_frame`."""
@@ -129,7 +187,8 @@ class Result:
         ----------
         name : str
             As :meth:`Sensitivity.plot <hsicfast.Sensitivity.plot>` takes it. All trials of the run are drawn, those of
-            the search among them, and its best one is marked.
+            the search among them, and its best one is marked. A run with several objectives has ``front`` as well: the
+            second objective against the first.
 
         Returns
         -------
@@ -140,10 +199,12 @@ class Result:
         InputError
             If the name is none of these or has nothing to show, or if a tool is missing.
         """
-        from hsicfast.report.figures import picture
+        from hsicfast.report.figures import front_figure, picture
         from hsicfast.report.page import check_report_tools
 
         check_report_tools()
+        if name == "front" and self.objectives is not None:
+            return front_figure(self.objectives, self.trials.within(self.max_cost), self.best)
         return picture(name, self.sensitivity, self.trials, self.best)
 
     def report(
@@ -193,7 +254,7 @@ class Chapter:
     did : str
         How its trials were chosen, and how many of them did not end well.
     objective, cost : float
-        Objective and cost of the best trial so far; NaN before there is one.
+        Objective and cost of the best trial so far; NaN before there is one, and if there are several objectives.
     cheapest : float
         Cost of the cheapest trial that is as good within the tolerance; NaN if no cost is known.
     learnt : tuple of str
@@ -231,7 +292,9 @@ def chapters(result: Result) -> tuple[Chapter, ...]:
         did = ", ".join([part.story, *failed])
         so_far = affordable.select(affordable.index < part.last)
         left_at = (np.nan, np.nan, np.nan)
-        if (so_far.contenders.status == DONE).any():
+        if result.objectives is not None:
+            did += f"; {len(result.objectives.front(so_far))} on the front after it"
+        elif (so_far.contenders.status == DONE).any():
             finals = result.finals if (so_far.origin == FINAL).any() else ()
             best, cheap = best_and_economical(so_far, finals, result.tolerance)
             left_at = (best.objective, best.cost, cheap.cost)

@@ -71,7 +71,7 @@ class Run:
     def __init__(self, plan: RunPlan, evaluate: Evaluate, executor: Executor, store: Store, watcher: Watcher) -> None:
         self.plan, self.costs = plan, plan.cost_limit(evaluate)
         known = plan.known.trials if plan.known else ()
-        self.ledger = Ledger(plan.space, plan.minimize, plan.max_cost, store.folder, known)
+        self.ledger = Ledger(plan.space, plan.minimize, plan.max_cost, store.folder, known, plan.objectives)
         self.signals: list[int] = []  # that have arrived
         self.first = self.planned = store.chapter.first
         self.given = 0  # trials of earlier chapters
@@ -103,8 +103,8 @@ class Run:
 
     @property
     def seeded(self) -> bool:
-        """Whether a training takes a seed, so that another seed may give another result."""
-        return accepts_seed(self._trainer.evaluate)
+        """Whether another seed may choose another winner: the training takes one, and there is a single objective."""
+        return accepts_seed(self._trainer.evaluate) and self.plan.objectives is None
 
     @property
     def interrupted(self) -> bool:
@@ -222,8 +222,16 @@ class Run:
             The space of the run, by default, or the same with narrower ranges.
         method : {"gp", "tpe", "random"}
         """
-        turn = Turn(self.plan.seed, self.planned, count)
-        return propose(space or self.space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
+        space, several = space or self.space, self.plan.objectives
+        if several is None:
+            turn = Turn(self.plan.seed, self.planned, count)
+            return propose(space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
+        proposals = []
+        for index in range(self.planned, self.planned + count):  # each goes to a place of its own on the front
+            weighed = several.weighed(trials, several.weights(self.plan.seed, index))
+            turn = Turn(self.plan.seed, index)
+            proposals += propose(space, fixed, weighed, turn, method=method, wish=wish, costs=self.costs)
+        return proposals
 
     def asked(self, proposals: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
         """The next trials of a search, in a few of which a hyperparameter is moved away to see whether it matters.
@@ -274,9 +282,10 @@ class Run:
         self._begin(name, first, last, note, too_dear)
         self.planned = last
         pruning = self._pruning(origin)
+        names = self.plan.objectives.names if self.plan.objectives else ()
         self._trainer.train(
             [
-                Job(index, params, trial_seed(self.plan.seed, index), origin, pruning, self._price(params))
+                Job(index, params, trial_seed(self.plan.seed, index), origin, pruning, self._price(params), names)
                 for index, params in enumerate(proposals, start=first)
             ]
         )
@@ -370,8 +379,9 @@ class Run:
         """
         if self.plan.known is None:
             return
-        known = self.ledger.judge(TrialTable.from_trials(self.space, self.ledger.known, self.plan.minimize))
-        best = [known.best().params] if (known.status == DONE).any() else []
+        known, several = self.ledger.judge(self.ledger.tabled(self.ledger.known)), self.plan.objectives
+        able = (known.status == DONE).any()
+        best = [(several.compromise(known) if several else known.best()).params] if able else []
         priors = self.plan.known.priors[: max(self.budget // 10, 1)]
         tried = [trial.params for trial in self.ledger.in_order() if trial.index < self.first]
         proposals: list[dict[str, Any]] = []

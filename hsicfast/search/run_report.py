@@ -18,12 +18,17 @@ from hsicfast.report.figures import draw_all
 from hsicfast.report.page import PageContent, check_report_tools, page
 from hsicfast.report.style import render
 from hsicfast.report.summary import MOST_LINES, Configuration, of_rows, print_answer
-from hsicfast.runs.folder import AGAIN, ANALYSIS, BEST, FIGURES, PAGE, SETTINGS, TRIALS
+from hsicfast.report.tables import print_table
+from hsicfast.runs.folder import AGAIN, ANALYSIS, BEST, FIGURES, FRONT, PAGE, SETTINGS, TRIALS
 from hsicfast.search.chosen import (
     best_sentence,
+    cautions,
     chosen,
     finalist_rows,
     fresh_of,
+    front_on_page,
+    front_picture,
+    front_shown,
     n_trials_text,
     read_test,
     saving_sentence,
@@ -31,11 +36,9 @@ from hsicfast.search.chosen import (
 )
 from hsicfast.search.finals import network_to_keep
 from hsicfast.search.result import Chapter, Result, chapters, values_yaml
-from hsicfast.text import number, one_line, p_text
-from hsicfast.trials.costs import meets
+from hsicfast.text import one_line
 from hsicfast.trials.entries import csv_text
-from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DONE, PRUNED, SEARCH, STATUSES, Trial
+from hsicfast.trials.trial import PRUNED, STATUSES, Trial
 
 # What things are called if nobody says: a plain function has no metric on test data.
 PLAIN: dict[str, Any] = {
@@ -46,6 +49,8 @@ PLAIN: dict[str, Any] = {
 }
 # Lines of the terminal that are not the answer's: the title, and where the networks and the page lie.
 BESIDE = 4
+# The terminal shows up to MOST_OF_FRONT trials of the front of several objectives.
+MOST_OF_FRONT = 5
 # From a warning to whoever called minimize: this module, minimize, and the two that keyword_only_after adds.
 CALLER = 5
 
@@ -93,9 +98,12 @@ def write_report(
         If the folder cannot be written.
     """
     check_report_tools()
+    metric = metric_of(result, metric)
     names = {"title": title, "metric": metric, "test_metric": test_metric, "cost": cost}
     contents: dict[str, str | bytes] = dict(_tables(result, names, tests, planned))
     figures = draw_all(result.sensitivity, result.trials, result.best, metric=metric, cost=cost)
+    if result.objectives is not None:
+        figures["front"] = result.plot("front")
     contents |= {f"{FIGURES}/{name}.png": render(figure, "png") for name, figure in figures.items()}
     contents[PAGE] = _page(result, names, tests, planned, folder)
     return tuple(_write(folder / name, content) for name, content in contents.items())
@@ -124,7 +132,8 @@ def leave_report(
     RunError
         If the folder cannot be written.
     """
-    names = {"title": title or folder.resolve().name or PLAIN["title"], "metric": "objective", "cost": "cost"}
+    metric = metric_of(result, PLAIN["metric"])
+    names = {"title": title or folder.resolve().name or PLAIN["title"], "metric": metric, "cost": "cost"}
     chosen_ones = (("best", result.best), ("economical", result.economical))
     for name, text in (again or {AGAIN[name]: values_yaml(trial.params) for name, trial in chosen_ones}).items():
         _write(folder / name, text)
@@ -163,8 +172,13 @@ def write_run_page(path: Path, result: Result, *, title: str, metric: str, cost:
         If the page cannot be written.
     """
     check_report_tools()
-    names = PLAIN | {"title": title, "metric": metric, "cost": cost}
+    names = PLAIN | {"title": title, "metric": metric_of(result, metric), "cost": cost}
     return _write(path, _page(result, names, {}, _planned(result), None))
+
+
+def metric_of(result: Result, metric: str) -> str:
+    """What the objective of the tables is called: as people do, or as what stands for several."""
+    return metric if result.objectives is None else result.objectives.metric
 
 
 def _planned(result: Result) -> int:
@@ -174,12 +188,15 @@ def _planned(result: Result) -> int:
 def _tables(result: Result, names: Mapping[str, Any], tests: Mapping[int, float], planned: int) -> dict[str, str]:
     """The files of a report that need no tool: the trials, the analysis and the best trial."""
     called = {key: names[key] for key in ("metric", "test_metric", "cost")}
-    return {
+    several = {} if result.objectives is None else {"objectives": dict(result.objectives.directions)}
+    front = {} if result.objectives is None else {FRONT: csv_text(result.front.to_frame())}
+    return front | {
         TRIALS: csv_text(result.trials.to_frame()),
         ANALYSIS: _json(_analysis(result, planned, chapters(result))),
         BEST: _json(
             called
             | _trial(result, result.best, tests)
+            | several
             | {
                 "economical": _trial(result, result.economical, tests),
                 "differs": {name: {"best": best, "economical": cheap} for name, best, cheap in values_of(result, True)},
@@ -220,6 +237,8 @@ def _page(
         fresh=fresh_of(result, result.best),
         network=network_to_keep(result.trials, result.best),
         finalists=finalist_rows(result),
+        front=front_on_page(result, cost),
+        front_picture=front_picture(result),
         commands={} if folder is None else _commands(folder),
         counts=_counts(result, planned),
         chapters=chapters(result),
@@ -248,6 +267,8 @@ def print_report(
 ) -> None:
     """Print the answer in at most 25 lines that fit 80 columns; the page and the files have the rest.
 
+    Of several objectives a few trials of the front come first, as a table.
+
     Parameters
     ----------
     result : Result
@@ -261,6 +282,13 @@ def print_report(
         As in :func:`write_report`.
     """
     console.print(Text(one_line(title), style="bold"))
+    front = front_shown(result, cost)
+    if front is not None:
+        shown = front.some(MOST_OF_FRONT)
+        part = "" if len(shown) == len(front.rows) else f", {len(shown)} of them"
+        console.print(Text(front.title + part))
+        print_table(console, "", [f"{head}>" for head in front.heads[:-1]], [row[:-1] for row in shown])
+    metric = metric_of(result, metric)
     print_answer(
         console,
         result.sensitivity,
@@ -276,68 +304,6 @@ def _rounds_text(result: Result) -> str:
     """How the run went, in one sentence."""
     parts = (f"{part.name}, {n_trials_text(part.last - part.first)}: {part.did}" for part in chapters(result))
     return f"Rounds: {'; '.join(parts)}."
-
-
-def cautions(result: Result) -> list[str]:
-    """Sentences on what a reader must know before believing the numbers."""
-    sentences = []
-    if result.interrupted:
-        sentences.append(
-            "Interrupted: the analysis speaks of the trials finished so far; the same command with the same run "
-            "folder goes on."
-        )
-    never_trained = sum(part.too_dear for part in result.rounds)
-    if never_trained:
-        sentences.append(
-            f"Configurations never trained, since they are known to cost more than {number(result.max_cost)}: "
-            f"{never_trained:,}."
-        )
-    if result.max_cost is not None and result.sensitivity.question.law == "ranks":
-        sentences.append(
-            "The analysis speaks of the configurations within that cost; hyperparameters that decide the cost go "
-            "together there, which may look like an interaction."
-        )
-    too_dear = int(((result.trials.status == DONE) & ~meets(result.trials.cost, result.max_cost)).sum())
-    if too_dear:
-        sentences.append(
-            f"{n_trials_text(too_dear)} {'is' if too_dear == 1 else 'are'} not known to cost at most "
-            f"{number(result.max_cost)}: evidence in the analysis, but not the best."
-        )
-    sentences += _which_analysed(result)
-    if (result.trials.status == PRUNED).any():
-        sentences.append(_stopped_early(result.trials))
-    return sentences
-
-
-def _which_analysed(result: Result) -> list[str]:
-    """A sentence on which trials the analysis uses, if an optimiser has proposed some."""
-    searched, redraws = int((result.trials.origin == SEARCH).sum()), result.sensitivity.redraws
-    left = searched - sum(len(own.moved) for own in redraws)
-    if not searched:
-        return []
-    why = "which were not drawn from the search space"
-    said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the search space"
-    if not redraws:
-        return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
-    asked = " ".join(
-        f"For {own.name} it also uses {len(own.moved)} of the search: in {own.moved.sum()} of these, drawn by lot, "
-        f"{own.name} was moved away from the value proposed (p {p_text(own.pvalue)} that they are as bad by chance)."
-        for own in redraws
-    )
-    return [f"{said}. {asked} It leaves out the other {left} of the search, {why}."]
-
-
-def _stopped_early(trials: TrialTable) -> str:
-    """A sentence on the trials that were stopped early: how many they are, and how many training steps that saved."""
-    early = trials.select(trials.status == PRUNED)
-    whole = max((curve[-1][0] for curve in trials.curve[trials.status == DONE] if curve), default=0)
-    left = [whole - curve[-1][0] for curve in early.curve if curve]
-    text = (
-        f"{n_trials_text(len(early))} of {len(trials)} {'was' if len(early) == 1 else 'were'} stopped early as hopeless"
-    )
-    if sum(left) > 0:
-        text += f", which saved {sum(left):,} of their {whole * len(left):,} steps"
-    return f"{text}; no such trial is called the best."
 
 
 def _counts(result: Result, planned: int) -> dict[str, int]:
@@ -359,9 +325,22 @@ def _analysis(result: Result, planned: int, rounds: Sequence[Chapter]) -> dict[s
         "interrupted": result.interrupted,
         "indices": [asdict(index) for index in sensitivity.indices],
         "cost_indices": [asdict(index) for index in sensitivity.cost_indices],
+        **({} if result.objectives is None else {"objectives": _each_objective(result)}),
         "pairs": [asdict(pair) for pair in sensitivity.pair_indices],
         "rounds": [asdict(chapter) for chapter in rounds],
         "decisions": [asdict(decision) for decision in (result.reduction.decisions if result.reduction else ())],
+    }
+
+
+def _each_objective(result: Result) -> dict[str, Any]:
+    """The indices of each of several objectives, and what the goal came to."""
+    return {
+        name: {
+            "minimize": own.question.minimize,
+            "threshold": own.threshold,
+            "indices": [asdict(index) for index in own.indices],
+        }
+        for name, own in result.sensitivities.items()
     }
 
 

@@ -153,7 +153,8 @@ class Hsic:
     final_share : float
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1). Each
         configuration gets two seeds if there are at least 4 such trials, else one. There are no such trials if they
-        would suffice for fewer than two configurations, or if `evaluate` takes no seed.
+        would suffice for fewer than two configurations, if `evaluate` takes no seed, or if there are several
+        objectives, whose front has no single winner.
     ask_share : float
         Share of the trials, in [0, 1), in which the search asks whether a hyperparameter matters, one hyperparameter
         after another, in 12 trials each. In 3 of these, drawn by lot, its value is moved away from the one proposed, so
@@ -189,7 +190,9 @@ class Hsic:
         due = run.design_due(self.design_share)
         run.draw(due, "latin", f"drawn {_DRAWN['latin']} from the search space")
         reduction = _learn(run)
-        economy = round(min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY) * run.budget)
+        # Of several objectives the cost may be one; what is left for it otherwise goes to the front.
+        share = 0.0 if run.plan.objectives else min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY)
+        economy = round(share * run.budget)
         # The finals judge all trials, those of earlier chapters among them.
         again = min(round(self.final_share * run.plan.n_trials), run.left // 2 if run.given else run.plan.n_trials)
         candidates, seeds = final_plan(again) if run.seeded else (0, 0)
@@ -204,7 +207,7 @@ class Hsic:
         #    hyperparameters that drive the cost.
         self._spend(run, branches, spared)
         # 4. Search all branches at once. A share of the trials goes to the branch that has been tried least, because
-        #    its best ones may lie where nobody has looked.
+        #    its best ones may lie where nobody has looked. Half way through, find out again whether higher cost helps.
         self._search(run, branches, spared, reduction)
         reduction = _learn(run, reduction)
         # 5. Economise: look for a cheaper trial that is as good as the best within the tolerance.
@@ -294,7 +297,8 @@ class Hsic:
 
         Those that are spared are for the rounds after the search, which take place even if it has found enough
         (:meth:`~hsicfast.search.rounds.Run.enough`). The first few trials are drawn from the distributions of the
-        space.
+        space. Half way through, higher cost is tried again: the best trials are others by then, more trials show what
+        drives the cost, and a process that has seen cheap trials around the best is sure of the expensive end, too.
         """
         several = branches != [WHOLE_SPACE]
         note = "proposed in the whole space"
@@ -305,7 +309,12 @@ class Hsic:
             honest = 0  # enough trials for the analysis are known
         if honest and not run.stopped():
             run.train("search", DESIGN, run.design(honest, "random"), note)
+        half = (run.left + spared) // 2
         while run.left > spared and not run.stopped() and not run.enough(spared):
+            if run.left <= half:
+                half = 0
+                self._spend(run, promising(branches, run.evidence)[0], spared)
+                continue
             branch = WHOLE_SPACE
             if several and np.random.default_rng([run.plan.seed, run.planned, 1]).random() < self.branch_share:
                 branch = least_tried(promising(branches, run.evidence)[0], run.evidence)[0]

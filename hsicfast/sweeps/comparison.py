@@ -21,7 +21,7 @@ from rich.console import Console
 from hsicfast.arrays import Floats
 from hsicfast.files import parsed_yaml, read_json, read_small, read_table
 from hsicfast.report.tables import print_table
-from hsicfast.runs.folder import ANALYSIS, BEST, SETTINGS, TRIALS
+from hsicfast.runs.folder import ANALYSIS, BEST, FRONT, SETTINGS, TRIALS
 from hsicfast.text import number
 from hsicfast.trials.trial import DONE, FINAL
 
@@ -125,8 +125,12 @@ def folder_name(overrides: Sequence[str], groups: Iterable[str]) -> str | None:
 
 
 def read_runs(folder: Path) -> list[EndedRun]:
-    """The runs in the folder of a multirun that have left a report, in the order of their numbers."""
+    """The runs in the folder of a multirun that have left a report, in the order of their numbers.
+
+    Those with several objectives are left out: of two fronts neither need be the better one.
+    """
     found = [path.parent for path in folder.glob(f"*/{BEST}") if (path.parent / OVERRIDES).is_file()]
+    found = [own for own in found if not (own / FRONT).is_file()]
     found.sort(key=lambda own: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", own.name)])
     said = [_said(own) for own in found]
     differ = [

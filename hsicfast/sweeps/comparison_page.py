@@ -16,7 +16,7 @@ from hsicfast.files import write_atomically
 from hsicfast.report.page import templates
 from hsicfast.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, render, sheet, shorten, styled
 from hsicfast.report.style import legend as add_legend
-from hsicfast.runs.folder import PAGE
+from hsicfast.runs.folder import FRONT, PAGE
 from hsicfast.sweeps.comparison import HEADS, EndedRun, Kind, kinds_of, print_kinds, read_runs, row_of
 from hsicfast.text import number
 from hsicfast.trials.entries import csv_text
@@ -46,7 +46,9 @@ def leave_comparison(folder: Path, console: Console) -> None:
     RunError
         If the folder cannot be written.
     """
-    runs = read_runs(folder)
+    runs, fronts = read_runs(folder), list(folder.glob(f"*/{FRONT}"))
+    if fronts:
+        console.print(Text(f"runs with several objectives are not compared: {len(fronts)} left a {FRONT}"))
     if len(runs) < 2:
         return
     kinds = kinds_of(runs)

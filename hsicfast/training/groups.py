@@ -101,10 +101,38 @@ def run_group(evaluate: Any, group: Group, folder: Path | None) -> list[Trial]:
     NoResult, Relaunched, Exception
         As :func:`~hsicfast.training.worker.run_trial`.
     """
+    trials = trained_together(evaluate, group, None if folder is None else group_checkpoint(folder, group))
+    if trials is None:
+        return [run_trial(evaluate, accepts_seed(evaluate), job, folder) for job in group.jobs]
+    if folder is not None:
+        for trial in trials:
+            write_result(folder, trial)
+    return trials
+
+
+def trained_together(evaluate: Together, group: Group, checkpoint: Path | None) -> list[Trial] | None:
+    """Train the trials of a group in one call.
+
+    Parameters
+    ----------
+    evaluate : Together
+    group : Group
+    checkpoint : Path, optional
+        The file for the state of this group, which `evaluate` gets if it takes one.
+
+    Returns
+    -------
+    list of Trial, or None
+        None if the call raised an error: one of them may have broken all, and each shows for itself whether it trains.
+
+    Raises
+    ------
+    NoResult, Relaunched, Exception
+        As :func:`~hsicfast.training.worker.run_trial`.
+    """
     jobs = group.jobs
     reports = [CurveReporter(job.pruning, job.index) for job in jobs]
     asked: dict[str, Any] = {}
-    checkpoint = None if folder is None else group_checkpoint(folder, group)
     if accepts_checkpoint(evaluate.evaluate_many):
         asked["checkpoint"] = checkpoint
         if checkpoint is not None:
@@ -122,23 +150,20 @@ def run_group(evaluate: Any, group: Group, folder: Path | None) -> list[Trial]:
     except Exception as error:
         if is_lost(error):
             raise
-        # One of them may have broken all: each shows for itself whether it trains.
-        return [run_trial(evaluate, accepts_seed(evaluate), job, folder) for job in jobs]
+        return None
     if len(outcomes) != len(jobs):
         raise NoResult(
             f"evaluate_many must return a result for each configuration, but got {len(outcomes)} for {len(jobs)}; "
             "correct it"
         )
-    trials = [ended(job, outcome, report) for job, outcome, report in zip(jobs, outcomes, reports, strict=True)]
-    if folder is not None:
-        for trial in trials:
-            write_result(folder, trial)
-        group_checkpoint(folder, group).unlink(missing_ok=True)
-    return trials
+    return [ended(job, outcome, report) for job, outcome, report in zip(jobs, outcomes, reports, strict=True)]
 
 
 def group_checkpoint(folder: Path, group: Group) -> Path:
-    """The path where the training of a group may keep its state: another one for other trials."""
+    """The path where the training of a group may keep its state: another one for other trials.
+
+    The first result of the group deletes it (:func:`~hsicfast.runs.results.first_of`).
+    """
     indices = [job.index for job in group.jobs]
     digest = hashlib.sha256(repr(indices).encode()).hexdigest()[:16]
     return checkpoint_path(folder, indices[0]).with_suffix(f".{digest}.ckpt")

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from hsicfast.errors import InputError, check_repeats
+from hsicfast.training.groups import Group, Together, trained_together
 from hsicfast.training.worker import Job, accepts_seed, run_trial
-from hsicfast.trials.trial import DESIGN, DONE, INFEASIBLE, INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT, trial_seed
+from hsicfast.trials.trial import (
+    DESIGN,
+    DONE,
+    INFEASIBLE,
+    INFEASIBLE_OBJECTIVE,
+    LARGEST_CONSTRAINT,
+    Trial,
+    trial_seed,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,8 @@ class Repeated:
         ``evaluate(params, seed=...)``, picklable if the trials run in processes.
     repeats : int
         Number of seeds, at least 2.
+    objectives : tuple of str
+        The names of several objectives, of which each has its mean, and its standard deviation such as ``error_sd``.
 
     Examples
     --------
@@ -40,31 +52,92 @@ class Repeated:
 
     evaluate: Callable[..., Any]
     repeats: int
+    objectives: tuple[str, ...] = ()
 
     def __call__(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """Train with each seed of a trial."""
         trials = []
         for own in seeds_of(seed, self.repeats):
-            trial = run_trial(self.evaluate, True, Job(0, dict(params), own, DESIGN), folder=None)
+            job = Job(0, dict(params), own, DESIGN, objectives=self.objectives)
+            trial = run_trial(self.evaluate, True, job, folder=None)
             trials.append(trial)
             if trial.status != DONE:
                 break
+        return self._result(trials)
+
+    def _result(self, trials: Sequence[Trial]) -> dict[str, Any]:
+        """The result of a trial from those of its seeds, in their order; the last one alone may not be done."""
         last = trials[-1]
         metrics = _agreed([trial.metrics for trial in trials])
         cost = _mean(trial.cost for trial in trials)
+        means = {name: metrics.pop(name, math.nan) for name in self.objectives}
         if last.status != DONE:
             message = f"with seed {last.seed}, {len(trials)} of {self.repeats}: {last.message}"
-            ended = {"objective": math.nan, "cost": cost, "status": last.status, "message": message}
+            ended = {"cost": cost, "status": last.status, "message": message}
             if last.failure == INFEASIBLE:
                 metrics |= {key: last.metrics[key] for key in (INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT)}
                 ended["failure"] = INFEASIBLE
-            return ended | metrics
+            return {"objectives": means} | ended | metrics if means else {"objective": math.nan} | ended | metrics
+        if means:
+            scatter = {f"{name}_sd": stdev(trial.metrics[name] for trial in trials) for name in means}
+            return {"objectives": means, "cost": cost, **metrics, **scatter}
         objectives = [trial.objective for trial in trials]
         return {"objective": fmean(objectives), "cost": cost, **metrics, "objective_sd": stdev(objectives)}
 
 
-def repeated(evaluate: Callable[..., Any], repeats: int) -> Callable[..., Any]:
+class RepeatedTogether(Repeated):
+    """`Repeated` of an `evaluate` that can train several configurations in one call: each seed is one more network.
+
+    The results are those of `Repeated`. A configuration is trained with all its seeds, but those after one that
+    diverged do not count.
+    """
+
+    evaluate: Any  # a callable that is `Together`
+
+    def __call__(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Train with each seed of a trial, in one call if they train well together."""
+        if len(self.evaluate.groups([dict(params) for _ in range(self.repeats)])) == 1:
+            trials = trained_together(self.evaluate, Group(tuple(self._jobs(params, seed))), None)
+            if trials is not None:
+                return self._first(trials)
+        return super().__call__(params, seed)
+
+    def groups(self, configurations: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        """Which configurations train well together with all their seeds; one goes where its first seed goes."""
+        counted = [params for params in configurations for _ in range(self.repeats)]
+        found = [
+            [place // self.repeats for place in places if place % self.repeats == 0]
+            for places in self.evaluate.groups(counted)
+        ]
+        return [places for places in found if places]
+
+    def evaluate_many(
+        self,
+        configurations: Sequence[Mapping[str, Any]],
+        seeds: Sequence[int],
+        reports: Sequence[Any],
+        checkpoint: Path | None = None,
+    ) -> list[dict[str, Any]]:
+        """The mean over the seeds of each configuration, trained in one call."""
+        jobs = [job for params, seed in zip(configurations, seeds, strict=True) for job in self._jobs(params, seed)]
+        trials = trained_together(self.evaluate, Group(tuple(jobs)), checkpoint)
+        if trials is None:
+            return [super(RepeatedTogether, self).__call__(*pair) for pair in zip(configurations, seeds, strict=True)]
+        return [self._first(trials[start : start + self.repeats]) for start in range(0, len(jobs), self.repeats)]
+
+    def _jobs(self, params: Mapping[str, Any], seed: int) -> list[Job]:
+        return [Job(0, dict(params), own, DESIGN, objectives=self.objectives) for own in seeds_of(seed, self.repeats)]
+
+    def _first(self, trials: Sequence[Trial]) -> dict[str, Any]:
+        """The result of a trial from those of all its seeds."""
+        ended = next((place for place, trial in enumerate(trials, 1) if trial.status != DONE), len(trials))
+        return self._result(trials[:ended])
+
+
+def repeated(evaluate: Callable[..., Any], repeats: int, objectives: tuple[str, ...] = ()) -> Callable[..., Any]:
     """`evaluate` with `repeats` seeds for each trial; `evaluate` itself if there is one.
+
+    `objectives` as in :class:`Repeated`.
 
     Raises
     ------
@@ -79,7 +152,8 @@ def repeated(evaluate: Callable[..., Any], repeats: int) -> Callable[..., Any]:
             f"repeats above 1 need an evaluate that takes a seed, but got repeats={repeats} and an evaluate of the "
             "params alone; give it a parameter `seed`, or leave repeats out"
         )
-    return Repeated(evaluate, repeats)
+    kind = RepeatedTogether if isinstance(evaluate, Together) else Repeated
+    return kind(evaluate, repeats, objectives)
 
 
 def seeds_of(seed: int, repeats: int) -> list[int]:

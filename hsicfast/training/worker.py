@@ -48,7 +48,10 @@ class NoResult(InputError):
 
 @dataclass(frozen=True)
 class Job:
-    """A planned trial: its index, values and seed, its origin, the pruning that may stop it, and its price if known."""
+    """A planned trial: its index, values and seed, its origin, the pruning that may stop it, and its price if known.
+
+    Several `objectives` are named; a single one has no name.
+    """
 
     index: int
     params: dict[str, Any]
@@ -56,6 +59,7 @@ class Job:
     origin: Origin
     pruning: Pruning | None = None
     price: float = math.nan
+    objectives: tuple[str, ...] = ()
 
 
 def never() -> bool:
@@ -192,13 +196,8 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
     """
     if not isinstance(outcome, Mapping):
         outcome = {"objective": outcome}
-    if "objective" not in outcome:
-        raise NoResult(
-            f"evaluate must return a number or a dict with `objective`, but got the keys {list(map(str, outcome))}; "
-            "add it"
-        )
     rest = {kept(str(key), MOST_NAME): value for key, value in outcome.items()}
-    objective = _number("an objective", rest.pop("objective"))
+    objective, several = _objectives(rest, job.objectives)
     cost = _number("a cost", rest.pop("cost", math.nan))
     constraints = _constraints(rest.pop("constraints", ()))
     # A training that the pruner stopped is pruned unless it returns another status.
@@ -214,15 +213,17 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
             f"a status must be {DONE!r}, {DIVERGED!r} or {PRUNED!r}, but got {status!r}; correct it or leave it out"
         )
     if status == DONE and not math.isfinite(objective):
-        status, message = DIVERGED, message or f"the objective was {objective}"
+        named = next((f" {name}" for name, value in several.items() if not math.isfinite(value)), "")
+        status, message = DIVERGED, message or f"the objective{named} was {objective}"
     infeasible = status != DIVERGED and largest(constraints) > 0
     if infeasible:
         status, failure = DIVERGED, INFEASIBLE
         message = message or "a constraint is above 0"
     for key, value in rest.items():
-        if key in job.params or key in RESERVED:
+        if key in job.params or key in RESERVED or key in several:
             raise NoResult(
-                f"a metric may not have the name of a hyperparameter or one of {RESERVED}, but got {key!r}; rename it"
+                f"a metric may not have the name of a hyperparameter or an objective or one of {RESERVED}, but got "
+                f"{key!r}; rename it"
             )
         rest[key] = kept(value) if isinstance(value, str) else _number(f"the metric {key!r}", value)
     if constraints:
@@ -233,10 +234,38 @@ def _checked(outcome: Any, job: Job, stopped: str) -> dict[str, Any]:
         "objective": objective if status != DIVERGED and math.isfinite(objective) else math.nan,
         "cost": cost if math.isfinite(cost) else job.price,
         "status": status,
-        "metrics": rest,
+        "metrics": several | rest,
         "message": message,
         "failure": (failure or NOT_FINITE) if status == DIVERGED else "",
     }
+
+
+def _objectives(rest: dict[str, Any], names: tuple[str, ...]) -> tuple[float, dict[str, float]]:
+    """Takes the objective out of what `evaluate` returned; or those with these `names`, of which the first stands.
+
+    If one of several is not finite, it stands.
+    """
+    found = rest.pop("objectives", None)
+    if names:
+        if not isinstance(found, Mapping) or {*found} != {*names}:
+            said = f"the names {list(found)}" if isinstance(found, Mapping) else f"objectives={found!r}"
+            raise NoResult(
+                f"evaluate must return a dict with `objectives`, a number for each of {list(names)}, but got {said}; "
+                "return these, or correct objectives="
+            )
+        numbers = {name: _number("an objective", found[name]) for name in names}
+        several = {name: own if math.isfinite(own) else math.nan for name, own in numbers.items()}
+        return next((own for own in numbers.values() if not math.isfinite(own)), numbers[names[0]]), several
+    if isinstance(found, Mapping) and found:
+        raise NoResult(
+            f"several objectives must be named before the run, but evaluate returned {list(map(str, found))}; pass "
+            f"objectives={dict.fromkeys(map(str, found), 'minimize')} or 'maximize' (in conf/, as task.objectives)"
+        )
+    if "objective" not in rest:
+        raise NoResult(
+            f"evaluate must return a number or a dict with `objective`, but got the keys {list(rest)}; add it"
+        )
+    return _number("an objective", rest.pop("objective")), {}
 
 
 def _constraints(value: Any) -> list[float]:

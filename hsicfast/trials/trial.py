@@ -96,7 +96,8 @@ class Trial:
         Values of the active hyperparameters.
     objective : float
         What is minimised or maximised. Finite if `status` is ``done``; the last value, or NaN if there was none, if it
-        is ``pruned``; NaN otherwise.
+        is ``pruned``; NaN otherwise. Of several objectives, which are among the metrics, it is the first; in the tables
+        of a run it is the number of trials that dominate this one.
     cost : float
         What the network costs, in the user's unit; NaN if unknown.
     status : {"done", "diverged", "pruned", "lost"}
@@ -142,7 +143,7 @@ LATE = tuple(own.name for own in fields(Trial) if own.metadata["late"])
 
 
 # Purposes of the random streams of one (seed, index); the design's own stream has no third number.
-TRAINING, PROPOSAL, SPARE, COIN = 1, 2, 3, 4
+TRAINING, PROPOSAL, SPARE, COIN, WEIGHTS = 1, 2, 3, 4, 5
 
 
 def names_in(place: Place) -> tuple[str, ...]:

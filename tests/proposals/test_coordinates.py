@@ -95,3 +95,12 @@ def test_part_of_a_space():
     assert bounds["kind"] == (0.5, 0.5)
     assert bounds["norm"] == (0.75, 0.75)
     assert bounds["deep"] == bounds["switch"] == (0, 1)
+
+
+@pytest.mark.parametrize(("log", "shares"), [(False, [1 / 3] * 3), (True, np.diff(np.log([2.5, 3.5, 4.5, 5.5])))])
+def test_the_values_at_the_ends_of_a_part_are_as_likely_as_the_others(log, shares):
+    whole, part = (SearchSpace({"n": Int(low, high, log=log)}) for low, high in ((1, 10), (3, 5)))
+    coordinates = Coordinates(whole)
+    (low,), (high,) = coordinates.within(part, {})
+    found = [coordinates.params(np.array([unit]))["n"] for unit in np.linspace(low, high, 1001)]
+    assert np.bincount(found)[3:].tolist() == pytest.approx(1001 * np.array(shares) / sum(shares), abs=1)

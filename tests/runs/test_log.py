@@ -31,6 +31,24 @@ def test_of_a_run_and_of_its_going_on(tmp_path):
     assert (trial["status"], trial["objective"], trial["cost"]) == ("done", trial["params"]["x"], None)
 
 
+def test_of_a_setting_that_changed_without_another_trial(tmp_path):
+    def train(params):
+        return params["x"]
+
+    def run(how):
+        more = {"folder": tmp_path, "settings": {"task": {"how": how}}}
+        return minimize(train, FLAT, n_trials=6, strategy="random", **more)
+
+    train.alike = {"how": ("fast", "slow")}
+
+    first, again = run("fast"), run("slow")
+    assert again.trials.to_frame().equals(first.trials.to_frame())
+    told = [line["text"] for line in lines(tmp_path) if line["event"] == "learnt"]
+    assert told == ['task.how was "fast" and is "slow" now, which trains the same trials']
+    with pytest.raises(InputError, match=r'but task\.how was "fast" and is "other" now in .*; set back what changed'):
+        run("other")
+
+
 def test_of_a_failure_with_its_last_lines(tmp_path):
     Log(tmp_path).on_trial(BAD, stored=False)
     (line,) = lines(tmp_path)

@@ -41,6 +41,25 @@ class TestFolder:
         assert said in str(error.value)
         assert "pass another hydra.run.dir=" in str(error.value)
 
+    def test_settings_that_give_the_same_trials_go_on(self, folder):
+        alike = {"how": ("fast", "slow")}
+        before = {**SETTINGS, "task": {"how": "fast", "inner": {"how": "fast"}, "kind": "fast"}}
+        opened(folder, settings=before, n_trials=9, alike=alike).close()
+        kept = (folder / "settings.json").read_text()
+        now = {**SETTINGS, "task": {"how": "slow", "inner": {"how": "slow"}, "kind": "fast"}}
+        again = opened(folder, settings=now, n_trials=9, alike=alike)
+        again.close()
+        assert again.changed == [f'task.{name} was "fast" and is "slow" now' for name in ("how", "inner.how")]
+        assert (again.place, len(again.history)) == (0, 1)
+        assert (folder / "settings.json").read_text() == kept
+        for other, said in (("other", 'task.how was "fast" and is "other" now'), (None, "task.how was")):
+            task = {**now["task"], "how": other, "kind": "slow"}
+            with pytest.raises(InputError, match="keeps the settings it was started with") as error:
+                opened(folder, settings={**now, "task": task}, n_trials=9, alike=alike)
+            assert said in str(error.value)
+            assert 'task.kind was "fast" and is "slow" now' in str(error.value)
+            assert "inner.how" not in str(error.value)
+
     def test_broken_settings_are_named(self, folder):
         (folder / "settings.json").write_text("{")
         with pytest.raises(InputError, match=r"settings\.json is not .* pass resume=force if you are sure"):

@@ -17,10 +17,9 @@ from hsicfast import Float, InputError, SearchSpace, TrialTable
 from hsicfast.indices.verdicts import headline, verdicts
 from hsicfast.report.page import fingerprint
 from hsicfast.search import run_report
+from hsicfast.search.chosen import best_sentence, cautions
 from hsicfast.search.finals import Final
 from hsicfast.search.run_report import (
-    best_sentence,
-    cautions,
     check_report_tools,
     print_report,
     write_report,

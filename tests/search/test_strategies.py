@@ -10,8 +10,8 @@ from hsicfast.errors import InputError
 from hsicfast.proposals.samplers import design
 from hsicfast.search import rounds
 from hsicfast.search.branches import branches_of
+from hsicfast.search.chosen import cautions
 from hsicfast.search.orchestrator import minimize
-from hsicfast.search.run_report import cautions
 from hsicfast.search.strategies import Hsic, TwoStep
 from hsicfast.space.search_space import Bool, Choice, Float, SearchSpace
 from hsicfast.trials.trial import trial_seed
@@ -44,7 +44,9 @@ class TestHsic:
         assert [(r.name, r.first, r.last) for r in economised.rounds] == [
             ("design", 0, 8),
             ("spend", 8, 10),
-            ("search", 10, 35),
+            ("search", 10, 24),
+            ("spend", 24, 26),
+            ("search", 26, 35),
             ("economise", 35, 40),
         ]
         assert economised.best.objective < 0.05
@@ -60,6 +62,23 @@ class TestHsic:
         assert {first["optimizer"], second["optimizer"]} == {"adam", "sgd"}
         assert first["size"] == second["size"] == SPACE["size"].high
         assert "size=" in economised.rounds[1].note
+
+    def test_half_way_it_is_tried_again_with_the_best_found_since(self):
+        """Only where the rate is good a large size helps, so that the best of the design does not show it."""
+
+        def late(params):
+            loss = (math.log10(params["rate"]) + 2) ** 2
+            helps = params["size"] > 0.98 and loss < 0.02
+            return {"objective": loss + 0.1 * params["size"] - helps, "cost": 100 ** params["size"]}
+
+        space = SearchSpace({"rate": Float(1e-5, 1.0, log=True), "size": Float(0.0, 1.0)})
+        found = minimize(late, space, n_trials=40, strategy=Hsic(ask_share=0), seed=1)
+        first, second = (r for r in found.rounds if r.name == "spend")
+        search = [r for r in found.rounds if r.name == "search"]
+        assert (first.last, search[0].last, second.last) == (search[0].first, second.first, search[1].first)
+        before = found.trials.select(np.arange(second.first))
+        assert found.trials[second.first].params == before.best().params | {"size": 1.0}
+        assert before.best().objective > -0.01 > found.trials[second.first].objective
 
     def test_every_branch_gets_a_few_trials_first(self):
         # The design has one trial in each of the three branches inside "b", and five in "a".
@@ -132,6 +151,7 @@ class TestHsic:
         assert found.sensitivity.significant() == ["rate"]
         assert not minimize(lambda p: p["rate"], space, n_trials=12, strategy=Hsic(), seed=0).sensitivity.redraws
         own = "For rate it also uses 12 of the search: in 3 of these, drawn by lot, rate was moved away from the value "
+        own += "proposed; if rate had no influence, these would come out as badly as they did with p 0.0"
         assert own in " ".join(cautions(found))
 
     def test_a_maximum_is_a_minimum_mirrored(self, economised):

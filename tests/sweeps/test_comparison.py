@@ -113,6 +113,12 @@ class TestFiles:
         leave_comparison(tmp_path, Console(record=True))
         assert not (tmp_path / "comparison.csv").exists()
 
+    def test_runs_with_several_objectives_are_left_out(self, folder, capsys):
+        (folder / "2_run" / "front.csv").write_text("x")
+        assert [run.folder.name for run in read_runs(folder)] == ["0_run", "1_run", "10_run"]
+        leave_comparison(folder, Console(width=200))
+        assert "runs with several objectives are not compared: 1 left a front.csv" in capsys.readouterr().out
+
     def test_names_are_text(self, tmp_path):
         for number, name in enumerate(["<b>", "[red]"]):
             leave_run(tmp_path, number, [1.0], [f"known={name}", "seed=0"], task="<i>")

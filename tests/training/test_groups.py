@@ -151,6 +151,18 @@ def test_a_checkpoint_is_that_of_the_group(folder):
     assert path != group_checkpoint(folder, Group(group.jobs[:2]))
 
 
+@pytest.mark.parametrize("deed", ["raise", "die"])
+def test_what_a_group_left_goes_with_its_first_result(deed, processes, folder):
+    group = Group(tuple(jobs(3)))
+    path = group_checkpoint(folder, group)
+    path.parent.mkdir()
+    other = group_checkpoint(folder, Group(tuple(jobs(9)[5:7])))  # has no result yet
+    for left in (path, other):
+        left.write_text("state")
+    assert len(list(processes.run(Pairs(deed), [group], folder))) == 3
+    assert list(path.parent.iterdir()) == [other]
+
+
 def test_a_run_is_the_same_in_groups_and_without(tmp_path):
     space = SearchSpace({"x": Float(0.0, 1.0)})
     pairs, lone = Pairs(), Pairs(size=1)

@@ -12,8 +12,9 @@ from hsicfast.errors import InputError
 from hsicfast.search.orchestrator import minimize
 from hsicfast.space.search_space import Float, SearchSpace
 from hsicfast.training.executors import Local, Processes
-from hsicfast.training.repeats import Repeated, repeated, seeds_of
-from hsicfast.training.worker import NoResult
+from hsicfast.training.groups import Group, grouped, run_group
+from hsicfast.training.repeats import Repeated, RepeatedTogether, repeated, seeds_of
+from hsicfast.training.worker import Job, NoResult
 from hsicfast.trials.trial import trial_seed
 
 SPACE = SearchSpace({"x": Float(-1, 1), "y": Float(0, 1)})
@@ -167,6 +168,69 @@ class TestRuns:
 
         # The sd of a mean of 9 is a third; each sd is known to 5% (1 / sqrt(2 n)), their ratio to 7%.
         assert spread(9) / spread(1) == pytest.approx(1 / 3, rel=0.21)
+
+
+class Stack:
+    """`noisy`, of which up to `size` configurations train in one call."""
+
+    def __init__(self, size=100, broken=False):
+        self.size, self.broken, self.calls, self.alone = size, broken, [], 0
+
+    def __call__(self, params, seed):
+        self.alone += 1
+        return noisy(params, seed)
+
+    def groups(self, configurations):
+        places = range(len(configurations))
+        return [list(places[start : start + self.size]) for start in range(0, len(places), self.size)]
+
+    def evaluate_many(self, configurations, seeds, reports, checkpoint=None):
+        self.calls.append((len(seeds), checkpoint))
+        if self.broken:
+            raise RuntimeError("one of them is odd")
+        return [self.result(*each) for each in zip(configurations, seeds, strict=True)]
+
+    def result(self, params, seed):
+        try:
+            return noisy(params, seed)
+        except FloatingPointError as error:
+            return {"objective": math.nan, "status": "diverged", "message": f"FloatingPointError: {error}"}
+
+
+class TestTogether:
+    @pytest.mark.parametrize("size", [1, 3, 7, 100])
+    @pytest.mark.parametrize("broken", [False, True])
+    def test_the_run_is_the_same(self, whole, size, broken):
+        stack = Stack(size, broken)
+        found = minimize(stack, SPACE, n_trials=20, strategy="random", seed=3, repeats=3)
+        for name in ("objective", "status"):
+            np.testing.assert_array_equal(getattr(found.trials, name), getattr(whole.trials, name))
+        assert [trial.message for trial in found.trials] == [trial.message for trial in whole.trials]
+        assert (stack.alone == 0) == (size > 1 and not broken)
+
+    def test_each_seed_is_one_more_network(self, tmp_path):
+        stack = Stack(size=7)
+        own = [Job(index, {"x": 0.5, "y": 0.5}, index, "design") for index in range(5)]
+        evaluate = repeated(stack, 3)
+        assert type(evaluate) is RepeatedTogether
+        # The seeds of trials 2 and 4 go two ways: a trial goes where its first seed does.
+        planned = grouped(evaluate, own)
+        assert [[job.index for job in each.jobs] for each in planned] == [[0, 1, 2], [3, 4]]
+        (tmp_path / "results").mkdir()
+        run_group(evaluate, planned[1], tmp_path)
+        ((networks, checkpoint),) = stack.calls
+        assert (networks, checkpoint.parent) == (6, tmp_path / "checkpoints")
+
+    def test_a_trial_alone_trains_its_seeds_in_one_call(self):
+        stack = Stack()
+        assert repeated(stack, 4)({"x": 0.5, "y": 0.5}, seed=2) == Repeated(noisy, 4)({"x": 0.5, "y": 0.5}, seed=2)
+        assert ([networks for networks, _ in stack.calls], stack.alone) == ([4], 0)
+
+    def test_a_group_that_forgets_one_is_no_result(self):
+        stack = Stack()
+        stack.evaluate_many = lambda configurations, seeds, reports: [1.0]
+        with pytest.raises(NoResult, match="a result for each configuration, but got 1 for 4; correct it"):
+            run_group(repeated(stack, 2), Group(tuple(Job(i, {}, i, "design") for i in range(2))), None)
 
 
 class TestRefused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from hydra.errors import InstantiationException
 from torch import nn
 from torch.nn import functional as F
 
+from hsicfast import minimize
+from hsicfast.errors import InputError
 from hsicfast.proposals.samplers import design
+from hsicfast.training.repeats import repeated
 from lightning_tasks import module, nets
 from lightning_tasks.stacked import fit
 from lightning_tasks.stacked.dropout import Dropout
@@ -261,6 +265,50 @@ def test_the_best_is_what_the_trial_was(trainee, tmp_path) -> None:
 def test_a_training_is_named(trainee) -> None:
     with pytest.raises(InstantiationException, match="must be one of auto, stacked, solo, plain, but got 'both'; pass"):
         trainee("runge", training="both")
+
+
+def test_several_devices_train_no_stack(trainee) -> None:
+    two = {"trainer": {"devices": 2}}
+    with pytest.raises(InstantiationException, match="a stack trains on one device, but got training='stacked' and"):
+        trainee("runge", training="stacked", **two)
+    way_out = r"`trainer.devices=1 executor=processes executor.workers=2` trains a stack in each worker"
+    with pytest.warns(UserWarning, match=f"with devices=2 each trial starts 2 processes, .*; {way_out}, and `task.tr"):
+        auto = trainee("runge", training="auto", **two)
+    assert auto.groups([{}, {}]) == [[0], [1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainee("runge", training="plain", **two)
+        trainee("mnist", training="auto", **two)
+
+
+def test_a_folder_goes_on_with_another_training(trainee, space, tmp_path) -> None:
+    def run(training: str, n: int) -> Any:
+        more = {"folder": tmp_path, "settings": {"task": {"training": training}}}
+        evaluate = trainee("runge", training=training)
+        return minimize(evaluate, space("runge"), n_trials=n, strategy="random", **more).trials
+
+    first = run("stacked", 6)
+    both = run("solo", 9)
+    np.testing.assert_array_equal(both.objective[:6], first.objective)
+    with pytest.raises(
+        InputError, match=r'task\.training was "stacked" and is "plain" now in .*; set back what changed'
+    ):
+        run("plain", 9)
+
+
+def test_the_seeds_of_a_trial_are_networks_of_its_stack(trainee) -> None:
+    stacked, solo = (repeated(trainee("runge", epochs=3, training=each), 3) for each in ("stacked", "solo"))
+    params = {"width": 8, "depth": 2, "batch_size": 3, "dropout": True, "batch_norm": True}
+    wild = {**params, "optimizer": "sgd", "learning_rate": 1e9, "batch_norm": False}
+    configurations, seeds = [params, wild, {**params, "activation": "tanh"}], [5, 6, 7]
+    assert stacked.groups(configurations) == [[0, 1, 2]]
+    assert solo.groups(configurations) == [[0], [1], [2]]
+    together = stacked.evaluate_many(configurations, seeds, [None] * 3)
+    for own, params, seed in zip(together, configurations, seeds, strict=True):
+        for other in (stacked(params, seed), solo(params, seed)):
+            assert own.keys() == other.keys()
+            for name in own.keys() - {"seconds"}:
+                np.testing.assert_equal(own[name], other[name])
 
 
 def test_other_networks_train_alone(trainee) -> None:
