@@ -327,7 +327,8 @@ def _made(cfg: DictConfig, key: str) -> Any:
         if not isinstance(cause, ValueError | TypeError | FileNotFoundError | hydra.errors.HydraException):
             raise
         meant = unknown_argument(target, cause) if isinstance(cause, TypeError) else ""
-        raise InputError(f"{place}: {cause}{meant}") from error
+        said = str(cause).partition(". Did you mean ")[0] if meant else cause  # Python guesses, too, from 3.13 on
+        raise InputError(f"{place}: {said}{meant}") from error
 
 
 def _not_among_the_options(error: hydra.errors.MissingConfigException) -> str:
