@@ -246,7 +246,7 @@ def analyse(
     if isinstance(space, Reading | LargeReading):
         space, trials, minimize, law = parts_of(space, trials, minimize, law)
     if trials is None:
-        raise InputError("an analysis needs trials, but got a space alone; pass them, or what read_trials returned")
+        raise InputError("an analysis needs a space and trials, but got one of them; pass both, or read_trials(file)")
     law = "space" if law is None else law
     rules = Rules(law, failed, pruned)
     _check_rules(rules)

@@ -99,7 +99,7 @@ def _read_run(folder: Path) -> Found:
 
     settled = history.read_history(folder)[-1].settings
     space, minimize = space_and_direction(settled)
-    several = Objectives.of(settled.get("objectives"))
+    several = Objectives.of_settings(settled)
     maximized = (
         {name: not several.minimizes(name) for name in several.names} if several else {"objective": not minimize}
     )

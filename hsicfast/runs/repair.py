@@ -265,7 +265,7 @@ def _loaded(path: Path, name: str) -> list[optuna.trial.FrozenTrial] | None:
 
 def _objectives(kept: Sequence[Chapter]) -> Objectives | None:
     """The objectives of a run that has several; every chapter has the same."""
-    return Objectives.of(kept[-1].settings.get("objectives"))
+    return Objectives.of_settings(kept[-1].settings)
 
 
 def _index_fault(

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from hsicfast.errors import InputError, writing
 from hsicfast.files import numbered, put_aside, write_atomically
 from hsicfast.runs.claims import WRITER, Claims
-from hsicfast.runs.folder import REPLACED, RESULTS, SETTINGS, STUDY
+from hsicfast.runs.folder import FRONT, REPLACED, RESULTS, SETTINGS, STUDY
 from hsicfast.runs.history import (
     Chapter,
     bound,
@@ -112,7 +112,7 @@ class Store:
         self._lock: Lock | None = None
         self._aside: Path | None = None
         kept = as_kept(settings)
-        self._objectives = Objectives.of(kept.get("objectives"))
+        self._objectives = Objectives.of_settings(kept)
         self.changed: list[str] = []
         self._alike = alike or {}
         self.history, self.place, self._n_trials = [Chapter(kept, n_trials)], 0, n_trials
@@ -257,6 +257,7 @@ class Store:
         anew = bool(self.forced and (changes or not history[-1].plans(kept, self.chapter.n_trials)))
         if anew and (changes or history[-1].settings != kept):
             self._put_aside(folder, folder / SETTINGS)
+            self._put_aside(folder, folder / FRONT)  # a run with a single objective leaves no other in its place
         if self.forced:
             # The study may hold trials that are about to be replaced; it is built again from the files.
             self._put_aside(folder, folder / STUDY)

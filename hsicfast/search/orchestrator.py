@@ -269,8 +269,15 @@ def execute(
         watcher = Watchers(Log(where), watcher)
     check_fork()
     plan.trained(evaluate)  # refuses an evaluate that the plan cannot train before a folder is made
+    if "objectives" in (settings or {}):
+        raise InputError("settings= may not say 'objectives', as objectives= does, but it does; call it something else")
     described = dict(settings or {}) | plan.description
     alike = getattr(evaluate, "alike", None)
+    if alike is not None and not isinstance(alike, Mapping):
+        raise InputError(
+            "the attribute `alike` of evaluate must be a dict of settings to values that give the same trials, but got "
+            f"{alike!r}; rename it"
+        )
     kept = Store(plan.space, described, plan.minimize, where, store, plan.resume, plan.extent, alike)
     run: Run | None = None
     try:

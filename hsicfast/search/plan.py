@@ -205,7 +205,7 @@ class RunPlan:
         if self.had:
             known["had"] = dict(self.had)
         if self.objectives is not None:
-            known["objectives"] = dict(self.objectives.directions)
+            known["objectives"] = self.objectives.described
         return known
 
     @property

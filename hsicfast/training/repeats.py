@@ -57,16 +57,18 @@ class Repeated:
     def __call__(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """Train with each seed of a trial."""
         trials = []
-        for own in seeds_of(seed, self.repeats):
-            job = Job(0, dict(params), own, DESIGN, objectives=self.objectives)
-            trial = run_trial(self.evaluate, True, job, folder=None)
-            trials.append(trial)
-            if trial.status != DONE:
+        for job in self._jobs(params, seed):
+            trials.append(run_trial(self.evaluate, True, job, folder=None))
+            if trials[-1].status != DONE:
                 break
         return self._result(trials)
 
+    def _jobs(self, params: Mapping[str, Any], seed: int) -> list[Job]:
+        return [Job(0, dict(params), own, DESIGN, objectives=self.objectives) for own in seeds_of(seed, self.repeats)]
+
     def _result(self, trials: Sequence[Trial]) -> dict[str, Any]:
-        """The result of a trial from those of its seeds, in their order; the last one alone may not be done."""
+        """The result of a trial from those of its seeds, in their order, up to the first one that is not done."""
+        trials = trials[: next((place for place, trial in enumerate(trials, 1) if trial.status != DONE), None)]
         last = trials[-1]
         metrics = _agreed([trial.metrics for trial in trials])
         cost = _mean(trial.cost for trial in trials)
@@ -99,7 +101,7 @@ class RepeatedTogether(Repeated):
         if len(self.evaluate.groups([dict(params) for _ in range(self.repeats)])) == 1:
             trials = trained_together(self.evaluate, Group(tuple(self._jobs(params, seed))), None)
             if trials is not None:
-                return self._first(trials)
+                return self._result(trials)
         return super().__call__(params, seed)
 
     def groups(self, configurations: Sequence[Mapping[str, Any]]) -> list[list[int]]:
@@ -123,15 +125,7 @@ class RepeatedTogether(Repeated):
         trials = trained_together(self.evaluate, Group(tuple(jobs)), checkpoint)
         if trials is None:
             return [super(RepeatedTogether, self).__call__(*pair) for pair in zip(configurations, seeds, strict=True)]
-        return [self._first(trials[start : start + self.repeats]) for start in range(0, len(jobs), self.repeats)]
-
-    def _jobs(self, params: Mapping[str, Any], seed: int) -> list[Job]:
-        return [Job(0, dict(params), own, DESIGN, objectives=self.objectives) for own in seeds_of(seed, self.repeats)]
-
-    def _first(self, trials: Sequence[Trial]) -> dict[str, Any]:
-        """The result of a trial from those of all its seeds."""
-        ended = next((place for place, trial in enumerate(trials, 1) if trial.status != DONE), len(trials))
-        return self._result(trials[:ended])
+        return [self._result(trials[start : start + self.repeats]) for start in range(0, len(jobs), self.repeats)]
 
 
 def repeated(evaluate: Callable[..., Any], repeats: int, objectives: tuple[str, ...] = ()) -> Callable[..., Any]:

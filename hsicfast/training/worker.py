@@ -245,8 +245,9 @@ def _objectives(rest: dict[str, Any], names: tuple[str, ...]) -> tuple[float, di
 
     If one of several is not finite, it stands.
     """
-    found = rest.pop("objectives", None)
+    found = rest.get("objectives")
     if names:
+        rest.pop("objectives", None)
         if not isinstance(found, Mapping) or {*found} != {*names}:
             said = f"the names {list(found)}" if isinstance(found, Mapping) else f"objectives={found!r}"
             raise NoResult(

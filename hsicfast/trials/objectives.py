@@ -25,7 +25,7 @@ from hsicfast.space.search_space import RESERVED
 from hsicfast.text import is_text, number
 from hsicfast.trials.goal import dominated_by, losses_of
 from hsicfast.trials.table import TrialTable
-from hsicfast.trials.trial import DONE, WEIGHTS, Trial
+from hsicfast.trials.trial import DONE, INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT, WEIGHTS, Trial
 
 Direction = Literal["minimize", "maximize"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -33,6 +33,8 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 AUGMENT = 0.05
 # FENCE: a loss this many interquartile ranges above the upper quartile is an extreme outlier (Tukey's outer fence).
 FENCE = 3
+# No objective may have one of these names, which the table of a run has already.
+TAKEN = (*RESERVED, INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT)
 
 
 @dataclass(frozen=True)
@@ -80,25 +82,37 @@ class Objectives:
                 f"objectives must be a dict of names to minimize or maximize, or a list of names, but got {given!r}; "
                 'write {"error": "minimize", "latency": "minimize"}'
             )
+        taken = {*TAKEN, *names}
+        for name in given:
+            if not is_text(name) or not name or name in taken:
+                raise InputError(
+                    f"the name of an objective must be a text, and no hyperparameter's nor one of {TAKEN}, but got "
+                    f"{name!r}; rename it"
+                )
         directions = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, DIRECTIONS[0])
         if len(directions) < 2 or len(directions) < len(given):
             raise InputError(
                 f"objectives must have at least two names, each once, but got {given!r}; for a single one leave "
                 "objectives= out, and return `objective`"
             )
-        taken = {*RESERVED, *names}
         for name, direction in directions.items():
-            if not is_text(name) or not name or name in taken:
-                raise InputError(
-                    f"the name of an objective must be a text, and no hyperparameter's nor one of {RESERVED}, but got "
-                    f"{name!r}; rename it"
-                )
             if direction not in DIRECTIONS:
                 raise InputError(
                     f"the direction of an objective must be minimize or maximize, but that of {name!r} is "
                     f"{direction!r}; choose one of them"
                 )
         return cls(directions)
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> Objectives | None:
+        """Those that the settings of a run describe (:attr:`described`); None if it has a single one."""
+        described = settings.get("objectives")
+        return None if described is None else cls(dict(described))
+
+    @property
+    def described(self) -> list[list[str]]:
+        """Names and directions in their order, which counts: the values in a study have no names."""
+        return [[name, direction] for name, direction in self.directions.items()]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -207,10 +221,14 @@ def _front(losses: Floats) -> NDArray[np.intp]:
 
 
 def _spread(losses: Floats) -> Floats:
-    """The range (q,) of losses (n, q) up to Tukey's outer fence, beyond which a loss is an extreme outlier."""
+    """The range (q,) of losses (n, q) up to Tukey's outer fence, beyond which a loss is an extreme outlier.
+
+    It is the whole range if three quarters of them are equally good, so that there is no fence.
+    """
     lower, upper = np.percentile(losses, [25, 75], axis=0)
-    least = losses.min(axis=0)
-    return np.asarray(np.minimum(losses.max(axis=0), upper + FENCE * (upper - lower)) - least)
+    least, most = losses.min(axis=0), losses.max(axis=0)
+    fenced = np.minimum(most, upper + FENCE * (upper - lower)) - least
+    return np.where(fenced > 0, fenced, most - least)
 
 
 def _distances(losses: Floats, weights: Floats, spread: Floats) -> Floats:

@@ -210,9 +210,10 @@ class TestDirection:
         reading = read_trials(pd.DataFrame({"rate": RATE, "loss": LEVEL}), "loss", space=space)
         assert analyse(reading, pairs=False).question.law == "space"
 
-    def test_a_space_needs_trials(self):
-        with pytest.raises(InputError, match="an analysis needs trials, but got a space alone; pass them"):
-            analyse(SearchSpace({"rate": Float(0, 1)}))
+    @pytest.mark.parametrize("alone", [SearchSpace({"rate": Float(0, 1)}), "runs/mine"])
+    def test_a_space_and_trials_are_needed(self, alone):
+        with pytest.raises(InputError, match=r"needs a space and trials, but got one of them; .* or read_trials\(file"):
+            analyse(alone)
 
 
 class TestRepeats:

@@ -47,6 +47,9 @@ def test_of_a_setting_that_changed_without_another_trial(tmp_path):
     assert told == ['task.how was "fast" and is "slow" now, which trains the same trials']
     with pytest.raises(InputError, match=r'but task\.how was "fast" and is "other" now in .*; set back what changed'):
         run("other")
+    train.alike = True
+    with pytest.raises(InputError, match=r"`alike` of evaluate must be a dict .*, but got True; rename it"):
+        run("slow")
 
 
 def test_of_a_failure_with_its_last_lines(tmp_path):

@@ -174,9 +174,19 @@ class TestKept:
         same(trained(n_trials=40, executor="processes"), whole[0])
 
     def test_other_objectives_are_another_run(self, whole):
-        for other in ({"error": "minimize", "speed": "minimize"}, ["error", "seen"], None):
+        turned = dict(reversed(BOTH.items()))  # the study's values have no names, only an order
+        for other in ({"error": "minimize", "speed": "minimize"}, ["error", "seen"], turned, None):
             with pytest.raises(InputError, match="a run folder keeps the settings it was started with, but objectives"):
                 trained(n_trials=40, folder=whole[1], objectives=other)
+
+    def test_a_forced_run_with_one_objective_leaves_no_front(self, tmp_path):
+        trained(n_trials=8, folder=tmp_path, strategy=Random())
+        (tmp_path / "front.csv").write_text("as a report leaves it")
+        trained(
+            n_trials=8, folder=tmp_path, strategy=Random(), resume="force", objectives=None,
+            evaluate=lambda params: params["width"],
+        )  # fmt: skip
+        assert [path.parent.parent.name for path in tmp_path.rglob("front.csv")] == ["replaced"]
 
     def test_more_trials_take_up_the_earlier_ones(self, tmp_path):
         first = trained(n_trials=8, folder=tmp_path, strategy=Random())
@@ -378,6 +388,7 @@ class TestRefused:
             ({"pruner": optuna.pruners.MedianPruner()}, "pruner= needs a single objective"),
             ({"objectives": ["error", "width"]}, "no hyperparameter's nor one of .*, but got 'width'"),
             ({"objectives": ["error", "latency"]}, r"a number for each of \['error', 'latency'\], but got the names"),
+            ({"settings": {"objectives": 2}}, "settings= may not say 'objectives', as objectives= does"),
             ({"objectives": None}, "several objectives must be named before the run, but evaluate returned"),
             ({"evaluate": lambda params: 1.0}, "but got objectives=None; return these, or correct objectives="),
             ({"evaluate": lambda params: {"objectives": {"error": "x", "speed": 1}}}, "an objective must be a number"),

@@ -175,6 +175,7 @@ class TestRunTrial:
         assert trial.metrics.pop("none") != 0
         assert trial.metrics == {"n": 3, "ok": 1, "note": "x", "f": 0.5}
         assert isinstance(trial.metrics["n"], int)
+        assert finished({"objective": 1, "objectives": 3}).metrics == {"objectives": 3}  # a number of them, say
 
     def test_exception_without_words(self):
         def evaluate(params):

@@ -98,6 +98,11 @@ class TestByHand:
         assert table.objective[9] - table.objective[0] > 0.3
         assert np.isfinite(table.objective).all()
 
+    @pytest.mark.parametrize("unit", [1e-6, 1e6])
+    def test_a_rare_loss_counts_in_any_unit(self, unit):
+        table = table_of(THREE, [(0, 0, 0)] * 9 + [(unit, 0, 0)])
+        assert THREE.weighed(table, np.full(3, 1 / 3)).objective[9] == pytest.approx((1 + AUGMENT) / 3)
+
     def test_weights_depend_on_seed_and_index_alone(self):
         drawn = np.array([THREE.weights(3, index) for index in range(200)])
         assert np.array_equal(drawn[7], THREE.weights(3, 7))
@@ -161,6 +166,8 @@ class TestOf:
             (["a", "cost"], "but got 'cost'; rename it"),
             (["a", ""], "must be a text"),
             (["a", 1], "must be a text"),
+            ([{"a": "minimize"}, {"b": "minimize"}], "must be a text, .* but got {'a': 'minimize'}"),
+            (["a", "largest_constraint"], "but got 'largest_constraint'; rename it"),
             ({"a": "minimize", "b": "max"}, "must be minimize or maximize, but that of 'b' is 'max'; choose one"),
         ],
     )
