@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_stacked import configurations, relative  # which finds the packages, and sets the threads
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -34,6 +33,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn import functional as F
 
+from benches.bench_stacked import configurations, relative
 from benches.results import add_json, write_results
 from lightning_tasks import module, nets
 
