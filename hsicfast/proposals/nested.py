@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats
 from hsicfast.evidence.improvement import fit
@@ -27,6 +28,8 @@ FEWEST_KNOWN = 4
 # each of ROUNDS rounds each of them looks at NEAR neighbours, at distances that shrink from the first of STEPS to the
 # last, and moves to the best of them if that is better.
 DRAWN, MOVED, STARTS, ROUNDS, NEAR, STEPS = 512, 256, 6, 15, 24, (0.3, 0.01)
+# A Gaussian process sees at most MOST_SEEN trials: it takes the cube of their number, for each proposal.
+MOST_SEEN = 400
 # FAR: below this, phi(z) + z Phi(z) is a small difference of large numbers. FURTHEST: below this it counts as there.
 FAR, FURTHEST = -1.0, -1e6
 # On average one, two or four of the hyperparameters that exist are moved at once.
@@ -89,9 +92,10 @@ class NestedSearch:
         """The coordinates of the most promising new point, and what is expected of it."""
         exists = self._coordinates.active(self._units)
         within = (self._units >= self._low) & (self._units <= self._high) | ~exists
-        inside: Bools = np.asarray(within.all(axis=1))
-        sight = _Sight(self._coordinates, self._units, self.lessons, inside if inside.any() else ~inside)
-        leaders = self._placed(self._units[sight.leaders])
+        seen = telling([lesson.value for lesson in self.lessons], MOST_SEEN)
+        units, lessons, inside = self._units[seen], [self.lessons[row] for row in seen], within[seen].all(axis=1)
+        sight = _Sight(self._coordinates, units, lessons, inside if inside.any() else ~inside)
+        leaders = self._placed(units[sight.leaders])
         around = self._moved(leaders, STEPS[0] / 3, -(-MOVED // len(leaders)))
         rows = np.concatenate((self._draw(DRAWN), around))
         worth = sight.worth(rows)
@@ -127,6 +131,27 @@ class NestedSearch:
     def _placed(self, units: Floats) -> Floats:
         """The coordinates (n, d) nearest to `units` that are searched."""
         return self._coordinates.snapped(np.clip(units, self._low, self._high))
+
+
+def telling(values: Sequence[float], most: int) -> NDArray[np.intp]:
+    """Places of at most `most` trials that tell a search most: the best half, the newest quarter, and others evenly.
+
+    Examples
+    --------
+    >>> telling([5.0, 1.0, 9.0, 8.0, 2.0, 7.0, 6.0, 4.0, 3.0, 10.0], 8).tolist()
+    [0, 1, 3, 4, 6, 7, 8, 9]
+    >>> telling([3.0, 2.0], 8).tolist()
+    [0, 1]
+    """
+    n = len(values)
+    if n <= most:
+        return np.arange(n)
+    chosen = np.zeros(n, dtype=bool)
+    chosen[np.argsort(values, kind="stable")[: most // 2]] = True
+    chosen[n - most // 4 :] = True
+    others = np.flatnonzero(~chosen)
+    chosen[others[np.linspace(0, len(others) - 1, most - np.count_nonzero(chosen)).astype(np.intp)]] = True
+    return np.flatnonzero(chosen)
 
 
 class _Sight:
