@@ -93,7 +93,8 @@ class NestedSearch:
         exists = self._coordinates.active(self._units)
         within = (self._units >= self._low) & (self._units <= self._high) | ~exists
         seen = telling([lesson.value for lesson in self.lessons], MOST_SEEN)
-        units, lessons, inside = self._units[seen], [self.lessons[row] for row in seen], within[seen].all(axis=1)
+        units, lessons = self._units[seen], [self.lessons[row] for row in seen]
+        inside: Bools = np.asarray(within[seen].all(axis=1))
         sight = _Sight(self._coordinates, units, lessons, inside if inside.any() else ~inside)
         leaders = self._placed(units[sight.leaders])
         around = self._moved(leaders, STEPS[0] / 3, -(-MOVED // len(leaders)))
