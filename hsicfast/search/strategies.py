@@ -233,7 +233,7 @@ class Hsic:
                 proposals.append(expensive)
         if proposals and not run.stopped():
             shown = ", ".join(f"{name}={value_text(end)}" for name, end in ends.items())
-            note = f"that repeat the best of each branch at the dear end ({shown})"
+            note = f"that repeat the best of each branch at the expensive end ({shown})"
             run.train("spend", SEARCH, proposals[: max(run.left - spared, 0)], note)
 
     def _economise(self, run: Run, reduction: Reduction, spared: int) -> None:

@@ -36,7 +36,7 @@ class TestMaxCost:
         assert max(evaluate.trained) <= 0.4
         assert result.trials.cost.max() <= 1.4
         assert result.rounds[0].too_dear > 1
-        assert f"; passed over as dearer than max_cost: {result.rounds[0].too_dear}" in result.rounds[0].story
+        assert f"; passed over as more expensive than max_cost: {result.rounds[0].too_dear}" in result.rounds[0].story
         assert result.max_cost == 1.4
 
     def test_the_design_is_the_same_sequence_without_what_is_too_dear(self):
