@@ -68,7 +68,8 @@ class Round:
     @property
     def story(self) -> str:
         """The note, and the number of configurations that were passed over."""
-        return f"{self.note}; passed over as more expensive than max_cost: {self.too_dear:,}" if self.too_dear else self.note
+        over = f"; passed over as more expensive than max_cost: {self.too_dear:,}" if self.too_dear else ""
+        return f"{self.note}{over}"
 
 
 class Ledger:
