@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED, SEARCH, Trial
 
 if TYPE_CHECKING:
+    from hsicfast.evidence.redraws import Redraws
     from hsicfast.search.finals import Final
     from hsicfast.search.result import Result
 
@@ -248,13 +250,27 @@ def _which_analysed(result: Result) -> list[str]:
     said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the search space"
     if not redraws:
         return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
-    asked = " ".join(
+    return [f"{said}. {_asked(redraws)} It leaves out the other {left} of the search, {why}."]
+
+
+def _asked(redraws: Sequence[Redraws]) -> str:
+    """What the trials of the search that ask about a hyperparameter have shown."""
+    if len(redraws) > 1:
+        found = ", ".join(
+            f"{own.name} {p_text(own.pvalue)}" for own in sorted(redraws, key=attrgetter("pvalue", "name"))
+        )
+        most, moved = max(len(own.moved) for own in redraws), max(int(own.moved.sum()) for own in redraws)
+        return (
+            f"For each of {len(redraws)} hyperparameters it also uses up to {most} trials of the search: in up to "
+            f"{moved} of these, drawn by lot, it was moved away from the value proposed; if it had no influence, these "
+            f"would come out as badly as they did with this p: {found}."
+        )
+    (own,) = redraws
+    return (
         f"For {own.name} it also uses {len(own.moved)} of the search: in {own.moved.sum()} of these, drawn by lot, "
         f"{own.name} was moved away from the value proposed; if {own.name} had no influence, these would come out as "
         f"badly as they did with p {p_text(own.pvalue)}."
-        for own in redraws
     )
-    return [f"{said}. {asked} It leaves out the other {left} of the search, {why}."]
 
 
 def _stopped_early(trials: TrialTable) -> str:

@@ -7,10 +7,11 @@ import pytest
 from toys import ECONOMISE, SPACE, Stopper, cut_short, diverge, same, train
 
 from hsicfast.errors import InputError
+from hsicfast.evidence.redraws import Redraws
 from hsicfast.proposals.samplers import design
 from hsicfast.search import rounds
 from hsicfast.search.branches import branches_of
-from hsicfast.search.chosen import cautions
+from hsicfast.search.chosen import _asked, cautions
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.strategies import Hsic, TwoStep
 from hsicfast.space.search_space import Bool, Choice, Float, SearchSpace
@@ -153,6 +154,15 @@ class TestHsic:
         own = "For rate it also uses 12 of the search: in 3 of these, drawn by lot, rate was moved away from the value "
         own += "proposed; if rate had no influence, these would come out as badly as they did with p 0.0"
         assert own in " ".join(cautions(found))
+
+    def test_what_it_asked_about_several_is_one_sentence(self):
+        losses, lot = np.arange(12.0), np.arange(12) >= 9
+        said = _asked([Redraws("idle", losses, losses < 3), Redraws("rate", losses, lot)])
+        assert said == (
+            "For each of 2 hyperparameters it also uses up to 12 trials of the search: in up to 3 of these, drawn by "
+            "lot, it was moved away from the value proposed; if it had no influence, these would come out as badly as "
+            "they did with this p: rate 0.005, idle 1.000."
+        )
 
     def test_a_maximum_is_a_minimum_mirrored(self, economised):
         def mirrored(params, seed):
