@@ -78,7 +78,7 @@ def fit(x: Floats, losses: Floats, owners: NDArray[np.int64] | None = None) -> P
     """
     from scipy.optimize import minimize
 
-    some = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_FITTED)).astype(np.intp))
+    some = evenly(len(x), MOST_FITTED)
     squares = (x[some, None, :] - x[None, some, :]) ** 2
     if owners is not None:
         firsts = np.flatnonzero(np.diff(owners, prepend=-1))
@@ -92,6 +92,15 @@ def fit(x: Floats, losses: Floats, owners: NDArray[np.int64] | None = None) -> P
     factor = np.linalg.cholesky(_matern(_distances(x / scales, x / scales)) + noise * np.eye(len(x)))
     weights: Floats = np.linalg.solve(factor.T, np.linalg.solve(factor, losses))
     return Process(x, scales, np.asarray(factor, dtype=np.float64), weights)
+
+
+def evenly(n: int, most: int) -> NDArray[np.intp]:
+    """At most `most` of n places, evenly spaced from the first to the last.
+
+    >>> evenly(10, 4).tolist(), evenly(3, 4).tolist()
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    return np.linspace(0, n - 1, min(n, most)).astype(np.intp)
 
 
 def still_to_gain(

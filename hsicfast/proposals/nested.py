@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsicfast.arrays import Bools, Floats
-from hsicfast.evidence.improvement import fit
+from hsicfast.evidence.improvement import evenly, fit
 from hsicfast.proposals.coordinates import Coordinates
 from hsicfast.proposals.transforms import Lesson
 from hsicfast.space.search_space import SearchSpace
@@ -151,7 +151,7 @@ def telling(values: Sequence[float], most: int) -> NDArray[np.intp]:
     chosen[np.argsort(values, kind="stable")[: most // 2]] = True
     chosen[n - most // 4 :] = True
     others = np.flatnonzero(~chosen)
-    chosen[others[np.linspace(0, len(others) - 1, most - np.count_nonzero(chosen)).astype(np.intp)]] = True
+    chosen[others[evenly(len(others), most - int(chosen.sum()))]] = True
     return np.flatnonzero(chosen)
 
 

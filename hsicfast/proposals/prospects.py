@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hsicfast.evidence.improvement import fit, still_to_gain
+from hsicfast.evidence.improvement import evenly, fit, still_to_gain
 from hsicfast.proposals.coordinates import Coordinates
 from hsicfast.proposals.transforms import bounded
 from hsicfast.space.search_space import SearchSpace
@@ -55,7 +55,7 @@ def expected_harm(space: SearchSpace, trials: TrialTable) -> dict[str, float]:
     depend has none, because another value of it makes another configuration altogether.
     """
     seen = trials.evidence
-    seen = seen.select(np.unique(np.linspace(0, len(seen) - 1, min(len(seen), MOST_SEEN)).astype(np.intp)))
+    seen = seen.select(evenly(len(seen), MOST_SEEN))
     losses = np.array(bounded(seen))
     spread = float(losses.std())
     if spread == 0:

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hsicfast.arrays import Floats
+from hsicfast.trials.goal import within_fence
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED
 
 # POWERS: the bounds of the power in the transform of losses. Power 1 leaves them as they are, power 0 is the logarithm.
 # A power below 0 would leave differences between the best few trials only, a power above 1 between the worst few.
 POWERS = (0.0, 1.0)
-# FENCE: a loss this many interquartile ranges above the upper quartile is an extreme outlier (Tukey's outer fence).
-FENCE = 3
 # MOST_EXCESS: a cost this many times too high, or too low, teaches an optimiser as much as any more extreme cost.
 MOST_EXCESS = 1e3
 
@@ -153,7 +152,7 @@ def bounded(trials: TrialTable) -> list[float]:
 
     A diverged trial counts as the worst of the others. If it were left out, a Gaussian process would go on proposing
     the region that diverges, because it would see nothing bad there. One loss of 1e12 would make all others look the
-    same to it, so that a loss beyond Tukey's outer fence (FENCE interquartile ranges above the upper quartile) is moved
+    same to it, so that a loss beyond Tukey's outer fence (:func:`~hsicfast.trials.goal.within_fence`) is moved
     onto the fence.
 
     A trial that was stopped early counts with its last value; if it were left out, it would be proposed again. It
@@ -165,8 +164,7 @@ def bounded(trials: TrialTable) -> list[float]:
     finite = losses[np.isfinite(losses)]
     if not len(finite):
         return [0.0] * len(trials)
-    lower, upper = np.percentile(finite, [25, 75])
-    worst = min(float(finite.max()), float(upper + FENCE * (upper - lower)))
+    worst = float(within_fence(finite))
     losses = np.where(np.isfinite(early), np.maximum(early, finite.min()), losses)
     return np.where(np.isfinite(losses), np.minimum(losses, worst), worst).tolist()
 

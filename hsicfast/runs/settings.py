@@ -108,11 +108,12 @@ def as_before(
     settled: dict[str, Any] = {}
     changes: list[str] = []
     for name, value in now.items():
-        was = settled[name] = before.get(name, value)
+        was = before.get(name, value)
         if isinstance(value, Mapping) and isinstance(was, Mapping):
             settled[name], inner = as_before(was, value, alike)
             changes += [f"{name}.{change}" for change in inner]
         elif was != value and was in alike.get(name, ()) and value in alike[name]:
+            settled[name] = was
             changes += differences({name: was}, {name: value})
         else:
             settled[name] = value

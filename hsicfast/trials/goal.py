@@ -25,6 +25,8 @@ SAMPLED_FROM, EDGE_SAMPLE = 50_000, 16_384
 # A loss is as good as the best if it lies at most this share of the way from the best to what is usual among the better
 # third of the trials drawn from the space, unless a tolerance is given.
 TOLERANCE, BETTER_THIRD = 0.1, 1 / 3
+# FENCE: a loss this many interquartile ranges above the upper quartile is an extreme outlier (Tukey's outer fence).
+FENCE = 3
 # Pairs of trials compared at once: one mark a pair fits into a processor's second cache (1 MiB).
 PAIRS = 1 << 20
 
@@ -136,6 +138,19 @@ def losses_of(objective: Objective, minimize: bool) -> Objective:
     (-0.9, 0.9, 0.3)
     """
     return objective if minimize else -objective
+
+
+def within_fence(losses: Floats) -> Floats:
+    """The largest of finite losses (n,) or (n, q), along the first axis, or Tukey's outer fence if that is lower.
+
+    Examples
+    --------
+    >>> [float(within_fence(np.array([1.0, 2.0, 3.0, 4.0, last]))) for last in (5.0, 99.0)]
+    [5.0, 10.0]
+    """
+    lower, upper = np.percentile(losses, [25, 75], axis=0)
+    fenced: Floats = np.minimum(losses.max(axis=0), upper + FENCE * (upper - lower))
+    return fenced
 
 
 def goal_of(losses: ArrayLike, goal: float | Threshold | Auto) -> Goal:

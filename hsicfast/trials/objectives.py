@@ -23,7 +23,7 @@ from hsicfast.arrays import Bools, Floats
 from hsicfast.errors import InputError
 from hsicfast.space.search_space import RESERVED
 from hsicfast.text import is_text, number
-from hsicfast.trials.goal import dominated_by, losses_of
+from hsicfast.trials.goal import dominated_by, losses_of, within_fence
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT, WEIGHTS, Trial
 
@@ -31,8 +31,6 @@ Direction = Literal["minimize", "maximize"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 # AUGMENT: the share of the weighted sum, by which a trial that another dominates is never as good (Knowles, 2006).
 AUGMENT = 0.05
-# FENCE: a loss this many interquartile ranges above the upper quartile is an extreme outlier (Tukey's outer fence).
-FENCE = 3
 # No objective may have one of these names, which the table of a run has already.
 TAKEN = (*RESERVED, INFEASIBLE_OBJECTIVE, LARGEST_CONSTRAINT)
 
@@ -225,10 +223,9 @@ def _spread(losses: Floats) -> Floats:
 
     It is the whole range if three quarters of them are equally good, so that there is no fence.
     """
-    lower, upper = np.percentile(losses, [25, 75], axis=0)
-    least, most = losses.min(axis=0), losses.max(axis=0)
-    fenced = np.minimum(most, upper + FENCE * (upper - lower)) - least
-    return np.where(fenced > 0, fenced, most - least)
+    least = losses.min(axis=0)
+    fenced = within_fence(losses) - least
+    return np.where(fenced > 0, fenced, losses.max(axis=0) - least)
 
 
 def _distances(losses: Floats, weights: Floats, spread: Floats) -> Floats:
