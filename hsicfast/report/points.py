@@ -12,6 +12,7 @@ from hsicfast.indices.findings import Findings, Pair
 from hsicfast.report.axes import Scale, fits_log_axis, scale
 from hsicfast.report.style import BLUE, GREY, Mark
 from hsicfast.text import clip, p_text
+from hsicfast.trials.goal import within_fence
 from hsicfast.trials.objectives import Objectives
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DESIGN, DIVERGED, DONE, FINAL, INFEASIBLE, PRUNED, SEARCH, Trial
@@ -30,6 +31,8 @@ KIND_SHAPES = {
 MOST_POINTS = 5000
 # Up to FREE_POINTS points keep their full size; more points shrink so that together they cover the same area.
 FREE_POINTS = 600
+# Values that would make an axis more than MOST_STRETCHED times as long are not shown.
+MOST_STRETCHED = 3.0
 
 
 class Layer(NamedTuple):
@@ -192,6 +195,8 @@ def plane(
     y, edge = trials.objective, sensitivity.threshold
     good = sensitivity.question.losses(y) <= sensitivity.question.losses(edge)
     able = finished & np.isfinite(x)
+    far = able & far_off(np.where(able, y, np.nan), best.objective)
+    able &= ~far
     shown = np.flatnonzero(able)[some_of(good[able], sensitivity.question.seed)]
     layers = [
         Layer(kind + inside, Mark(KIND_SHAPES[kind], colour, filled=met), shown[rows[shown] & (good[shown] == met)])
@@ -213,7 +218,7 @@ def plane(
         edge=edge if math.isfinite(edge) else None,
         best=(best_x, best.objective) if math.isfinite(best_x) else None,
         title=f"{clip(metric, 40)} against {across}",
-        note=plane_note(trials, good, able, shown, sensitivity.n_met),
+        note=plane_note(trials, good, able, far, shown, sensitivity.n_met),
         across=across if known or by_cost is not None else "trial number (costs are unknown)",
         up=clip(metric, 60),
     )
@@ -260,8 +265,32 @@ def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
     ]
 
 
-def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows, analysed: int) -> str:
+def far_off(values: Floats, best: float) -> Bools:
+    """Whether values (n,) are so far from the `best` that a picture of all would show nothing else.
+
+    These are the ones beyond Tukey's outer fence, on the axis that suits the values, if they make it more than
+    MOST_STRETCHED times as long. A value that is not known is not far off.
+
+    Examples
+    --------
+    >>> far_off(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 1e14, np.nan]), 0.1).tolist()
+    [False, False, False, False, False, True, False]
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return known
+    log = fits_log_axis(values[known])
+    at = np.log10(values, where=known, out=np.full(len(values), np.nan)) if log else values
+    away = np.abs(at - (math.log10(best) if log else best))
+    far = known & (away > within_fence(away[known]))
+    stretched = np.ptp(at[known]) > MOST_STRETCHED * np.ptp(at[known & ~far])
+    return far if stretched else np.zeros_like(far)
+
+
+def plane_note(trials: TrialTable, good: Bools, able: Bools, far: Bools, shown: Rows, analysed: int) -> str:
     """How many trials are `shown`, and why those that are not `able` to be shown are missing.
+
+    Those that lie `far` off are named by how many they are.
 
     The optimiser's trials are not analysed; if some of them are good, too, `analysed` says how many of the good are.
     """
@@ -273,9 +302,10 @@ def plane_note(trials: TrialTable, good: Bools, able: Bools, shown: Rows, analys
         ((trials.status == DIVERGED) & ~infeasible, "diverged (nothing to show)"),
         (infeasible, "infeasible"),
         (trials.status == PRUNED, "were stopped early"),
+        (far, "beyond the axis"),
     ):
         missing = int(np.count_nonzero(rows & ~able))
         if missing:
             parts.append(f"{missing:,} {what}")
-    unknown = int(np.count_nonzero((trials.status == DONE) & ~able))
+    unknown = int(np.count_nonzero((trials.status == DONE) & ~able & ~far))
     return "; ".join([*parts, *([f"{unknown:,} of unknown cost"] if unknown else [])])

@@ -118,7 +118,7 @@ def cheap_enough(cost: float, trials: TrialTable) -> float:
 class CostBisection:
     """Bisects the cost on a log scale between the cheapest trial that is good enough and the cheapest trial.
 
-    After TRIES trials in a row at one level that were not good enough, the level becomes the floor and the next level
+    After TRIES tries in a row at one level that were not good enough, the level becomes the floor and the next level
     lies half way up again. Near the top the bisection starts from the bottom once more.
 
     Attributes
@@ -128,7 +128,7 @@ class CostBisection:
     floor : float
         The cost below which no trial as good is expected any more; 0 before one is known.
     misses : int
-        How many trials in a row left the cheapest good one above the level.
+        How many tries in a row left the cheapest good one above the level.
 
     Examples
     --------
@@ -147,7 +147,7 @@ class CostBisection:
     def most(self, cost: float, trials: TrialTable) -> float | None:
         """The cost to try next if the cheapest good trial has this `cost`; None if that is 0 or unknown.
 
-        It is called once for each such trial: if `cost` is still above the last level, that trial counts as a miss.
+        It is called once for the trials of each level: if `cost` is still above the last level, they count as a miss.
         """
         if not 0 < cost < np.inf:
             return None

@@ -85,11 +85,12 @@ def finalists(trials: TrialTable, count: int) -> list[Trial]:
 def finals_of(trials: TrialTable) -> tuple[Final, ...]:
     """The results of each finalist, the best mean first; of equal means, the one that was better when it was chosen."""
     fresh = list(trials.select(trials.origin == FINAL))
+    # Most trials of a run were never chosen: only those of the chosen configurations are ranked.
+    tried = [trial.params in (own.params for own in fresh) for trial in trials] if fresh else []
     found = []
-    for candidate in finalists(trials, len(trials)) if fresh else ():
+    for candidate in finalists(trials.select(np.array(tried, dtype=bool)), len(fresh)) if fresh else ():
         own = [trial for trial in fresh if trial.params == candidate.params]
-        if own:
-            found.append(_final(candidate.index, [trial for trial in own if trial.status != LOST]))
+        found.append(_final(candidate.index, [trial for trial in own if trial.status != LOST]))
     return tuple(sorted(found, key=lambda final: (math.isnan(final.mean), losses_of(final.mean, trials.minimize))))
 
 

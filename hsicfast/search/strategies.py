@@ -36,6 +36,10 @@ MOST_ECONOMY = 0.2
 # Wording of the notes of a round.
 _METHOD = {"gp": "a Gaussian process", "tpe": "a tree-structured Parzen estimator", "random": "random search"}
 _DRAWN = {"random": "independently", "sobol": "along a Sobol sequence", "latin": "as a Latin hypercube"}
+# MOST_SHARED: the shares of the hsic strategy are of at most this many trials. What a budget has beyond them is drawn
+# from the distributions of the space: a Gaussian process hardly gains from more than 2,000, and the analysis does.
+# PER_BATCH: unless `batch` says another number, one trial is proposed at a time for each PER_BATCH of them.
+MOST_SHARED, PER_BATCH = 2_500, 100
 # WARPED_BEST: the strategy hsic looks for the best loss. The optimiser sees the losses after the power transform that
 # makes them most normal.
 WARPED_BEST = Best(warp=True)
@@ -148,8 +152,9 @@ class Hsic:
     honest_share : float
         Share of the search that is drawn from the distributions of the space before an optimiser proposes the rest, in
         (0, 1), because the analysis describes these distributions.
-    batch : int
-        Number of trials that are proposed together. The proposals do not depend on the number of workers.
+    batch : int, optional
+        Number of trials that are proposed together; by default one for each 100 of the budget. The proposals do not
+        depend on the number of workers.
     final_share : float
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1). Each
         configuration gets two seeds if there are at least 4 such trials, else one. There are no such trials if they
@@ -159,13 +164,17 @@ class Hsic:
         Share of the trials, in [0, 1), in which the search asks whether a hyperparameter matters, one hyperparameter
         after another, in 12 trials each. In 3 of these, drawn by lot, its value is moved away from the one proposed, so
         that these trials count in the analysis, too (:mod:`hsicfast.evidence.redraws`).
+
+    Notes
+    -----
+    Shares are of at most 2,500 trials. What a budget has beyond them is drawn from the distributions of the space.
     """
 
     design_share: float = 0.2
     branch_share: float = 0.25
     economy_share: float = 0.1
     honest_share: float = 0.1
-    batch: int = 1
+    batch: int | None = None
     final_share: float = 0.06
     ask_share: float = 0.3
 
@@ -174,7 +183,8 @@ class Hsic:
             check_share(f"strategy.{name}_share", getattr(self, f"{name}_share"), usual)
         check_share("strategy.final_share", self.final_share, usual=0.06, zero=True)
         check_share("strategy.ask_share", self.ask_share, usual=0.3, zero=True)
-        _check_batch(self.batch)
+        if self.batch is not None:
+            _check_batch(self.batch)
 
     def check(self, n_trials: int) -> None:
         """See :meth:`~hsicfast.search.plan.Strategy.check`."""
@@ -187,14 +197,16 @@ class Hsic:
         #    hyperparameters are independent. In the first points of a Sobol sequence some two of them go together, and
         #    the one that does nothing would be named for the other.
         run.recall()
-        due = run.design_due(self.design_share)
+        shared = _shared(run)
+        due = run.design_due(self.design_share + (1 - self.design_share) * (1 - shared))
         run.draw(due, "latin", f"drawn {_DRAWN['latin']} from the search space")
         reduction = _learn(run)
         # Of several objectives the cost may be one; what is left for it otherwise goes to the front.
         share = 0.0 if run.plan.objectives else min(self.economy_share * decades(run.evidence.cost), MOST_ECONOMY)
-        economy = round(share * run.budget)
+        economy = round(share * shared * run.budget)
         # The finals judge all trials, those of earlier chapters among them.
-        again = min(round(self.final_share * run.plan.n_trials), run.left // 2 if run.given else run.plan.n_trials)
+        again = round(self.final_share * shared * run.plan.n_trials)
+        again = min(again, run.left // 2) if run.given else again
         candidates, seeds = final_plan(again) if run.seeded else (0, 0)
         spared = min(economy + candidates * seeds, run.left)
         # 2. Train a few trials in each branch: in each the most promising ones, by what all trials have shown.
@@ -254,7 +266,8 @@ class Hsic:
                 wish = CheapAndAsGoodAs(limit, cheap_enough(cheap.cost, trials), warp=True)
             else:
                 wish = BestBelow(warp=True, most=bisection.most(cheap.cost, trials))
-            proposals = self._propose(run, WHOLE_SPACE, 1, reduction, wish)
+            count = min(self._together(run), run.left - spared)
+            proposals = self._propose(run, WHOLE_SPACE, count, reduction, wish)
             note = f"proposed to be cheap, with an objective as good as {losses_of(limit, run.plan.minimize):.6g}"
             run.train("economise", SEARCH, proposals, note)
 
@@ -265,7 +278,7 @@ class Hsic:
         seeds before it have shown, or to the next best if that trial has had its own.
         """
         able = run.affordable()
-        ranked = finalists(able, len(able))
+        ranked = finalists(able, candidates)
         tried = ranked[: candidates - max(candidates // 3, 1)]
         turns = [trial.params for trial in tried] * seeds
         note = f"that train the best {candidates} configurations again, with fresh seeds"
@@ -288,7 +301,7 @@ class Hsic:
             branch, tried = least_tried(branches, run.evidence)
             if tried >= FEWEST:
                 return
-            count = min(self.batch, run.left - stop)
+            count = min(self._together(run), run.left - stop)
             note = f"proposed in the branch with the fewest trials, until each has {FEWEST}"
             run.train("branches", SEARCH, self._propose(run, branch, count, reduction), note)
 
@@ -318,9 +331,13 @@ class Hsic:
             branch = WHOLE_SPACE
             if several and np.random.default_rng([run.plan.seed, run.planned, 1]).random() < self.branch_share:
                 branch = least_tried(promising(branches, run.evidence)[0], run.evidence)[0]
-            count = min(self.batch, run.left - spared)
+            count = min(self._together(run), run.left - spared)
             proposals = self._propose(run, branch, count, reduction)
-            run.train("search", SEARCH, run.asked(proposals, self.ask_share), note)
+            run.train("search", SEARCH, run.asked(proposals, self.ask_share * _shared(run)), note)
+
+    def _together(self, run: Run) -> int:
+        """How many trials are proposed together."""
+        return self.batch or max(round(_shared(run) * run.plan.n_trials) // PER_BATCH, 1)
 
     def _propose(
         self, run: Run, branch: Branch, count: int, reduction: Reduction, wish: Wish = WARPED_BEST
@@ -329,6 +346,11 @@ class Hsic:
         draw = np.random.default_rng([run.plan.seed, run.planned])
         space = run.space if draw.random() < OUTSIDE_SHARE else reduction.narrowed(run.space)
         return run.propose(reduction.fixed | branch.fixed, run.ledger.evidence, count, wish, space=space)
+
+
+def _shared(run: Run) -> float:
+    """The part of the budget that is divided by the shares of a strategy: all, or MOST_SHARED trials of it."""
+    return min(1.0, MOST_SHARED / run.plan.n_trials)
 
 
 def _learn(run: Run, before: Reduction | None = None) -> Reduction:

@@ -174,6 +174,16 @@ def test_cost_figure_without_costs_goes_by_trial_number():
     assert not run.sensitivity.cost_indices
 
 
+def test_cost_figure_leaves_out_what_would_flatten_it():
+    run = finished_run(n=40)
+    objective = run.trials.objective.copy()
+    objective[np.nanargmax(objective)] = 1e14
+    axes = cost_figure(run.sensitivity, replace(run.trials, objective=objective), run.best).axes[0]
+    assert max(axes.get_ylim()) < 100
+    assert "; 1 beyond the axis" in texts(axes)[0]
+    assert sum(len(dots.get_offsets()) for dots in axes.collections) == (run.trials.status == "done").sum() - 1
+
+
 def test_cost_figure_maximised_has_its_goal_set_above_the_edge():
     run = finished_run(n=30, sign=-1)
     axes = cost_figure(run.sensitivity, run.trials, run.best).axes[0]

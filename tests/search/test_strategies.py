@@ -9,13 +9,13 @@ from toys import ECONOMISE, SPACE, Stopper, cut_short, diverge, same, train
 from hsicfast.errors import InputError
 from hsicfast.evidence.redraws import Redraws
 from hsicfast.proposals.samplers import design
-from hsicfast.search import rounds
+from hsicfast.search import rounds, strategies
 from hsicfast.search.branches import branches_of
 from hsicfast.search.chosen import _asked, cautions
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.strategies import Hsic, TwoStep
 from hsicfast.space.search_space import Bool, Choice, Float, SearchSpace
-from hsicfast.trials.trial import trial_seed
+from hsicfast.trials.trial import FINAL, trial_seed
 
 # Conditions inside conditions: the learner decides whether there is a booster, and the booster what it has.
 TREE = SearchSpace(
@@ -259,6 +259,33 @@ class TestTwoStep:
         monkeypatch.setattr(rounds, "propose", recorded)
         minimize(train, SPACE, n_trials=18, strategy=TwoStep(0.5, optimizer="random", batch=4))
         assert asked == [(9, 4, 9), (13, 4, 13), (17, 1, 17)]
+
+
+class TestManyTrials:
+    """The hsic strategy with thousands of trials; small numbers stand for them."""
+
+    @pytest.mark.parametrize(("n", "drawn"), [(20, 4), (60, 44)])
+    def test_shares_are_of_the_first_trials_and_the_others_are_drawn(self, monkeypatch, n, drawn):
+        monkeypatch.setattr(strategies, "MOST_SHARED", 20)
+        result = minimize(train, SPACE, n_trials=n, strategy=Hsic(), seed=1)
+        assert result.rounds[0].last == drawn
+        assert len(result.trials) == n
+        # 6% of 20 are a single trial of finals, which two seeds or candidates do not fit in; of 60 they would be 4.
+        assert not (result.trials.origin == FINAL).any()
+
+    @pytest.mark.parametrize(("settings", "together"), [({}, 3), ({"batch": 5}, 5)])
+    def test_one_for_each_hundred_is_proposed_together(self, monkeypatch, settings, together):
+        asked = []
+
+        def recorded(*args, **named):
+            asked.append(args[3].count)
+            return real(*args, **named)
+
+        real = rounds.propose
+        monkeypatch.setattr(rounds, "propose", recorded)
+        monkeypatch.setattr(strategies, "PER_BATCH", 10)
+        minimize(train, SPACE, n_trials=30, strategy=Hsic(**settings), seed=1)
+        assert asked[0] == max(asked) == together
 
 
 @pytest.mark.parametrize(
