@@ -153,8 +153,9 @@ class Hsic:
         Share of the search that is drawn from the distributions of the space before an optimiser proposes the rest, in
         (0, 1), because the analysis describes these distributions.
     batch : int, optional
-        Number of trials that are proposed together; by default one for each 100 of the budget. The proposals do not
-        depend on the number of workers.
+        Number of trials that are proposed together; by default one for each 100 of the budget. They train side by
+        side, so that more workers than that have nothing to do while the search goes on; but of trials proposed
+        together none learns from another. The proposals do not depend on the number of workers.
     final_share : float
         Share of the trials that train the best few configurations again with fresh seeds, in [0, 1). Each
         configuration gets two seeds if there are at least 4 such trials, else one. There are no such trials if they
@@ -314,7 +315,8 @@ class Hsic:
         drives the cost, and a process that has seen cheap trials around the best is sure of the expensive end, too.
         """
         several = branches != [WHOLE_SPACE]
-        note = "proposed in the whole space"
+        together = self._together(run)
+        note = f"proposed {'one' if together == 1 else together} at a time, in the whole space"
         if several:
             note += f", {share_text(self.branch_share)} of them in the branch with the fewest trials"
         honest = round(self.honest_share * (run.left - spared))
@@ -331,7 +333,7 @@ class Hsic:
             branch = WHOLE_SPACE
             if several and np.random.default_rng([run.plan.seed, run.planned, 1]).random() < self.branch_share:
                 branch = least_tried(promising(branches, run.evidence)[0], run.evidence)[0]
-            count = min(self._together(run), run.left - spared)
+            count = min(together, run.left - spared)
             proposals = self._propose(run, branch, count, reduction)
             run.train("search", SEARCH, run.asked(proposals, self.ask_share * _shared(run)), note)
 
