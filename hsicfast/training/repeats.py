@@ -81,10 +81,11 @@ class Repeated:
                 ended["failure"] = INFEASIBLE
             return {"objectives": means} | ended | metrics if means else {"objective": math.nan} | ended | metrics
         if means:
-            scatter = {f"{name}_sd": stdev(trial.metrics[name] for trial in trials) for name in means}
-            return {"objectives": means, "cost": cost, **metrics, **scatter}
+            own = {name: stdev(trial.metrics[name] for trial in trials) for name in means}
+            return {"objectives": means, "cost": cost} | _with_scatter(metrics, own)
         objectives = [trial.objective for trial in trials]
-        return {"objective": fmean(objectives), "cost": cost, **metrics, "objective_sd": stdev(objectives)}
+        outcome = {"objective": fmean(objectives), "cost": cost}
+        return outcome | _with_scatter(metrics, {"objective": stdev(objectives)})
 
 
 class RepeatedTogether(Repeated):
@@ -167,6 +168,17 @@ def _agreed(metrics: list[dict[str, Any]]) -> dict[str, Any]:
         elif all(value == values[0] for value in values):
             agreed[name] = values[0]
     return agreed
+
+
+def _with_scatter(metrics: dict[str, Any], own: Mapping[str, float]) -> dict[str, Any]:
+    """The metrics, and the standard deviation of each objective over the seeds."""
+    scatter = {f"{name}_sd": value for name, value in own.items()}
+    for name in scatter.keys() & metrics.keys():
+        raise InputError(
+            f"a training with repeats may return no metric {name!r}, which is the standard deviation over its seeds; "
+            "give the metric another name"
+        )
+    return metrics | scatter
 
 
 def _mean(values: Iterable[float]) -> float:

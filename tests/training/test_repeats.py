@@ -159,6 +159,16 @@ class TestRuns:
         with pytest.raises(InputError, match="but repeats was absent and is 2 now"):
             minimize(noisy, SPACE, n_trials=12, strategy="random", folder=tmp_path, repeats=2)
 
+    def test_its_scatter_replaces_no_metric(self):
+        with pytest.raises(InputError, match="may return no metric 'objective_sd', which is the standard deviation"):
+            Repeated(lambda params, seed: {"objective": 1.0, "objective_sd": 3.0}, repeats=2)({}, seed=0)
+        with pytest.raises(InputError, match="may return no metric 'error_sd'"):
+            Repeated(
+                lambda params, seed: {"objectives": {"error": 1.0, "size": 2.0}, "error_sd": 3.0},
+                repeats=2,
+                objectives=("error", "size"),
+            )({}, seed=0)
+
     def test_less_noise(self):
         def spread(repeats):
             def flat(params, seed):
