@@ -284,8 +284,10 @@ class TestManyTrials:
         real = rounds.propose
         monkeypatch.setattr(rounds, "propose", recorded)
         monkeypatch.setattr(strategies, "PER_BATCH", 10)
-        minimize(train, SPACE, n_trials=30, strategy=Hsic(**settings), seed=1)
+        result = minimize(train, SPACE, n_trials=30, strategy=Hsic(**settings), seed=1)
         assert asked[0] == max(asked) == together
+        said = {part.note for part in result.rounds if part.name == "search"}
+        assert said == {f"proposed {together} at a time, in the whole space"}
 
 
 @pytest.mark.parametrize(
