@@ -16,7 +16,7 @@ from hsicfast.indices.verdicts import interacting
 from hsicfast.report.axes import SPREAD, few_ticks, level_of, levels, scale, ticks
 from hsicfast.report.content import above_chance, clearest
 from hsicfast.report.marginals import Bars, bars, judged_where
-from hsicfast.report.points import GOOD, OTHER, Layer, cloud, front_plane, plane, some_of, some_text
+from hsicfast.report.points import GOOD, OTHER, Layer, cloud, far_off, front_plane, plane, some_of, some_text
 from hsicfast.report.svg import Axis, Frame, number_axis, scale_axis, short
 from hsicfast.text import clip, number, p_text, share_text, value_text
 from hsicfast.trials.objectives import Objectives
@@ -67,7 +67,9 @@ def answer(findings: Conclusions, trials: TrialTable, chosen: Chosen, metric: st
 def along(findings: Findings, index: Index, chosen: Chosen, metric: str) -> Picture:
     """The objective of each trial along the hyperparameter `index`."""
     table, name, seed = findings.trials, index.name, findings.question.seed
-    able = np.flatnonzero(table.active(name) & np.isfinite(table.objective))
+    known = table.active(name) & np.isfinite(table.objective)
+    far = known & far_off(np.where(known, table.objective, np.nan), findings.question.losses)
+    able = np.flatnonzero(known & ~far)
     shown = some_of(findings.met[able], seed)
     rows, met = able[shown], findings.met[able][shown]
     starred = [(trial, label) for trial, label in chosen.trials if name in trial.params]
@@ -86,7 +88,8 @@ def along(findings: Findings, index: Index, chosen: Chosen, metric: str) -> Pict
     said = some_text(findings.met[able], shown)
     without = len(table) - np.count_nonzero(table.active(name))
     lack = f"; {without:,} trials have no {clip(name, 30)}" if without else ""
-    return Picture(frame.svg(f"{heading}: {said}"), heading, f"Triangles are good trials: {said}{lack}.")
+    beyond = f"; {np.count_nonzero(far):,} beyond the axis" if far.any() else ""
+    return Picture(frame.svg(f"{heading}: {said}"), heading, f"Triangles are good trials: {said}{beyond}{lack}.")
 
 
 def marginal(findings: Findings, index: Index) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -195,7 +196,7 @@ def plane(
     y, edge = trials.objective, sensitivity.threshold
     good = sensitivity.question.losses(y) <= sensitivity.question.losses(edge)
     able = finished & np.isfinite(x)
-    far = able & far_off(np.where(able, y, np.nan), best.objective)
+    far = able & far_off(np.where(able, y, np.nan), sensitivity.question.losses)
     able &= ~far
     shown = np.flatnonzero(able)[some_of(good[able], sensitivity.question.seed)]
     layers = [
@@ -265,23 +266,22 @@ def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
     ]
 
 
-def far_off(values: Floats, best: float) -> Bools:
-    """Whether values (n,) are so far from the `best` that a picture of all would show nothing else.
+def far_off(values: Floats, losses: Callable[[Floats], Floats]) -> Bools:
+    """Whether objectives (n,) are so far from the best that a picture of all would show nothing else.
 
     These are the ones beyond Tukey's outer fence, on the axis that suits the values, if they make it more than
     MOST_STRETCHED times as long. A value that is not known is not far off.
 
     Examples
     --------
-    >>> far_off(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 1e14, np.nan]), 0.1).tolist()
+    >>> far_off(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 1e14, np.nan]), np.positive).tolist()
     [False, False, False, False, False, True, False]
     """
     known = np.isfinite(values)
     if not known.any():
         return known
-    log = fits_log_axis(values[known])
-    at = np.log10(values, where=known, out=np.full(len(values), np.nan)) if log else values
-    away = np.abs(at - (math.log10(best) if log else best))
+    at = np.log10(values, where=known, out=np.full(len(values), np.nan)) if fits_log_axis(values[known]) else values
+    away = losses(at)
     far = known & (away > within_fence(away[known]))
     stretched = np.ptp(at[known]) > MOST_STRETCHED * np.ptp(at[known & ~far])
     return far if stretched else np.zeros_like(far)

@@ -12,6 +12,7 @@ import numpy as np
 from hsicfast.report.drawings import Picture, front
 from hsicfast.text import number, p_text, share_text, value_text
 from hsicfast.trials.costs import meets
+from hsicfast.trials.goal import losses_of
 from hsicfast.trials.table import TrialTable
 from hsicfast.trials.trial import DONE, PRUNED, SEARCH, Trial
 
@@ -49,8 +50,12 @@ def saving_sentence(result: Result, metric: str, cost: str) -> str:
     best, cheap = result.best, result.economical
     if cheap.index == best.index or not (math.isfinite(best.cost) and best.cost > 0 and math.isfinite(cheap.cost)):
         return ""
-    share = share_text(round(cheap.cost / best.cost, 2))
-    worse = abs(cheap.objective - best.objective)
+    share = "less than 1%" if cheap.cost < 0.005 * best.cost else share_text(round(cheap.cost / best.cost, 2))
+    one, other = fresh_of(result, best), fresh_of(result, cheap)
+    if one is not None and other is not None:
+        worse = losses_of(other.mean - one.mean, result.trials.minimize)
+    else:
+        worse = losses_of(cheap.objective - best.objective, result.trials.minimize)
     lost = f"{number(worse)} worse in {metric}" if worse > 0 else f"as good in {metric}"
     return (
         f"The economical one costs {share} of the best ({number(cheap.cost)} against {number(best.cost)} {cost}) "
@@ -145,7 +150,7 @@ def read_test(trial: Trial, tests: Mapping[int, float]) -> str:
 
 def n_trials_text(n: int) -> str:
     """A number of trials, in words."""
-    return f"{n} trial" if n == 1 else f"{n} trials"
+    return f"{n} trial" if n == 1 else f"{n:,} trials"
 
 
 class Front(NamedTuple):
@@ -249,8 +254,8 @@ def _which_analysed(result: Result) -> list[str]:
     why = "which were not drawn from the search space"
     said = f"The analysis uses the {n_trials_text(len(result.sensitivity.trials))} drawn from the search space"
     if not redraws:
-        return [f"{said} alone, and leaves out the {searched} of the search, {why}."]
-    return [f"{said}. {_asked(redraws)} It leaves out the other {left} of the search, {why}."]
+        return [f"{said} alone, and leaves out the {searched:,} of the search, {why}."]
+    return [f"{said}. {_asked(redraws)} It leaves out the other {left:,} of the search, {why}."]
 
 
 def _asked(redraws: Sequence[Redraws]) -> str:

@@ -222,16 +222,24 @@ class Run:
             The space of the run, by default, or the same with narrower ranges.
         method : {"gp", "tpe", "random"}
         """
-        space, several = space or self.space, self.plan.objectives
-        if several is None:
-            turn = Turn(self.plan.seed, self.planned, count)
-            return propose(space, fixed, trials, turn, method=method, wish=wish, costs=self.costs)
-        proposals = []
-        for index in range(self.planned, self.planned + count):  # each goes to a place of its own on the front
-            weighed = several.weighed(trials, several.weights(self.plan.seed, index))
-            turn = Turn(self.plan.seed, index)
-            proposals += propose(space, fixed, weighed, turn, method=method, wish=wish, costs=self.costs)
-        return proposals
+        indices = range(self.planned, self.planned + count)
+        kept = [self._kept(index) for index in indices]
+        if not all(kept):
+            space, several = space or self.space, self.plan.objectives
+            turns = [(Turn(self.plan.seed, self.planned, count), trials)]
+            if several is not None:  # each goes to a place of its own on the front
+                weights = [several.weights(self.plan.seed, index) for index in indices]
+                turns = [
+                    (Turn(self.plan.seed, index), several.weighed(trials, own))
+                    for index, own in zip(indices, weights, strict=True)
+                ]
+            proposed = [
+                params
+                for turn, seen in turns
+                for params in propose(space, fixed, seen, turn, method=method, wish=wish, costs=self.costs)
+            ]
+            return [old or new for old, new in zip(kept, proposed, strict=True)]
+        return [params for params in kept if params is not None]
 
     def asked(self, proposals: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
         """The next trials of a search, in a few of which a hyperparameter is moved away to see whether it matters.
@@ -249,8 +257,25 @@ class Run:
         most = int(share * self.plan.n_trials / ASKED)
         if self.costs or self.planned < ASK_FROM * self.plan.n_trials:
             return proposals
-        start = self.planned
-        return [self._lots.ask(start + place, own, most, self._likely) for place, own in enumerate(proposals)]
+        asked = []
+        for index, proposal in enumerate(proposals, self.planned):
+            params = self._lots.ask(index, proposal, most, self._likely)
+            asked.append(self._kept(index) or params)  # a stored trial has been moved already
+        return asked
+
+    def _kept(self, index: int) -> dict[str, Any] | None:
+        """The configuration of trial `index` of a search that is stored already, as this chapter proposed it.
+
+        It would be proposed again, as a proposal depends on the trials before it alone; but that takes longer than to
+        read it, and on another machine the last digit of a sum may differ. Where the cost is limited it is proposed
+        again nevertheless, as the report counts what was refused.
+        """
+        store = self._trainer.store
+        stored = None if store.forced or self.costs else store.trials.get(index)
+        if stored is None or stored.origin != SEARCH:
+            return None
+        points, _ = points_of(self.space, [(stored, True)], {})
+        return points[0].params if points else None
 
     def _likely(self) -> list[str]:
         """The hyperparameters that may be asked about and were not yet, the most harmful first."""

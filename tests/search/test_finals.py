@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy.stats import chi2
 from toys import Stopper, cut_short
 
 from hsicfast.runs.results import read_results
+from hsicfast.search.chosen import saving_sentence
 from hsicfast.search.finals import (
     Final,
     best_and_economical,
@@ -436,3 +438,22 @@ class TestRuns:
         result = minimize(noisy, PLANE, n_trials=20, strategy=SHORT, seed=5, repeats=2)
         assert len(result.finals) == 3
         assert np.isfinite(result.trials.metrics["objective_sd"]).all()
+
+
+@pytest.mark.parametrize(
+    ("finals", "cost", "said"),
+    [
+        ((), 25.0, "costs 25% of the best (25 against 100 steps) and is 0.3 worse in error."),
+        (
+            (Final(0, 2, 0, 0.15, 0.01), Final(1, 2, 0, 0.2, 0.01)),
+            0.1,
+            "costs less than 1% of the best (0.1 against 100 steps) and is 0.05 worse in error.",
+        ),
+    ],
+)
+def test_what_economy_saves_goes_by_fresh_seeds_if_both_have_them(finals, cost, said):
+    best, cheap = Trial(0, {"x": 0.1}, 0.1, cost=100.0), Trial(1, {"x": 0.2}, 0.4, cost=cost)
+    result = SimpleNamespace(
+        best=best, economical=cheap, finals=finals, trials=SimpleNamespace(minimize=True), objectives=None
+    )
+    assert saving_sentence(result, "error", "steps") == f"The economical one {said}"

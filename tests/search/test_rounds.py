@@ -17,6 +17,7 @@ from hsicfast.proposals.samplers import design
 from hsicfast.runs.results import read_results
 from hsicfast.runs.store import Store
 from hsicfast.runs.watcher import Watcher
+from hsicfast.search import rounds
 from hsicfast.search.ledger import Interrupted
 from hsicfast.search.orchestrator import minimize
 from hsicfast.search.plan import RunPlan
@@ -290,6 +291,24 @@ class TestInterrupted:
         assert first.interrupted
         assert len(first.trials) == len(read_results(tmp_path)) in (9, 10)
         same(whole, minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path))
+
+    def test_what_is_stored_is_not_proposed_again(self, monkeypatch, tmp_path):
+        first = minimize(train, SPACE, n_trials=40, strategy=Hsic(), seed=1, folder=tmp_path)
+        assert first.sensitivity.redraws  # some proposals were moved away
+        monkeypatch.setattr(rounds, "propose", None)
+        same(first, minimize(train, SPACE, n_trials=40, strategy=Hsic(), seed=1, folder=tmp_path))
+
+    def test_another_last_digit_is_no_other_plan(self, whole, monkeypatch, tmp_path):
+        def nudged(*args, **named):
+            return [params | {"size": float(np.nextafter(params["size"], 2))} for params in real(*args, **named)]
+
+        minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path)
+        (tmp_path / "results" / "000023.json").unlink()  # the last one of a batch of four
+        real = rounds.propose
+        monkeypatch.setattr(rounds, "propose", nudged)
+        again = minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path)
+        trials = zip(whole.trials, again.trials, strict=True)
+        assert [one.index for one, other in trials if one.params != other.params] == [23]
 
     def test_holes_are_filled(self, whole, tmp_path):
         minimize(train, SPACE, n_trials=40, strategy=QUICK, seed=1, folder=tmp_path)
