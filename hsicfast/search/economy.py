@@ -118,7 +118,8 @@ def cheap_enough(cost: float, trials: TrialTable) -> float:
 class CostBisection:
     """Bisects the cost on a log scale between the cheapest trial that is good enough and the cheapest trial.
 
-    After TRIES misses in a row at one level, the level becomes the floor and the next level lies half way up again. Near the top the bisection starts from the bottom once more.
+    After TRIES misses in a row at one level, the level becomes the floor and the next level lies half way up again.
+    Near the top the bisection starts from the bottom once more.
 
     Attributes
     ----------
