@@ -32,7 +32,8 @@ class Results(SphinxDirective):
         unknown = set(chosen) - set(table["columns"])
         if unknown:
             raise self.error(f"{path.name} has no column {sorted(unknown)}; its columns are {table['columns']}")
-        places = [table["columns"].index(name) for name in chosen or table["columns"]]
+        every = range(len(table["columns"]))  # two columns may have one name
+        places = [table["columns"].index(name) for name in chosen] if chosen else every
         lines = [[str(row[place]) for place in places] for row in table["rows"]]
         made: list[nodes.Node] = [self._table([table["columns"][place] for place in places], lines)]
         if "quiet" not in self.options:
