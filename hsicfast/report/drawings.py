@@ -68,7 +68,7 @@ def along(findings: Findings, index: Index, chosen: Chosen, metric: str) -> Pict
     """The objective of each trial along the hyperparameter `index`."""
     table, name, seed = findings.trials, index.name, findings.question.seed
     known = table.active(name) & np.isfinite(table.objective)
-    far = known & far_off(np.where(known, table.objective, np.nan), findings.question.losses)
+    far = far_off(table.objective, known, findings.question.losses) & ~findings.met
     able = np.flatnonzero(known & ~far)
     shown = some_of(findings.met[able], seed)
     rows, met = able[shown], findings.met[able][shown]

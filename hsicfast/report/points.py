@@ -196,7 +196,7 @@ def plane(
     y, edge = trials.objective, sensitivity.threshold
     good = sensitivity.question.losses(y) <= sensitivity.question.losses(edge)
     able = finished & np.isfinite(x)
-    far = able & far_off(np.where(able, y, np.nan), sensitivity.question.losses)
+    far = far_off(y, able, sensitivity.question.losses) & ~good
     able &= ~far
     shown = np.flatnonzero(able)[some_of(good[able], sensitivity.question.seed)]
     layers = [
@@ -266,20 +266,20 @@ def trial_kinds(trials: TrialTable) -> list[tuple[str, Bools]]:
     ]
 
 
-def far_off(values: Floats, losses: Callable[[Floats], Floats]) -> Bools:
-    """Whether objectives (n,) are so far from the best that a picture of all would show nothing else.
+def far_off(values: Floats, known: Bools, losses: Callable[[Floats], Floats]) -> Bools:
+    """Whether objectives (n,) are so far from the best that a picture of all that are `known` would show nothing else.
 
     These are the ones beyond Tukey's outer fence, on the axis that suits the values, if they make it more than
-    MOST_STRETCHED times as long. A value that is not known is not far off.
+    MOST_STRETCHED times as long.
 
     Examples
     --------
-    >>> far_off(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 1e14, np.nan]), np.positive).tolist()
+    >>> values = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 1e14, np.nan])
+    >>> far_off(values, np.isfinite(values), np.positive).tolist()
     [False, False, False, False, False, True, False]
     """
-    known = np.isfinite(values)
     if not known.any():
-        return known
+        return np.zeros_like(known)
     at = np.log10(values, where=known, out=np.full(len(values), np.nan)) if fits_log_axis(values[known]) else values
     away = losses(at)
     far = known & (away > within_fence(away[known]))

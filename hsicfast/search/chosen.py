@@ -52,10 +52,8 @@ def saving_sentence(result: Result, metric: str, cost: str) -> str:
         return ""
     share = "less than 1%" if cheap.cost < 0.005 * best.cost else share_text(round(cheap.cost / best.cost, 2))
     one, other = fresh_of(result, best), fresh_of(result, cheap)
-    if one is not None and other is not None:
-        worse = losses_of(other.mean - one.mean, result.trials.minimize)
-    else:
-        worse = losses_of(cheap.objective - best.objective, result.trials.minimize)
+    behind = cheap.objective - best.objective if one is None or other is None else other.mean - one.mean
+    worse = losses_of(behind, result.trials.minimize)
     lost = f"{number(worse)} worse in {metric}" if worse > 0 else f"as good in {metric}"
     return (
         f"The economical one costs {share} of the best ({number(cheap.cost)} against {number(best.cost)} {cost}) "

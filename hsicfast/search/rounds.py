@@ -224,22 +224,17 @@ class Run:
         """
         indices = range(self.planned, self.planned + count)
         kept = [self._kept(index) for index in indices]
-        if not all(kept):
-            space, several = space or self.space, self.plan.objectives
-            turns = [(Turn(self.plan.seed, self.planned, count), trials)]
-            if several is not None:  # each goes to a place of its own on the front
-                weights = [several.weights(self.plan.seed, index) for index in indices]
-                turns = [
-                    (Turn(self.plan.seed, index), several.weighed(trials, own))
-                    for index, own in zip(indices, weights, strict=True)
-                ]
-            proposed = [
-                params
-                for turn, seen in turns
-                for params in propose(space, fixed, seen, turn, method=method, wish=wish, costs=self.costs)
-            ]
-            return [old or new for old, new in zip(kept, proposed, strict=True)]
-        return [params for params in kept if params is not None]
+        known = [params for params in kept if params is not None]
+        if len(known) == count:
+            return known
+        space, several, seed = space or self.space, self.plan.objectives, self.plan.seed
+        turns = [(Turn(seed, self.planned, count), trials)]
+        if several is not None:  # each goes to a place of its own on the front
+            turns = [(Turn(seed, index), several.weighed(trials, several.weights(seed, index))) for index in indices]
+        proposals: list[dict[str, Any]] = []
+        for turn, seen in turns:
+            proposals += propose(space, fixed, seen, turn, method=method, wish=wish, costs=self.costs)
+        return [old or new for old, new in zip(kept, proposals, strict=True)]
 
     def asked(self, proposals: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
         """The next trials of a search, in a few of which a hyperparameter is moved away to see whether it matters.

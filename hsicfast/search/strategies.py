@@ -339,7 +339,7 @@ class Hsic:
 
     def _together(self, run: Run) -> int:
         """How many trials are proposed together."""
-        return self.batch or max(round(_shared(run) * run.plan.n_trials) // PER_BATCH, 1)
+        return self.batch or max(min(run.plan.n_trials, MOST_SHARED) // PER_BATCH, 1)
 
     def _propose(
         self, run: Run, branch: Branch, count: int, reduction: Reduction, wish: Wish = WARPED_BEST

@@ -173,7 +173,7 @@ def _agreed(metrics: list[dict[str, Any]]) -> dict[str, Any]:
 def _with_scatter(metrics: dict[str, Any], own: Mapping[str, float]) -> dict[str, Any]:
     """The metrics, and the standard deviation of each objective over the seeds."""
     scatter = {f"{name}_sd": value for name, value in own.items()}
-    for name in scatter.keys() & metrics.keys():
+    for name in sorted(scatter.keys() & metrics.keys()):
         raise InputError(
             f"a training with repeats may return no metric {name!r}, which is the standard deviation over its seeds; "
             "give the metric another name"

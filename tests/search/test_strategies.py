@@ -40,6 +40,19 @@ def tree(params):
     return 0.2 + loss + 0.1 * params.get("reach", 0.0)
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """Of each call of the optimiser: the index of its first trial, how many it proposes, how many it has seen."""
+    turns, real = [], rounds.propose
+
+    def recorded(*args, **named):
+        turns.append((args[3].index, args[3].count, len(args[2])))
+        return real(*args, **named)
+
+    monkeypatch.setattr(rounds, "propose", recorded)
+    return turns
+
+
 class TestHsic:
     def test_reads_as_the_method(self, economised):
         assert [(r.name, r.first, r.last) for r in economised.rounds] == [
@@ -248,15 +261,7 @@ class TestTwoStep:
         assert result.rounds[0].last == drawn
         assert len(result.trials) == n
 
-    def test_batches_do_not_wait_for_more_than_themselves(self, monkeypatch):
-        asked = []
-
-        def recorded(*args, **named):
-            asked.append((args[3].index, args[3].count, len(args[2])))
-            return real(*args, **named)
-
-        real = rounds.propose
-        monkeypatch.setattr(rounds, "propose", recorded)
+    def test_batches_do_not_wait_for_more_than_themselves(self, asked):
         minimize(train, SPACE, n_trials=18, strategy=TwoStep(0.5, optimizer="random", batch=4))
         assert asked == [(9, 4, 9), (13, 4, 13), (17, 1, 17)]
 
@@ -274,18 +279,11 @@ class TestManyTrials:
         assert not (result.trials.origin == FINAL).any()
 
     @pytest.mark.parametrize(("settings", "together"), [({}, 3), ({"batch": 5}, 5)])
-    def test_one_for_each_hundred_is_proposed_together(self, monkeypatch, settings, together):
-        asked = []
-
-        def recorded(*args, **named):
-            asked.append(args[3].count)
-            return real(*args, **named)
-
-        real = rounds.propose
-        monkeypatch.setattr(rounds, "propose", recorded)
+    def test_one_for_each_hundred_is_proposed_together(self, monkeypatch, asked, settings, together):
         monkeypatch.setattr(strategies, "PER_BATCH", 10)
         result = minimize(train, SPACE, n_trials=30, strategy=Hsic(**settings), seed=1)
-        assert asked[0] == max(asked) == together
+        counts = [count for _, count, _ in asked]
+        assert counts[0] == max(counts) == together
         said = {part.note for part in result.rounds if part.name == "search"}
         assert [note.split(",")[0] for note in said] == [f"proposed {together} at a time"]
 
